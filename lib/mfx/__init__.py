@@ -1,0 +1,1 @@
+"""MFX: TensorFlow Extended's rigour in one plain Metaflow flow."""

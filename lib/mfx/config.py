@@ -1,0 +1,251 @@
+"""What a pipeline's `config.toml` may say: typed, checked in one pass, errors in one line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal, Union, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mfx.errors import MfxError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class Table(BaseModel):
+    """A table of the config: no unknown keys, no silent conversions, read-only once checked."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Pipeline(Table):
+    """Which pipeline this is."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    """The model's name at the push destination."""
+    module: str = "model.py"
+    """The file with `preprocessing_fn` and `build_model`."""
+
+
+class Split(Table):
+    """Shares of the rows, as hash buckets: `{train = 2, eval = 1}` is two thirds and one third."""
+
+    train: int = Field(2, ge=1)
+    eval: int = Field(1, ge=1)
+    key: list[str] = []
+    """Columns whose rows stay together (an entity never straddles splits); empty: the whole row."""
+
+
+class Data(Table):
+    """Where examples come from and how they are read."""
+
+    path: str
+    """A CSV file, a folder of `*.csv`, or a glob pattern."""
+    split: Split = Split()
+    null_values: list[str] = [""]
+    """Texts that mean "missing"."""
+    ragged_rows: Literal["stop", "reject"] = "stop"
+    """A row with too many or too few cells stops the run, or is left out and counted."""
+
+
+class Schema(Table):
+    """The schema that examples must meet."""
+
+    path: str = "schema.pbtxt"
+    skew_threshold: float = Field(0.05, gt=0, le=1)
+    """Distance between train and eval (L-infinity for categories, Jensen-Shannon for numbers) that
+    an inferred schema allows each feature."""
+
+
+class Label(Table):
+    """What the model predicts."""
+
+    name: str
+    """The feature that `preprocessing_fn` returns as the label."""
+    columns: list[str] = Field(min_length=1)
+    """Raw columns that the label is made from: unknown, and not asked for, at serving."""
+
+
+class Train(Table):
+    """How the model is fitted. `cpu`, `gpu` and `memory` (MB) go to Metaflow's `@resources`."""
+
+    steps: int = Field(1000, ge=1)
+    batch_size: int = Field(32, ge=1)
+    epochs: int = Field(10, ge=1)
+    """How many times in a run the model is evaluated and checkpointed: `steps` divided by it."""
+    validation_rows: int = Field(10_000, ge=1)
+    """Eval rows looked at after each epoch; the evaluator looks at all of them."""
+    seed: int = Field(42, ge=0)
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    steps_per_execution: int = Field(50, ge=1)
+    cpu: int = Field(2, ge=1)
+    gpu: int = Field(0, ge=0)
+    memory: int = Field(4096, ge=512)
+    hyperparameters: dict[str, Any] = {}
+    """Handed to `build_model`."""
+    candidates: list[dict[str, Any]] = [{}]
+    """One model is trained for each; each updates `hyperparameters`."""
+
+    @field_validator("candidates")
+    @classmethod
+    def _at_least_one(cls, value: list) -> list:
+        return value or [{}]
+
+
+class Metric(Table):
+    """One of TFMA's or Keras' metrics, by class name, with its constructor's arguments."""
+
+    class_name: str
+    config: dict[str, Any] = {}
+
+
+class Threshold(Table):
+    """A bar that a model must pass to be blessed.
+
+    `lower` and `upper` bound the value; `max_drop` and `max_rise` bound the change against the
+    model now in production (for metrics where higher, or lower, is better).
+    """
+
+    metric: str
+    """The metric's name in the results, such as `auc`."""
+    lower: float | None = None
+    upper: float | None = None
+    max_drop: float | None = Field(None, ge=0)
+    max_rise: float | None = Field(None, ge=0)
+    slices: list[list[str]] = [[]]
+    """Slices it holds for, each a list of features; `[]` is the whole eval split."""
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Threshold:
+        if self.lower is self.upper is self.max_drop is self.max_rise is None:
+            raise ValueError("a threshold needs one of lower, upper, max_drop, max_rise")
+        if self.max_drop is not None and self.max_rise is not None:
+            raise ValueError("max_drop is for higher-is-better, max_rise for lower-is-better")
+        return self
+
+
+class Evaluate(Table):
+    """Metrics, slices and the bar for a blessing."""
+
+    metrics: list[Union[str, Metric]] = Field(min_length=1)
+    select: str
+    """The metric by which the best candidate is chosen."""
+    select_lowest: bool = False
+    slices: list[list[str]] = []
+    """Raw features to slice by, besides the whole eval split."""
+    min_slice_size: int = Field(1, ge=1)
+    """Slices with fewer examples are neither shown nor held to a threshold."""
+    thresholds: list[Threshold] = []
+
+    @model_validator(mode="after")
+    def _thresholds_have_slices(self) -> Evaluate:
+        for threshold in self.thresholds:
+            for keys in threshold.slices:
+                if keys and keys not in self.slices:
+                    raise ValueError(f"threshold on slice {keys}, which is not in slices")
+        return self
+
+
+class Push(Table):
+    """Where blessed models go."""
+
+    destination: str
+    """A folder (or `s3://bucket/prefix`) that holds `<name>/<version>/`."""
+    replay_rows: int = Field(100, ge=1)
+    """Raw eval rows that the saved model must answer as the evaluator did, in a clean process."""
+    tolerance: float = Field(1e-5, ge=0)
+
+
+class Settings(Table):
+    """A whole `config.toml`; relative paths in it start at `home`, the folder it lies in."""
+
+    home: str = "."
+    pipeline: Pipeline
+    data: Data
+    schema_: Schema = Field(Schema(), alias="schema")
+    label: Label
+    train: Train = Train()
+    evaluate: Evaluate
+    push: Push
+
+    def resolve(self, path: str) -> str:
+        """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""
+        return path if "://" in path else str(Path(self.home, path).resolve())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` takes back."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def override(self, **changes: Any) -> Settings:
+        """A copy with `table__key=value` set where value is not None, checked again."""
+        tables = self.to_dict()
+        for name, value in changes.items():
+            if value is not None:
+                table, key = name.split("__")
+                tables[table][key] = value
+        return from_dict(tables, where="command line")
+
+
+def load(path: str | Path) -> Settings:
+    """Read and check a `config.toml`.
+
+    Raises:
+        MfxError: The file is missing, is not TOML, or says something that no pipeline can use.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MfxError(f"{path}: cannot read the config: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise MfxError(f"{path}: not UTF-8 at byte {error.start}") from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Settings:
+    """Check the text of the `config.toml` that lies at `path`; errors as `load`."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise MfxError(f"{path}: not valid TOML: {error}") from None
+    settings = from_dict({**tables, "home": str(path.resolve().parent)}, where=str(path))
+    for key, name in (("pipeline.module", settings.pipeline.module),):
+        if not Path(settings.resolve(name)).is_file():
+            raise MfxError(f"{path}: {key}: expected a file, found none at {settings.resolve(name)}")
+    return settings
+
+
+def from_dict(tables: dict[str, Any], where: str) -> Settings:
+    """Check plain values; `where` names their origin in errors."""
+    try:
+        return Settings.model_validate(tables)
+    except ValidationError as error:
+        raise MfxError("\n".join(_line(where, e) for e in error.errors())) from None
+
+
+def _line(where: str, error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"] if part not in ("str", "Metric")) or "config"
+    given = f", found {error['input']!r}" if error["type"] not in ("missing", "value_error") else ""
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{key}'{nearest(str(error['loc'][-1]), _keys(error['loc']))}"
+    if error["type"] == "missing":
+        return f"{where}: missing key '{key}'"
+    expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{where}: {key}: expected {expected.removeprefix('a valid ')}{given}".replace(
+        "expected a threshold", "a threshold"
+    )
+
+
+def _keys(loc: tuple[Any, ...]) -> list[str]:
+    """The keys that the table holding the key at `loc` knows."""
+    table: type[BaseModel] = Settings
+    for part in loc[:-1]:
+        for name, field in table.model_fields.items():
+            if part == (field.alias or name):
+                inner = (field.annotation, *get_args(field.annotation))
+                table = next((t for t in inner if isinstance(t, type) and issubclass(t, Table)), table)
+    return [field.alias or name for name, field in table.model_fields.items() if name != "home"]

@@ -1,0 +1,76 @@
+"""One SavedModel that holds transform graph and network, with the signatures it is served by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+MISSING: dict[tf.DType, Any] = {
+    tf.float32: float("nan"),
+    tf.int64: tf.int64.min,
+    tf.string: "",
+}
+"""What stands for a missing value on the `predict` signature, whose tensors are dense."""
+
+
+def export(
+    model: Any, graph: tft.TFTransformOutput, label_columns: Iterable[str], directory: Path
+) -> None:
+    """Write the SavedModel.
+
+    Its signatures:
+
+    - `serving_default`: `examples`, serialized tf.Examples, string [batch].
+    - `predict`: a dense tensor [batch] for each raw feature but the label's columns; see MISSING.
+    - `transform_features`: serialized tf.Examples to transformed features. The label among them
+      means something only if the examples hold the label's columns.
+
+    The first two return `outputs`, the network's output.
+    """
+    raw = graph.raw_feature_spec()
+    known = {name: spec for name, spec in raw.items() if name not in set(label_columns)}
+    module = tf.Module()
+    module.model = model
+    module.transform = graph.transform_features_layer()
+    inputs = [tensor.name for tensor in model.inputs]
+
+    def answer(features: dict[str, Any]) -> dict[str, tf.Tensor]:
+        transformed = module.transform(features)
+        return {"outputs": model({name: transformed[name] for name in inputs}, training=False)}
+
+    examples = tf.TensorSpec([None], tf.string, name="examples")
+    dense = {name: tf.TensorSpec([None], spec.dtype, name=name) for name, spec in known.items()}
+    signatures = {
+        "serving_default": _function(
+            lambda examples: answer(tf.io.parse_example(examples, known)), examples=examples
+        ),
+        "predict": _function(
+            lambda **tensors: answer({n: _sparse(t) for n, t in tensors.items()}), **dense
+        ),
+        "transform_features": _function(
+            lambda examples: module.transform(tf.io.parse_example(examples, raw)),
+            examples=examples,
+        ),
+    }
+    tf.saved_model.save(module, str(directory), signatures)
+
+
+def _function(body: Callable, **signature: tf.TensorSpec) -> Any:
+    # AutoGraph would rewrite the whole transform layer, seconds for nothing.
+    return tf.function(body, autograph=False).get_concrete_function(**signature)
+
+
+def _sparse(values: tf.Tensor) -> tf.SparseTensor:
+    """A dense [batch] tensor as the transform graph takes it: [batch, 1], missing left out."""
+    if values.dtype.is_floating:
+        present = ~tf.math.is_nan(values)
+    else:
+        present = values != MISSING[values.dtype]
+    where = tf.where(present)
+    indices = tf.concat([where, tf.zeros_like(where)], axis=1)
+    shape = tf.stack([tf.shape(values, tf.int64)[0], 1])
+    return tf.SparseTensor(indices, tf.boolean_mask(values, present), shape)

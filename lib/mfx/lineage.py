@@ -1,0 +1,61 @@
+"""What a result was made from, as hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """SHA-256 hashes of what a result was made from.
+
+    Args:
+        data: The input files' contents.
+        code: The library's and the pipeline's Python files.
+        config: The effective config, run-time parameters included.
+        parents: Digests of the results that went in.
+    """
+
+    data: str
+    code: str
+    config: str
+    parents: tuple[str, ...] = ()
+
+    def after(self, *digests: str) -> Lineage:
+        """The lineage of a result made from results with these digests."""
+        return replace(self, parents=digests)
+
+
+def hash_bytes(*parts: bytes) -> str:
+    """SHA-256 over parts, each with its length, so that moving a boundary changes the hash."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    return hash_bytes(json.dumps(value, sort_keys=True, default=str).encode())
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_code(extra: Iterable[Path] = ()) -> str:
+    """SHA-256 over this library's Python files and `extra` ones, names and contents."""
+    library = Path(__file__).parent
+    files = [*sorted(library.rglob("*.py")), *extra]
+    return hash_bytes(*(part for f in files for part in (f.name.encode(), f.read_bytes())))

@@ -1,0 +1,73 @@
+"""What ties the steps to Metaflow: defaults, errors as one message, the config's path."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from metaflow import FlowMutator, user_step_decorator
+from metaflow.exception import MetaflowException
+
+from mfx import config
+from mfx.errors import MfxError
+
+
+class PipelineStopped(MetaflowException):
+    """How Metaflow shows an `MfxError`: headline and message, no traceback."""
+
+    headline = "The pipeline stopped"
+
+
+@user_step_decorator
+def one_message(step_name, flow, inputs, attributes):
+    """Show an `MfxError` raised in a step as one message, and keep libraries' chatter out."""
+    quiet()
+    try:
+        yield
+    except MfxError as error:
+        raise PipelineStopped(str(error)) from None
+
+
+class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
+    """Class decorator for a flow whose steps call this library."""
+
+    def mutate(self, mutable_flow):
+        """Put `one_message` around every step."""
+        for _, step in mutable_flow.steps:
+            step.add_decorator(one_message, duplicates=step.IGNORE)
+
+
+def parser(default: Path):
+    """A parser for `metaflow.Config` that knows which file it reads, for errors and paths.
+
+    Metaflow hands over a config's text, not its path; the path is the one among the command
+    line's, the environment's and the default that holds this text.
+    """
+
+    def parse(text: str) -> dict[str, Any]:
+        try:
+            return config.parse(text, _path_of(text, default)).to_dict()
+        except MfxError as error:
+            raise PipelineStopped(str(error)) from None
+
+    return parse
+
+
+def _path_of(text: str, default: Path) -> Path:
+    given = sys.argv[1:] + list(json.loads(os.environ.get("METAFLOW_FLOW_CONFIG", "{}")).values())
+    for candidate in [Path(str(word)) for word in given] + [default]:
+        if candidate.suffix == ".toml" and candidate.is_file() and candidate.read_text() == text:
+            return candidate
+    return default
+
+
+def quiet() -> None:
+    """Keep what libraries say at import (missing optional parts, CPU features) out of the logs."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    logging.getLogger().setLevel(logging.ERROR)

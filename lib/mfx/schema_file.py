@@ -1,0 +1,45 @@
+"""The committed `schema.pbtxt`: read it, write it, what it says of column types."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mfx.errors import MfxError
+
+
+def read(path: Path) -> Any:
+    """The committed schema, or None when there is no file.
+
+    Raises:
+        MfxError: The file is not a schema in protobuf text format.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    if not path.exists():
+        return None
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise MfxError(
+            f"{path}: not a schema in protobuf text format: {error}",
+            "Mend the line, or delete the file to have a schema inferred anew.",
+        ) from None
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the committed schema in one step."""
+    staged = path.with_name(path.name + ".new")
+    staged.write_text(text, encoding="utf-8")
+    os.replace(staged, path)
+
+
+def column_types(path: Path) -> dict[str, str]:
+    """Each feature's type as in `columns.TYPES`; empty when no schema is committed."""
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    names = {schema_pb2.INT: "int64", schema_pb2.FLOAT: "float32", schema_pb2.BYTES: "bytes"}
+    schema = read(path)
+    return {} if schema is None else {f.name: names[f.type] for f in schema.feature}

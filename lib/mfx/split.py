@@ -1,0 +1,63 @@
+"""Which split a row belongs to: a hash of its values, the same on any machine and shard count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mfx.config import Split
+
+_MISSING = np.uint64(0x9E3779B97F4A7C15)
+_PRIME = np.uint64(0x100000001B3)
+
+
+def row_hash(batch: pa.RecordBatch, key: Sequence[str] = ()) -> np.ndarray:
+    """Hash each row's values; column order does not matter, missing differs from any value.
+
+    Values are hashed by `pandas.util.hash_array`, whose result is fixed across versions, and
+    columns are combined in name order as FNV-1a combines bytes
+    (http://www.isthe.com/chongo/tech/comp/fnv/), then mixed by MurmurHash3's finalizer.
+
+    Args:
+        batch: Flat columns of the types in `columns.TYPES`.
+        key: Columns to hash; all columns if empty.
+
+    Returns:
+        uint64 array of shape [rows].
+    """
+    combined = np.full(batch.num_rows, 0xCBF29CE484222325, dtype=np.uint64)
+    for name in sorted(key or batch.schema.names):
+        column = batch.column(batch.schema.get_field_index(name))
+        combined = (combined ^ _column_hash(column)) * _PRIME
+    combined ^= combined >> np.uint64(33)
+    combined *= np.uint64(0xFF51AFD7ED558CCD)
+    combined ^= combined >> np.uint64(33)
+    return combined
+
+
+def _column_hash(column: pa.Array) -> np.ndarray:
+    if pa.types.is_null(column.type):
+        return np.full(len(column), _MISSING)
+    if pa.types.is_binary(column.type):
+        # Each distinct text is hashed once.
+        encoded = column.dictionary_encode()
+        words = encoded.dictionary.cast(pa.string()).to_numpy(zero_copy_only=False)
+        distinct = pd.util.hash_array(words, categorize=False)
+        codes = encoded.indices.fill_null(0).to_numpy()
+        hashes = distinct[codes] if len(distinct) else np.full(len(column), _MISSING)
+    else:
+        # -0.0 equals 0.0 but has other bits: adding zero makes one of them.
+        values = column.fill_null(0).to_numpy(zero_copy_only=False)
+        hashes = pd.util.hash_array(values + values.dtype.type(0))
+    return np.where(np.asarray(column.is_null()), _MISSING, hashes)
+
+
+def by_split(batch: pa.RecordBatch, split: Split) -> dict[str, pa.RecordBatch]:
+    """The rows of each split, in their order; every row is in exactly one."""
+    bucket = row_hash(batch, split.key) % np.uint64(split.train + split.eval)
+    train = pa.array(bucket < np.uint64(split.train))
+    return {"train": batch.filter(train), "eval": batch.filter(pc.invert(train))}

@@ -1,0 +1,43 @@
+"""TFDV's statistics as plain rows, for tables and cards; imports no TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def feature_rows(statistics: Any) -> list[dict[str, Any]]:
+    """One dict a feature.
+
+    Args:
+        statistics: A DatasetFeatureStatisticsList with one dataset.
+
+    Returns:
+        Keys feature, type, examples, missing (share), then mean, std_dev, zeros (share), min,
+        median, max for numbers or unique, top, top_share for text; None where it does not apply.
+    """
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    data = statistics.datasets[0]
+    rows = []
+    for feature in data.features:
+        text = feature.WhichOneof("stats") == "string_stats"
+        stats = feature.string_stats if text else feature.num_stats
+        present = stats.common_stats.num_non_missing
+        row: dict[str, Any] = {
+            "feature": feature.path.step[0],
+            "type": statistics_pb2.FeatureNameStatistics.Type.Name(feature.type),
+            "examples": int(data.num_examples),
+            "missing": 1 - present / data.num_examples if data.num_examples else None,
+        }
+        numbers = ("mean", "std_dev", "zeros", "min", "median", "max")
+        row |= dict.fromkeys((*numbers, "unique", "top", "top_share"))
+        if text:
+            row["unique"] = int(stats.unique)
+            if stats.top_values and present:
+                top = stats.top_values[0]
+                row["top"], row["top_share"] = top.value, top.frequency / present
+        elif present:
+            row |= {name: getattr(stats, {"zeros": "num_zeros"}.get(name, name)) for name in numbers}
+            row["zeros"] = stats.num_zeros / present
+        rows.append(row)
+    return rows

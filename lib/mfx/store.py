@@ -1,0 +1,139 @@
+"""Payload files in Metaflow's own datastore: content-addressed, the same on every storage."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mfx.errors import MfxError
+
+CHUNK_BYTES = 64 * 2**20
+"""Largest piece of a file held in memory and stored under one key."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """One file: its path inside the payload, its size in bytes, the keys of its chunks."""
+
+    path: str
+    size: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A set of files in the datastore; small itself, so it travels inside result objects.
+
+    Args:
+        flow: The flow whose part of the datastore holds the bytes.
+        storage: Metaflow's name of the storage: local, s3, azure or gs.
+        root: The datastore's root on that storage.
+        blobs: The files, sorted by path.
+    """
+
+    flow: str
+    storage: str
+    root: str
+    blobs: tuple[Blob, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the files' paths and content keys: equal exactly for equal files."""
+        lines = "".join(f"{b.path}\0{b.size}\0{','.join(b.keys)}\n" for b in self.blobs)
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes in all files together."""
+        return sum(blob.size for blob in self.blobs)
+
+    def only(self, *paths: str) -> Payload:
+        """A payload of just these files.
+
+        Raises:
+            MfxError: One of them is not in this payload.
+        """
+        chosen = tuple(blob for blob in self.blobs if blob.path in paths)
+        if missing := set(paths) - {blob.path for blob in chosen}:
+            raise MfxError(f"no {', '.join(sorted(missing))} in this payload")
+        return replace(self, blobs=chosen)
+
+    def read(self, path: str) -> bytes:
+        """The content of one file."""
+        (blob,) = self.only(path).blobs
+        store = _open(self.flow, self.storage, self.root)
+        return b"".join(self._load(store, key, path) for key in blob.keys)
+
+    def save_to(self, directory: str | Path) -> Path:
+        """Write all files below `directory` (made if missing) and return it.
+
+        Raises:
+            MfxError: The datastore no longer holds a file, or holds it with another size.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        store = _open(self.flow, self.storage, self.root)
+        for blob in self.blobs:
+            target = directory / blob.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as out:
+                for key in blob.keys:
+                    out.write(self._load(store, key, blob.path))
+            if target.stat().st_size != blob.size:
+                raise MfxError(
+                    f"{blob.path}: {target.stat().st_size} bytes came back from the datastore "
+                    f"at {self.root}, expected {blob.size}"
+                )
+        return directory
+
+    @contextmanager
+    def files(self) -> Iterator[Path]:
+        """The files in a temporary folder that is gone afterwards."""
+        with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+            yield self.save_to(directory)
+
+    def _load(self, store, key: str, path: str) -> bytes:
+        try:
+            ((_, data),) = store.load_data([key], force_raw=True)
+        except Exception as error:
+            raise MfxError(
+                f"{path}: the datastore at {self.root} cannot give back {key}: {error}",
+                "Was the datastore moved or cleaned? Run the flow again to rebuild it.",
+            ) from error
+        return data
+
+
+def save(directory: str | Path) -> Payload:
+    """Put all files below `directory` into the running flow's datastore."""
+    from metaflow import current
+    from metaflow.datastore import FlowDataStore
+
+    storage = FlowDataStore.default_storage_impl
+    if storage is None or current.flow_name is None:
+        raise MfxError("payloads are saved inside a step of a running flow")
+    store = FlowDataStore(current.flow_name, None, storage_impl=storage)
+    root = Path(directory)
+    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    blobs = []
+    for path in paths:
+        keys = tuple(key for chunk in _chunks(path) for _, key in store.save_data([chunk], 1))
+        blobs.append(Blob(path.relative_to(root).as_posix(), path.stat().st_size, keys))
+    return Payload(current.flow_name, storage.TYPE, storage.datastore_root, tuple(blobs))
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _open(flow: str, storage: str, root: str):
+    from metaflow.datastore import FlowDataStore
+    from metaflow.plugins import DATASTORES
+
+    (implementation,) = [d for d in DATASTORES if d.TYPE == storage]
+    return FlowDataStore(flow, None, storage_impl=implementation, ds_root=root)

@@ -1,0 +1,64 @@
+"""Arrow batches as TensorFlow tensors, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from mfx.errors import MfxError
+
+
+def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.SparseTensor]:
+    """Raw features as the transform graph takes them.
+
+    Args:
+        batch: Flat columns of the types in `columns.TYPES`.
+        names: The columns wanted.
+
+    Returns:
+        For each name a SparseTensor of shape [rows, 1] without entries where missing.
+    """
+    tensors = {}
+    for name in names:
+        column = batch.column(batch.schema.get_field_index(name))
+        where = np.flatnonzero(np.asarray(column.is_valid()))
+        indices = np.stack([where, np.zeros_like(where)], axis=1)
+        values = column.drop_null().to_numpy(zero_copy_only=False)
+        tensors[name] = tf.SparseTensor(indices, values, [batch.num_rows, 1])
+    return tensors
+
+
+def to_batch(features: Mapping[str, tf.Tensor]) -> pa.RecordBatch:
+    """Dense features, of shape [rows] or [rows, width], as Arrow columns in name order.
+
+    Raises:
+        MfxError: A feature is sparse, ragged or of higher rank.
+    """
+    columns = {}
+    for name in sorted(features):
+        feature = features[name]
+        if not isinstance(feature, tf.Tensor) or feature.shape.rank not in (1, 2):
+            raise MfxError(
+                f"preprocessing_fn: feature '{name}' is {feature!r:.80}",
+                "Return dense tensors of shape [batch] or [batch, width]: see mfx.features.",
+            )
+        values = feature.numpy()
+        flat = pa.array(values.reshape(-1))
+        columns[name] = (
+            flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        )
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def to_numpy(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+    """The columns of a batch made by `to_batch` as arrays of shape [rows] or [rows, width]."""
+    arrays = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_fixed_size_list(column.type):
+            arrays[name] = column.flatten().to_numpy().reshape(len(column), -1)
+        else:
+            arrays[name] = column.to_numpy(zero_copy_only=False)
+    return arrays

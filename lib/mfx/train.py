@@ -1,0 +1,207 @@
+"""Fit a Keras model on transformed examples and export it with its transform graph
+(TFX: Trainer)."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from mfx import store, user_module
+from mfx.artifacts import Examples, Model, TransformGraph
+from mfx.config import Settings, Train
+from mfx.errors import MfxError
+from mfx.export import export
+from mfx.lineage import hash_bytes
+from mfx.train_input import TrainInput
+
+VALIDATION_BATCH = 4096
+
+
+class Checkpoint(Protocol):
+    """Where training state is kept between attempts: `metaflow.current.checkpoint` fits."""
+
+    directory: str
+    is_loaded: bool
+
+    def save(self) -> Any:
+        """Keep what is in `directory` now."""
+
+
+def train(
+    graph: TransformGraph,
+    transformed: Examples,
+    settings: Settings,
+    candidate: int,
+    checkpoint: Checkpoint,
+    report: Callable[[str], None],
+) -> Model:
+    """Train one candidate; with a checkpoint, go on from its last epoch.
+
+    Equal inputs, settings and seed give equal weights on the same machine type, whether or not
+    training was interrupted.
+
+    Args:
+        graph: The transform graph to export with the network.
+        transformed: What the network is trained on.
+        settings: `[train]` and the pipeline's module.
+        candidate: Index into `train.candidates`.
+        checkpoint: Takes the state after each epoch.
+        report: Called with one line an epoch.
+
+    Raises:
+        MfxError: The model does not fit its data (only one class, a loss that is not a number).
+    """
+    module = user_module.load(settings)
+    options = settings.train
+    hyperparameters = {**options.hyperparameters, **options.candidates[candidate]}
+    keras.utils.set_random_seed(options.seed)
+    tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_dtype_policy(options.precision)
+    strategy, device = _devices()
+    with strategy.scope() if strategy else nullcontext():
+        model = module.build_model(**hyperparameters)
+    _check_label(transformed, settings.label.name)
+
+    with (
+        tempfile.TemporaryDirectory(prefix="mfx-") as directory,
+        transformed.files("train") as train_paths,
+        transformed.files("eval") as eval_paths,
+    ):
+        label = settings.label.name
+        fitting = _Fit(
+            model,
+            TrainInput(train_paths, label, options.seed),
+            TrainInput(eval_paths, label, options.seed).head(
+                options.validation_rows, VALIDATION_BATCH
+            ),
+            Path(directory, "logs"),
+            checkpoint,
+            report,
+        )
+        history, resumed_from = fitting.run(options)
+        output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
+        export(model, output, settings.label.columns, Path(directory, "model"))
+        return Model(
+            payload=store.save(Path(directory, "model")),
+            logs=store.save(Path(directory, "logs")),
+            candidate=candidate,
+            hyperparameters=hyperparameters,
+            history=history,
+            weights=hash_weights(model),
+            steps=options.steps,
+            device=device,
+            resumed_from=resumed_from,
+            lineage=transformed.lineage.after(graph.digest, transformed.digest),
+        )
+
+
+def epochs_of(options: Train) -> list[int]:
+    """Training steps of each epoch: equal but for the last, which takes the remainder."""
+    epochs = min(options.epochs, options.steps)
+    size = options.steps // epochs
+    return [size] * (epochs - 1) + [options.steps - size * (epochs - 1)]
+
+
+def hash_weights(model: Any) -> str:
+    """SHA-256 over the values of all variables of the network, in their order."""
+    return hash_bytes(*(np.ascontiguousarray(w.numpy()).tobytes() for w in model.weights))
+
+
+def _devices() -> tuple[tf.distribute.Strategy | None, str]:
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    strategy = tf.distribute.MirroredStrategy() if gpus > 1 else None
+    return strategy, f"{gpus} GPU" if gpus else "CPU"
+
+
+def _check_label(transformed: Examples, label: str) -> None:
+    seen: set = set()
+    for batch in transformed.batches("train", columns=[label]):
+        seen.update(np.unique(batch.column(0).to_numpy(zero_copy_only=False)).tolist())
+        if len(seen) > 1:
+            return
+    raise MfxError(
+        f"label '{label}' has one value in the train split: {next(iter(seen), None)}",
+        "A model needs examples of at least two; check the data and the label's rule.",
+    )
+
+
+class _Fit:
+    """The epochs of one training, each followed by a checkpoint and a line."""
+
+    def __init__(
+        self,
+        model: Any,
+        examples: TrainInput,
+        validation: tf.data.Dataset,
+        logs: Path,
+        checkpoint: Checkpoint,
+        report: Callable[[str], None],
+    ) -> None:
+        self._model, self._examples, self._validation = model, examples, validation
+        self._logs, self._checkpoint, self._report = logs, checkpoint, report
+        self._weights = Path(checkpoint.directory, "model.weights.h5")
+        self._state = Path(checkpoint.directory, "history.json")
+
+    def run(self, options: Train) -> tuple[dict[str, list[float]], int]:
+        """Train the epochs that are not done yet; return the history and how many were."""
+        sizes = epochs_of(options)
+        # Keras runs whole executions, so their size must divide every epoch's.
+        common = math.gcd(*sizes)
+        self._model.steps_per_execution = max(
+            n for n in range(1, min(options.steps_per_execution, common) + 1) if common % n == 0
+        )
+        history = self._restore()
+        done = len(history.get("loss", []))
+        for epoch in range(done, len(sizes)):
+            fitted = self._model.fit(
+                self._examples.dataset(options.batch_size, start_step=sum(sizes[:epoch])),
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                steps_per_epoch=sizes[epoch],
+                validation_data=self._validation,
+                verbose=0,
+            )
+            last = {name: float(values[-1]) for name, values in fitted.history.items()}
+            for name, value in last.items():
+                history.setdefault(name, []).append(value)
+            if not math.isfinite(last["loss"]):
+                raise MfxError(
+                    f"the loss is {last['loss']} after epoch {epoch + 1}",
+                    "Lower learning_rate, or check the features for values without bounds.",
+                )
+            self._keep(history)
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in last.items())
+            self._report(f"epoch {epoch + 1}/{len(sizes)}: {shown}")
+        self._log(history)
+        return history, done
+
+    def _restore(self) -> dict[str, list[float]]:
+        if not (self._checkpoint.is_loaded and self._state.exists()):
+            return {}
+        self._model.optimizer.build(self._model.trainable_variables)
+        self._model.load_weights(self._weights)
+        return json.loads(self._state.read_text())
+
+    def _keep(self, history: dict[str, list[float]]) -> None:
+        self._model.save_weights(self._weights)
+        self._state.write_text(json.dumps(history))
+        self._checkpoint.save()
+
+    def _log(self, history: dict[str, list[float]]) -> None:
+        """TensorBoard events under the names that Keras' own callback uses."""
+        for run, prefix in (("train", ""), ("validation", "val_")):
+            with tf.summary.create_file_writer(str(self._logs / run)).as_default():
+                for name, values in history.items():
+                    if name.startswith("val_") == bool(prefix):
+                        for epoch, value in enumerate(values):
+                            tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)

@@ -1,0 +1,90 @@
+"""Transformed examples as a `tf.data.Dataset` whose order is a function of seed and step alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from mfx.tensors import to_numpy
+
+WINDOW = 4
+"""Row groups shuffled together, each from another place of the split; bounds the memory."""
+
+Arrays = dict[str, np.ndarray]
+
+
+class TrainInput:
+    """Endless shuffled passes over Parquet files that can start at any row.
+
+    Args:
+        paths: Files with the same columns.
+        label: The column given as the label; all others are features.
+        seed: Equal seeds give equal orders.
+    """
+
+    def __init__(self, paths: Sequence[Path], label: str, seed: int) -> None:
+        self._label, self._seed = label, seed
+        files = [pq.ParquetFile(path, memory_map=True) for path in paths]
+        self._groups = [(file, i) for file in files for i in range(file.num_row_groups)]
+        self._sizes = [file.metadata.row_group(i).num_rows for file, i in self._groups]
+        self._columns = pq.read_schema(paths[0])
+
+    def dataset(self, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
+        """Batches `(features, label)` from training step `start_step` on, without end."""
+        signature = {f.name: _spec(f.type) for f in self._columns}
+        dataset = tf.data.Dataset.from_generator(
+            lambda: self._blocks(start_step * batch_size), output_signature=signature
+        )
+        return dataset.rebatch(batch_size).map(self._split_label).prefetch(tf.data.AUTOTUNE)
+
+    def head(self, rows: int, batch_size: int) -> tf.data.Dataset:
+        """The first rows in file order, once: for validation."""
+        arrays: list[Arrays] = []
+        for group, size in zip(self._groups, self._sizes, strict=True):
+            arrays.append(_read([group]))
+            rows -= size
+            if rows <= 0:
+                break
+        joined = {name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]}
+        joined = {name: values[: rows or None] for name, values in joined.items()}
+        dataset = tf.data.Dataset.from_tensor_slices(joined).batch(batch_size)
+        return dataset.map(self._split_label).cache()
+
+    def _split_label(self, arrays):
+        features = dict(arrays)
+        label = features.pop(self._label)
+        return features, label
+
+    def _blocks(self, skip: int) -> Iterator[Arrays]:
+        total = sum(self._sizes)
+        for number in itertools.count(skip // total):
+            random = np.random.default_rng([self._seed, number])
+            order = random.permutation(len(self._groups))
+            to_skip, skip = skip - number * total if skip else 0, 0
+            for begin in range(0, len(order), WINDOW):
+                window = order[begin : begin + WINDOW]
+                rows = sum(self._sizes[i] for i in window)
+                # Drawn for skipped windows too, so that later ones are shuffled alike.
+                shuffled = random.permutation(rows)
+                if to_skip < rows:
+                    arrays = _read([self._groups[i] for i in window])
+                    yield {name: a[shuffled[to_skip:]] for name, a in arrays.items()}
+                to_skip = max(0, to_skip - rows)
+
+
+def _read(groups) -> Arrays:
+    tables = [file.read_row_group(index) for file, index in groups]
+    (batch,) = pa.concat_tables(tables).combine_chunks().to_batches()
+    return to_numpy(batch)
+
+
+def _spec(kind: pa.DataType) -> tf.TensorSpec:
+    if pa.types.is_fixed_size_list(kind):
+        return tf.TensorSpec([None, kind.list_size], kind.value_type.to_pandas_dtype())
+    return tf.TensorSpec([None], kind.to_pandas_dtype())

@@ -1,0 +1,150 @@
+"""Analyse the train split with TFT and apply the one graph that comes of it (TFX: Transform)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform.tf_metadata import metadata_io
+from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
+
+from mfx import store, user_module
+from mfx.artifacts import SPLITS, Examples, Schema, TransformGraph
+from mfx.columns import TYPES, as_lists
+from mfx.config import Settings
+from mfx.errors import MfxError
+from mfx.ingest import ROW_GROUP
+from mfx.tensors import sparse_inputs, to_batch
+
+
+def transform(
+    examples: Examples, schema: Schema, settings: Settings
+) -> tuple[TransformGraph, Examples]:
+    """Analyse the train split, then transform both splits with the graph.
+
+    Returns:
+        The graph, and the transformed examples: the same rows in the same order.
+
+    Raises:
+        MfxError: `preprocessing_fn` returns no label, or features that cannot be stored.
+    """
+    module = user_module.load(settings)
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        graph = Path(directory, "graph")
+        with examples.files("train") as paths:
+            _analyse(paths, module.preprocessing_fn, _present(schema, examples), graph)
+        _make_reproducible(graph, directory)
+        output = tft.TFTransformOutput(str(graph))
+        if settings.label.name not in output.transformed_feature_spec():
+            raise MfxError(
+                f"preprocessing_fn returns no feature '{settings.label.name}', the label's name",
+                "Return it, or change name under [label].",
+            )
+        transformed = _apply(output, examples, Path(directory, "examples"))
+        features = {n: s.dtype.name for n, s in output.transformed_feature_spec().items()}
+        lineage = examples.lineage.after(examples.digest, schema.digest)
+        graph_result = TransformGraph(store.save(graph), features, lineage)
+    return graph_result, transformed
+
+
+class _ReadBatches(beam.DoFn):
+    """Parquet files to batches: only the file's name goes through Beam, never pickled rows."""
+
+    def process(self, path: str) -> Iterator[pa.RecordBatch]:
+        for batch in pq.ParquetFile(path).iter_batches(ROW_GROUP):
+            yield as_lists(batch)
+
+
+def _present(schema: Schema, examples: Examples) -> schema_pb2.Schema:
+    """The schema of the columns that the data has; features never seen cannot be analysed."""
+    proto = schema.proto()
+    kept = [feature for feature in proto.feature if feature.name in examples.columns]
+    del proto.feature[:]
+    proto.feature.extend(kept)
+    return proto
+
+
+def _analyse(paths: list[Path], preprocessing_fn: Any, schema: Any, graph: Path) -> None:
+    columns = pq.read_schema(paths[0])
+    arrow_schema = as_lists(pa.RecordBatch.from_pylist([], columns)).schema
+    config = tensor_adapter.TensorAdapterConfig(
+        arrow_schema, tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
+    )
+    # Named outright: `DirectRunner` may mean another runner that needs a download.
+    with (
+        beam.Pipeline(runner=FnApiRunner()) as pipeline,
+        tft_beam.Context(temp_dir=str(graph.with_name("tmp")), use_deep_copy_optimization=True),
+    ):
+        data = (
+            pipeline
+            | "Paths" >> beam.Create([str(path) for path in paths])
+            | "Read" >> beam.ParDo(_ReadBatches())
+        )
+        transform_fn = (data, config) | tft_beam.AnalyzeDataset(preprocessing_fn)
+        _ = transform_fn | tft_beam.WriteTransformFn(str(graph))
+    raw = tft.DatasetMetadata(schema)
+    metadata_io.write_metadata(raw, str(graph / tft.TFTransformOutput.RAW_METADATA_DIR))
+
+
+def _make_reproducible(graph: Path, directory: str) -> None:
+    """Write the SavedModel anew so that equal graphs are equal bytes.
+
+    Two things differ between runs: the temporary folder's name, which stands in the names of
+    vocabulary tables, and the order of nodes in functions, which means nothing (edges go by name).
+    """
+    path = graph / "transform_fn" / "saved_model.pb"
+    # An equally long name keeps the serialized message valid.
+    same_length = b"_" * len(directory.encode())
+    model = saved_model_pb2.SavedModel.FromString(
+        path.read_bytes().replace(directory.encode(), same_length)
+    )
+    for meta_graph in model.meta_graphs:
+        for function in meta_graph.graph_def.library.function:
+            function.node_def.sort(key=lambda node: node.name)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    # A checksum of the bytes as they were; readers do without it.
+    (graph / "transform_fn" / "fingerprint.pb").unlink(missing_ok=True)
+
+
+def _apply(output: tft.TFTransformOutput, examples: Examples, directory: Path) -> Examples:
+    directory.mkdir()
+    layer = output.transform_features_layer()
+    names = list(output.raw_feature_spec())
+    rows = {}
+    for split in SPLITS:
+        writer = None
+        path = directory / f"{split}.parquet"
+        for batch in examples.batches(split, ROW_GROUP):
+            features = to_batch(layer(sparse_inputs(batch, names)))
+            writer = writer or pq.ParquetWriter(path, features.schema)
+            writer.write_table(pa.Table.from_batches([features]), ROW_GROUP)
+        if writer:
+            writer.close()
+        rows[split] = pq.read_metadata(path).num_rows
+        if rows[split] != examples.rows[split]:
+            raise MfxError(f"{split}: {examples.rows[split]} rows in, {rows[split]} transformed")
+        kinds = {f.name: _kind(f.type) for f in pq.read_schema(path)}
+    return Examples(
+        shards=(store.save(directory),),
+        rows=rows,
+        rows_in=sum(rows.values()),
+        rejected={},
+        columns=kinds,
+        lineage=examples.lineage.after(examples.digest),
+    )
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_fixed_size_list(kind):
+        return f"{_kind(kind.value_type)}[{kind.list_size}]"
+    return next((name for name, known in TYPES.items() if known == kind), str(kind))

@@ -110,10 +110,10 @@ class Pipeline(FlowSpec):
         self.model = train.train(
             self.transform_graph,
             self.transformed,
-            self.schema,
             self.settings,
             candidate=self.input,
-            checkpoint=checkpoints.latest(self),
+            checkpoint=checkpoints.StepCheckpoint(f"candidate-{self.input}"),
+            report=print,
         )
         cards.show(cards.train(self.model))
         self.next(self.evaluate)

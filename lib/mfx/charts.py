@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -48,7 +50,10 @@ def number(value: Any) -> float | None:
     """A finite plain float, or None: JSON in a browser knows neither NaN nor NumPy."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return None
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError:
+        return None
     return value if math.isfinite(value) else None
 
 
@@ -73,6 +78,8 @@ def grid(charts: Sequence[Spec], columns: int) -> Spec:
     """Small multiples: each chart with scales of its own, one colour legend above."""
     return {
         "$schema": _SCHEMA,
+        # VegaChart would put "container" here, which Vega-Lite does not know for several charts.
+        "width": None,
         "columns": columns,
         "spacing": {"row": 24, "column": 24},
         "concat": list(charts),
@@ -96,7 +103,9 @@ def distributions(train: Any, evaluated: Any) -> tuple[list[Spec], list[Spec], l
         for feature in dataset.features:
             pairs.setdefault(_name(feature), {})[split] = feature
     examples = {"train": train.num_examples, "eval": evaluated.num_examples}
-    numeric, categorical, left_out = [], [], []
+    numeric: list[Spec] = []
+    categorical: list[Spec] = []
+    left_out = []
     for name, features in pairs.items():
         kinds = {feature.WhichOneof("stats") for feature in features.values()}
         full = len(numeric) + len(categorical) >= MAX_CHARTS
@@ -137,7 +146,7 @@ def calibration(models: Mapping[str, Any]) -> Spec | None:
     columns = {"x": "predicted", "y": "observed", "count": "count"}
     rows = [row for row in _points(models, "calibration", columns) if row.get("count") != 0]
     axes = ("mean prediction", "observed rate")
-    layer = {"mark": {"type": "line", "point": {"size": 45}, "clip": True}}
+    layer = {"mark": {"type": "line", "point": {"size": 45}}}
     return _square("Calibration", rows, axes, layer) if rows else None
 
 
@@ -184,8 +193,10 @@ def _name(feature: Any) -> str:
     return ".".join(feature.path.step) or feature.name
 
 
-def _chart(title: str, rows: list[Row], layers: list[Spec], subtitle: str = "", **size: Any) -> Spec:
-    heading: Spec = {"text": text(title), "limit": 300}
+def _chart(
+    title: str, rows: list[Row], layers: list[Spec], subtitle: str = "", **size: Any
+) -> Spec:
+    heading: Spec = {"text": text(title), "limit": 300, "frame": "group"}
     if subtitle:
         heading["subtitle"] = subtitle
     return {"title": heading, **size, "data": {"values": rows}, "layer": layers}
@@ -210,16 +221,17 @@ def _tooltip(*fields: str, **formats: str) -> list[Spec]:
 
 
 def _missing(features: Mapping[str, Any], examples: Mapping[str, int]) -> str:
-    """`missing 3%, eval 4%`; empty if hardly any value is missing."""
+    """`missing 3.1% / 3.5%` (train, eval); empty if hardly any value is missing."""
     shares = {}
     for split, feature in features.items():
         present = getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing
         shares[split] = 1 - present / examples[split] if examples[split] else 0.0
     for split in {"train", "eval"} - set(features):
         shares[split] = 1.0
-    if max(shares.values()) < 0.0005:
+    if max(shares.values()) < 0.005:
         return ""
-    return f"missing: train {shares['train']:.1%}, eval {shares['eval']:.1%}"
+    shown = [f"{shares[split]:.1%}" for split in ("train", "eval")]
+    return f"missing {' / '.join(dict.fromkeys(shown))}"
 
 
 def _histogram(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) -> Spec | None:
@@ -229,32 +241,40 @@ def _histogram(name: str, features: Mapping[str, Any], examples: Mapping[str, in
     if not buckets:
         return None
     low, high = min(b[0] for b in buckets), max(b[1] for b in buckets)
-    edges, source, notes = _edges(low, high), standard, [_missing(features, examples)]
-    whole = all(feature.type == 0 for feature in features.values())
-    if whole and 0 < high - low <= BINS:
-        # One bin an integer: TFDV's buckets are narrower than 1 here, and would show as a comb.
-        edges = [value - 0.5 for value in range(int(low), int(high) + 2)]
-        source = {split: [_whole(b) for b in found] for split, found in standard.items()}
-    elif _crowded(standard, edges) and (cut := _central(quantiles, low, high)):
-        edges, source = _edges(*cut), quantiles
-        notes.append(f"not drawn: the outer tenths, {low:,.6g} to {high:,.6g}")
+    notes = [_missing(features, examples)]
+    if all(feature.type == 0 for feature in features.values()) and high - low < 3 * BINS:
+        # Bins that end between integers: TFDV's own hold now one, now two of so few.
+        width = math.ceil((high - low + 1) / BINS)
+        edges = [low - 0.5 + width * i for i in range(math.ceil((high - low + 1) / width) + 1)]
+        below = {
+            split: _cumulative([part for bucket in found for part in _integers(bucket, high)])
+            for split, found in standard.items()
+        }
+    else:
+        # Both histograms together know best where a split's values lie; the splits' own bins
+        # have different edges.
+        edges = _edges(low, high)
+        below = {split: _cumulative(standard[split], quantiles[split]) for split in features}
+        if _crowded([_counts(b, edges) for b in below.values()]):
+            cut, note = _central(quantiles, low, high)
+            edges = _edges(*cut)
+            notes.append(note)
     rows = []
     for split in features:
-        shares = [s / max(examples[split], 1) for s in _spread(source[split], edges)]
+        shares = [count / max(examples[split], 1) for count in _counts(below[split], edges)]
         rows += [
             {"low": a, "high": b, "share": share, "series": split}
-            for a, b, share in zip(edges, edges[1:], shares, strict=False)
+            for (a, b), share in zip(pairwise(edges), shares, strict=True)
         ]
         # The line of steps needs an end.
         rows.append({"low": edges[-1], "high": edges[-1], "share": shares[-1], "series": split})
-    layers = _histogram_layers(edges)
     subtitle = "; ".join(note for note in notes if note)
-    return _chart(name, rows, layers, subtitle, width=240, height=110)
+    return _chart(name, rows, _histogram_layers(edges), subtitle, width=240, height=110)
 
 
 def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
     scale = {"domain": [edges[0], edges[-1]], "nice": False, "zero": False}
-    short = "~s" if max(map(abs, edges)) >= 1e5 else "~g"
+    short = "~s" if max(map(abs, edges)) >= 1e5 else ",~r"
     axis = {"format": short, "tickCount": 5, "grid": False, "labelOverlap": True}
     x = {"field": "low", "type": "quantitative", "scale": scale, "axis": axis, "title": None}
     y = {
@@ -304,42 +324,80 @@ def _edges(low: float, high: float) -> list[float]:
     return [low * (1 - i / BINS) + high * (i / BINS) for i in range(BINS + 1)]
 
 
-def _spread(buckets: Iterable[tuple[float, float, float]], edges: Sequence[float]) -> list[float]:
-    """The buckets' counts on other bins, as if values lay evenly inside each bucket."""
-    counts = [0.0] * (len(edges) - 1)
-    for low, high, count in buckets:
-        for i, (left, right) in enumerate(zip(edges, edges[1:], strict=False)):
-            if high > low:
-                share = max(0.0, min(high, right) / 2 - max(low, left) / 2) / (high / 2 - low / 2)
-                counts[i] += count * share
-            elif left <= low < right or (i == len(counts) - 1 and low == right):
-                counts[i] += count
-    return counts
-
-
-def _whole(bucket: tuple[float, float, float]) -> tuple[float, float, float]:
-    """The bucket as the one integer in it, or the nearest."""
+def _integers(bucket: tuple[float, float, float], last: float) -> list[tuple[float, float, float]]:
+    """The bucket's count shared by the integers in it, its upper edge only if that is the last."""
     low, high, count = bucket
-    inside = math.ceil(low)
-    value = float(inside if inside <= high else round((low + high) / 2))
-    return (value, value, count)
+    inside = [
+        v for v in range(math.ceil(low), math.floor(high) + 1) if v < high or v in (low, last)
+    ]
+    values = inside or [round((low + high) / 2)]
+    return [(float(v), float(v), count / len(values)) for v in values]
 
 
-def _crowded(buckets: Mapping[str, Any], edges: Sequence[float]) -> bool:
+def _cumulative(*histograms: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
+    """Sorted (x, values below x); two entries with one x are values that equal x."""
+    knots = []
+    for buckets in histograms:
+        total = 0.0
+        for low, high, count in buckets:
+            knots += [(low, total), (high, total := total + count)]
+    knots.sort()
+    highest = 0.0
+    return [(x, highest := max(highest, total)) for x, total in knots]
+
+
+def _counts(below: Sequence[tuple[float, float]], edges: Sequence[float]) -> list[float]:
+    """Values in each bin; each bin holds its left edge, the last one both."""
+    if not below:
+        return [0.0] * (len(edges) - 1)
+
+    def count(x: float) -> float:
+        i = bisect_left(below, (x, -math.inf))
+        if i == len(below) or i == 0:
+            return below[-1][1] if i else 0.0
+        (x0, before), (x1, after) = below[i - 1 : i + 1]
+        # Halves, because the distance of two floats may be no float.
+        return before + (after - before) * ((x / 2 - x0 / 2) / (x1 / 2 - x0 / 2))
+
+    last = max((total for x, total in below if x <= edges[-1]), default=0.0)
+    totals = [*map(count, edges[:-1]), max(last, count(edges[-1]))]
+    return [b - a for a, b in pairwise(totals)]
+
+
+def _crowded(splits: Iterable[Sequence[float]]) -> bool:
     """Whether some outliers push nearly all of each split's values into one bin."""
-    counts = [_spread(found, edges) for found in buckets.values() if found]
-    return len(edges) > 2 and all(max(c) >= 0.9 * sum(c) for c in counts)
+    return all(len(counts) > 1 and max(counts) >= 0.9 * sum(counts) for counts in splits)
 
 
-def _central(quantiles: Mapping[str, Any], low: float, high: float) -> tuple[float, float] | None:
-    """The range without the first or last tenth, where these are long."""
+def _central(
+    quantiles: Mapping[str, Any], low: float, high: float
+) -> tuple[tuple[float, float], str]:
+    """The range without the lowest or highest tenth, where these are long, and a note."""
     found = [split for split in quantiles.values() if len(split) > 2]
     if not found:
-        return None
-    first, last = max(split[0][1] for split in found), min(split[-1][0] for split in found)
+        return (low, high), ""
+    first = max(_reaching(split, 0.1)[1] for split in found)
+    last = min(_reaching(split, 0.9)[1] for split in found)
     long = 2 * (last - first)
-    cut = (first if first - low > long else low, last if high - last > long else high)
-    return cut if cut[0] < cut[1] and cut != (low, high) else None
+    if long <= 0:
+        return (low, high), ""
+    if first - low > long and high - last > long:
+        return (first, last), f"outer tenths ({low:,.6g}, {high:,.6g}) not drawn"
+    if first - low > long:
+        return (first, high), f"lowest tenth (from {low:,.6g}) not drawn"
+    if high - last > long:
+        return (low, last), f"highest tenth (to {high:,.6g}) not drawn"
+    return (low, high), ""
+
+
+def _reaching(quantiles: Sequence[tuple[float, float, float]], share: float) -> Any:
+    """The bucket with which `share` of the values is reached."""
+    whole, total = sum(count for *_, count in quantiles), 0.0
+    for bucket in quantiles:
+        total += bucket[2]
+        if total >= (share - 1e-3) * whole:
+            return bucket
+    return quantiles[-1]
 
 
 def _top(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) -> Spec | None:
@@ -406,7 +464,7 @@ def _curve_layers() -> list[Spec]:
         "field": "value",
         "type": "quantitative",
         "scale": {"zero": False},
-        "axis": {"tickCount": 5, "format": "~g"},
+        "axis": {"tickCount": 5, "format": "~r"},
         "title": None,
     }
     tooltip = _tooltip("series", "epoch", "value", epoch="d", value=".6~g")
@@ -450,7 +508,9 @@ def _square(title: str, rows: list[Row], axes: tuple[str, str], layer: Spec) -> 
         for a, name in names.items()
     ]
     if any(row.get("count") is not None for row in rows):
-        tooltip.append({"field": "count", "type": "quantitative", "format": ",", "title": "examples"})
+        tooltip.append(
+            {"field": "count", "type": "quantitative", "format": ",", "title": "examples"}
+        )
     encoding = {
         **position,
         "color": _color(*series),
@@ -494,6 +554,10 @@ def _slice_chart(
     order = sorted({row["slice"] for row in rows}, key=natural)
     series = [s for s in ("candidate", "baseline") if any(row["series"] == s for row in rows)]
     layers = _slice_layers(order, series, feature)
+    if any(row["examples"] is None for row in rows):
+        # Vega draws no point without a size.
+        for layer in layers:
+            del layer["encoding"]["size"]
     if (whole := number(overall.get(metric))) is not None:
         rule = {"type": "rule", "strokeDash": [4, 4], "color": GREY}
         layers.insert(
@@ -509,20 +573,21 @@ def _slice_chart(
 
 
 def _slice_layers(order: list[str], series: list[str], feature: str) -> list[Spec]:
-    crowded = len(order) > 12 or max(map(len, order)) > 6
+    # About 6 pixels a character on an axis of 400.
+    crowded = max(map(len, order)) * 6 > 400 / len(order)
     encoding = {
         "x": {
             "field": "slice",
             "type": "ordinal",
             "sort": order,
             "title": text(feature, 60),
-            "axis": {"labelAngle": -90 if crowded else 0, "labelLimit": 90, "grid": False},
+            "axis": {"labelAngle": -90 if crowded else 0, "labelLimit": 100, "grid": False},
         },
         "y": {
             "field": "value",
             "type": "quantitative",
             "scale": {"zero": False},
-            "axis": {"tickCount": 5, "format": "~g"},
+            "axis": {"tickCount": 5, "format": "~r"},
             "title": None,
         },
         "size": {
@@ -537,6 +602,10 @@ def _slice_layers(order: list[str], series: list[str], feature: str) -> list[Spe
     hollow = {"type": "point", "filled": False, "strokeWidth": 1.5}
     full = {"type": "point", "filled": True, "opacity": 0.85}
     return [
-        {"transform": _only(s), "mark": full if s == "candidate" else hollow, "encoding": encoding}
+        {
+            "transform": _only(s),
+            "mark": full if s == "candidate" else hollow,
+            "encoding": dict(encoding),
+        }
         for s in reversed(series)
     ]

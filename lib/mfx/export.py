@@ -9,13 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-MISSING: dict[tf.DType, Any] = {
-    tf.float32: float("nan"),
-    tf.int64: tf.int64.min,
-    tf.string: "",
-}
-"""What stands for a missing value on the `predict` signature, whose tensors are dense."""
-
+from mfx.tensors import MISSING
 
 def export(
     model: Any, graph: tft.TFTransformOutput, label_columns: Iterable[str], directory: Path

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
 from mfx.errors import MfxError
+
+MISSING: dict[tf.DType, Any] = {tf.float32: float("nan"), tf.int64: tf.int64.min, tf.string: ""}
+"""What stands for a missing value in dense raw tensors, as on the `predict` signature."""
 
 
 def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.SparseTensor]:
@@ -62,3 +66,24 @@ def to_numpy(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         else:
             arrays[name] = column.to_numpy(zero_copy_only=False)
     return arrays
+
+
+def dense_inputs(
+    batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]
+) -> dict[str, tf.Tensor]:
+    """Raw features as the `predict` signature takes them: see MISSING.
+
+    Args:
+        batch: Flat columns of the types in `columns.TYPES`.
+        specs: The signature's inputs by name.
+
+    Returns:
+        For each input a dense tensor of shape [rows].
+    """
+    tensors = {}
+    for name, spec in specs.items():
+        column = batch.column(batch.schema.get_field_index(name))
+        missing = MISSING[spec.dtype]
+        filled = column.fill_null(missing.encode() if isinstance(missing, str) else missing)
+        tensors[name] = tf.constant(filled.to_numpy(zero_copy_only=False), spec.dtype)
+    return tensors

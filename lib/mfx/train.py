@@ -21,7 +21,7 @@ from mfx.artifacts import Examples, Model, TransformGraph
 from mfx.config import Settings, Train
 from mfx.errors import MfxError
 from mfx.export import export
-from mfx.lineage import hash_bytes
+from mfx.lineage import hash_bytes, hash_json
 from mfx.train_input import TrainInput
 
 VALIDATION_BATCH = 4096
@@ -87,6 +87,9 @@ def train(
             Path(directory, "logs"),
             checkpoint,
             report,
+            fingerprint=hash_json(
+                [options.model_dump(), candidate, graph.digest, transformed.digest]
+            ),
         )
         history, resumed_from = fitting.run(options)
         output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
@@ -146,11 +149,13 @@ class _Fit:
         logs: Path,
         checkpoint: Checkpoint,
         report: Callable[[str], None],
+        fingerprint: str,
     ) -> None:
+        self._fingerprint = fingerprint
         self._model, self._examples, self._validation = model, examples, validation
         self._logs, self._checkpoint, self._report = logs, checkpoint, report
         self._weights = Path(checkpoint.directory, "model.weights.h5")
-        self._state = Path(checkpoint.directory, "history.json")
+        self._state = Path(checkpoint.directory, "state.json")
 
     def run(self, options: Train) -> tuple[dict[str, list[float]], int]:
         """Train the epochs that are not done yet; return the history and how many were."""
@@ -188,13 +193,23 @@ class _Fit:
     def _restore(self) -> dict[str, list[float]]:
         if not (self._checkpoint.is_loaded and self._state.exists()):
             return {}
+        state = json.loads(self._state.read_text())
+        if state["fingerprint"] != self._fingerprint:
+            self._report("the checkpoint is of other data or settings: training starts anew")
+            return {}
         self._model.optimizer.build(self._model.trainable_variables)
         self._model.load_weights(self._weights)
-        return json.loads(self._state.read_text())
+        self._report(f"going on after epoch {state['epochs']} from a checkpoint")
+        return state["history"]
 
     def _keep(self, history: dict[str, list[float]]) -> None:
         self._model.save_weights(self._weights)
-        self._state.write_text(json.dumps(history))
+        state = {
+            "fingerprint": self._fingerprint,
+            "epochs": len(history["loss"]),
+            "history": history,
+        }
+        self._state.write_text(json.dumps(state))
         self._checkpoint.save()
 
     def _log(self, history: dict[str, list[float]]) -> None:

@@ -1,0 +1,394 @@
+"""The Metaflow cards of the steps validate, train, evaluate and push.
+
+A card is one HTML file with its data and renderer inside. Text from data goes into table cells and
+value boxes, which show it as it is; inside Markdown it goes through `_code`, because the card's
+Markdown renderer takes HTML as HTML and drops escaped characters.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+from metaflow.cards import Error, Markdown, Table, ValueBox, VegaChart
+
+from mfx import charts
+from mfx.artifacts import (
+    SPLITS,
+    Anomalies,
+    Blessing,
+    Check,
+    Evaluation,
+    Examples,
+    Model,
+    PushedModel,
+    Schema,
+    Statistics,
+)
+from mfx.charts import number, text
+from mfx.statistics_view import feature_rows
+
+MAX_ROWS = 200
+"""Most rows of one table."""
+NONE = "—"
+"""Shown where there is no number."""
+
+Components = list[Any]
+
+
+def show(components: Components) -> None:
+    """Append the components to the card of the running step."""
+    from metaflow import current
+
+    current.card.extend(components)  # type: ignore[attr-defined]
+
+
+def _safe(draw: Callable[..., Components]) -> Callable[..., Components]:
+    """Turn an exception into a component: a picture must never cost a run its results."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Any, **kwargs: Any) -> Components:
+        try:
+            return draw(*args, **kwargs)
+        except Exception as error:
+            return [Error(error, f"The card of step {draw.__name__} could not be drawn")]
+
+    return drawn
+
+
+@_safe
+def validate(
+    examples: Examples, statistics: Statistics, schema: Schema, anomalies: Anomalies
+) -> Components:
+    """Rows, anomalies, where the schema comes from, distributions of train against eval."""
+    protos = {split: statistics.proto(split) for split in SPLITS}
+    errors = len(anomalies.errors)
+    warnings = len(anomalies.found) - errors
+    origin = "a schema inferred in this run" if schema.inferred else "the committed schema"
+    examples_held = f"{sum(examples.rows.values()):,} examples held to {origin}"
+    return [
+        _box(
+            "Validation",
+            _many(errors, "error") if errors else "No errors" if warnings else "No anomalies",
+            f"{examples_held}, {_many(warnings, 'warning')}" if warnings else examples_held,
+            "danger" if errors else "success",
+        ),
+        Markdown("## Rows"),
+        *_row_counts(examples),
+        Markdown("## Anomalies"),
+        *_anomalies(anomalies),
+        Markdown("## Schema"),
+        _schema_origin(schema),
+        *_distributions(protos),
+        Markdown("## Features"),
+        *_feature_tables(protos),
+    ]
+
+
+@_safe
+def train(model: Model, seed: int | None = None) -> Components:
+    """How one candidate was trained: its settings, and loss and metrics over the epochs."""
+    facts = {
+        "device": model.device,
+        "steps": f"{model.steps:,}",
+        "epochs": max(map(len, model.history.values()), default=0),
+        "epochs taken from a checkpoint": model.resumed_from or None,
+        "seed": seed,
+        "SHA-256 of the weights": f"{model.weights[:16]}…",
+        "size of the model": f"{model.payload.size / 1e6:,.1f} MB",
+    }
+    hyperparameters = [
+        [text(name), text(value if isinstance(value, str) else json.dumps(value, default=str))]
+        for name, value in model.hyperparameters.items()
+    ]
+    last = {name: _cell(values[-1]) for name, values in model.history.items() if len(values)}
+    final = [
+        [text(name), last.get(name, NONE), last.get(f"val_{name}", NONE)]
+        for name in dict.fromkeys(name.removeprefix("val_") for name in last)
+    ]
+    drawn = charts.curves(model.history)
+    return [
+        Markdown(f"## Candidate {model.candidate}"),
+        *_table(["", ""], [[k, text(v)] for k, v in facts.items() if v is not None]),
+        Markdown("## Hyperparameters"),
+        *(_table(["name", "value"], hyperparameters) or [Markdown("None.")]),
+        Markdown("## Loss and metrics"),
+        *([VegaChart(charts.grid(drawn, 3))] if drawn else [Markdown("No history.")]),
+        *_table(["after the last epoch", "train", "validation"], final),
+    ]
+
+
+@_safe
+def evaluate(evaluation: Evaluation) -> Components:
+    """The blessing and its checks, ROC and calibration, metrics overall and by slice."""
+    blessing = evaluation.blessing
+    failed = _checks(blessing.failures)
+    return [
+        _verdict(blessing),
+        *([Markdown("## Failed checks"), *failed] if failed else []),
+        Markdown("## Metrics on all eval examples"),
+        *_overall(evaluation),
+        *_curves(evaluation),
+        *_slices(evaluation),
+        Markdown("## Checks"),
+        *(_checks(blessing.checks) or [Markdown("No thresholds are configured.")]),
+        *_candidates(evaluation),
+        Markdown(f"Computed by {_code(evaluation.engine)}."),
+    ]
+
+
+@_safe
+def push(pushed: PushedModel, evaluation: Evaluation) -> Components:
+    """Where the model went or why it did not, and how the replay of eval rows went."""
+    replay = pushed.replay
+    rows = [
+        ["result", "valid" if replay.valid else "NOT VALID"],
+        *([["error", text(replay.error, 1000)]] if replay.error else []),
+        ["eval rows replayed", _cell(replay.rows)],
+        ["largest difference from the evaluation", _cell(replay.max_difference)],
+        ["seconds to load the model", _figure(replay.load_seconds)],
+    ]
+    where = [["reason", text(pushed.reason, 1000)]]
+    if pushed.pushed:
+        where = [["path", text(pushed.path, 1000)], ["version", str(pushed.version)], *where]
+    return [
+        _box(
+            "Push",
+            f"Pushed as version {pushed.version}" if pushed.pushed else "Not pushed",
+            pushed.reason,
+            "success" if pushed.pushed else "warning",
+        ),
+        *_table(["", ""], where),
+        Markdown("## Replay in a clean process"),
+        *_table(["", ""], rows),
+        _verdict(evaluation.blessing),
+    ]
+
+
+def _box(title: str, value: str, subtitle: str, theme: str) -> ValueBox:
+    return ValueBox(
+        title=title, value=text(value, 100), subtitle=text(subtitle, 300) or None, theme=theme
+    )
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], of: str = "rows") -> Components:
+    """A table of at most MAX_ROWS rows and a line on the rest; nothing if there are no rows."""
+    if not rows:
+        return []
+    shown: list[list[Any]] = [list(row) for row in rows[:MAX_ROWS]]
+    table = Table(shown, headers=list(headers) if any(headers) else [])
+    left = len(rows) - MAX_ROWS
+    return [table, Markdown(f"{left:,} more {of} are not shown.")] if left > 0 else [table]
+
+
+def _code(value: Any) -> str:
+    """Text from data as a code span of Markdown, the one place where nothing else is markup."""
+    return f"`{text(value).replace('`', chr(39)) or ' '}`"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("s" if count != 1 else "")
+
+
+def _cell(value: Any) -> str:
+    """A metric or count for people; other values as text."""
+    figure = number(value)
+    if figure is None:
+        return NONE if value is None or isinstance(value, Real) else text(value)
+    if isinstance(value, Integral) or (figure.is_integer() and 10 <= abs(figure) < 1e15):
+        return f"{figure:,.0f}"
+    if figure and not 1e-3 <= abs(figure) < 1e15:
+        return f"{figure:.3g}"
+    return f"{figure:,.4f}" if abs(figure) < 100 else f"{figure:,.2f}"
+
+
+def _figure(value: Any) -> str:
+    """A number of any size in few characters."""
+    figure = number(value)
+    if figure is None:
+        return NONE
+    return f"{figure:,.0f}" if figure.is_integer() and abs(figure) < 1e7 else f"{figure:,.4g}"
+
+
+def _share(value: Any) -> str:
+    figure = number(value)
+    return NONE if figure is None else f"{figure:.1%}"
+
+
+def _row_counts(examples: Examples) -> Components:
+    counts = [*examples.rows.items()]
+    counts += [(f"rejected: {reason}", rows) for reason, rows in examples.rejected.items()]
+    total = max(examples.rows_in, 1)
+    rows = [[text(name), f"{rows:,}", f"{rows / total:.1%}"] for name, rows in counts]
+    if not examples.rejected:
+        rows.append(["rejected", "0", "0.0%"])
+    rows.append(["read", f"{examples.rows_in:,}", "100.0%"])
+    return _table(["", "rows", "share"], rows)
+
+
+def _anomalies(anomalies: Anomalies) -> Components:
+    if not anomalies.found:
+        return [Markdown("No anomalies.")]
+    headers = ["", "feature", "split", "rule", "expected", "observed", "examples", "remedy"]
+    rows = []
+    for a in sorted(anomalies.found, key=lambda anomaly: anomaly.severity != "ERROR"):
+        # TFDV's long names would not wrap in their column.
+        rule = a.rule.replace("_", " ").lower()
+        words = (a.severity, a.feature, a.split, rule, a.expected, a.observed)
+        rows.append([*(text(word, 300) for word in words), _cell(a.count), text(a.remedy, 300)])
+    return _table(headers, rows, "anomalies")
+
+
+def _schema_origin(schema: Schema) -> Markdown:
+    if schema.inferred:
+        return Markdown(
+            f"Inferred in this run from its own examples, since no file lies at "
+            f"{_code(schema.path)}. Commit one to hold later runs to it."
+        )
+    return Markdown(f"Committed file {_code(schema.path)}.")
+
+
+def _distributions(protos: dict[str, Any]) -> Components:
+    numeric, categorical, left_out = charts.distributions(
+        *(protos[split].datasets[0] for split in SPLITS)
+    )
+    components: Components = []
+    if numeric:
+        caption = (
+            "Share of the split's rows in each bin; bars are train, the line is eval. "
+            "Read off TFDV's histograms, so small differences may come from their bucket edges."
+        )
+        components += [Markdown(f"## Numeric features\n{caption}")]
+        components += [VegaChart(charts.grid(numeric, 3))]
+    if categorical:
+        caption = "Share of the split's rows with each value; bars are train, ticks are eval."
+        components += [Markdown(f"## Text features\n{caption}")]
+        components += [VegaChart(charts.grid(categorical, 2))]
+    if left_out:
+        named = ", ".join(map(_code, left_out[:20])) + (", …" if len(left_out) > 20 else "")
+        components.append(Markdown(f"{len(left_out):,} features are not drawn: {named}"))
+    return components
+
+
+def _feature_tables(protos: dict[str, Any]) -> Components:
+    """Numbers and text apart; each feature's splits one below the other."""
+    by_split = {
+        split: {row["feature"]: row for row in feature_rows(protos[split])} for split in SPLITS
+    }
+    tables: dict[bool, list[list[str]]] = {False: [], True: []}
+    numbers = ("mean", "std_dev", "zeros", "min", "median", "max")
+    for name in dict.fromkeys(name for rows in by_split.values() for name in rows):
+        for split in SPLITS:
+            row = by_split[split].get(name)
+            if row is None:
+                continue
+            is_text = row["unique"] is not None
+            cells = [text(name), split, row["type"].lower(), _share(row["missing"])]
+            if is_text:
+                cells += [_cell(row["unique"]), NONE if row["top"] is None else text(row["top"])]
+                cells += [_share(row["top_share"])]
+            else:
+                cells += [_share(row[k]) if k == "zeros" else _figure(row[k]) for k in numbers]
+            tables[is_text].append(cells)
+    start = ["feature", "split", "type", "missing"]
+    return [
+        *_table([*start, "mean", "std dev", "zeros", "min", "median", "max"], tables[False]),
+        *_table([*start, "values", "most frequent", "its share"], tables[True]),
+    ]
+
+
+def _verdict(blessing: Blessing) -> ValueBox:
+    checks, failures = len(blessing.checks), len(blessing.failures)
+    first = blessing.baseline == "first run"
+    compared = "first run, no baseline" if first else f"baseline: run {blessing.baseline}"
+    outcome = (
+        f"{failures:,} of {checks:,} checks failed" if failures else f"all {checks:,} checks passed"
+    )
+    if not checks:
+        outcome = "no checks"
+    title, theme = ("Blessed", "success") if blessing.blessed else ("Not blessed", "danger")
+    return _box("Blessing", title, f"{outcome}; {compared}", theme)
+
+
+def _checks(checks: Sequence[Check]) -> Components:
+    """Failures first, then by metric and slice."""
+    place = {metric: i for i, metric in enumerate(dict.fromkeys(c.metric for c in checks))}
+    ordered = sorted(checks, key=lambda c: (c.passed, place[c.metric], _slice_key(c.slice)))
+    rows = [
+        [
+            "passed" if check.passed else "FAILED",
+            *map(text, (check.metric, check.slice)),
+            *(_cell(check.value), text(check.rule)),
+        ]
+        for check in ordered
+    ]
+    return _table(["", "metric", "slice", "value", "needs"], rows, "checks")
+
+
+def _slice_key(name: str) -> list[Any]:
+    """Sorts `Overall` first, then by feature, then by value, numbers as numbers."""
+    return [charts.natural(part) for part in name.split(":", 1)] if name != "Overall" else []
+
+
+def _overall(evaluation: Evaluation) -> Components:
+    def whole(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        return next((row for row in rows if row["slice"] == "Overall"), {})
+
+    candidate, baseline = whole(evaluation.rows), whole(evaluation.baseline_rows)
+    rows = []
+    for name in (key for key in candidate if key != "slice"):
+        new, old = candidate[name], baseline.get(name)
+        row = [text(name), _cell(new)]
+        if baseline:
+            row += [_cell(old), _difference(number(new), number(old))]
+        rows.append(row)
+    headers = ["metric", "candidate", *(["baseline", "difference"] if baseline else [])]
+    return _table(headers, rows) or [Markdown("No metrics.")]
+
+
+def _difference(new: float | None, old: float | None) -> str:
+    if new is None or old is None:
+        return NONE
+    if new == old:
+        return "0"
+    return ("+" if new > old else "") + _cell(new - old)
+
+
+def _curves(evaluation: Evaluation) -> Components:
+    heading = Markdown("## ROC and calibration")
+    drawn = [f(evaluation.curves) for f in (charts.roc, charts.calibration)]
+    if found := [chart for chart in drawn if chart]:
+        return [heading, VegaChart(charts.grid(found, 2))]
+    return [heading, Markdown("No curves: the model is not a binary classifier.")]
+
+
+def _slices(evaluation: Evaluation) -> Components:
+    components: Components = []
+    for feature, drawn in charts.slices(evaluation.rows, evaluation.baseline_rows).items():
+        caption = "Area: examples in the slice. Dashed: all eval examples."
+        components += [Markdown(f"## By {_code(feature)}\n{caption}")]
+        components += [VegaChart(charts.grid(drawn, 2))]
+    rows = [row for row in evaluation.rows if row["slice"] != "Overall"]
+    if not rows:
+        return [*components, Markdown("## Slices"), Markdown("No slices are configured.")]
+    names = [name for name in dict.fromkeys(k for row in rows for k in row) if name != "slice"]
+    rows.sort(key=lambda row: _slice_key(str(row["slice"])))
+    cells = [[text(row["slice"]), *(_cell(row.get(name)) for name in names)] for row in rows]
+    return [
+        *components,
+        Markdown("## Slices"),
+        *_table(["slice", *map(text, names)], cells, "slices"),
+    ]
+
+
+def _candidates(evaluation: Evaluation) -> Components:
+    if len(evaluation.candidates) < 2:
+        return []
+    rows = [[str(place), _cell(value)] for place, value in enumerate(evaluation.candidates)]
+    return [
+        Markdown("## Candidates"),
+        *_table(["candidate", "selecting metric"], rows, "candidates"),
+    ]

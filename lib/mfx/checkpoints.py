@@ -1,0 +1,55 @@
+"""Training state from an earlier attempt, also from the run that is being resumed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metaflow import Run, current, namespace
+
+
+class StepCheckpoint:
+    """`mfx.train.Checkpoint` on top of `metaflow-checkpoint`.
+
+    `@checkpoint` loads what an earlier attempt of the same task saved. A resumed run has tasks of
+    its own, so this also looks in the run it was resumed from, and in the one before that.
+
+    Args:
+        name: Sets apart the tasks of a foreach, such as `candidate-0`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.directory = current.checkpoint.directory
+        self.is_loaded = current.checkpoint.is_loaded or self._load_from_origin()
+
+    def save(self) -> None:
+        """Keep what is in `directory` now."""
+        current.checkpoint.save(name=self._name)
+
+    def _load_from_origin(self) -> bool:
+        namespace(None)
+        origin, seen = current.origin_run_id, set()
+        while origin and origin not in seen:
+            seen.add(origin)
+            run = Run(f"{current.flow_name}/{origin}")
+            if found := self._latest(run):
+                current.checkpoint.load(found, path=self.directory)
+                return True
+            origin = _origin_of(run)
+        return False
+
+    def _latest(self, run: Run) -> dict[str, Any] | None:
+        """The newest checkpoint of this name among the run's tasks of this step."""
+        found: list[dict[str, Any]] = []
+        for task in run[current.step_name].tasks() if current.step_name in run else ():
+            for attempt in range(task.current_attempt + 1):
+                found += current.checkpoint.list(name=self._name, task=task, attempt=attempt)
+        return max(found, key=lambda checkpoint: checkpoint["created_on"], default=None)
+
+
+def _origin_of(run: Run) -> str | None:
+    """The run that this one was resumed from."""
+    for task in run["_parameters"].tasks():
+        if origin := task.metadata_dict.get("origin-run-id"):
+            return origin
+    return None

@@ -1,0 +1,153 @@
+"""Serve the candidate for real in a clean process, then push it if blessed (TFX: InfraValidator,
+Pusher)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mfx import replay
+from mfx.artifacts import Evaluation, Examples, Model, PushedModel, Replay
+from mfx.config import Settings
+from mfx.destination import RECORD, open_destination
+
+TIMEOUT_SECONDS = 600
+
+
+def push(
+    model: Model, evaluation: Evaluation, examples: Examples, settings: Settings, run: str
+) -> PushedModel:
+    """Replay eval rows; push only a model that is blessed and answered as it was evaluated.
+
+    Args:
+        run: Id of the run; a second call for it pushes nothing more.
+
+    Raises:
+        MfxError: The destination cannot be read or written.
+    """
+    lineage = model.lineage.after(model.digest, evaluation.predictions.digest)
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        folder = model.save_to(Path(directory, "model"))
+        replayed = replay_rows(folder, evaluation, examples, settings)
+        reason = _refusal(evaluation, replayed)
+        if reason:
+            return PushedModel("", None, reason, replayed, lineage)
+        destination = open_destination(
+            settings.resolve(settings.push.destination), settings.pipeline.name
+        )
+        versions = destination.versions()
+        if versions and destination.record(versions[-1]).get("run") == run:
+            version = versions[-1]
+        else:
+            record = folder / RECORD
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(json.dumps(_record(model, evaluation, run), indent=2))
+            version = destination.push(folder)
+        return PushedModel(
+            destination.path(version), version, "blessed and valid", replayed, lineage
+        )
+
+
+def replay_rows(
+    folder: Path, evaluation: Evaluation, examples: Examples, settings: Settings
+) -> Replay:
+    """Ask the SavedModel in `folder` for eval rows, in a process that imports only TensorFlow,
+    and compare with the evaluator's predictions."""
+    with evaluation.predictions.files() as directory:
+        table = pq.read_table(directory / "predictions.parquet", columns=["prediction"])
+    expected = np.asarray(table["prediction"].to_pylist(), np.float64).reshape(table.num_rows, -1)
+    chosen = np.unique(
+        np.linspace(0, table.num_rows - 1, settings.push.replay_rows).round().astype(np.int64)
+    )
+    rows = _raw_rows(examples, chosen, leave_out=settings.label.columns)
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        given, answer = Path(directory, "rows.json"), Path(directory, "answer.json")
+        given.write_text(json.dumps(rows))
+        error = _run([replay.__file__, str(folder), str(given), str(answer)])
+        if error:
+            return Replay(len(rows), None, None, error)
+        answered = json.loads(answer.read_text())
+    outputs = np.asarray(answered["outputs"], np.float64).reshape(len(rows), -1)
+    difference = float(np.abs(outputs - expected[chosen]).max())
+    seconds = answered["load_seconds"]
+    if not difference <= settings.push.tolerance:
+        return Replay(
+            len(rows),
+            difference,
+            seconds,
+            f"served predictions differ from the evaluator's by up to {difference:.2g}, "
+            f"more than {settings.push.tolerance:g}",
+        )
+    return Replay(len(rows), difference, seconds)
+
+
+def _run(arguments: list[str]) -> str:
+    """Run Python on a script; what went wrong, or ''."""
+    try:
+        # -I: neither the current folder nor the user's packages reach the process.
+        done = subprocess.run(
+            [sys.executable, "-I", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer from the saved model within {TIMEOUT_SECONDS} s"
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        return f"the saved model cannot be served (exit code {done.returncode}): {lines[-1]}"
+    return ""
+
+
+def _raw_rows(examples: Examples, chosen: np.ndarray, leave_out: list[str]) -> list[dict[str, Any]]:
+    """The eval rows with these numbers, as `replay` reads them."""
+    columns = [name for name in examples.columns if name not in leave_out]
+    rows: list[dict[str, Any]] = []
+    begin = 0
+    for batch in examples.batches("eval", columns=columns):
+        here = chosen[(chosen >= begin) & (chosen < begin + batch.num_rows)] - begin
+        rows += batch.take(pa.array(here)).to_pylist()
+        begin += batch.num_rows
+    return [{name: _json(value) for name, value in row.items()} for row in rows]
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
+    return value
+
+
+def _refusal(evaluation: Evaluation, replayed: Replay) -> str:
+    """Why the model is not pushed, or ''."""
+    reasons = []
+    if not evaluation.blessing.blessed:
+        failures = evaluation.blessing.failures
+        shown = "; ".join(str(check) for check in failures[:3])
+        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+        reasons.append(f"not blessed: {shown}{more}")
+    if not replayed.valid:
+        reasons.append(f"not valid: {replayed.error}")
+    return "; ".join(reasons)
+
+
+def _record(model: Model, evaluation: Evaluation, run: str) -> dict[str, Any]:
+    return {
+        "run": run,
+        "model": model.digest,
+        "files": model.payload.digest,
+        "data": model.lineage.data,
+        "code": model.lineage.code,
+        "config": model.lineage.config,
+        "baseline": evaluation.blessing.baseline,
+        "metrics": evaluation.rows[0],
+    }

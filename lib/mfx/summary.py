@@ -1,0 +1,51 @@
+"""A finished run in a dozen lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def of(run: Any, run_id: str) -> str:
+    """The summary that `end` prints.
+
+    Args:
+        run: The flow's artifacts: examples, schema, anomalies, model, evaluation, pushed.
+        run_id: The run's id.
+    """
+    examples, evaluation, pushed = run.examples, run.evaluation, run.pushed
+    blessing = evaluation.blessing
+    rows = ", ".join(f"{split} {count:,}" for split, count in examples.rows.items())
+    rejected = sum(examples.rejected.values())
+    overall = evaluation.rows[0]
+    metrics = ", ".join(f"{n} {_number(v)}" for n, v in overall.items() if n != "slice")
+    lines = [
+        f"rows        {rows}" + (f", rejected {rejected:,}" if rejected else ""),
+        f"schema      {run.schema.path}",
+        f"anomalies   {len(run.anomalies.found) or 'none'}",
+        f"metrics     {metrics}",
+        f"blessed     {'yes' if blessing.blessed else 'NO'} "
+        f"({_passed(blessing)}; baseline: {blessing.baseline})",
+        *(f"              {check}" for check in blessing.failures[:5]),
+        f"pushed      {pushed.path if pushed.pushed else 'NO: ' + pushed.reason}",
+        "cards       .venv/bin/python flows/pipeline.py card view "
+        f"{run_id}/evaluate  (or validate, train, push)",
+        "resume      .venv/bin/python flows/pipeline.py resume  (after a failure)",
+    ]
+    if run.schema.inferred:
+        lines.insert(
+            2,
+            "              inferred in this run; accept it with "
+            f".venv/bin/mfx schema accept {run_id}",
+        )
+    return "\n".join(lines)
+
+
+def _passed(blessing: Any) -> str:
+    passed = len(blessing.checks) - len(blessing.failures)
+    return f"{passed} of {len(blessing.checks)} checks passed"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() and value > 1 else f"{value:.4f}"

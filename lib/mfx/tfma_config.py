@@ -1,0 +1,146 @@
+"""TFMA's EvalConfig from a pipeline's `[evaluate]`, and TFMA's result files as plain rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.api import types
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils import config_util
+
+from mfx.config import Evaluate, Metric, Threshold
+
+CANDIDATE, BASELINE, LABEL = "candidate", "baseline", "label"
+"""Columns of the evaluated table, besides the features to slice by."""
+
+
+def eval_config(options: Evaluate, has_baseline: bool) -> config_pb2.EvalConfig:
+    """The EvalConfig; without a baseline it has one unnamed model and no change thresholds."""
+    model = config_pb2.ModelSpec(name=CANDIDATE, label_key=LABEL, prediction_key=CANDIDATE)
+    models = [model]
+    if has_baseline:
+        models.append(
+            config_pb2.ModelSpec(
+                name=BASELINE, label_key=LABEL, prediction_key=BASELINE, is_baseline=True
+            )
+        )
+    metrics = config_pb2.MetricsSpec(
+        metrics=[_metric(entry, options.thresholds) for entry in options.metrics],
+        model_names=[model.name for model in models] if has_baseline else [],
+    )
+    config = config_pb2.EvalConfig(
+        model_specs=models,
+        slicing_specs=[_slice([]), *(_slice(keys) for keys in options.slices)],
+        metrics_specs=[metrics],
+    )
+    config.options.min_slice_size.value = options.min_slice_size
+    return config_util.update_eval_config_with_defaults(
+        config, has_baseline=has_baseline, rubber_stamp=not has_baseline
+    )
+
+
+def metric_name(entry: str | Metric) -> str:
+    """The name of a metric in the results, such as `auc` for `AUC`."""
+    config = _config(entry)
+    class_name = entry if isinstance(entry, str) else entry.class_name
+    known = getattr(tfma.metrics, class_name, None)
+    if known is not None:
+        return known(**config).get_config()["name"]
+    import keras
+
+    return keras.metrics.deserialize({"class_name": class_name, "config": config}).name
+
+
+def shared_models(has_baseline: bool) -> list[types.EvalSharedModel]:
+    """What tells TFMA that the predictions are in the table already."""
+    names = [CANDIDATE, BASELINE] if has_baseline else [""]
+    return [
+        types.EvalSharedModel(
+            model_name=name,
+            model_type=tfma.constants.MATERIALIZED_PREDICTION,
+            is_baseline=name == BASELINE,
+            rubber_stamp=not has_baseline,
+        )
+        for name in names
+    ]
+
+
+def rows(results: Path, model: str, slices: list[list[str]]) -> list[dict[str, Any]]:
+    """TFMA's result files as one dict a slice: `slice`, then the metrics.
+
+    Args:
+        results: The folder that TFMA wrote.
+        model: CANDIDATE or BASELINE, or '' when there is one model.
+        slices: The slicing features, in the order wanted.
+
+    Returns:
+        `Overall` first, then by slicing features and natural order of values; a value that TFMA
+        could not compute is None.
+    """
+    loaded = tfma.load_eval_result(str(results), model_name=model or None)
+    order = {(): -1} | {tuple(keys): place for place, keys in enumerate(slices)}
+    found = []
+    for key, metrics in loaded.slicing_metrics:
+        values = {
+            name: _number(value)
+            for name, value in metrics[""][""].items()
+            # Differences from the baseline stand beside the metric they are of.
+            if not (name.endswith("_diff") and name.removesuffix("_diff") in metrics[""][""])
+        }
+        place = order.get(tuple(name for name, _ in key), len(order))
+        natural = [(isinstance(value, str), value) for _, value in key]
+        found.append(((place, natural), {"slice": slice_name(key), **values}))
+    return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+
+def slice_name(key: tuple[tuple[str, Any], ...]) -> str:
+    """`Overall`, or the features and values, such as `trip_start_hour:3`."""
+    return ", ".join(f"{name}:{value}" for name, value in key) or "Overall"
+
+
+def _number(value: dict[str, Any]) -> float | None:
+    number = value.get("doubleValue", math.nan if value else None)
+    return None if number is None or math.isnan(float(number)) else float(number)
+
+
+def _slice(keys: list[str]) -> config_pb2.SlicingSpec:
+    return config_pb2.SlicingSpec(feature_keys=keys)
+
+
+def _config(entry: str | Metric) -> dict[str, Any]:
+    return {} if isinstance(entry, str) else dict(entry.config)
+
+
+def _metric(entry: str | Metric, thresholds: list[Threshold]) -> config_pb2.MetricConfig:
+    metric = config_pb2.MetricConfig(
+        class_name=entry if isinstance(entry, str) else entry.class_name
+    )
+    if config := _config(entry):
+        metric.config = json.dumps(config)
+    name = metric_name(entry)
+    for threshold in thresholds:
+        if threshold.metric == name:
+            metric.per_slice_thresholds.add(
+                slicing_specs=[_slice(keys) for keys in threshold.slices],
+                threshold=_bound(threshold),
+            )
+    return metric
+
+
+def _bound(threshold: Threshold) -> config_pb2.MetricThreshold:
+    bound = config_pb2.MetricThreshold()
+    if threshold.lower is not None:
+        bound.value_threshold.lower_bound.value = threshold.lower
+    if threshold.upper is not None:
+        bound.value_threshold.upper_bound.value = threshold.upper
+    if threshold.max_drop is not None:
+        bound.change_threshold.direction = config_pb2.HIGHER_IS_BETTER
+        bound.change_threshold.absolute.value = -threshold.max_drop
+    if threshold.max_rise is not None:
+        bound.change_threshold.direction = config_pb2.LOWER_IS_BETTER
+        bound.change_threshold.absolute.value = threshold.max_rise
+    return bound

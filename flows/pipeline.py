@@ -7,7 +7,7 @@ from mfx.environment import set_defaults
 HERE = Path(__file__).resolve().parent
 set_defaults(root=HERE.parent)
 
-from metaflow import (  # noqa: E402
+from metaflow import (
     Config,
     FlowSpec,
     Parameter,
@@ -19,8 +19,7 @@ from metaflow import (  # noqa: E402
     retry,
     step,
 )
-
-from mfx import runtime  # noqa: E402
+from mfx import runtime
 
 TAXI = HERE / "taxi" / "config.toml"
 
@@ -40,8 +39,12 @@ class Pipeline(FlowSpec):
     """
 
     config = Config("config", default=str(TAXI), parser=runtime.parser(TAXI))
-    data = Parameter("data", help="CSV file, folder or pattern instead of [data] path", default=None)
-    steps = Parameter("steps", help="training steps instead of [train] steps", type=int, default=None)
+    data = Parameter(
+        "data", help="CSV file, folder or pattern instead of [data] path", default=None
+    )
+    steps = Parameter(
+        "steps", help="training steps instead of [train] steps", type=int, default=None
+    )
     batch_size = Parameter(
         "batch-size", help="batch size instead of [train] batch_size", type=int, default=None
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
-
 from mfx.features import fill_missing
 
 FARE, TIPS, LABEL = "fare", "tips", "big_tipper"
@@ -13,8 +12,8 @@ NUMBERS = ["trip_miles", "fare", "trip_seconds"]
 COORDINATES = ["pickup_latitude", "pickup_longitude", "dropoff_latitude", "dropoff_longitude"]
 WORDS = ["payment_type", "company"]
 CODES = {"trip_start_hour": 24, "trip_start_day": 8, "trip_start_month": 13}
-AREAS = ["pickup_community_area", "dropoff_community_area"]
-VOCABULARY, OOV_BUCKETS, BUCKETS, N_AREAS = 1000, 10, 10, 80
+AREAS = {"pickup_community_area": 78, "dropoff_community_area": 78}
+VOCABULARY, OOV_BUCKETS, BUCKETS = 1000, 10, 10
 
 
 def preprocessing_fn(inputs):
@@ -28,8 +27,8 @@ def preprocessing_fn(inputs):
         outputs[name] = tft.compute_and_apply_vocabulary(
             fill_missing(inputs[name]), top_k=VOCABULARY, num_oov_buckets=OOV_BUCKETS
         )
-    for name in [*CODES, *AREAS]:
-        outputs[name] = fill_missing(inputs[name])
+    for name, size in (CODES | AREAS).items():
+        outputs[name] = tf.clip_by_value(fill_missing(inputs[name]), 0, size - 1)
     tip, fare = fill_missing(inputs[TIPS]), fill_missing(inputs[FARE])
     outputs[LABEL] = tf.cast(tip > 0.2 * fare, tf.int64)
     return outputs
@@ -41,7 +40,7 @@ def build_model(hidden_units, learning_rate):
         dict.fromkeys(COORDINATES, BUCKETS)
         | dict.fromkeys(WORDS, VOCABULARY + OOV_BUCKETS)
         | CODES
-        | dict.fromkeys(AREAS, N_AREAS)
+        | AREAS
     )
     inputs = {name: keras.Input((), name=name, dtype="float32") for name in NUMBERS}
     inputs |= {name: keras.Input((), name=name, dtype="int64") for name in sizes}

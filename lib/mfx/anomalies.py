@@ -61,7 +61,9 @@ def _expected(rule: str, feature: Any, schema: Any) -> str:
         return f"Jensen-Shannon divergence of at most {bound:g}"
     if rule == "SCHEMA_MISSING_COLUMN" or "PRESENT" in rule:
         fraction, count = feature.presence.min_fraction, feature.presence.min_count
-        return f"a value in {fraction:.0%} of the examples" if fraction else f"at least {count} values"
+        return (
+            f"a value in {fraction:.0%} of the examples" if fraction else f"at least {count} values"
+        )
     if "_VALUES" in rule and rule.startswith("FEATURE_TYPE"):
         return f"{feature.value_count.min} to {feature.value_count.max} values an example"
     domain = _domain(feature, schema)
@@ -112,9 +114,11 @@ def _count(rule: str, feature: Any, stats: Any, examples: int, schema: Any) -> i
         )
         buckets = stats.num_stats.histograms[0].buckets if stats.num_stats.histograms else []
         sure = sum(b.sample_count for b in buckets if beyond(b.low_value, b.high_value))
-        return max(1, round(sure)) if not any(
-            straddling(b.low_value, b.high_value) for b in buckets
-        ) else None
+        return (
+            max(1, round(sure))
+            if not any(straddling(b.low_value, b.high_value) for b in buckets)
+            else None
+        )
     if rule == "SCHEMA_NEW_COLUMN":
         return _common(stats).num_non_missing
     return None

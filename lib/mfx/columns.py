@@ -47,7 +47,5 @@ def as_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
         offsets = np.concatenate([[0], np.cumsum(present)]).astype(np.int32)
         # A null offset makes the list that starts there null.
         nulls = np.concatenate([~present, [False]])
-        columns.append(
-            pa.ListArray.from_arrays(pa.array(offsets, mask=nulls), column.drop_null())
-        )
+        columns.append(pa.ListArray.from_arrays(pa.array(offsets, mask=nulls), column.drop_null()))
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal, Union, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -131,7 +131,7 @@ class Threshold(Table):
 class Evaluate(Table):
     """Metrics, slices and the bar for a blessing."""
 
-    metrics: list[Union[str, Metric]] = Field(min_length=1)
+    metrics: list[str | Metric] = Field(min_length=1)
     select: str
     """The metric by which the best candidate is chosen."""
     select_lowest: bool = False
@@ -215,7 +215,9 @@ def parse(text: str, path: Path) -> Settings:
     settings = from_dict({**tables, "home": str(path.resolve().parent)}, where=str(path))
     for key, name in (("pipeline.module", settings.pipeline.module),):
         if not Path(settings.resolve(name)).is_file():
-            raise MfxError(f"{path}: {key}: expected a file, found none at {settings.resolve(name)}")
+            raise MfxError(
+                f"{path}: {key}: expected a file, found none at {settings.resolve(name)}"
+            )
     return settings
 
 
@@ -247,5 +249,7 @@ def _keys(loc: tuple[Any, ...]) -> list[str]:
         for name, field in table.model_fields.items():
             if part == (field.alias or name):
                 inner = (field.annotation, *get_args(field.annotation))
-                table = next((t for t in inner if isinstance(t, type) and issubclass(t, Table)), table)
+                table = next(
+                    (t for t in inner if isinstance(t, type) and issubclass(t, Table)), table
+                )
     return [field.alias or name for name, field in table.model_fields.items() if name != "home"]

@@ -8,8 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
 from mfx.tensors import MISSING
+
 
 def export(
     model: Any, graph: tft.TFTransformOutput, label_columns: Iterable[str], directory: Path
@@ -29,11 +31,14 @@ def export(
     known = {name: spec for name, spec in raw.items() if name not in set(label_columns)}
     module = tf.Module()
     module.model = model
-    module.transform = graph.transform_features_layer()
+    # TFT's own layer is a Keras 2 model, which would be traced anew, with AutoGraph, when saved.
+    loader = SavedModelLoader(graph.transform_savedmodel_dir)
+    transform = loader.apply_transform_model
+    module.transform = loader._imported  # its vocabulary tables are saved along
     inputs = [tensor.name for tensor in model.inputs]
 
     def answer(features: dict[str, Any]) -> dict[str, tf.Tensor]:
-        transformed = module.transform(features)
+        transformed = transform(features)
         return {"outputs": model({name: transformed[name] for name in inputs}, training=False)}
 
     examples = tf.TensorSpec([None], tf.string, name="examples")
@@ -46,7 +51,7 @@ def export(
             lambda **tensors: answer({n: _sparse(t) for n, t in tensors.items()}), **dense
         ),
         "transform_features": _function(
-            lambda examples: module.transform(tf.io.parse_example(examples, raw)),
+            lambda examples: transform(tf.io.parse_example(examples, raw)),
             examples=examples,
         ),
     }

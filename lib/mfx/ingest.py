@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfx import store
-from mfx.artifacts import SPLITS, Examples, Sources, Shard
+from mfx.artifacts import SPLITS, Examples, Shard, Sources
 from mfx.columns import TYPES
 from mfx.config import Settings
 from mfx.errors import MfxError

@@ -41,7 +41,10 @@ def header(path: Path) -> list[str]:
 
 
 def batches(
-    path: Path, types: Mapping[str, str], null_values: Sequence[str], rejected: dict[str, int] | None
+    path: Path,
+    types: Mapping[str, str],
+    null_values: Sequence[str],
+    rejected: dict[str, int] | None,
 ) -> Iterator[pa.RecordBatch]:
     """Read a CSV file in blocks.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mfx.artifacts import Sources, Shard
+from mfx.artifacts import Shard, Sources
 from mfx.config import Settings, from_dict
 from mfx.errors import MfxError
 from mfx.lineage import Lineage, hash_code, hash_file, hash_json

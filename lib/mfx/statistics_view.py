@@ -37,7 +37,9 @@ def feature_rows(statistics: Any) -> list[dict[str, Any]]:
                 top = stats.top_values[0]
                 row["top"], row["top_share"] = top.value, top.frequency / present
         elif present:
-            row |= {name: getattr(stats, {"zeros": "num_zeros"}.get(name, name)) for name in numbers}
+            row |= {
+                name: getattr(stats, {"zeros": "num_zeros"}.get(name, name)) for name in numbers
+            }
             row["zeros"] = stats.num_zeros / present
         rows.append(row)
     return rows

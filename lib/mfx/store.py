@@ -135,5 +135,5 @@ def _open(flow: str, storage: str, root: str):
     from metaflow.datastore import FlowDataStore
     from metaflow.plugins import DATASTORES
 
-    (implementation,) = [d for d in DATASTORES if d.TYPE == storage]
+    (implementation,) = [d for d in DATASTORES if storage == d.TYPE]
     return FlowDataStore(flow, None, storage_impl=implementation, ds_root=root)

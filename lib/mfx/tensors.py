@@ -68,9 +68,7 @@ def to_numpy(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
     return arrays
 
 
-def dense_inputs(
-    batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]
-) -> dict[str, tf.Tensor]:
+def dense_inputs(batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
     """Raw features as the `predict` signature takes them: see MISSING.
 
     Args:

@@ -22,13 +22,13 @@ import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tensorflow_model_analysis.contrib.aggregates import binary_confusion_matrices as matrices
 from tensorflow_model_analysis.evaluators import metrics_validator
+from tensorflow_model_analysis.metrics import binary_confusion_matrices as confusion
 from tensorflow_model_analysis.metrics import (
     calibration,
     calibration_histogram,
     metric_specs,
     metric_types,
 )
-from tensorflow_model_analysis.metrics import binary_confusion_matrices as confusion
 from tensorflow_model_analysis.metrics import example_count as counts
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
@@ -48,7 +48,9 @@ def covers(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
     """What this path does not cover of an EvalConfig on a table of this schema; '' if nothing."""
     if tfma.__version__ not in VERSIONS:
         return f"TFMA {tfma.__version__}"
-    if any(not pa.types.is_floating(schema.field(s.prediction_key).type) for s in config.model_specs):
+    if any(
+        not pa.types.is_floating(schema.field(s.prediction_key).type) for s in config.model_specs
+    ):
         return "several outputs"
     if any(spec.query_key for spec in config.metrics_specs):
         return "query keys"
@@ -96,9 +98,7 @@ def _computations(config: config_pb2.EvalConfig) -> list[Any]:
     return list(dict.fromkeys(made))
 
 
-def _slices(
-    rows: pa.Table, config: config_pb2.EvalConfig
-) -> Iterator[tuple[SliceKey, np.ndarray]]:
+def _slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[SliceKey, np.ndarray]]:
     """Each slice's key and row numbers; a row with a missing value is in no slice by it."""
     for spec in config.slicing_specs:
         names = list(spec.feature_keys)
@@ -115,10 +115,10 @@ def _slices(
         )
         order = np.argsort(inverse.reshape(-1), kind="stable")
         ends = np.cumsum(np.bincount(inverse.reshape(-1)))
-        for combination, chosen in zip(
-            distinct, np.split(present[order], ends[:-1]), strict=True
-        ):
-            values = [e.dictionary[int(c)].as_py() for e, c in zip(encoded, combination, strict=True)]
+        for combination, chosen in zip(distinct, np.split(present[order], ends[:-1]), strict=True):
+            values = [
+                e.dictionary[int(c)].as_py() for e, c in zip(encoded, combination, strict=True)
+            ]
             key = tuple(
                 (n, v.decode() if isinstance(v, bytes) else v)
                 for n, v in zip(names, values, strict=True)
@@ -163,7 +163,7 @@ def _accumulate(combiner: Any, part: Arrays, config: config_pb2.EvalConfig) -> A
         return _row_by_row(combiner, part, config)
     if build is _example_count:
         return _example_count(combiner, part[LABEL], part[LABEL])
-    name = combiner._key.model_name  # noqa: SLF001
+    name = combiner._key.model_name
     spec = model_util.get_model_spec(config, name)
     return build(combiner, part[LABEL], part[spec.prediction_key])
 
@@ -201,9 +201,9 @@ def _example_count(_: Any, labels: np.ndarray, __: np.ndarray) -> float:
 
 
 def _histogram(combiner: Any, labels: np.ndarray, predictions: np.ndarray) -> dict[int, Any]:
-    value = predictions if combiner._prediction_based_bucketing else labels  # noqa: SLF001
-    last = combiner._num_buckets + 1  # noqa: SLF001
-    place = (value - combiner._left) / combiner._range * combiner._num_buckets + 1  # noqa: SLF001
+    value = predictions if combiner._prediction_based_bucketing else labels
+    last = combiner._num_buckets + 1
+    place = (value - combiner._left) / combiner._range * combiner._num_buckets + 1
     bucket = np.clip(np.trunc(place), 0, last).astype(np.int64)
     ids, inverse = np.unique(bucket, return_inverse=True)
     sums = [np.bincount(inverse, weights=w) for w in (labels, predictions, np.ones_like(labels))]
@@ -214,7 +214,7 @@ def _histogram(combiner: Any, labels: np.ndarray, predictions: np.ndarray) -> di
 
 
 def _matrices(combiner: Any, labels: np.ndarray, predictions: np.ndarray) -> dict[float, Any]:
-    thresholds = combiner._binary_confusion_matrices._thresholds  # noqa: SLF001
+    thresholds = combiner._binary_confusion_matrices._thresholds
     positive = np.sort(predictions[labels == 1.0])
     negative = np.sort(predictions[labels == 0.0])
     found = {}
@@ -222,12 +222,12 @@ def _matrices(combiner: Any, labels: np.ndarray, predictions: np.ndarray) -> dic
         fn = float(np.searchsorted(positive, threshold, side="right"))
         tn = float(np.searchsorted(negative, threshold, side="right"))
         matrix = matrices.Matrix(tp=len(positive) - fn, tn=tn, fp=len(negative) - tn, fn=fn)
-        found[threshold] = matrices._ThresholdEntry(matrix, [], [], [], [])  # noqa: SLF001
+        found[threshold] = matrices._ThresholdEntry(matrix, [], [], [], [])
     return found
 
 
 def _label_sums(_: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
-    sums = calibration._WeightedLabelsPredictionsExamples()  # noqa: SLF001
+    sums = calibration._WeightedLabelsPredictionsExamples()
     sums.total_weighted_labels = float(labels.sum())
     sums.total_weighted_predictions = float(predictions.sum())
     sums.total_weighted_examples = float(len(labels))
@@ -235,10 +235,10 @@ def _label_sums(_: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
 
 
 _BUILDERS: dict[type, Callable[[Any, np.ndarray, np.ndarray], Any]] = {
-    counts._ExampleCountCombiner: _example_count,  # noqa: SLF001
-    calibration_histogram._CalibrationHistogramCombiner: _histogram,  # noqa: SLF001
-    confusion._BinaryConfusionMatrixCombiner: _matrices,  # noqa: SLF001
-    calibration._WeightedLabelsPredictionsExamplesCombiner: _label_sums,  # noqa: SLF001
+    counts._ExampleCountCombiner: _example_count,
+    calibration_histogram._CalibrationHistogramCombiner: _histogram,
+    confusion._BinaryConfusionMatrixCombiner: _matrices,
+    calibration._WeightedLabelsPredictionsExamplesCombiner: _label_sums,
 }
 
 

@@ -1,0 +1,101 @@
+"""What tests share: the taxi pipeline's settings, a datastore to save to, one run of the flow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOW = ROOT / "flows" / "pipeline.py"
+SAMPLE = ROOT / "data" / "taxi" / "trips.csv"
+REAL = ROOT.parent / "shared" / "data" / "taxi" / "trips.csv"
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("METAFLOW_USER", "tester")
+
+
+@dataclass(frozen=True)
+class FlowResult:
+    """One call of the flow's command line."""
+
+    code: int
+    output: str
+    store: Path
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, from the log."""
+        return self.output.split("run-id ")[1].split(")")[0]
+
+    @property
+    def run(self):
+        """Metaflow's client object of the run."""
+        from metaflow import Run, metadata, namespace
+
+        os.environ["METAFLOW_DATASTORE_SYSROOT_LOCAL"] = str(self.store)
+        metadata(f"local@{self.store}")
+        namespace(None)
+        return Run(f"Pipeline/{self.run_id}")
+
+    @property
+    def data(self):
+        """The finished run's artifacts."""
+        return self.run.data
+
+
+def call_flow(store: Path, *arguments: str, **environment: str) -> FlowResult:
+    """`python flows/pipeline.py ARGUMENTS`, its datastore below `store`."""
+    done = subprocess.run(
+        [sys.executable, str(FLOW), *arguments],
+        env={**os.environ, "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(store), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return FlowResult(done.returncode, done.stdout, store)
+
+
+@pytest.fixture(scope="session")
+def flow_run(tmp_path_factory) -> FlowResult:
+    """One whole run of the taxi pipeline on the sample, shared by many tests; pushes to
+    `<store>/pushed`."""
+    store = tmp_path_factory.mktemp("flow")
+    result = call_flow(store, "run", "--destination", str(store / "pushed"))
+    assert result.code == 0, result.output
+    return result
+
+
+@pytest.fixture
+def settings():
+    """The taxi pipeline's settings, checked."""
+    from mfx import config
+
+    return config.load(ROOT / "flows" / "taxi" / "config.toml")
+
+
+@pytest.fixture
+def datastore(tmp_path, monkeypatch) -> Path:
+    """Lets `mfx.store.save` work outside a flow: a local datastore below `tmp_path`."""
+    from metaflow import current
+    from metaflow.datastore import FlowDataStore
+    from metaflow.plugins.datastores.local_storage import LocalStorage
+
+    root = tmp_path / "datastore"
+    monkeypatch.setattr(LocalStorage, "datastore_root", str(root))
+    monkeypatch.setattr(FlowDataStore, "default_storage_impl", LocalStorage)
+    monkeypatch.setattr(current, "_flow_name", "Pipeline", raising=False)
+    return root
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The real taxi file; skips the test where it is absent."""
+    if not REAL.exists():
+        pytest.skip("the real taxi file, ../shared/data/taxi/trips.csv, is not here")
+    return REAL

@@ -1,0 +1,65 @@
+"""Ask the newest pushed model for predictions, with nothing but TensorFlow.
+
+    python serving/predict.py pushed/taxi '{"payment_type": "Credit Card", "fare": 12.5}'
+    python serving/predict.py pushed/taxi rows.json
+
+A row is a dict of raw features; features left out, or null, are missing. Prints one JSON line a
+row: the model's answer and the version that gave it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def newest(folder: Path) -> Path:
+    """The highest version below a model's folder, as TF Serving picks it."""
+    versions = [path for path in folder.glob("*") if path.name.isdecimal()]
+    if not versions:
+        sys.exit(f"{folder}: no pushed version here; run the pipeline first: make run")
+    return max(versions, key=lambda path: int(path.name))
+
+
+def predict(model: Path, rows: list[dict[str, Any]]) -> list[list[float]]:
+    """The SavedModel's outputs for raw rows, by its `predict` signature."""
+    import tensorflow as tf
+
+    signature = tf.saved_model.load(str(model)).signatures["predict"]
+    specs = signature.structured_input_signature[1]
+    # What stands for a missing value: see lib/mfx/tensors.py.
+    missing = {tf.float32: float("nan"), tf.int64: tf.int64.min, tf.string: ""}
+    for row in rows:
+        if unknown := sorted(set(row) - set(specs)):
+            sys.exit(f"unknown features {unknown}; the model takes {sorted(specs)}")
+    tensors = {}
+    for name, spec in specs.items():
+        given = [row.get(name) for row in rows]
+        filled = [missing[spec.dtype] if value is None else value for value in given]
+        tensors[name] = tf.constant(filled, spec.dtype)
+    return signature(**tensors)["outputs"].numpy().tolist()
+
+
+def main() -> None:
+    """Read the arguments, print the answers."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="the model's folder, <destination>/<name>")
+    parser.add_argument("rows", help="a row or a list of rows as JSON, or a file of it")
+    given = parser.parse_args()
+    model = newest(given.model)
+    text = given.rows
+    if not text.lstrip().startswith(("{", "[")):
+        text = Path(text).read_text()
+    rows = json.loads(text)
+    rows = rows if isinstance(rows, list) else [rows]
+    for outputs in predict(model, rows):
+        print(json.dumps({"outputs": outputs, "version": int(model.name)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -25,9 +25,6 @@ def set_defaults(root: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if _ROOT not in _profile():
         os.environ.setdefault(_ROOT, str(root))
-        # Metaflow looks for cards below the current folder, unless told to look beside the runs.
-        cards = Path(os.environ[_ROOT], ".metaflow", "mf.cards")
-        os.environ.setdefault("METAFLOW_CARD_LOCALROOT", str(cards))
 
 
 def _profile() -> dict[str, str]:

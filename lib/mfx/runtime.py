@@ -38,8 +38,30 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
 
     def mutate(self, mutable_flow):
         """Put `one_message` around every step."""
+        keep_cards_beside_runs()
         for _, step in mutable_flow.steps:
             step.add_decorator(one_message, duplicates=step.IGNORE)
+
+
+def keep_cards_beside_runs() -> None:
+    """Have Metaflow look for local cards in the local datastore, as it does for everything else.
+
+    It takes the current folder's `.metaflow`, and with METAFLOW_CARD_LOCALROOT set (2.19) no folder
+    at all, so that cards of a run started from elsewhere would not be found.
+    """
+    from metaflow.metaflow_config import CARD_SUFFIX
+    from metaflow.plugins.cards.card_datastore import CardDatastore
+    from metaflow.plugins.datastores.local_storage import LocalStorage
+
+    storage_root = CardDatastore.get_storage_root
+
+    def beside_runs(storage_type: str) -> str | None:
+        if storage_type != LocalStorage.TYPE or LocalStorage.SYSROOT_VAR is None:
+            return storage_root(storage_type)
+        root = LocalStorage.get_datastore_root_from_config(lambda *_: None)
+        return str(Path(root, CARD_SUFFIX))
+
+    CardDatastore.get_storage_root = staticmethod(beside_runs)
 
 
 def parser(default: Path):

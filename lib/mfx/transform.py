@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow_transform as tft
@@ -36,7 +37,8 @@ def transform(
         The graph, and the transformed examples: the same rows in the same order.
 
     Raises:
-        MfxError: `preprocessing_fn` returns no label, or features that cannot be stored.
+        MfxError: `preprocessing_fn` returns no label, or one with a single value, or features that
+            cannot be stored.
     """
     module = user_module.load(settings)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
@@ -51,6 +53,7 @@ def transform(
                 "Return it, or change name under [label].",
             )
         transformed = _apply(output, examples, Path(directory, "examples"))
+        _check_label(transformed, settings.label.name)
         features = {n: s.dtype.name for n, s in output.transformed_feature_spec().items()}
         lineage = examples.lineage.after(examples.digest, schema.digest)
         graph_result = TransformGraph(store.save(graph), features, lineage)
@@ -141,6 +144,18 @@ def _apply(output: tft.TFTransformOutput, examples: Examples, directory: Path) -
         rejected={},
         columns=kinds,
         lineage=examples.lineage.after(examples.digest),
+    )
+
+
+def _check_label(transformed: Examples, label: str) -> None:
+    seen: set = set()
+    for batch in transformed.batches("train", columns=[label]):
+        seen.update(np.unique(batch.column(0).to_numpy(zero_copy_only=False)).tolist())
+        if len(seen) > 1:
+            return
+    raise MfxError(
+        f"label '{label}' has one value in the train split: {next(iter(seen), None)}",
+        "A model needs examples of at least two; check the data and the label's rule.",
     )
 
 

@@ -1,0 +1,109 @@
+"""The gate: a check for each threshold and slice, and what lets a model through."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from mfx.blessing import FIRST_RUN, bless
+from mfx.config import Evaluate, Threshold
+
+OK = SimpleNamespace(validation_ok=True, missing_thresholds=False)
+MISSED = SimpleNamespace(validation_ok=False, missing_thresholds=False)
+NONE = SimpleNamespace(validation_ok=False, missing_thresholds=True)
+ROWS = [
+    {"slice": "Overall", "auc": 0.9},
+    {"slice": "hour:1", "auc": 0.8},
+    {"slice": "hour:2", "auc": None},
+    {"slice": "hour:1, kind:a", "auc": 0.5},
+]
+
+
+def blessing(threshold: dict, rows=None, before=(), validation=OK, baseline=FIRST_RUN):
+    options = Evaluate(
+        metrics=["AUC"],
+        select="auc",
+        slices=[["hour"], ["hour", "kind"]],
+        thresholds=[Threshold(metric="auc", **threshold)],
+    )
+    return bless(options, ROWS[:1] if rows is None else rows, list(before), validation, baseline)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "passed"),
+    [
+        ({"lower": 0.9}, True),
+        ({"lower": 0.9000001}, False),
+        ({"upper": 0.9}, True),
+        ({"upper": 0.8999999}, False),
+        ({"lower": 0.8, "upper": 0.95}, True),
+        ({"max_drop": 0.0}, True),  # nothing to compare with on a first run
+    ],
+)
+def test_bounds_are_inclusive(threshold, passed):
+    assert blessing(threshold).blessed == passed
+
+
+@pytest.mark.parametrize(
+    ("threshold", "old", "passed"),
+    [
+        ({"max_drop": 0.25}, 1.15, True),
+        ({"max_drop": 0.25}, 1.16, False),
+        ({"max_drop": 0.0}, 0.9, True),
+        ({"max_drop": 0.0}, 0.2, True),
+        ({"max_rise": 0.25}, 0.65, True),
+        ({"max_rise": 0.25}, 0.64, False),
+        ({"max_rise": 0.0}, 1.9, True),
+    ],
+)
+def test_change_is_held_against_production(threshold, old, passed):
+    verdict = blessing(threshold, before=[{"slice": "Overall", "auc": old}], baseline="run 7")
+    assert verdict.blessed == passed
+    assert verdict.baseline == "run 7"
+    assert f"production's {old:.4f}" in verdict.checks[0].rule
+
+
+def test_a_change_that_cannot_be_computed_fails():
+    for before in ([], [{"slice": "Overall", "auc": None}], [{"slice": "hour:1", "auc": 0.1}]):
+        verdict = blessing({"max_drop": 1.0}, before=before, baseline="run 7")
+        assert [str(check) for check in verdict.failures] == [
+            "FAILED: auc on Overall is 0.9000, needs at most 1 below production's unknown"
+        ]
+
+
+def test_a_missing_value_fails_any_bound():
+    for threshold in ({"lower": -1e9}, {"upper": 1e9}):
+        (check,) = blessing({**threshold, "slices": [["hour"]]}, ROWS[2:3]).failures
+        assert (check.slice, check.value) == ("hour:2", None)
+        assert "no value" in str(check)
+
+
+def test_thresholds_hold_for_the_slices_they_name():
+    checks = blessing({"lower": 0.0, "slices": [["hour"]]}, ROWS).checks
+    assert [check.slice for check in checks] == ["hour:1", "hour:2"]
+    checks = blessing({"lower": 0.0, "slices": [[], ["hour", "kind"]]}, ROWS).checks
+    assert [check.slice for check in checks] == ["Overall", "hour:1, kind:a"]
+
+
+def test_one_failed_check_among_many_is_enough():
+    options = Evaluate(
+        metrics=["AUC"],
+        select="auc",
+        thresholds=[Threshold(metric="auc", lower=0.5), Threshold(metric="auc", lower=0.95)],
+    )
+    verdict = bless(options, ROWS[:1], [], MISSED, FIRST_RUN)
+    assert not verdict.blessed
+    assert [check.passed for check in verdict.checks] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("validation", "why"), [(MISSED, "slices without examples"), (NONE, "no thresholds")]
+)
+def test_tfma_must_agree(validation, why):
+    verdict = blessing({"lower": 0.5}, validation=validation)
+    assert not verdict.blessed
+    assert why in verdict.failures[0].rule
+
+
+def test_the_checks_decide_where_tfma_sees_no_fault():
+    assert not blessing({"lower": 0.99}, validation=OK).blessed

@@ -1,0 +1,259 @@
+"""The gate to production: only a blessed model that answers as evaluated is written anywhere."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from mfx import push, store
+from mfx.artifacts import Blessing, Check, Evaluation, Examples, Model, Payload
+from mfx.destination import RECORD, open_destination
+from mfx.errors import MfxError
+from test_transform import LINEAGE, save_examples, write_pipeline
+
+COLUMNS = {"x": "float32", "word": "bytes", "n": "int64", "y": "int64"}
+ROWS = 23
+FAILED = Check("auc", "Overall", "at least 0.9", 0.5, False)
+
+
+class Tiny(tf.Module):
+    """sigmoid(weight * x + length of word + n), a missing value being 0 or ''."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = tf.Variable(weight)
+
+    def answer(self, x, word, n):
+        length = tf.cast(tf.strings.length(word), tf.float32)
+        return {"outputs": tf.sigmoid(self.weight * x + length + tf.cast(n, tf.float32))[:, None]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve(self, examples):
+        kinds = {"x": tf.float32, "word": tf.string, "n": tf.int64}
+        spec = {
+            name: tf.io.FixedLenFeature([], kind, "" if kind == tf.string else 0)
+            for name, kind in kinds.items()
+        }
+        return self.answer(**tf.io.parse_example(examples, spec))
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, name="x"),
+            tf.TensorSpec([None], tf.string, name="word"),
+            tf.TensorSpec([None], tf.int64, name="n"),
+        ]
+    )
+    def predict(self, x, word, n):
+        known = tf.where(tf.math.is_nan(x), tf.zeros_like(x), x)
+        return self.answer(known, word, tf.where(n == tf.int64.min, tf.zeros_like(n), n))
+
+
+def tiny_model(folder: Path, weight: float = 1.0) -> Model:
+    """A real SavedModel, saved as a training leaves it."""
+    module = Tiny(weight)
+    signatures = {"serving_default": module.serve, "predict": module.predict}
+    tf.saved_model.save(module, str(folder), signatures)
+    return model_of(store.save(folder), str(weight))
+
+
+def model_of(payload: Payload, weights: str = "w") -> Model:
+    return Model(payload, payload, 0, {}, {"loss": [1.0]}, weights, 1, "CPU", 0, LINEAGE)
+
+
+def eval_rows() -> dict[str, list]:
+    return {
+        "x": [None if i % 5 == 0 else i / 7 - 1 for i in range(ROWS)],
+        "word": [None if i % 4 == 0 else b"ab"[: i % 3] for i in range(ROWS)],
+        "n": [None if i % 6 == 0 else i % 3 - 1 for i in range(ROWS)],
+        "y": [i % 2 for i in range(ROWS)],
+    }
+
+
+def predictions(weight: float = 1.0) -> np.ndarray:
+    """What `Tiny` answers, by NumPy."""
+    values = eval_rows()
+    x = np.array([v or 0 for v in values["x"]])
+    length = np.array([len(v or b"") for v in values["word"]])
+    n = np.array([v or 0 for v in values["n"]])
+    return 1 / (1 + np.exp(-(weight * x + length + n)))
+
+
+@pytest.fixture
+def examples(tmp_path, datastore) -> Examples:
+    values = eval_rows()
+    return save_examples(tmp_path / "raw", COLUMNS, train=values, eval=values)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return write_pipeline(tmp_path / "pipeline")
+
+
+def evaluation(folder: Path, answers: np.ndarray, *checks: Check) -> Evaluation:
+    folder.mkdir()
+    table = pa.table({"label": eval_rows()["y"], "prediction": pa.array(answers, pa.float32())})
+    pq.write_table(table, folder / "predictions.parquet")
+    payload = store.save(folder)
+    blessing = Blessing(all(check.passed for check in checks), checks, "first run")
+    rows = [{"slice": "Overall", "auc": 0.5}]
+    return Evaluation(rows, [], {}, [0.5], blessing, payload, payload, "hand", LINEAGE)
+
+
+def written(settings) -> Path:
+    return Path(settings.resolve(settings.push.destination))
+
+
+@pytest.mark.parametrize(("blessed", "valid"), itertools.product([True, False], repeat=2))
+def test_only_what_is_blessed_and_valid_is_written(blessed, valid, tmp_path, examples, settings):
+    model = tiny_model(tmp_path / "model")
+    checks = [] if blessed else [FAILED]
+    answers = predictions() + (0 if valid else 0.001)
+    pushed = push.push(model, evaluation(tmp_path / "e", answers, *checks), examples, settings, "1")
+    assert pushed.pushed == (blessed and valid)
+    assert pushed.replay.valid == valid
+    assert pushed.replay.rows == ROWS
+    if pushed.pushed:
+        assert pushed.reason == "blessed and valid"
+        assert [str(p) for p in (written(settings) / "small").iterdir()] == [pushed.path]
+        served = tf.saved_model.load(pushed.path)
+        assert float(served.weight) == 1.0
+        record = json.loads(Path(pushed.path, RECORD).read_text())
+        assert (record["run"], record["model"]) == ("1", model.digest)
+        assert record["metrics"] == {"slice": "Overall", "auc": 0.5}
+    else:
+        assert not written(settings).exists()
+        assert (pushed.path, pushed.version) == ("", None)
+        assert ("not blessed: FAILED: auc on Overall" in pushed.reason) == (not blessed)
+        assert ("not valid: served predictions differ" in pushed.reason) == (not valid)
+
+
+def test_a_truncated_model_is_not_written(tmp_path, examples, settings):
+    tiny_model(tmp_path / "model")
+    file = tmp_path / "model" / "saved_model.pb"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    model = model_of(store.save(tmp_path / "model"))
+    pushed = push.push(model, evaluation(tmp_path / "e", predictions()), examples, settings, "1")
+    assert not pushed.pushed and not written(settings).exists()
+    assert pushed.reason.startswith("not valid: the saved model cannot be served (exit code 1)")
+    assert (pushed.replay.max_difference, pushed.replay.load_seconds) == (None, None)
+    assert "\n" not in pushed.reason
+
+
+def test_a_second_push_for_the_same_run_pushes_nothing_more(tmp_path, examples, settings):
+    model = tiny_model(tmp_path / "model")
+    judged = evaluation(tmp_path / "e", predictions())
+    first = push.push(model, judged, examples, settings, "1")
+    again = push.push(model, judged, examples, settings, "1")
+    assert again == first
+    assert len(list((written(settings) / "small").iterdir())) == 1
+    other = push.push(model, judged, examples, settings, "2")
+    assert other.version > first.version
+    assert len(list((written(settings) / "small").iterdir())) == 2
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Puts a script of one's own in place of `replay.py`."""
+
+    def call(tmp_path, body: str) -> None:
+        script = tmp_path / "script.py"
+        script.write_text(f"import json, sys, time\nmodel, rows, out = sys.argv[1:]\n{body}\n")
+        monkeypatch.setattr(push.replay, "__file__", str(script))
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("sys.exit(3)", r"cannot be served \(exit code 3\): no message"),
+        ("raise RuntimeError('no such op')", "RuntimeError: no such op"),
+        ("import os; os.kill(os.getpid(), 9)", r"cannot be served \(exit code -9\)"),
+        ("time.sleep(60)", "no answer from the saved model within 1 s"),
+        (
+            "rows = json.load(open(rows))\n"
+            "json.dump({'outputs': [float('nan')] * len(rows), 'load_seconds': 0}, open(out, 'w'))",
+            "differ from the evaluator's by up to nan",
+        ),
+    ],
+)
+def test_each_way_not_to_answer_is_not_valid(
+    body, reason, tmp_path, examples, settings, answering, monkeypatch
+):
+    monkeypatch.setattr(push, "TIMEOUT_SECONDS", 1)
+    answering(tmp_path, body)
+    judged = evaluation(tmp_path / "e", predictions())
+    replayed = push.replay_rows(tmp_path, judged, examples, settings)
+    assert not replayed.valid
+    assert re.search(reason, replayed.error)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, ROWS, 1000])
+def test_the_rows_asked_are_spread_and_match_their_predictions(
+    count, tmp_path, examples, settings, answering
+):
+    """The stand-in says which rows it got: by the label's neighbours they must be the right ones,
+    and the label's own column must not be among them."""
+    answering(
+        tmp_path,
+        "rows = json.load(open(rows))\n"
+        "assert all('y' not in row for row in rows)\n"
+        f"json.dump(rows, open({str(tmp_path / 'seen.json')!r}, 'w'))\n"
+        "json.dump({'outputs': [[0.5]] * len(rows), 'load_seconds': 0}, open(out, 'w'))",
+    )
+    few = settings.override(push__replay_rows=count)
+    judged = evaluation(tmp_path / "e", np.full(ROWS, 0.5))
+    replayed = push.replay_rows(tmp_path, judged, examples, few)
+    assert (replayed.rows, replayed.max_difference) == (min(count, ROWS), 0.0)
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    values = eval_rows()
+    chosen = sorted({round(i) for i in np.linspace(0, ROWS - 1, count)})
+    for row, place in zip(seen, chosen, strict=True):
+        assert row["n"] == values["n"][place]
+        assert row["x"] == (values["x"][place] and pytest.approx(values["x"][place]))
+        assert (row["word"] is None) == (values["word"][place] is None)
+
+
+def test_the_process_sees_no_folder_of_the_user(monkeypatch, tmp_path, examples, settings):
+    """A file named like a module, in the current folder or on PYTHONPATH, is not imported."""
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('wrong tensorflow')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    model = tiny_model(tmp_path / "model")
+    judged = evaluation(tmp_path / "e", predictions())
+    assert push.push(model, judged, examples, settings, "1").pushed
+
+
+def test_many_failures_are_summed_up(tmp_path, examples, settings):
+    checks = [replace(FAILED, slice=f"hour:{i}") for i in range(5)]
+    model = tiny_model(tmp_path / "model")
+    judged = evaluation(tmp_path / "e", predictions(), *checks)
+    reason = push.push(model, judged, examples, settings, "1").reason
+    assert reason.count("FAILED") == 3 and reason.endswith("; and 2 more")
+
+
+def test_a_destination_that_cannot_be_written_is_one_error(tmp_path, examples, settings):
+    written(settings).write_text("a file where the folder should be")
+    model = tiny_model(tmp_path / "model")
+    judged = evaluation(tmp_path / "e", predictions())
+    with pytest.raises(MfxError, match="cannot push"):
+        push.push(model, judged, examples, settings, "1")
+
+
+def test_a_foreign_version_is_never_taken_for_this_runs(tmp_path, examples, settings):
+    model = tiny_model(tmp_path / "model")
+    judged = evaluation(tmp_path / "e", predictions())
+    foreign = written(settings) / "small" / "99999999999"
+    foreign.mkdir(parents=True)
+    (foreign / "saved_model.pb").write_bytes(b"")
+    pushed = push.push(model, judged, examples, settings, "1")
+    assert pushed.version == 100000000000
+    assert open_destination(str(written(settings)), "small").record(pushed.version)["run"] == "1"

@@ -1,0 +1,117 @@
+"""Training killed in the middle goes on from its last epoch, on retry and on resume, and ends with
+the weights of an unbroken run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+from conftest import FLOW, ROOT, SAMPLE, call_flow
+
+KILLER = '''
+
+_build = build_model
+
+
+def build_model(**hyperparameters):
+    """The same model, whose process dies while the third epoch is trained, as often as told."""
+    import os
+
+    model = _build(**hyperparameters)
+    fit, left = model.fit, os.environ["DEATHS"]
+
+    def dying(*arguments, **options):
+        if options["initial_epoch"] == 2 and int(open(left).read() or 0) > 0:
+            deaths = int(open(left).read()) - 1
+            open(left, "w").write(str(deaths))
+            os._exit(9)
+        return fit(*arguments, **options)
+
+    model.fit = dying
+    return model
+'''
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """A small pipeline whose training dies as often as the file `deaths` says."""
+    folder = tmp_path_factory.mktemp("resume")
+    taxi = ROOT / "flows" / "taxi"
+    (folder / "model.py").write_text((taxi / "model.py").read_text() + KILLER)
+    shutil.copy(taxi / "schema.pbtxt", folder)
+    lines = SAMPLE.read_text().splitlines(keepends=True)
+    (folder / "trips.csv").write_text("".join(lines[:2001]))
+    text = (taxi / "config.toml").read_text()
+    text = text.replace("../../data/taxi/trips.csv", "trips.csv").replace("../../pushed", "pushed")
+    text = re.sub(r"steps = \d+", "steps = 50", text).replace("epochs = 10", "epochs = 5")
+    # What is tested is training; a model of 50 steps need not be good.
+    text = re.sub(r"\[\[evaluate\.thresholds\]\].*(?=\[push\])", "", text, flags=re.DOTALL)
+    (folder / "config.toml").write_text(text)
+
+    def call(*arguments: str, deaths: int):
+        (folder / "deaths").write_text(str(deaths))
+        # `resume` takes the config of the run that it resumes.
+        config = ["--config", "config", str(folder / "config.toml")] * (arguments[0] == "run")
+        return call_flow(folder, *config, *arguments, DEATHS=str(folder / "deaths"))
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def unbroken(pipeline):
+    result = pipeline("run", deaths=0)
+    assert result.code == 0, result.output
+    return result
+
+
+def _epochs(output: str) -> list[int]:
+    return [int(number) for number in re.findall(r"epoch (\d)/5:", output)]
+
+
+def test_a_retry_goes_on_from_the_last_epoch(pipeline, unbroken):
+    result = pipeline("run", deaths=1)
+    assert result.code == 0, result.output
+    assert "going on after epoch 2 from a checkpoint" in result.output
+    assert _epochs(result.output) == [1, 2, 3, 4, 5]
+    model = result.data.model
+    assert model.resumed_from == 2
+    assert model.weights == unbroken.data.model.weights
+    assert model.history == unbroken.data.model.history
+
+
+def test_resume_goes_on_from_the_last_epoch_of_the_failed_run(pipeline, unbroken):
+    failed = pipeline("run", deaths=3)
+    assert failed.code == 1
+    assert _epochs(failed.output) == [1, 2]
+    resumed = pipeline("resume", "--origin-run-id", failed.run_id, deaths=0)
+    assert resumed.code == 0, resumed.output
+    started = re.findall(r"/(\w+)/\d+ \(pid \d+\)\] Task is starting", resumed.output)
+    assert started == ["train", "evaluate", "push", "end"]
+    assert _epochs(resumed.output) == [3, 4, 5]
+    assert resumed.data.model.weights == unbroken.data.model.weights
+
+
+def test_resume_after_a_failed_push_only_pushes(pipeline, tmp_path):
+    destination = tmp_path / "pushed"
+    destination.write_text("a file where a folder should be")
+    failed = pipeline("run", "--destination", str(destination), deaths=0)
+    assert failed.code == 1
+    assert f"{destination}/taxi: cannot push: Not a directory" in failed.output
+    assert "Traceback" not in failed.output
+    destination.unlink()
+    resumed = pipeline("resume", "--origin-run-id", failed.run_id, deaths=0)
+    assert resumed.code == 0, resumed.output
+    started = re.findall(r"/(\w+)/\d+ \(pid \d+\)\] Task is starting", resumed.output)
+    assert started == ["push", "end"]
+    assert resumed.data.pushed.pushed
+
+
+def test_the_flow_runs_from_another_folder(tmp_path):
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, str(FLOW), "show"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

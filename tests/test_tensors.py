@@ -1,0 +1,76 @@
+"""Arrow to TensorFlow and back: values, missing ones, shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+from mfx.columns import TYPES
+from mfx.errors import MfxError
+from mfx.tensors import MISSING, dense_inputs, sparse_inputs, to_batch, to_numpy
+
+VALUES = {"i": [1, None, -3], "f": [None, 0.5, 0.0], "b": [b"x", b"", None]}
+KINDS = {"i": "int64", "f": "float32", "b": "bytes"}
+BATCH = pa.RecordBatch.from_pydict(VALUES, pa.schema([(n, TYPES[k]) for n, k in KINDS.items()]))
+DTYPES = {"i": tf.int64, "f": tf.float32, "b": tf.string}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_missing_values_have_no_entry_in_sparse_tensors(name):
+    tensor = sparse_inputs(BATCH, [name])[name]
+    assert tensor.dtype == DTYPES[name]
+    assert tensor.dense_shape.numpy().tolist() == [3, 1]
+    present = [(i, v) for i, v in enumerate(VALUES[name]) if v is not None]
+    assert tensor.indices.numpy().tolist() == [[i, 0] for i, _ in present]
+    assert tensor.values.numpy().tolist() == [v for _, v in present]
+
+
+def test_a_column_without_values_is_an_empty_tensor():
+    batch = pa.RecordBatch.from_pydict({"f": [None, None]}, pa.schema([("f", pa.float32())]))
+    tensor = sparse_inputs(batch, ["f"])["f"]
+    assert tensor.values.shape == [0]
+    assert tf.sparse.to_dense(tensor).numpy().tolist() == [[0.0], [0.0]]
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_missing_values_stand_as_said_in_dense_tensors(name):
+    spec = {name: tf.TensorSpec([None], DTYPES[name])}
+    values = dense_inputs(BATCH, spec)[name].numpy().tolist()
+    missing = MISSING[DTYPES[name]]
+    missing = missing.encode() if isinstance(missing, str) else missing
+    expected = [missing if v is None else v for v in VALUES[name]]
+    np.testing.assert_equal(values, expected)
+
+
+def test_features_come_back_as_they_went():
+    features = {
+        "wide": tf.constant([[1.0, 2.0], [3.0, 4.0]]),
+        "flat": tf.constant([7, 8], tf.int64),
+        "text": tf.constant([b"a", b"b"]),
+    }
+    batch = to_batch(features)
+    assert batch.schema.names == ["flat", "text", "wide"]
+    arrays = to_numpy(batch)
+    for name, feature in features.items():
+        assert arrays[name].tolist() == feature.numpy().tolist()
+    assert arrays["wide"].shape == (2, 2)
+
+
+def test_part_of_a_batch_keeps_its_rows():
+    batch = to_batch({"wide": tf.reshape(tf.range(6.0), [3, 2])}).slice(1, 2)
+    assert to_numpy(batch)["wide"].tolist() == [[2.0, 3.0], [4.0, 5.0]]
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        tf.sparse.from_dense([[1.0]]),
+        tf.ragged.constant([[1.0], []]),
+        tf.zeros([2, 2, 2]),
+        tf.constant(1.0),
+    ],
+)
+def test_what_has_no_column_is_one_error(feature):
+    with pytest.raises(MfxError, match="feature 'odd'"):
+        to_batch({"odd": feature})

@@ -1,0 +1,324 @@
+"""The in-memory metrics against TFMA's own pipeline on Beam: metrics, plots and validations."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
+from mfx import tfma_beam, tfma_config, tfma_local
+from mfx.config import Evaluate
+from mfx.tfma_config import BASELINE, CANDIDATE, LABEL
+
+EXACT = 1e-9
+FLOAT32 = {"binary_crossentropy": 1e-6, "mean_squared_error": 1e-6, "mae": 1e-6}
+"""Keras sums these in float32, in batches of other sizes."""
+
+
+def metric(class_name: str, **config: Any) -> dict[str, Any]:
+    return {"class_name": class_name, "config": config}
+
+
+BINARY = [
+    "ExampleCount",
+    "AUC",
+    metric("AUC", curve="PR", name="auc_pr"),
+    metric("AUC", num_thresholds=50, summation_method="majoring", name="auc_50"),
+    "BinaryAccuracy",
+    metric("BinaryAccuracy", threshold=0.3, name="accuracy_at_0_3"),
+    "Precision",
+    metric("Precision", thresholds=[0.7], name="precision_at_0_7"),
+    "Recall",
+    metric("Recall", thresholds=[0.25], name="recall_at_quarter"),
+    metric("SpecificityAtSensitivity", sensitivity=0.5),
+    "FalsePositives",
+    "Calibration",
+    "MeanLabel",
+    "MeanPrediction",
+]
+
+
+def random_table(rows: int = 300, seed: int = 0) -> pa.Table:
+    """Predictions that lie on thresholds often, one-class and one-row slices, missing values."""
+    random = np.random.default_rng(seed)
+    score = np.where(random.random(rows) < 0.5, random.integers(0, 21, rows) / 20, 0.0)
+    score = np.where(score == 0.0, random.random(rows), score)
+    score[:6] = [0.0, 1.0, 0.5, 0.3, 0.7, 0.25]
+    label = (random.random(rows) < 0.3 + 0.5 * score).astype(float)
+    hour = [None if random.random() < 0.1 else int(h) for h in random.integers(0, 4, rows)]
+    kind = [[None, b"", b"cash", "café, no".encode()][k] for k in random.integers(0, 4, rows)]
+    # Hours 70 and 80 have one class each, 90 has one row.
+    for begin, value, classes in ((10, 70, 1.0), (20, 80, 0.0), (30, 90, 1.0)):
+        end = begin + (1 if value == 90 else 6)
+        hour[begin:end] = [value] * (end - begin)
+        label[begin:end] = classes
+    return pa.table(
+        {
+            "hour": pa.array(hour, pa.int64()),
+            "kind": pa.array(kind, pa.binary()),
+            "level": pa.array(random.integers(0, 3, rows) / 2, pa.float32()),
+            LABEL: pa.array(label, pa.float32()),
+            CANDIDATE: pa.array(score, pa.float32()),
+            BASELINE: pa.array(random.random(rows), pa.float32()),
+        }
+    )
+
+
+def regression_table(rows: int = 40) -> pa.Table:
+    """Labels that are not classes, so that no accumulator is built directly."""
+    random = np.random.default_rng(3)
+    label = random.normal(size=rows)
+    return pa.table(
+        {
+            "hour": pa.array(random.integers(0, 2, rows), pa.int64()),
+            LABEL: pa.array(label, pa.float32()),
+            CANDIDATE: pa.array(label + random.normal(size=rows), pa.float32()),
+        }
+    )
+
+
+def tiny_table() -> pa.Table:
+    return pa.table(
+        {
+            "hour": pa.array([None], pa.int64()),
+            LABEL: pa.array([1.0], pa.float32()),
+            CANDIDATE: pa.array([0.5], pa.float32()),
+        }
+    )
+
+
+CASES: dict[str, tuple[pa.Table, dict[str, Any], bool]] = {
+    "first run, bounds met and missed, all slices": (
+        random_table(),
+        {
+            "metrics": BINARY,
+            "select": "auc",
+            "slices": [["hour"], ["kind"], ["level"], ["kind", "hour"]],
+            "thresholds": [
+                {"metric": "auc", "lower": 0.5, "slices": [[], ["hour"]]},
+                {"metric": "binary_accuracy", "lower": 0.99, "slices": [[], ["kind", "hour"]]},
+                {"metric": "calibration", "lower": 0.5, "upper": 3.0},
+                {"metric": "precision", "max_drop": 0.0},
+            ],
+        },
+        False,
+    ),
+    "baseline, changes, row by row, plots": (
+        random_table(120, seed=1),
+        {
+            "metrics": [
+                "ExampleCount",
+                "AUC",
+                "BinaryAccuracy",
+                "Calibration",
+                "BinaryCrossentropy",
+                "MeanSquaredError",
+                "CalibrationPlot",
+                "ConfusionMatrixPlot",
+            ],
+            "select": "auc",
+            "slices": [["hour"], ["kind", "hour"]],
+            "min_slice_size": 2,
+            "thresholds": [
+                {"metric": "auc", "lower": 0.1, "max_drop": 0.1, "slices": [[], ["hour"]]},
+                {"metric": "binary_crossentropy", "max_rise": 0.0},
+                {"metric": "binary_accuracy", "max_drop": 1.0},
+            ],
+        },
+        True,
+    ),
+    "labels that are no classes": (
+        regression_table(),
+        {
+            "metrics": ["ExampleCount", "MeanSquaredError", "Calibration", "MeanLabel"],
+            "select": "mean_squared_error",
+            "slices": [["hour"]],
+            "thresholds": [{"metric": "mean_squared_error", "upper": 100.0}],
+        },
+        False,
+    ),
+    "one row, a slice without any": (
+        tiny_table(),
+        {
+            "metrics": ["ExampleCount", "AUC", "BinaryAccuracy"],
+            "select": "auc",
+            "slices": [["hour"]],
+            "thresholds": [{"metric": "binary_accuracy", "lower": 0.0, "slices": [["hour"]]}],
+        },
+        False,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def both(request, tmp_path_factory) -> tuple[Path, Path, Evaluate, bool]:
+    """Results of one case, by Beam and in memory."""
+    table, options, has_baseline = CASES[request.param]
+    options = Evaluate.model_validate(options)
+    config = tfma_config.eval_config(options, has_baseline)
+    assert tfma_local.covers(config, table.schema) == ""
+    folder = tmp_path_factory.mktemp("tfma")
+    pq.write_table(table, folder / "table.parquet", row_group_size=64)
+    tfma_beam.evaluate(folder / "table.parquet", config, folder / "beam")
+    tfma_local.evaluate(folder / "table.parquet", config, folder / "local")
+    return folder / "beam", folder / "local", options, has_baseline
+
+
+def sliced(folder: Path, kind: str) -> dict[Any, Any]:
+    load = tfma.load_metrics if kind == "metrics" else tfma.load_plots
+    found = {}
+    for record in load(str(folder)):
+        key = json_format.MessageToJson(record.slice_key)
+        assert key not in found, "one record a slice"
+        found[key] = record
+    return found
+
+
+def values_of(record: Any) -> dict[str, dict[str, Any]]:
+    """Each metric's value by its whole key: model, name, difference or not."""
+    return {
+        json_format.MessageToJson(entry.key, sort_keys=True): json_format.MessageToDict(entry.value)
+        for entry in record.metric_keys_and_values
+    }
+
+
+def close(a: Any, b: Any, tolerance: float) -> bool:
+    """Whether two JSON values are the same but for rounding of their numbers."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        # A number that is zero is left out of JSON.
+        return all(close(a.get(k, 0), b.get(k, 0), tolerance) for k in {*a, *b})
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(close(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    try:
+        x, y = float(a), float(b)
+    except (TypeError, ValueError):
+        return a == b
+    if math.isnan(x) or math.isnan(y):
+        return math.isnan(x) and math.isnan(y)
+    return math.isclose(x, y, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def test_every_slice_and_metric_is_the_same(both):
+    beam, local = (sliced(folder, "metrics") for folder in both[:2])
+    assert beam.keys() == local.keys()
+    compared = 0
+    for key, record in beam.items():
+        expected, found = values_of(record), values_of(local[key])
+        assert found.keys() == expected.keys(), key
+        for name, value in expected.items():
+            tolerance = next((t for n, t in FLOAT32.items() if n in name), EXACT)
+            assert close(found[name], value, tolerance), (key, name, value, found[name])
+            compared += 1
+    assert compared >= 3
+
+
+def test_plots_are_the_same(both):
+    beam, local = (sliced(folder, "plots") for folder in both[:2])
+    assert beam.keys() == local.keys()
+    for key, record in beam.items():
+        assert close(
+            json_format.MessageToDict(local[key]), json_format.MessageToDict(record), EXACT
+        ), key
+
+
+def test_validations_are_the_same(both):
+    beam, local = (tfma.load_validation_result(str(folder)) for folder in both[:2])
+    assert local.validation_ok == beam.validation_ok
+    assert local.missing_thresholds == beam.missing_thresholds
+    failures = [
+        sorted(
+            json_format.MessageToJson(f, sort_keys=True)
+            for f in result.metric_validations_per_slice
+        )
+        for result in (beam, local)
+    ]
+    assert len(failures[0]) == len(failures[1])
+    for expected, found in zip(*failures, strict=True):
+        import json
+
+        assert close(json.loads(found), json.loads(expected), 1e-6)
+    assert local.validation_details == beam.validation_details
+
+
+def test_rows_for_people_are_the_same(both):
+    beam, local, options, has_baseline = both
+    for name in [CANDIDATE, BASELINE] if has_baseline else [""]:
+        expected, found = (
+            tfma_config.rows(folder, name, options.slices) for folder in (beam, local)
+        )
+        assert [row["slice"] for row in found] == [row["slice"] for row in expected]
+        for row, other in zip(found, expected, strict=True):
+            assert close(row, other, 1e-6)
+
+
+def config_of(has_baseline: bool = False, **options: Any) -> Any:
+    chosen = {"metrics": ["AUC"], "select": "auc", **options}
+    return tfma_config.eval_config(Evaluate.model_validate(chosen), has_baseline)
+
+
+SCHEMA = tiny_table().schema
+
+
+def test_what_is_covered():
+    assert tfma_local.covers(config_of(metrics=BINARY), SCHEMA) == ""
+    assert tfma_local.covers(config_of(True), random_table().schema) == ""
+
+
+def test_another_version_of_tfma_is_not_covered(monkeypatch):
+    monkeypatch.setattr(tfma, "__version__", "0.99.0")
+    assert tfma_local.covers(config_of(), SCHEMA) == "TFMA 0.99.0"
+
+
+def test_several_outputs_are_not_covered():
+    outputs = pa.array([[0.1, 0.9]], pa.list_(pa.float32()))
+    place = SCHEMA.get_field_index(CANDIDATE)
+    table = tiny_table().set_column(place, CANDIDATE, outputs)
+    assert tfma_local.covers(config_of(), table.schema) == "several outputs"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda c: setattr(c.metrics_specs[0], "query_key", "hour"), "query keys"),
+        (lambda c: c.cross_slicing_specs.add(), "cross slices"),
+        (
+            lambda c: setattr(c.options.compute_confidence_intervals, "value", True),
+            "confidence intervals",
+        ),
+    ],
+)
+def test_options_that_need_beam_are_not_covered(change, why):
+    config = config_of()
+    change(config)
+    assert tfma_local.covers(config, SCHEMA) == why
+
+
+@pytest.mark.parametrize("name", ["NDCG", "MinLabelPosition"])
+def test_metrics_by_query_are_not_covered(name):
+    entry = metric(name, top_k_list=[1]) if name == "NDCG" else name
+    config = config_of()
+    del config.metrics_specs[0].metrics[:]
+    config.metrics_specs[0].metrics.add(class_name=name)
+    if isinstance(entry, dict):
+        config.metrics_specs[0].metrics[0].config = '{"gain_key": "hour", "top_k_list": [1]}'
+    assert tfma_local.covers(config, SCHEMA) != ""
+
+
+def test_a_preprocessor_of_its_own_is_not_covered():
+    config = config_of()
+    del config.metrics_specs[0].metrics[:]
+    config.metrics_specs[0].metrics.add(class_name="SetMatchPrecision")
+    assert tfma_local.covers(config, SCHEMA).startswith("preprocessor ")
+
+
+def test_the_files_are_read_by_tfma(both):
+    _, local, _, has_baseline = both
+    result = tfma.load_eval_result(str(local), model_name=CANDIDATE if has_baseline else None)
+    assert result.slicing_metrics
+    assert result.config.metrics_specs

@@ -1,0 +1,241 @@
+"""TFT's analysis against numbers worked by hand, the same graph in any process, clear errors.
+
+`small_world` is also what the tests of train and export start from.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from mfx import config, store
+from mfx.artifacts import Examples, Schema, TransformGraph
+from mfx.columns import TYPES
+from mfx.config import Settings
+from mfx.errors import MfxError
+from mfx.lineage import Lineage
+from mfx.transform import transform
+
+LINEAGE = Lineage("data", "code", "config")
+COLUMNS = {"x": "float32", "word": "bytes", "y": "int64"}
+SCHEMA = "\n".join(
+    f'feature {{ name: "{name}" type: {kind} }}'
+    for name, kind in [("x", "FLOAT"), ("word", "BYTES"), ("y", "INT")]
+)
+MODEL_PY = """
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+from mfx.features import fill_missing
+
+def preprocessing_fn(inputs):
+    words = tft.compute_and_apply_vocabulary(fill_missing(inputs["word"]), num_oov_buckets=1)
+    return {
+        "x": tft.scale_to_z_score(fill_missing(inputs["x"])),
+        "word": words,
+        "label": fill_missing(inputs["y"]),
+    }
+
+def build_model(learning_rate=0.01, scale=1.0):
+    inputs = {
+        "x": keras.Input((), name="x"),
+        "word": keras.Input((), name="word", dtype="int64"),
+    }
+    number = keras.layers.Reshape((1,))(inputs["x"])
+    hidden = keras.layers.Dense(4, activation="tanh")(number)
+    hidden = keras.layers.Dropout(0.25)(hidden)
+    word = keras.layers.Embedding(6, 2)(inputs["word"])
+    joined = keras.layers.Concatenate()([hidden, word])
+    output = keras.layers.Dense(1, activation="sigmoid")(joined)
+    model = keras.Model(inputs, output)
+    optimizer = keras.optimizers.Adam(learning_rate)
+    loss = lambda y, p: scale * keras.losses.binary_crossentropy(y, p)
+    model.compile(optimizer, loss, metrics=[keras.metrics.AUC(name="auc")])
+    return model
+"""
+CONFIG = """
+[pipeline]
+name = "small"
+[data]
+path = "none.csv"
+[label]
+name = "label"
+columns = ["y"]
+[train]
+steps = 12
+batch_size = 8
+epochs = 3
+[evaluate]
+metrics = ["AUC"]
+select = "auc"
+[push]
+destination = "pushed"
+"""
+TRAIN = {
+    "x": [1.0, 2.0, 3.0, None, 6.0, 0.0],
+    "word": [b"a", b"b", b"b", b"c", b"b", b"a"],
+    "y": [0, 1, 1, 0, 1, 0],
+}
+EVAL = {"x": [None, 4.0, -1.0], "word": [b"b", b"zebra", None], "y": [1, 0, None]}
+
+
+@contextmanager
+def saving(root: Path) -> Iterator[None]:
+    """As the fixture `datastore`, where a test's own fixtures live too short."""
+    from metaflow import current
+    from metaflow.datastore import FlowDataStore
+    from metaflow.plugins.datastores.local_storage import LocalStorage
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalStorage, "datastore_root", str(root))
+        patch.setattr(FlowDataStore, "default_storage_impl", LocalStorage)
+        patch.setattr(current, "_flow_name", "Pipeline", raising=False)
+        yield
+
+
+def write_pipeline(folder: Path, model: str = MODEL_PY, text: str = CONFIG) -> Settings:
+    """A pipeline's folder with `model.py`; its settings, checked."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.py").write_text(model)
+    return config.parse(text, folder / "config.toml")
+
+
+def save_examples(folder: Path, columns: dict[str, str], **splits: dict[str, list]) -> Examples:
+    """Examples with these columns' values, one shard."""
+    folder.mkdir(parents=True)
+    schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
+    tables = {split: pa.Table.from_pydict(values, schema) for split, values in splits.items()}
+    for split, table in tables.items():
+        pq.write_table(table, folder / f"{split}.parquet")
+    rows = {split: table.num_rows for split, table in tables.items()}
+    payload = store.save(folder)
+    return Examples((payload,), rows, sum(rows.values()), {}, columns, LINEAGE)
+
+
+@dataclass(frozen=True)
+class World:
+    """A transformed data set and what it was made from."""
+
+    settings: Settings
+    examples: Examples
+    graph: TransformGraph
+    transformed: Examples
+
+
+@functools.cache
+def small_world() -> World:
+    """Six train rows repeated, three eval rows, transformed once for all tests of a session."""
+    folder = Path(tempfile.mkdtemp(prefix="mfx-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return make_world(folder)
+
+
+def make_world(folder: Path) -> World:
+    settings = write_pipeline(folder / "pipeline")
+    with saving(folder / "datastore"):
+        train = {name: values * 5 for name, values in TRAIN.items()}
+        examples = save_examples(folder / "raw", COLUMNS, train=train, eval=EVAL)
+        graph, transformed = transform(
+            examples, Schema(SCHEMA, "schema.pbtxt", False, "", LINEAGE), settings
+        )
+    return World(settings, examples, graph, transformed)
+
+
+def test_numbers_become_z_scores_of_the_train_split():
+    filled = np.array([1.0, 2.0, 3.0, 0.0, 6.0, 0.0])
+    mean, deviation = 2.0, np.sqrt(26 / 6)
+    assert (filled.mean(), filled.std()) == (mean, pytest.approx(deviation))
+    world = small_world()
+    train = world.transformed.to_arrow("train", ["x"]).column(0).to_numpy()
+    assert train == pytest.approx(np.tile((filled - mean) / deviation, 5), abs=1e-6)
+    evaluated = world.transformed.to_arrow("eval", ["x"]).column(0).to_numpy()
+    assert evaluated == pytest.approx((np.array([0.0, 4.0, -1.0]) - mean) / deviation, abs=1e-6)
+
+
+def test_vocabulary_is_by_frequency_and_unknown_words_come_after_it():
+    world = small_world()
+    words = world.transformed.to_arrow("train", ["word"]).column(0).to_pylist()
+    # b is seen three times, a twice, c once.
+    assert words == [1, 0, 0, 2, 0, 1] * 5
+    assert world.transformed.to_arrow("eval", ["word"]).column(0).to_pylist() == [0, 3, 3]
+
+
+def test_rows_keep_their_order_and_types_are_said():
+    world = small_world()
+    assert world.transformed.to_arrow("eval", ["label"]).column(0).to_pylist() == [1, 0, 0]
+    assert world.transformed.rows == {"train": 30, "eval": 3}
+    assert world.graph.features == {"x": "float32", "word": "int64", "label": "int64"}
+    assert world.transformed.columns == world.graph.features
+    assert world.graph.lineage.parents[0] == world.examples.digest
+
+
+def test_the_graph_is_the_same_in_any_process():
+    """Two processes, each with a hash seed of its own and its files somewhere else."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from test_transform import make_world\n"
+        "world = make_world(Path(sys.argv[2]))\n"
+        "print('DIGESTS', world.graph.digest, world.transformed.digest)\n"
+    )
+    here = str(Path(__file__).parent)
+    with tempfile.TemporaryDirectory() as directory:
+        folders = [Path(directory, "a"), Path(directory, "much", "deeper", "b")]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", script, here, str(folder)],
+                env={**os.environ, "PYTHONHASHSEED": str(seed)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for seed, folder in enumerate(folders, 1)
+        ]
+        outputs = [process.communicate() for process in processes]
+    lines = [[w for w in out.splitlines() if w.startswith("DIGESTS")] for out, _ in outputs]
+    assert lines[0], outputs[0]
+    world = small_world()
+    expected = f"DIGESTS {world.graph.digest} {world.transformed.digest}"
+    assert lines == [[expected], [expected]]
+
+
+BODY = """
+import tensorflow as tf
+from mfx.features import fill_missing
+
+def preprocessing_fn(inputs):
+    return {RETURNED}
+
+def build_model():
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ('{"x": fill_missing(inputs["x"])}', "no feature 'label', the label's name"),
+        ('{"label": fill_missing(inputs["y"]), "x": inputs["x"]}', "feature 'x' is SparseTensor"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_one_error(returned, message, tmp_path, datastore):
+    settings = write_pipeline(tmp_path / "pipeline", BODY.replace("{RETURNED}", returned))
+    examples = save_examples(tmp_path / "raw", COLUMNS, train=TRAIN, eval=EVAL)
+    schema = Schema(SCHEMA, "schema.pbtxt", False, "", LINEAGE)
+    with pytest.raises(MfxError) as caught:
+        transform(examples, schema, settings)
+    assert message in str(caught.value)
+    assert caught.value.remedy

@@ -78,12 +78,9 @@ def install_tfx(python: str) -> Path:
         uv = Path(sys.executable).with_name("uv")
         print("installing TFX for comparison, once", file=sys.stderr)
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", python, TFX_VENV], check=True)
-        subprocess.run(
-            [uv, "pip", "install", "--quiet", "--compile-bytecode"]
-            + ["--python", str(TFX_VENV / "bin" / "python")]
-            + TFX_PACKAGES,
-            check=True,
-        )
+        python = str(TFX_VENV / "bin" / "python")
+        options = ["--quiet", "--compile-bytecode", "--python", python]
+        subprocess.run([uv, "pip", "install", *options, *TFX_PACKAGES], check=True)
         done.touch()
     return TFX_VENV / "bin" / "python"
 
@@ -206,7 +203,7 @@ def render(ours: list[dict], theirs: list[dict], rows: int, steps: int) -> str:
     lines.append(cells("imports", [0.0] * len(ours), seconds(theirs, ["import"]), "s"))
     lines.append(cells("**whole**", seconds(ours, ["total"]), seconds(theirs, ["total"]), "s"))
     memory = [[run["memory"] for run in runs] for runs in (ours, theirs)]
-    lines.append(cells("peak memory of the largest process", *memory, "MB"))
+    lines.append(cells("peak memory of the largest process", memory[0], memory[1], "MB"))
     body = "\n".join(lines)
     return f"""# Benchmarks
 

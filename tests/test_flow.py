@@ -50,9 +50,15 @@ def test_examples_come_back_as_pandas(data):
     assert len(frame) == data.examples.rows["eval"]
     assert frame.dtypes["trip_seconds"] == pd.Int64Dtype()
     assert frame.dtypes["fare"] == np.float32
-    assert set(frame.payment_type.unique()) <= set(
-        "Cash,Credit Card,Dispute,No Charge,Pcard,Prcard,Unknown".split(",")
-    )
+    assert set(frame.payment_type.unique()) <= {
+        "Cash",
+        "Credit Card",
+        "Dispute",
+        "No Charge",
+        "Pcard",
+        "Prcard",
+        "Unknown",
+    }
 
 
 def test_statistics_schema_and_anomalies_come_back(data):

@@ -16,7 +16,6 @@ def eval_rows(flow_run):
 def ask(flow_run, tmp_path_factory):
     """Rows, with columns replaced, to probabilities."""
     import tensorflow as tf
-
     from mfx.tensors import dense_inputs
 
     folder = flow_run.data.model.save_to(tmp_path_factory.mktemp("model"))
@@ -63,7 +62,7 @@ def test_obvious_rows_are_told_apart(ask, eval_rows):
 
 
 def test_missing_values_and_unseen_words_still_get_an_answer(ask, eval_rows):
-    nothing = {name: None for name in eval_rows.column_names}
+    nothing = dict.fromkeys(eval_rows.column_names)
     for answers in (
         ask(eval_rows, **nothing),
         ask(eval_rows, company=b"never seen", payment_type=b"shells"),
@@ -75,7 +74,6 @@ def test_missing_values_and_unseen_words_still_get_an_answer(ask, eval_rows):
 
 def test_serialized_examples_and_raw_tensors_get_the_same_answer(ask, eval_rows):
     import tensorflow as tf
-
     from mfx.tf_examples import serialize
 
     (batch,) = eval_rows.combine_chunks().to_batches()
@@ -86,7 +84,6 @@ def test_serialized_examples_and_raw_tensors_get_the_same_answer(ask, eval_rows)
 
 def test_the_transform_signature_gives_what_training_saw(ask, flow_run, eval_rows):
     import tensorflow as tf
-
     from mfx.tf_examples import serialize
 
     (batch,) = eval_rows.combine_chunks().to_batches()

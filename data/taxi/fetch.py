@@ -241,6 +241,7 @@ def fetch(options):
         os.replace(part, output)
         sync_folder(output.parent)
     say(f"{output} is complete: {state['rows']:,} rows")
+    return None
 
 
 def date(value):

@@ -48,7 +48,7 @@ def build_model(hidden_units, learning_rate):
     deep = keras.layers.Concatenate()([keras.layers.Reshape((1,))(inputs[n]) for n in NUMBERS])
     for units in hidden_units:
         deep = keras.layers.Dense(units, activation="relu")(deep)
-    # A one-row embedding per value is the wide part's weight of that value, without one-hot tensors.
+    # An embedding of width one is the wide part's weight of each value, without one-hot tensors.
     wide = [
         keras.layers.Embedding(size, 1, embeddings_initializer="zeros", name=f"wide_{name}")(
             inputs[name]

@@ -22,6 +22,8 @@ def explain(
 
     Args:
         anomalies: TFDV's verdict on `statistics` against `schema`.
+        statistics: What was judged; tells how many examples are concerned.
+        schema: What it was judged by; tells what was expected.
         split: The split that the statistics describe.
     """
     features = {f.name: f for f in schema.feature}

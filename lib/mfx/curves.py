@@ -17,6 +17,7 @@ def of(table: pa.Table, names: list[str]) -> dict[str, Any]:
 
     Args:
         table: Columns LABEL and one of predictions for each of `names`, of shape [rows].
+        names: The models' columns.
 
     Returns:
         By name `roc` (fpr, tpr) and `calibration` (predicted, observed, count); empty when the

@@ -100,7 +100,7 @@ class LocalDestination:
             while True:
                 version = _next_version(self.versions())
                 try:
-                    os.rename(staged, self._folder / str(version))
+                    staged.rename(self._folder / str(version))
                     break
                 except OSError:
                     # Another push took this version first; renaming onto a full folder fails.

@@ -36,6 +36,9 @@ def evaluate(
 
     Args:
         models: The candidates.
+        examples: Raw rows; the eval split is predicted and sliced.
+        transformed: The same rows as the transform graph gives them; holds the label.
+        settings: Metrics, slices and thresholds.
         baseline: The model now in production; predicts the same rows.
 
     Raises:

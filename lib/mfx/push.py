@@ -29,6 +29,10 @@ def push(
     """Replay eval rows; push only a model that is blessed and answered as it was evaluated.
 
     Args:
+        model: The SavedModel to push.
+        evaluation: Its blessing, and the predictions that it must repeat.
+        examples: Raw rows to replay.
+        settings: Where to push, and how many rows to replay.
         run: Id of the run; a second call for it pushes nothing more.
 
     Raises:

@@ -33,8 +33,9 @@ def header(path: Path) -> list[str]:
         raise MfxError(f"{path}: the file is empty", "Expected a header line and rows below it.")
     for name in names:
         if not name.strip() or names.count(name) > 1:
+            fault = "used twice" if name.strip() else "empty"
             raise MfxError(
-                f"{path}, line 1: column name {name!r} is {'empty' if not name.strip() else 'used twice'}",
+                f"{path}, line 1: column name {name!r} is {fault}",
                 "Give each column a name of its own.",
             )
     return names
@@ -114,8 +115,9 @@ def _first_fault(
         for row in rows:
             if row and len(row) != len(names):
                 return MfxError(
-                    f"{path}, line {line}: {len(row)} cells, expected {len(names)} as in the header",
-                    'Mend the row, or set ragged_rows = "reject" under [data] to leave such rows out.',
+                    f"{path}, line {line}: {len(row)} cells, expected {len(names)} as in the "
+                    "header",
+                    'Mend the row, or set ragged_rows = "reject" under [data] to leave it out.',
                 )
             if fault := _text_fault(path, line, names, row):
                 return fault

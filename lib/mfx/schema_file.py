@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def write(path: Path, text: str) -> None:
     """Replace the committed schema in one step."""
     staged = path.with_name(path.name + ".new")
     staged.write_text(text, encoding="utf-8")
-    os.replace(staged, path)
+    staged.replace(path)
 
 
 def column_types(path: Path) -> dict[str, str]:

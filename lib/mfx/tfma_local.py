@@ -86,7 +86,8 @@ def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
     computations = _computations(config)
     sliced = []
     for key, chosen in _slices(rows, config):
-        if len(chosen) >= max(1, config.options.min_slice_size.value):
+        # As in TFMA, the whole is never too small.
+        if not key or len(chosen) >= config.options.min_slice_size.value:
             part = {name: values[chosen] for name, values in columns.items()}
             sliced.append((key, _metrics(part, computations, config)))
     _write(sliced, config, results)

@@ -50,15 +50,8 @@ def test_examples_come_back_as_pandas(data):
     assert len(frame) == data.examples.rows["eval"]
     assert frame.dtypes["trip_seconds"] == pd.Int64Dtype()
     assert frame.dtypes["fare"] == np.float32
-    assert set(frame.payment_type.unique()) <= {
-        "Cash",
-        "Credit Card",
-        "Dispute",
-        "No Charge",
-        "Pcard",
-        "Prcard",
-        "Unknown",
-    }
+    known = ["Cash", "Credit Card", "Dispute", "No Charge", "Pcard", "Prcard", "Unknown"]
+    assert set(frame.payment_type.unique()) <= set(known)
 
 
 def test_statistics_schema_and_anomalies_come_back(data):

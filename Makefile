@@ -36,7 +36,7 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml uv.lock
 	@$(PYTHON) .ci/check_host.py
 	@echo "Setting up $(VENV): about 240 packages, 3.5 GB, a few minutes, once"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 # Without byte-compiling, `import tensorflow` takes three times as long where
 # PYTHONDONTWRITEBYTECODE is set.

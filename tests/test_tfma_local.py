@@ -281,11 +281,12 @@ def test_small_slices_are_neither_shown_nor_held_to_a_bound(tmp_path):
         assert tfma.load_validation_result(str(results)).validation_ok
 
 
-def test_a_slice_by_a_feature_without_values_is_empty(tmp_path):
+@pytest.mark.parametrize("engine", [tfma_local, tfma_beam])
+def test_a_slice_by_a_feature_without_values_is_empty(engine, tmp_path):
     table = tiny_table().set_column(0, "hour", pa.array([None], pa.int64()))
     pq.write_table(table, tmp_path / "table.parquet")
     config = config_of(slices=[["hour"]])
-    tfma_local.evaluate(tmp_path / "table.parquet", config, tmp_path / "results")
+    engine.evaluate(tmp_path / "table.parquet", config, tmp_path / "results")
     shown = tfma_config.rows(tmp_path / "results", "", [["hour"]])
     assert [row["slice"] for row in shown] == ["Overall"]
 

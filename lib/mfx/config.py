@@ -226,11 +226,17 @@ def from_dict(tables: dict[str, Any], where: str) -> Settings:
     try:
         return Settings.model_validate(tables)
     except ValidationError as error:
-        raise MfxError("\n".join(_line(where, e) for e in error.errors())) from None
+        # A value that fits none of several types has an error for each: the first will do.
+        first = {_key(e): e for e in reversed(error.errors())}
+        raise MfxError("\n".join(_line(where, e) for e in reversed(first.values()))) from None
+
+
+def _key(error: Any) -> str:
+    return ".".join(str(part) for part in error["loc"] if part not in ("str", "Metric")) or "config"
 
 
 def _line(where: str, error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part not in ("str", "Metric")) or "config"
+    key = _key(error)
     given = f", found {error['input']!r}" if error["type"] not in ("missing", "value_error") else ""
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key '{key}'{nearest(str(error['loc'][-1]), _keys(error['loc']))}"

@@ -1,0 +1,94 @@
+"""A config's mistakes are one line each: file, key, what was expected, the nearest key."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from mfx import config
+from mfx.errors import MfxError
+
+GOOD = {
+    "pipeline": {"name": "taxi"},
+    "data": {"path": "trips.csv"},
+    "label": {"name": "big_tipper", "columns": ["tips"]},
+    "evaluate": {"metrics": ["AUC"], "select": "auc"},
+    "push": {"destination": "pushed"},
+}
+
+
+def _changed(*path, value):
+    tables = copy.deepcopy(GOOD)
+    place = tables
+    for key in path[:-1]:
+        place = place.setdefault(key, {})
+    place[path[-1]] = value
+    return tables
+
+
+def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
+    again = config.from_dict(settings.to_dict(), "x")
+    assert again == settings
+    assert again.resolve("model.py") == str(ROOT / "flows" / "taxi" / "model.py")
+    assert again.resolve("s3://bucket/a") == "s3://bucket/a"
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        (_changed("train", "stepz", value=3), "unknown key 'train.stepz'; did you mean 'steps'?"),
+        (_changed("data", "split", "evals", value=1), "'data.split.evals'; did you mean 'eval'?"),
+        (_changed("trian", "steps", value=3), "unknown key 'trian'; did you mean 'train'?"),
+        (_changed("train", "steps", value="3"), "train.steps: expected integer, found '3'"),
+        (_changed("train", "steps", value=0), "train.steps: expected greater than or equal to 1"),
+        (_changed("data", "split", "eval", value=-1), "data.split.eval: expected greater than"),
+        (_changed("data", "ragged_rows", value="skip"), "expected 'stop' or 'reject', found"),
+        (_changed("evaluate", "metrics", value=[3]), "evaluate.metrics.0: expected"),
+        (
+            _changed("evaluate", "thresholds", value=[{"metric": "auc"}]),
+            "evaluate.thresholds.0: a threshold needs one of lower, upper, max_drop, max_rise",
+        ),
+        (
+            _changed(
+                "evaluate", "thresholds", value=[{"metric": "auc", "lower": 0.5, "slices": [["a"]]}]
+            ),
+            "threshold on slice ['a'], which is not in slices",
+        ),
+        ({k: v for k, v in GOOD.items() if k != "label"}, "missing key 'label'"),
+    ],
+)
+def test_a_mistake_is_one_line(tables, expected):
+    with pytest.raises(MfxError) as error:
+        config.from_dict(tables, "c.toml")
+    (line,) = error.value.what.splitlines()
+    assert line.startswith("c.toml: ")
+    assert expected in line
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(MfxError, match="cannot read the config"):
+        config.load(tmp_path / "gone.toml")
+    (tmp_path / "bad.toml").write_text("[data\n")
+    with pytest.raises(MfxError, match=r"bad\.toml: not valid TOML: .*line 1"):
+        config.load(tmp_path / "bad.toml")
+
+
+def test_the_module_must_be_there(tmp_path):
+    text = (ROOT / "flows" / "taxi" / "config.toml").read_text()
+    with pytest.raises(MfxError, match=r"pipeline\.module: expected a file, found none"):
+        config.parse(text, Path(tmp_path, "config.toml"))
+
+
+def test_parameters_override_and_are_checked(settings):
+    assert settings.override(train__steps=7, train__seed=None).train.steps == 7
+    assert settings.override(train__seed=None) == settings
+    with pytest.raises(MfxError, match=r"command line: train\.batch_size"):
+        settings.override(train__batch_size=-1)
+
+
+def test_settings_cannot_be_changed(settings):
+    with pytest.raises(ValueError, match="frozen"):
+        settings.train.steps = 3

@@ -146,27 +146,24 @@ def run_tfx(python: Path, given: argparse.Namespace, data: Path, folder: Path) -
 def measure(command: list, **environment: str) -> tuple[str, float, float]:
     """Run a command; its standard output, wall seconds, and the peak MB of its largest process."""
     begin = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [str(word) for word in command],
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=errors,
-            text=True,
             env={**os.environ, "METAFLOW_USER": "bench", **environment},
         )
         peak = 0
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
-        parts = []
         while process.poll() is None:
             peak = max(peak, largest(process.pid))
-            parts.append(process.stdout.read() or "")
             time.sleep(0.1)
-        parts.append(process.stdout.read() or "")
+        seconds = time.perf_counter() - begin
+        output.seek(0)
+        errors.seek(0)
+        said = output.read()
         if process.returncode:
-            errors.seek(0)
-            sys.exit(f"{command[1]} failed:\n{''.join(parts)[-3000:]}\n{errors.read()[-3000:]}")
-    return "".join(parts), time.perf_counter() - begin, peak / 1024
+            sys.exit(f"{command[1]} failed:\n{said[-3000:]}\n{errors.read()[-3000:]}")
+    return said, seconds, peak / 1024
 
 
 def largest(pid: int) -> int:

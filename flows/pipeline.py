@@ -19,6 +19,7 @@ from metaflow import (
     retry,
     step,
 )
+
 from mfx import runtime
 
 TAXI = HERE / "taxi" / "config.toml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+
 from mfx.blessing import FIRST_RUN, bless
 from mfx.config import Evaluate, Threshold
 

@@ -12,6 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 from metaflow.cards import Error, Markdown, Table, ValueBox, VegaChart
+from tensorflow_metadata.proto.v0 import statistics_pb2
+from test_charts import HOSTILE, add_numeric, add_text, dataset, models
+
 from mfx import cards
 from mfx.artifacts import (
     Anomalies,
@@ -27,8 +30,6 @@ from mfx.artifacts import (
 )
 from mfx.lineage import Lineage
 from mfx.store import Blob, Payload
-from tensorflow_metadata.proto.v0 import statistics_pb2
-from test_charts import HOSTILE, add_numeric, add_text, dataset, models
 
 LIB = Path(cards.__file__).parents[1]
 LINEAGE = Lineage("d", "c", "f")

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from mfx import charts
 from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from mfx import charts
 
 HOSTILE = "a.b[\"c\"]['d']\\e<script>alert(1)</script>`*|"
 

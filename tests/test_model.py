@@ -16,6 +16,7 @@ def eval_rows(flow_run):
 def ask(flow_run, tmp_path_factory):
     """Rows, with columns replaced, to probabilities."""
     import tensorflow as tf
+
     from mfx.tensors import dense_inputs
 
     folder = flow_run.data.model.save_to(tmp_path_factory.mktemp("model"))
@@ -74,6 +75,7 @@ def test_missing_values_and_unseen_words_still_get_an_answer(ask, eval_rows):
 
 def test_serialized_examples_and_raw_tensors_get_the_same_answer(ask, eval_rows):
     import tensorflow as tf
+
     from mfx.tf_examples import serialize
 
     (batch,) = eval_rows.combine_chunks().to_batches()
@@ -84,6 +86,7 @@ def test_serialized_examples_and_raw_tensors_get_the_same_answer(ask, eval_rows)
 
 def test_the_transform_signature_gives_what_training_saw(ask, flow_run, eval_rows):
     import tensorflow as tf
+
     from mfx.tf_examples import serialize
 
     (batch,) = eval_rows.combine_chunks().to_batches()

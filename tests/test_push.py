@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from test_transform import LINEAGE, save_examples, write_pipeline
+
 from mfx import push, store
 from mfx.artifacts import Blessing, Check, Evaluation, Examples, Model, Payload
 from mfx.destination import RECORD, open_destination
 from mfx.errors import MfxError
-from test_transform import LINEAGE, save_examples, write_pipeline
 
 COLUMNS = {"x": "float32", "word": "bytes", "n": "int64", "y": "int64"}
 ROWS = 23

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+
 from mfx import replay
 
 

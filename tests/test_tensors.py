@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+
 from mfx.columns import TYPES
 from mfx.errors import MfxError
 from mfx.tensors import MISSING, dense_inputs, sparse_inputs, to_batch, to_numpy

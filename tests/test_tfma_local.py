@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
+
 from mfx import tfma_beam, tfma_config, tfma_local
 from mfx.config import Evaluate
 from mfx.tfma_config import BASELINE, CANDIDATE, LABEL

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from mfx import config, store
 from mfx.artifacts import Examples, Schema, TransformGraph
 from mfx.columns import TYPES

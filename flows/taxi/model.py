@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
+
 from mfx.features import fill_missing
 
 FARE, TIPS, LABEL = "fare", "tips", "big_tipper"

@@ -21,7 +21,7 @@ from mfx.artifacts import Examples, Model, TransformGraph
 from mfx.config import Settings, Train
 from mfx.errors import MfxError
 from mfx.export import export
-from mfx.lineage import hash_bytes, hash_json
+from mfx.lineage import hash_bytes, hash_file, hash_json
 from mfx.train_input import TrainInput
 
 VALIDATION_BATCH = 4096
@@ -87,7 +87,13 @@ def train(
             checkpoint,
             report,
             fingerprint=hash_json(
-                [options.model_dump(), candidate, graph.digest, transformed.digest]
+                [
+                    options.model_dump(),
+                    candidate,
+                    hash_file(Path(settings.resolve(settings.pipeline.module))),
+                    graph.digest,
+                    transformed.digest,
+                ]
             ),
         )
         history, resumed_from = fitting.run(options)
@@ -186,8 +192,15 @@ class _Fit:
             return {}
         self._model.optimizer.build(self._model.trainable_variables)
         self._model.load_weights(self._weights)
+        for variable, value in zip(self._seeds(), state["seeds"], strict=True):
+            variable.assign(value)
         self._report(f"going on after epoch {state['epochs']} from a checkpoint")
         return state["history"]
+
+    def _seeds(self) -> list[Any]:
+        """Random states, as of dropout, which Keras leaves out of a model's weights."""
+        kept = {id(v) for v in (*self._model.weights, *self._model.metrics_variables)}
+        return [v for v in self._model.variables if id(v) not in kept]
 
     def _keep(self, history: dict[str, list[float]]) -> None:
         self._model.save_weights(self._weights)
@@ -195,6 +208,7 @@ class _Fit:
             "fingerprint": self._fingerprint,
             "epochs": len(history["loss"]),
             "history": history,
+            "seeds": [variable.numpy().tolist() for variable in self._seeds()],
         }
         self._state.write_text(json.dumps(state))
         self._checkpoint.save()

@@ -46,13 +46,13 @@ class TrainInput:
     def head(self, rows: int, batch_size: int) -> tf.data.Dataset:
         """The first rows in file order, once: for validation."""
         arrays: list[Arrays] = []
+        read = 0
         for group, size in zip(self._groups, self._sizes, strict=True):
             arrays.append(_read([group]))
-            rows -= size
-            if rows <= 0:
+            read += size
+            if read >= rows:
                 break
-        joined = {name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]}
-        joined = {name: values[: rows or None] for name, values in joined.items()}
+        joined = {name: np.concatenate([a[name] for a in arrays])[:rows] for name in arrays[0]}
         dataset = tf.data.Dataset.from_tensor_slices(joined).batch(batch_size)
         return dataset.map(self._split_label).cache()
 

@@ -1,0 +1,100 @@
+"""From a CSV file to typed examples by split; no row is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfx import ingest as module
+from mfx import start
+from mfx.errors import MfxError
+from mfx.ingest import ingest, merge
+
+ROWS = [f"{n},{n / 4},w{n % 5}" for n in range(300)]
+
+
+@pytest.fixture
+def examples_of(tmp_path, settings, datastore):
+    """Examples of CSV files with these lines, one file a list."""
+
+    def make(*files: list[str], ragged="stop"):
+        folder = tmp_path / "data"
+        folder.mkdir(exist_ok=True)
+        for number, lines in enumerate(files):
+            (folder / f"{number}.csv").write_text("\n".join(["n,x,w", *lines]) + "\n")
+        given = settings.override(data__path=str(folder), data__ragged_rows=ragged)
+        given = given.override(schema__path=str(folder / "none.pbtxt"))
+        sources = start.resolve(given)
+        return merge([ingest(shard, sources, given) for shard in sources.shards], sources)
+
+    return make
+
+
+def _values(examples, split):
+    return sorted(examples.to_pandas(split).n.tolist())
+
+
+def test_shards_do_not_change_the_split(examples_of):
+    whole = examples_of(ROWS)
+    parts = examples_of(ROWS[:7], ROWS[7:200], ROWS[200:])
+    assert len(parts.shards) == 3
+    assert whole.rows == parts.rows
+    assert whole.rows_in == 300
+    for split in ("train", "eval"):
+        assert _values(whole, split) == _values(parts, split)
+
+
+def test_types_agree_over_files(examples_of):
+    examples = examples_of(ROWS[:150], ["5,1,", ",2.5,a", *ROWS[150:]])
+    assert examples.columns == {"n": "int64", "x": "float32", "w": "bytes"}
+
+
+def test_rejected_rows_are_counted(examples_of):
+    examples = examples_of([*ROWS, "1,2", "1"], ragged="reject")
+    assert examples.rows_in == 302
+    assert examples.rejected == {"2 cells, expected 3": 1, "1 cells, expected 3": 1}
+    assert sum(examples.rows.values()) == 300
+
+
+def test_a_lost_row_stops_the_run(examples_of, monkeypatch):
+    def losing(batch, split):
+        parts = by_split(batch, split)
+        return parts | {"train": parts["train"].slice(1)}
+
+    by_split = module.by_split
+    monkeypatch.setattr(module, "by_split", losing)
+    with pytest.raises(MfxError, match="300 rows in, but 299 rows out and 0 rejected"):
+        examples_of(ROWS)
+
+
+def test_files_whose_columns_differ_are_named(tmp_path, settings):
+    (tmp_path / "a.csv").write_text("n,x\n1,2\n")
+    (tmp_path / "b.csv").write_text("n,y\n1,2\n")
+    with pytest.raises(MfxError, match=r"b\.csv: columns differ .*\['x', 'y'\]"):
+        start.resolve(settings.override(data__path=str(tmp_path)))
+
+
+def test_a_split_key_must_be_a_column(tmp_path, settings):
+    (tmp_path / "a.csv").write_text("n,x\n1,2\n")
+    given = settings.override(data__path=str(tmp_path))
+    split = given.data.split.model_copy(update={"key": ["cab"]})
+    data = given.data.model_copy(update={"split": split})
+    with pytest.raises(MfxError, match="no column 'cab' in the data"):
+        start.resolve(given.model_copy(update={"data": data}))
+
+
+def test_tfrecords_hold_the_same_rows(examples_of, tmp_path):
+    import tensorflow as tf
+
+    examples = examples_of([*ROWS, ",,"])
+    counts = [examples.to_tfrecord(s, tmp_path / s) for s in ("train", "eval")]
+    assert counts == [examples.rows["train"], examples.rows["eval"]]
+    records = tf.data.TFRecordDataset([str(tmp_path / "train"), str(tmp_path / "eval")])
+    spec = {
+        "n": tf.io.FixedLenFeature([], tf.int64, default_value=-1),
+        "x": tf.io.FixedLenFeature([], tf.float32, default_value=-1.0),
+        "w": tf.io.FixedLenFeature([], tf.string, default_value=""),
+    }
+    rows = [tf.io.parse_single_example(record, spec) for record in records]
+    found = sorted((int(r["n"]), float(r["x"]), r["w"].numpy().decode()) for r in rows)
+    expected = [(n, n / 4, f"w{n % 5}") for n in range(300)]
+    assert found == [(-1, -1.0, ""), *expected]

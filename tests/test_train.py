@@ -1,0 +1,191 @@
+"""Training: the same weights again, also when interrupted; mistakes said in one message."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from test_transform import CONFIG, MODEL_PY, small_world, write_pipeline
+
+from mfx import train
+from mfx.config import Train
+from mfx.errors import MfxError
+
+
+class Checkpoints:
+    """A checkpoint that keeps every state, as `current.checkpoint` does, and can break off."""
+
+    def __init__(self, folder: Path, loaded: Path | None = None, stop_after: int = 0) -> None:
+        folder.mkdir(parents=True)
+        self.directory, self.is_loaded = str(folder / "now"), loaded is not None
+        if loaded:
+            shutil.copytree(loaded, self.directory)
+        Path(self.directory).mkdir(exist_ok=True)
+        self.saved: list[Path] = []
+        self._folder, self._stop_after = folder, stop_after
+
+    def save(self) -> None:
+        target = self._folder / f"saved-{len(self.saved)}"
+        shutil.copytree(self.directory, target)
+        self.saved.append(target)
+        if len(self.saved) == self._stop_after:
+            raise KeyboardInterrupt
+
+
+def fit(tmp_path: Path, name: str, settings=None, candidate: int = 0, **checkpoint):
+    """One training on the small data set: the model, what it reported, its checkpoints."""
+    world, lines = small_world(), []
+    kept = Checkpoints(tmp_path / name, **checkpoint)
+    model = train.train(
+        world.graph, world.transformed, settings or world.settings, candidate, kept, lines.append
+    )
+    return model, lines, kept
+
+
+def interrupt(tmp_path: Path, after: int) -> Path:
+    """What an attempt left that died after some epochs."""
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, f"broken-{after}", stop_after=after)
+    return tmp_path / f"broken-{after}" / f"saved-{after - 1}"
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    from test_transform import saving
+
+    folder = tmp_path_factory.mktemp("unbroken")
+    with saving(folder / "datastore"):
+        yield fit(folder, "unbroken")
+
+
+def test_what_a_training_tells(unbroken):
+    model, lines, kept = unbroken
+    assert [line.split(":")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert len(kept.saved) == 3
+    assert {name: len(values) for name, values in model.history.items()} == dict.fromkeys(
+        ["loss", "auc", "val_loss", "val_auc"], 3
+    )
+    assert (model.steps, model.resumed_from, model.candidate) == (12, 0, 0)
+    assert model.history["loss"][-1] < model.history["loss"][0]
+
+
+def test_tensorboard_has_each_epoch(unbroken, tmp_path):
+    model, _, _ = unbroken
+    model.logs.save_to(tmp_path)
+    for run, name, prefix in (("train", "epoch_loss", ""), ("validation", "epoch_auc", "val_")):
+        (file,) = (tmp_path / run).iterdir()
+        events = [
+            e for e in tf.compat.v1.train.summary_iterator(str(file)) if e.HasField("summary")
+        ]
+        values = {
+            e.step: float(tf.make_ndarray(v.tensor))
+            for e in events
+            for v in e.summary.value
+            if v.tag == name
+        }
+        expected = model.history[prefix + name.removeprefix("epoch_")]
+        assert values == pytest.approx(dict(enumerate(expected)))
+
+
+def test_two_trainings_are_equal(unbroken, tmp_path, datastore):
+    model, _, _ = unbroken
+    again, _, _ = fit(tmp_path, "again")
+    assert (again.weights, again.history) == (model.weights, model.history)
+    assert again.digest == model.digest
+
+
+def test_another_seed_is_another_training(unbroken, tmp_path, datastore):
+    model, _, _ = unbroken
+    other, _, _ = fit(tmp_path, "other", small_world().settings.override(train__seed=7))
+    assert other.weights != model.weights
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_an_interrupted_training_ends_as_an_unbroken_one(after, unbroken, tmp_path, datastore):
+    model, expected, _ = unbroken
+    resumed, lines, _ = fit(tmp_path, "resumed", loaded=interrupt(tmp_path, after))
+    assert resumed.weights == model.weights
+    assert resumed.history == model.history
+    assert resumed.resumed_from == after
+    assert lines == [f"going on after epoch {after} from a checkpoint", *expected[after:]]
+
+
+@pytest.mark.parametrize("change", ["steps", "network"])
+def test_a_checkpoint_of_something_else_is_said_and_ignored(change, unbroken, tmp_path, datastore):
+    _, _, kept = unbroken
+    if change == "steps":
+        settings = small_world().settings.override(train__steps=9)
+    else:
+        settings = write_pipeline(tmp_path / "p", MODEL_PY.replace("Dense(4,", "Dense(5,"))
+    fresh, _, _ = fit(tmp_path, "fresh", settings)
+    model, lines, _ = fit(tmp_path, "stale", settings, loaded=kept.saved[0])
+    assert lines[0] == "the checkpoint is of other data or settings: training starts anew"
+    assert (model.resumed_from, model.weights) == (0, fresh.weights)
+
+
+def test_a_checkpoint_that_was_not_loaded_is_not_looked_at(unbroken, tmp_path, datastore):
+    """A fresh attempt's folder may hold another run's leftovers."""
+    _, _, kept = unbroken
+    now = Checkpoints(tmp_path / "leftover", loaded=kept.saved[1])
+    now.is_loaded = False
+    world = small_world()
+    model = train.train(world.graph, world.transformed, world.settings, 0, now, lambda line: None)
+    assert model.resumed_from == 0
+
+
+def test_candidates_get_their_own_hyperparameters(unbroken, tmp_path, datastore):
+    text = CONFIG.replace(
+        "epochs = 3\n",
+        "epochs = 3\nhyperparameters = { learning_rate = 0.5 }\n"
+        "candidates = [{}, { learning_rate = 0.01, scale = 1.0 }]\n",
+    )
+    settings = write_pipeline(tmp_path / "pipeline", text=text)
+    first, _, _ = fit(tmp_path, "first", settings, candidate=0)
+    second, _, _ = fit(tmp_path, "second", settings, candidate=1)
+    assert first.hyperparameters == {"learning_rate": 0.5}
+    assert second.hyperparameters == {"learning_rate": 0.01, "scale": 1.0}
+    assert first.weights != second.weights == unbroken[0].weights
+
+
+def test_a_loss_without_bounds_is_one_error(tmp_path, datastore):
+    text = CONFIG.replace("epochs = 3\n", "epochs = 3\nhyperparameters = { scale = inf }\n")
+    settings = write_pipeline(tmp_path / "pipeline", text=text)
+    with pytest.raises(MfxError, match=r"the loss is (nan|inf) after epoch 1") as caught:
+        fit(tmp_path, "diverged", settings)
+    assert "learning_rate" in caught.value.remedy
+    assert not list((tmp_path / "diverged").glob("saved-*")), "no checkpoint of a broken state"
+
+
+@given(steps=st.integers(1, 10_000), epochs=st.integers(1, 300))
+def test_epochs_add_up_and_are_equal_but_for_the_last(steps, epochs):
+    sizes = train.epochs_of(Train(steps=steps, epochs=epochs))
+    assert sum(sizes) == steps
+    assert len(sizes) == min(steps, epochs)
+    assert len({*sizes[:-1]}) <= 1
+    assert 1 <= sizes[0] <= sizes[-1] < sizes[0] + len(sizes)
+
+
+@given(steps=st.integers(1, 500), epochs=st.integers(1, 50), wanted=st.integers(1, 100))
+def test_keras_runs_whole_executions(steps, epochs, wanted):
+    """The size that `_Fit.run` takes divides every epoch, and is the largest that may."""
+    sizes = train.epochs_of(Train(steps=steps, epochs=epochs))
+    common = math.gcd(*sizes)
+    chosen = max(n for n in range(1, min(wanted, common) + 1) if common % n == 0)
+    assert all(size % chosen == 0 for size in sizes)
+    assert chosen <= wanted
+
+
+def test_hash_weights_sees_every_value():
+    class Network:
+        def __init__(self, *weights):
+            self.weights = [tf.Variable(np.array(w, np.float32)) for w in weights]
+
+    base = train.hash_weights(Network([1, 2], [3]))
+    assert base == train.hash_weights(Network([1, 2], [3]))
+    assert len({base, *map(train.hash_weights, (Network([1, 2], [4]), Network([1], [2, 3])))}) == 3

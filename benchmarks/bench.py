@@ -190,7 +190,9 @@ def render(ours: list[dict], theirs: list[dict], rows: int, steps: int) -> str:
     def cells(label: str, mine: list[float], other: list[float], unit: str) -> str:
         middle, peer = statistics.median(mine), statistics.median(other)
         ratios = sorted(m / o for m, o in zip(mine, other, strict=True) if o)
-        spread = f"{middle / peer:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if peer else "-"
+        # A component of milliseconds is nothing to compare with.
+        compared = peer > 1 and middle
+        spread = f"{middle / peer:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if compared else "-"
         return f"| {label} | {middle:.1f} {unit} | {peer:.1f} {unit} | {spread} |"
 
     lines = [

@@ -10,6 +10,8 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,7 +72,8 @@ class LocalDestination:
         """Complete versions, oldest first."""
         if not self._folder.is_dir():
             return []
-        return sorted(int(p.name) for p in self._folder.iterdir() if p.name.isdecimal())
+        folders = [p for p in self._folder.iterdir() if p.name.isdecimal() and p.is_dir()]
+        return sorted(int(p.name) for p in folders)
 
     def record(self, version: int) -> dict[str, Any]:
         """What the version was pushed from; empty if it was not pushed by this library."""
@@ -125,6 +128,10 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+_TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
+"""What S3 says to a conditional write that came second."""
+
+
 class S3Destination:
     """Versions as key prefixes on S3; credentials and endpoint as boto3 finds them."""
 
@@ -156,7 +163,8 @@ class S3Destination:
         key = f"{self._prefix}{version}/{RECORD}"
         if key not in self._keys(key):
             return {}
-        return json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+        with self._one_error("cannot read"):
+            return json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
 
     def path(self, version: int) -> str:
         """The version's URL."""
@@ -168,7 +176,8 @@ class S3Destination:
         for key in self._keys(prefix):
             target = directory / key[len(prefix) :]
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._s3.download_file(self._bucket, key, str(target))
+            with self._one_error("cannot read"):
+                self._s3.download_file(self._bucket, key, str(target))
 
     def push(self, directory: Path) -> int:
         """Upload all files, the one that makes the version complete last.
@@ -176,37 +185,58 @@ class S3Destination:
         Raises:
             MfxError: The bucket is missing or access is denied.
         """
-        from boto3.exceptions import S3UploadFailedError
-
-        taken = {int(k[len(self._prefix) :].split("/")[0]) for k in self._numbered()}
-        version = _next_version(sorted(taken))
         files = [path for path in directory.rglob("*") if path.is_file()]
-        uploaded = []
-        try:
-            for path in sorted(files, key=lambda p: (p.name == self._LAST, str(p))):
-                key = f"{self._prefix}{version}/{path.relative_to(directory).as_posix()}"
-                uploaded.append(key)
-                self._s3.upload_file(str(path), self._bucket, key)
-        except (S3UploadFailedError, OSError) as error:
-            for key in uploaded:
-                self._s3.delete_object(Bucket=self._bucket, Key=key)
-            raise MfxError(f"{self.path(version)}: cannot push: {error}") from None
+        with self._one_error("cannot push"):
+            version = self._claim(directory)
+            base = f"{self._prefix}{version}/"
+            uploaded = [base + RECORD]
+            try:
+                for path in sorted(files, key=lambda p: (p.name == self._LAST, str(p))):
+                    uploaded.append(base + path.relative_to(directory).as_posix())
+                    self._s3.upload_file(str(path), self._bucket, uploaded[-1])
+            except Exception:
+                for key in reversed(uploaded):
+                    self._s3.delete_object(Bucket=self._bucket, Key=key)
+                raise
         return version
+
+    def _claim(self, directory: Path) -> int:
+        """Put the record where there is none yet, so that no other push takes the version."""
+        from botocore.exceptions import ClientError
+
+        record = directory / RECORD
+        body = record.read_bytes() if record.is_file() else b"{}"
+        while True:
+            taken = {int(k[len(self._prefix) :].split("/")[0]) for k in self._numbered()}
+            version = _next_version(sorted(taken))
+            key = f"{self._prefix}{version}/{RECORD}"
+            try:
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
+                return version
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _TAKEN:
+                    raise
 
     def _numbered(self) -> list[str]:
         keys = self._keys(self._prefix)
         return [key for key in keys if key[len(self._prefix) :].split("/")[0].isdecimal()]
 
     def _keys(self, prefix: str) -> list[str]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         pages = self._s3.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=prefix
         )
-        try:
+        with self._one_error("cannot list"):
             return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        except (BotoCoreError, ClientError) as error:
+
+    @contextmanager
+    def _one_error(self, what: str) -> Iterator[None]:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
             raise MfxError(
-                f"s3://{self._bucket}/{prefix}: {error}",
+                f"s3://{self._bucket}/{self._prefix}: {what}: {error}",
                 "Check the bucket's name, the credentials and AWS_ENDPOINT_URL.",
             ) from None

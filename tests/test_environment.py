@@ -1,0 +1,42 @@
+"""What Metaflow needs is there on a bare machine, and what the user has set stays."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from mfx.environment import set_defaults
+
+NAMES = ("METAFLOW_USER", "METAFLOW_DATASTORE_SYSROOT_LOCAL", "TF_CPP_MIN_LOG_LEVEL")
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch, tmp_path):
+    for name in (*NAMES, "METAFLOW_PROFILE", "USER", "LOGNAME", "USERNAME"):
+        # Set before deleting, so that what the code sets is undone afterwards.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("METAFLOW_HOME", str(tmp_path))
+
+
+def test_a_bare_environment_is_filled(tmp_path):
+    set_defaults(tmp_path)
+    assert os.environ["METAFLOW_USER"] not in ("", "root")
+    assert os.environ["METAFLOW_DATASTORE_SYSROOT_LOCAL"] == str(tmp_path)
+
+
+def test_what_the_user_set_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("METAFLOW_USER", "ann")
+    monkeypatch.setenv("METAFLOW_DATASTORE_SYSROOT_LOCAL", "elsewhere")
+    set_defaults(tmp_path)
+    assert os.environ["METAFLOW_USER"] == "ann"
+    assert os.environ["METAFLOW_DATASTORE_SYSROOT_LOCAL"] == "elsewhere"
+
+
+def test_the_users_metaflow_profile_stays(tmp_path):
+    config = {"METAFLOW_DATASTORE_SYSROOT_LOCAL": "from the profile"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    set_defaults(tmp_path)
+    assert "METAFLOW_DATASTORE_SYSROOT_LOCAL" not in os.environ

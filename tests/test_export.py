@@ -51,7 +51,7 @@ class Exported:
         return self.network(inputs, training=False).numpy()
 
     def served(self, batch: pa.RecordBatch) -> np.ndarray:
-        examples = tf.constant(list(serialize(batch)))
+        examples = tf.constant(list(serialize(batch)), tf.string)
         return self.signatures["serving_default"](examples)["outputs"].numpy()
 
     def predicted(self, batch: pa.RecordBatch) -> np.ndarray:

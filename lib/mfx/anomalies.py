@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from mfx.artifacts import Anomaly
@@ -17,6 +19,7 @@ def explain(
     statistics: statistics_pb2.DatasetFeatureStatisticsList,
     schema: schema_pb2.Schema,
     split: str,
+    values: Callable[[str], Iterable[pa.Array]],
 ) -> Iterator[Anomaly]:
     """One `Anomaly` for each reason that TFDV gives, sorted by feature.
 
@@ -25,6 +28,7 @@ def explain(
         statistics: What was judged; tells how many examples are concerned.
         schema: What it was judged by; tells what was expected.
         split: The split that the statistics describe.
+        values: A feature's column, in parts: statistics hold sketches, counts are of the values.
     """
     features = {f.name: f for f in schema.feature}
     stats = {f.path.step[0]: f for f in statistics.datasets[0].features}
@@ -48,7 +52,7 @@ def explain(
             severity=anomalies_pb2.AnomalyInfo.Severity.Name(severity),
             expected=_expected(rule, feature, schema),
             observed=reason.description.strip().rstrip("."),
-            count=_count(rule, feature, stats.get(name), examples, schema),
+            count=_count(rule, feature, stats.get(name), examples, schema, values),
             remedy=_remedy(rule, name),
         )
 
@@ -89,8 +93,15 @@ def _domain(feature: Any, schema: Any) -> set[str]:
     return set(named[feature.domain].value) if feature.domain in named else set()
 
 
-def _count(rule: str, feature: Any, stats: Any, examples: int, schema: Any) -> int | None:
-    """How many examples break the rule, where the statistics tell."""
+def _count(
+    rule: str,
+    feature: Any,
+    stats: Any,
+    examples: int,
+    schema: Any,
+    values: Callable[[str], Iterable[pa.Array]],
+) -> int | None:
+    """How many examples break the rule; None if it is not about single examples."""
     if rule == "SCHEMA_MISSING_COLUMN":
         return examples
     if "PRESENT" in rule:
@@ -99,28 +110,19 @@ def _count(rule: str, feature: Any, stats: Any, examples: int, schema: Any) -> i
         return None
     if rule == "ENUM_TYPE_UNEXPECTED_STRING_VALUES":
         known = _domain(feature, schema)
-        buckets = stats.string_stats.rank_histogram.buckets
-        return int(sum(b.sample_count for b in buckets if b.label not in known))
+        allowed = pa.array([word.encode() for word in known], pa.binary())
+        return sum(
+            len(part) - part.null_count - (pc.sum(pc.is_in(part, allowed)).as_py() or 0)
+            for part in values(feature.name)
+            if pa.types.is_binary(part.type)
+        )
     if "_SMALL_" in rule or "_BIG_" in rule:
         limits = feature.int_domain if feature.HasField("int_domain") else feature.float_domain
-        beyond: Callable[[float, float], bool] = (
-            (lambda low, high: high < limits.min)
-            if "_SMALL_" in rule
-            else (lambda low, high: low > limits.max)
-        )
-        # A histogram bucket that straddles the bound holds at least one such value.
-        straddling = (
-            (lambda low, high: low < limits.min <= high)
-            if "_SMALL_" in rule
-            else (lambda low, high: low <= limits.max < high)
-        )
-        buckets = stats.num_stats.histograms[0].buckets if stats.num_stats.histograms else []
-        sure = sum(b.sample_count for b in buckets if beyond(b.low_value, b.high_value))
-        return (
-            max(1, round(sure))
-            if not any(straddling(b.low_value, b.high_value) for b in buckets)
-            else None
-        )
+        beyond, limit = (pc.less, limits.min) if "_SMALL_" in rule else (pc.greater, limits.max)
+        parts = list(values(feature.name))
+        if any(pa.types.is_binary(part.type) for part in parts):
+            return None  # Numbers in texts.
+        return sum(pc.sum(beyond(part, limit)).as_py() or 0 for part in parts)
     if rule == "SCHEMA_NEW_COLUMN":
         return _common(stats).num_non_missing
     return None

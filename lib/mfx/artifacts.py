@@ -95,7 +95,8 @@ class Examples:
 
         from mfx.columns import TYPES
 
-        schema = pa.schema([(n, TYPES[self.columns[n]]) for n in columns or self.columns])
+        names = self.columns if columns is None else columns
+        schema = pa.schema([(n, TYPES[self.columns[n]]) for n in names])
         return pa.Table.from_batches(list(self.batches(split, columns=columns)), schema)
 
     def to_pandas(self, split: str) -> pd.DataFrame:

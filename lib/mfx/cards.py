@@ -15,7 +15,7 @@ from typing import Any
 
 from metaflow.cards import Error, Markdown, Table, ValueBox, VegaChart
 
-from mfx import charts
+from mfx import charts, distributions
 from mfx.artifacts import (
     SPLITS,
     Anomalies,
@@ -252,7 +252,7 @@ def _schema_origin(schema: Schema) -> Markdown:
 
 
 def _distributions(protos: dict[str, Any]) -> Components:
-    numeric, categorical, left_out = charts.distributions(
+    numeric, categorical, left_out = distributions.draw(
         *(protos[split].datasets[0] for split in SPLITS)
     )
     components: Components = []

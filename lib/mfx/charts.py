@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -20,10 +18,6 @@ MAX_CATEGORIES = 60
 """Most slices on one axis."""
 MAX_POINTS = 300
 """Most points of one curve."""
-TOP_VALUES = 10
-"""Most values shown of a text feature."""
-BINS = 10
-"""Bins of a histogram, as many as TFDV keeps."""
 
 Spec = dict[str, Any]
 Row = dict[str, Any]
@@ -88,36 +82,6 @@ def grid(charts: Sequence[Spec], columns: int) -> Spec:
     }
 
 
-def distributions(train: Any, evaluated: Any) -> tuple[list[Spec], list[Spec], list[str]]:
-    """Histograms of numeric features and top values of text features, train over eval.
-
-    Args:
-        train: TFDV's `DatasetFeatureStatistics` of the train split.
-        evaluated: The same of the eval split.
-
-    Returns:
-        Charts of numeric features, charts of text features, names of features without a chart.
-    """
-    pairs: dict[str, dict[str, Any]] = {}
-    for split, dataset in (("train", train), ("eval", evaluated)):
-        for feature in dataset.features:
-            pairs.setdefault(_name(feature), {})[split] = feature
-    examples = {"train": train.num_examples, "eval": evaluated.num_examples}
-    numeric: list[Spec] = []
-    categorical: list[Spec] = []
-    left_out = []
-    for name, features in pairs.items():
-        kinds = {feature.WhichOneof("stats") for feature in features.values()}
-        full = len(numeric) + len(categorical) >= MAX_CHARTS
-        if not full and kinds == {"num_stats"} and (chart := _histogram(name, features, examples)):
-            numeric.append(chart)
-        elif not full and kinds == {"string_stats"} and (chart := _top(name, features, examples)):
-            categorical.append(chart)
-        else:
-            left_out.append(name)
-    return numeric, categorical, left_out
-
-
 def curves(history: Mapping[str, Sequence[Any]]) -> list[Spec]:
     """One chart a metric: train and validation value over the epochs."""
     names = dict.fromkeys(name.removeprefix("val_") for name in history)
@@ -130,7 +94,7 @@ def curves(history: Mapping[str, Sequence[Any]]) -> list[Spec]:
             if (value := number(raw)) is not None
         ]
         if rows:
-            charts.append(_chart(name, rows, _curve_layers(), width=240, height=150))
+            charts.append(chart(name, rows, _curve_layers(), width=240, height=150))
     return charts
 
 
@@ -189,266 +153,32 @@ def metric_names(rows: Iterable[Row]) -> list[str]:
     return [n for n in names if n not in ("slice", "example_count", "weighted_example_count")]
 
 
-def _name(feature: Any) -> str:
-    return ".".join(feature.path.step) or feature.name
-
-
-def _chart(
-    title: str, rows: list[Row], layers: list[Spec], subtitle: str = "", **size: Any
-) -> Spec:
+def chart(title: str, rows: list[Row], layers: list[Spec], subtitle: str = "", **size: Any) -> Spec:
+    """A chart with a title, its rows inline, its layers drawn over each other."""
     heading: Spec = {"text": text(title), "limit": 300, "frame": "group"}
     if subtitle:
         heading["subtitle"] = subtitle
     return {"title": heading, **size, "data": {"values": rows}, "layer": layers}
 
 
-def _color(*series: str) -> Spec:
+def color(*series: str) -> Spec:
+    """The encoding that gives each series its colour, with a legend."""
     scale = {"domain": list(series), "range": [BLUE, ORANGE][: len(series)]}
     return {"field": "series", "type": "nominal", "scale": scale, "title": None}
 
 
-def _only(series: str) -> list[Spec]:
+def only(series: str) -> list[Spec]:
+    """The transform that keeps one series."""
     return [{"filter": {"field": "series", "equal": series}}]
 
 
-def _tooltip(*fields: str, **formats: str) -> list[Spec]:
+def tooltip(*fields: str, **formats: str) -> list[Spec]:
+    """The encoding that shows these fields on hover; those with a format are numbers."""
     return [
         {"field": f, "type": "quantitative", "format": formats[f]}
         if f in formats
         else {"field": f, "type": "nominal"}
         for f in fields
-    ]
-
-
-def _missing(features: Mapping[str, Any], examples: Mapping[str, int]) -> str:
-    """`missing 3.1% / 3.5%` (train, eval); empty if hardly any value is missing."""
-    shares = {}
-    for split, feature in features.items():
-        present = getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing
-        shares[split] = 1 - present / examples[split] if examples[split] else 0.0
-    for split in {"train", "eval"} - set(features):
-        shares[split] = 1.0
-    if max(shares.values()) < 0.005:
-        return ""
-    shown = [f"{shares[split]:.1%}" for split in ("train", "eval")]
-    return f"missing {' / '.join(dict.fromkeys(shown))}"
-
-
-def _histogram(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) -> Spec | None:
-    standard = {split: _buckets(feature, 0) for split, feature in features.items()}
-    quantiles = {split: _buckets(feature, 1) for split, feature in features.items()}
-    buckets = [bucket for split in standard.values() for bucket in split]
-    if not buckets:
-        return None
-    low, high = min(b[0] for b in buckets), max(b[1] for b in buckets)
-    notes = [_missing(features, examples)]
-    if all(feature.type == 0 for feature in features.values()) and high - low < 3 * BINS:
-        # Bins that end between integers: TFDV's own hold now one, now two of so few.
-        width = math.ceil((high - low + 1) / BINS)
-        edges = [low - 0.5 + width * i for i in range(math.ceil((high - low + 1) / width) + 1)]
-        below = {
-            split: _cumulative([part for bucket in found for part in _integers(bucket, high)])
-            for split, found in standard.items()
-        }
-    else:
-        # Both histograms together know best where a split's values lie; the splits' own bins
-        # have different edges.
-        edges = _edges(low, high)
-        below = {split: _cumulative(standard[split], quantiles[split]) for split in features}
-        if _crowded([_counts(b, edges) for b in below.values()]):
-            cut, note = _central(quantiles, low, high)
-            edges = _edges(*cut)
-            notes.append(note)
-    rows = []
-    for split in features:
-        shares = [count / max(examples[split], 1) for count in _counts(below[split], edges)]
-        rows += [
-            {"low": a, "high": b, "share": share, "series": split}
-            for (a, b), share in zip(pairwise(edges), shares, strict=True)
-        ]
-        # The line of steps needs an end.
-        rows.append({"low": edges[-1], "high": edges[-1], "share": shares[-1], "series": split})
-    subtitle = "; ".join(note for note in notes if note)
-    return _chart(name, rows, _histogram_layers(edges), subtitle, width=240, height=110)
-
-
-def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
-    scale = {"domain": [edges[0], edges[-1]], "nice": False, "zero": False}
-    short = "~s" if max(map(abs, edges)) >= 1e5 else ",~r"
-    axis = {"format": short, "tickCount": 5, "grid": False, "labelOverlap": True}
-    x = {"field": "low", "type": "quantitative", "scale": scale, "axis": axis, "title": None}
-    y = {
-        "field": "share",
-        "type": "quantitative",
-        "axis": {"format": "~%", "tickCount": 4},
-        "title": None,
-    }
-    shared = {"color": _color("train", "eval"), "y": y}
-    tooltip = _tooltip("series", "low", "high", "share", low=",.6~g", high=",.6~g", share=".2%")
-    return [
-        {
-            "transform": _only("train"),
-            "mark": {"type": "rect", "opacity": 0.55, "stroke": "white", "strokeWidth": 0.5},
-            "encoding": {
-                **shared,
-                "x": x,
-                "x2": {"field": "high"},
-                "y2": {"datum": 0},
-                "tooltip": tooltip,
-            },
-        },
-        {
-            "transform": _only("eval"),
-            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
-            "encoding": {**shared, "x": x, "tooltip": tooltip},
-        },
-    ]
-
-
-def _buckets(feature: Any, kind: int) -> list[tuple[float, float, float]]:
-    """(low, high, values) of the feature's histogram; kind 0 is equal width, 1 quantiles."""
-    return [
-        (b.low_value, b.high_value, b.sample_count)
-        for histogram in feature.num_stats.histograms
-        if histogram.type == kind
-        for b in histogram.buckets
-        if all(map(math.isfinite, (b.low_value, b.high_value, b.sample_count)))
-    ]
-
-
-def _edges(low: float, high: float) -> list[float]:
-    if high <= low:
-        around = max(abs(low) * 0.01, 0.5)
-        return [low - around, low + around]
-    # Written so that edges near the largest float do not overflow.
-    return [low * (1 - i / BINS) + high * (i / BINS) for i in range(BINS + 1)]
-
-
-def _integers(bucket: tuple[float, float, float], last: float) -> list[tuple[float, float, float]]:
-    """The bucket's count shared by the integers in it, its upper edge only if that is the last."""
-    low, high, count = bucket
-    inside = [
-        v for v in range(math.ceil(low), math.floor(high) + 1) if v < high or v in (low, last)
-    ]
-    values = inside or [round((low + high) / 2)]
-    return [(float(v), float(v), count / len(values)) for v in values]
-
-
-def _cumulative(*histograms: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
-    """Sorted (x, values below x); two entries with one x are values that equal x."""
-    knots = []
-    for buckets in histograms:
-        total = 0.0
-        for low, high, count in buckets:
-            knots += [(low, total), (high, total := total + count)]
-    knots.sort()
-    highest = 0.0
-    return [(x, highest := max(highest, total)) for x, total in knots]
-
-
-def _counts(below: Sequence[tuple[float, float]], edges: Sequence[float]) -> list[float]:
-    """Values in each bin; each bin holds its left edge, the last one both."""
-    if not below:
-        return [0.0] * (len(edges) - 1)
-
-    def count(x: float) -> float:
-        i = bisect_left(below, (x, -math.inf))
-        if i == len(below) or i == 0:
-            return below[-1][1] if i else 0.0
-        (x0, before), (x1, after) = below[i - 1 : i + 1]
-        # Halves, because the distance of two floats may be no float.
-        return before + (after - before) * ((x / 2 - x0 / 2) / (x1 / 2 - x0 / 2))
-
-    last = max((total for x, total in below if x <= edges[-1]), default=0.0)
-    totals = [*map(count, edges[:-1]), max(last, count(edges[-1]))]
-    return [b - a for a, b in pairwise(totals)]
-
-
-def _crowded(splits: Iterable[Sequence[float]]) -> bool:
-    """Whether some outliers push nearly all of each split's values into one bin."""
-    return all(len(counts) > 1 and max(counts) >= 0.9 * sum(counts) for counts in splits)
-
-
-def _central(
-    quantiles: Mapping[str, Any], low: float, high: float
-) -> tuple[tuple[float, float], str]:
-    """The range without the lowest or highest tenth, where these are long, and a note."""
-    found = [split for split in quantiles.values() if len(split) > 2]
-    if not found:
-        return (low, high), ""
-    first = max(_reaching(split, 0.1)[1] for split in found)
-    last = min(_reaching(split, 0.9)[1] for split in found)
-    long = 2 * (last - first)
-    if long <= 0:
-        return (low, high), ""
-    if first - low > long and high - last > long:
-        return (first, last), f"outer tenths ({low:,.6g}, {high:,.6g}) not drawn"
-    if first - low > long:
-        return (first, high), f"lowest tenth (from {low:,.6g}) not drawn"
-    if high - last > long:
-        return (low, last), f"highest tenth (to {high:,.6g}) not drawn"
-    return (low, high), ""
-
-
-def _reaching(quantiles: Sequence[tuple[float, float, float]], share: float) -> Any:
-    """The bucket with which `share` of the values is reached."""
-    whole, total = sum(count for *_, count in quantiles), 0.0
-    for bucket in quantiles:
-        total += bucket[2]
-        if total >= (share - 1e-3) * whole:
-            return bucket
-    return quantiles[-1]
-
-
-def _top(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) -> Spec | None:
-    counts: dict[str, dict[str, float]] = {}
-    complete = {}
-    for split, feature in features.items():
-        stats = feature.string_stats
-        found = {bucket.label: bucket.sample_count for bucket in stats.rank_histogram.buckets}
-        found |= {top.value: top.frequency for top in stats.top_values}
-        counts[split], complete[split] = found, len(found) >= stats.unique
-    total = {split: max(examples[split], 1) for split in features}
-    values = {value for found in counts.values() for value in found}
-    if not values:
-        return None
-
-    def most(value: str) -> float:
-        return max(counts[split].get(value, 0) / total[split] for split in features)
-
-    shown = sorted(values, key=lambda value: (-most(value), value))[:TOP_VALUES]
-    rows = [
-        {"value": text(value, 80) or "(empty)", "share": count / total[split], "series": split}
-        for value in shown
-        for split in features
-        # A value that an incomplete count does not hold is rare, not absent: draw nothing.
-        if (count := counts[split].get(value, 0.0 if complete[split] else None)) is not None
-    ]
-    unique = max(feature.string_stats.unique for feature in features.values())
-    more = f"top {len(shown)} of {unique:,} values" if unique > len(shown) else ""
-    subtitle = "; ".join(note for note in (_missing(features, examples), more) if note)
-    order = list(dict.fromkeys(text(value, 80) or "(empty)" for value in shown))
-    return _chart(name, rows, _top_layers(order), subtitle, width=300, height={"step": 16})
-
-
-def _top_layers(order: list[str]) -> list[Spec]:
-    encoding = {
-        "y": {"field": "value", "type": "ordinal", "sort": order, "title": None},
-        "x": {
-            "field": "share",
-            "type": "quantitative",
-            "axis": {"format": "~%", "tickCount": 5},
-            "title": None,
-            "stack": None,
-        },
-        "color": _color("train", "eval"),
-        "tooltip": _tooltip("series", "value", "share", share=".2%"),
-    }
-    bar = {"type": "bar", "opacity": 0.55, "height": {"band": 0.75}}
-    tick = {"type": "tick", "thickness": 3, "height": {"band": 0.85}}
-    return [
-        {"transform": _only("train"), "mark": bar, "encoding": encoding},
-        {"transform": _only("eval"), "mark": tick, "encoding": encoding},
     ]
 
 
@@ -467,9 +197,9 @@ def _curve_layers() -> list[Spec]:
         "axis": {"tickCount": 5, "format": "~r"},
         "title": None,
     }
-    tooltip = _tooltip("series", "epoch", "value", epoch="d", value=".6~g")
+    shown = tooltip("series", "epoch", "value", epoch="d", value=".6~g")
     mark = {"type": "line", "strokeWidth": 2, "point": {"size": 25}}
-    encoding = {"x": x, "y": y, "color": _color("train", "validation"), "tooltip": tooltip}
+    encoding = {"x": x, "y": y, "color": color("train", "validation"), "tooltip": shown}
     return [{"mark": mark, "encoding": encoding}]
 
 
@@ -513,7 +243,7 @@ def _square(title: str, rows: list[Row], axes: tuple[str, str], layer: Spec) -> 
         )
     encoding = {
         **position,
-        "color": _color(*series),
+        "color": color(*series),
         "order": {"field": "i", "type": "quantitative"},
         "tooltip": tooltip,
     }
@@ -523,7 +253,7 @@ def _square(title: str, rows: list[Row], axes: tuple[str, str], layer: Spec) -> 
         "encoding": position,
     }
     layers = [diagonal, {**layer, "encoding": encoding}]
-    return _chart(title, rows, layers, width=380, height=300)
+    return chart(title, rows, layers, width=380, height=300)
 
 
 def _largest(points: list[Row]) -> tuple[list[Row], int]:
@@ -569,7 +299,7 @@ def _slice_chart(
             },
         )
     subtitle = f"the {dropped:,} smallest slices are not drawn" if dropped else ""
-    return _chart(metric, rows, layers, subtitle, width=400, height=150)
+    return chart(metric, rows, layers, subtitle, width=400, height=150)
 
 
 def _slice_layers(order: list[str], series: list[str], feature: str) -> list[Spec]:
@@ -596,14 +326,14 @@ def _slice_layers(order: list[str], series: list[str], feature: str) -> list[Spe
             "scale": {"range": [15, 150], "zero": True},
             "legend": None,
         },
-        "color": _color(*series),
-        "tooltip": _tooltip("series", "slice", "value", "examples", value=".4~f", examples=","),
+        "color": color(*series),
+        "tooltip": tooltip("series", "slice", "value", "examples", value=".4~f", examples=","),
     }
     hollow = {"type": "point", "filled": False, "strokeWidth": 1.5}
     full = {"type": "point", "filled": True, "opacity": 0.85}
     return [
         {
-            "transform": _only(s),
+            "transform": only(s),
             "mark": full if s == "candidate" else hollow,
             "encoding": dict(encoding),
         }

@@ -142,7 +142,10 @@ def _compute(table: pa.Table, config: Any, results: Path) -> str:
     results.parent.mkdir(exist_ok=True)
     path = results.with_suffix(".parquet")
     pq.write_table(table, path)
-    why_not = tfma_local.covers(config, table.schema)
+    try:
+        why_not = tfma_local.covers(config, table.schema)
+    except ValueError as error:
+        raise MfxError(f"evaluate.metrics: TFMA says: {error}") from None
     engine = tfma_beam if why_not else tfma_local
     engine.evaluate(path, config, results)
     return f"{engine.ENGINE} (in memory does not cover {why_not})" if why_not else engine.ENGINE

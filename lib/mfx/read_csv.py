@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from mfx.columns import TYPES, nan_to_null, narrowest
 from mfx.errors import MfxError
+
+_EXPECTED = {"int64": "an integer", "float32": "a number"}
 
 BLOCK_BYTES = 16 * 2**20
 """CSV text parsed at a time; bounds the memory of a reader."""
@@ -28,7 +33,10 @@ def header(path: Path) -> list[str]:
     except OSError as error:
         raise MfxError(f"{path}: cannot read the file: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise _first_fault(path, {}, [""]) or MfxError(f"{path}: not UTF-8") from None
+        fault = _first_fault(path, {}, [""], ragged=False)
+        raise fault or MfxError(f"{path}: not UTF-8") from None
+    except csv.Error as error:
+        raise MfxError(f"{path}, line 1: not a CSV header: {error}") from None
     if not names:
         raise MfxError(f"{path}: the file is empty", "Expected a header line and rows below it.")
     for name in names:
@@ -84,10 +92,15 @@ def batches(
         )
         for batch in reader:
             columns = [nan_to_null(column) for column in batch.columns]
+            if any(pa.types.is_floating(c.type) and pc.any(pc.is_inf(c)).as_py() for c in columns):
+                raise pa.ArrowInvalid("a number is infinite or does not fit float32")
             columns = [c.cast(pa.binary()) if pa.types.is_string(c.type) else c for c in columns]
             yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        raise _first_fault(path, types, null_values) or MfxError(f"{path}: {error}") from None
+        if "Empty CSV file or block" in str(error):
+            return  # A header that no line end follows.
+        fault = _first_fault(path, types, null_values, ragged=rejected is None)
+        raise fault or MfxError(f"{path}: {error}") from None
 
 
 def infer_types(paths: Sequence[Path], null_values: Sequence[str]) -> dict[str, str]:
@@ -102,10 +115,18 @@ def infer_types(paths: Sequence[Path], null_values: Sequence[str]) -> dict[str, 
 
 
 def _first_fault(
-    path: Path, types: Mapping[str, str], null_values: Sequence[str]
+    path: Path, types: Mapping[str, str], null_values: Sequence[str], ragged: bool
 ) -> MfxError | None:
-    """The first row that breaks the rules, found by reading the file again, slowly."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+    """The first row that breaks the rules, found by reading the file again, slowly.
+
+    Args:
+        path: The file.
+        types: Each column's type.
+        null_values: Texts that mean missing.
+        ragged: Whether a row with too many or too few cells breaks the rules; else it is skipped.
+    """
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file)
         names = next(rows, [])
         for number, row in enumerate([names], 1):
@@ -113,7 +134,7 @@ def _first_fault(
                 return fault
         line = rows.line_num + 1
         for row in rows:
-            if row and len(row) != len(names):
+            if row and ragged and len(row) != len(names):
                 return MfxError(
                     f"{path}, line {line}: {len(row)} cells, expected {len(names)} as in the "
                     "header",
@@ -121,12 +142,12 @@ def _first_fault(
                 )
             if fault := _text_fault(path, line, names, row):
                 return fault
-            for name, cell in zip(names, row, strict=False):
+            for name, cell in zip(names, row, strict=False) if len(row) == len(names) else ():
                 kind = types.get(name, "bytes")
                 if cell not in null_values and not _fits(cell, kind):
                     return MfxError(
                         f"{path}, line {line}, column '{name}': expected "
-                        f"{'an integer' if kind == 'int64' else 'a number'}, found {cell!r}",
+                        f"{_EXPECTED[kind]}, found {cell!r}",
                         "Mend the cell, or name its text in null_values under [data] if it means "
                         "missing, or give the feature another type in the schema.",
                     )
@@ -147,12 +168,11 @@ def _text_fault(path: Path, line: int, names: list[str], row: list[str]) -> MfxE
 
 
 def _fits(cell: str, kind: str) -> bool:
+    if kind == "bytes":
+        return True
     try:
-        if kind == "int64":
-            return -(2**63) <= int(cell) < 2**63 and "_" not in cell
-        if kind == "float32":
-            float(cell)
-            return "_" not in cell
-    except ValueError:
+        # As Arrow's CSV reader does: spaces around a number are no part of it.
+        number = pa.scalar(cell.strip(" \t")).cast(TYPES[kind]).as_py()
+    except pa.ArrowInvalid:
         return False
-    return True
+    return not math.isinf(number)

@@ -60,14 +60,14 @@ def artifact(flow: str, run: str | None, step: str, name: str) -> Any:
         MfxError: There is no such flow, run or result.
     """
     from metaflow import Flow, Run, namespace
-    from metaflow.exception import MetaflowNotFound
+    from metaflow.exception import MetaflowInvalidPathspec, MetaflowNotFound
 
     namespace(None)
     try:
         found = Flow(flow).latest_run if run is None else Run(f"{flow}/{run}")
         task = found[step].task
         return task[name].data
-    except (MetaflowNotFound, KeyError, TypeError):
+    except (MetaflowNotFound, MetaflowInvalidPathspec, KeyError, TypeError):
         which = f"run {flow}/{run}" if run else f"latest run of {flow}"
         raise MfxError(
             f"the {which} has no '{name}' of step '{step}'",

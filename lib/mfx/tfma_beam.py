@@ -29,10 +29,18 @@ class _ReadBatches(beam.DoFn):
 
     def process(self, path: str) -> Iterator[pa.RecordBatch]:
         for batch in pq.ParquetFile(path).iter_batches(65536):
-            # TFMA takes a column without any value for one slice, of None.
-            kept = [i for i, c in enumerate(batch.columns) if c.null_count < len(c)]
-            names = [batch.schema.names[i] for i in kept]
-            yield as_lists(pa.RecordBatch.from_arrays([batch.columns[i] for i in kept], names))
+            yield _as_extracts(batch)
+
+
+def _as_extracts(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """As TFMA takes batches: lists; no column without any value, which it makes a slice of None."""
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    lists = {n: c for n, c in columns.items() if pa.types.is_list(c.type)}
+    flat = {n: c for n, c in columns.items() if n not in lists and c.null_count < len(c)}
+    wrapped = as_lists(pa.RecordBatch.from_arrays(list(flat.values()), list(flat)))
+    return pa.RecordBatch.from_arrays(
+        [*wrapped.columns, *lists.values()], [*wrapped.schema.names, *lists]
+    )
 
 
 def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:

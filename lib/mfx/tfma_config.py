@@ -13,6 +13,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import config_util
 
 from mfx.config import Evaluate, Metric, Threshold
+from mfx.errors import MfxError, nearest
 
 CANDIDATE, BASELINE, LABEL = "candidate", "baseline", "label"
 """Columns of the evaluated table, besides the features to slice by."""
@@ -44,15 +45,26 @@ def eval_config(options: Evaluate, has_baseline: bool) -> config_pb2.EvalConfig:
 
 
 def metric_name(entry: str | Metric) -> str:
-    """The name of a metric in the results, such as `auc` for `AUC`."""
-    config = _config(entry)
-    class_name = entry if isinstance(entry, str) else entry.class_name
-    known = getattr(tfma.metrics, class_name, None)
-    if known is not None:
-        return known(**config).get_config()["name"]
+    """The name of a metric in the results, such as `auc` for `AUC`.
+
+    Raises:
+        MfxError: There is no such metric, or not with such arguments.
+    """
     import keras
 
-    return keras.metrics.deserialize({"class_name": class_name, "config": config}).name
+    class_name = entry if isinstance(entry, str) else entry.class_name
+    known = {n: c for n, c in vars(keras.metrics).items() if isinstance(c, type)}
+    known |= {n: c for n, c in vars(tfma.metrics).items() if isinstance(c, type)}
+    if class_name not in known:
+        raise MfxError(
+            f"evaluate.metrics: no metric '{class_name}'{nearest(class_name, known)}",
+            "Name a class of tfma.metrics or keras.metrics.",
+        )
+    try:
+        metric = known[class_name](**_config(entry))
+    except (TypeError, ValueError) as error:
+        raise MfxError(f"evaluate.metrics: {class_name}: {error}") from None
+    return metric.get_config()["name"]
 
 
 def shared_models(has_baseline: bool) -> list[types.EvalSharedModel]:

@@ -64,6 +64,9 @@ def validate(examples: Examples, settings: Settings) -> tuple[Statistics, Schema
             protos[split],
             committed or proposal,
             split,
+            lambda name, split=split: (
+                b.column(0) for b in examples.batches(split, columns=[name])
+            ),
         )
     ]
     return statistics, schema, Anomalies(tuple(found), schema.lineage.after(schema.digest))

@@ -7,18 +7,8 @@ from mfx.environment import set_defaults
 HERE = Path(__file__).resolve().parent
 set_defaults(root=HERE.parent)
 
-from metaflow import (
-    Config,
-    FlowSpec,
-    Parameter,
-    card,
-    checkpoint,
-    config_expr,
-    current,
-    resources,
-    retry,
-    step,
-)
+from metaflow import Config, FlowSpec, Parameter, config_expr, current
+from metaflow import card, checkpoint, resources, retry, step
 
 from mfx import runtime
 
@@ -40,19 +30,11 @@ class Pipeline(FlowSpec):
     """
 
     config = Config("config", default=str(TAXI), parser=runtime.parser(TAXI))
-    data = Parameter(
-        "data", help="CSV file, folder or pattern instead of [data] path", default=None
-    )
-    steps = Parameter(
-        "steps", help="training steps instead of [train] steps", type=int, default=None
-    )
-    batch_size = Parameter(
-        "batch-size", help="batch size instead of [train] batch_size", type=int, default=None
-    )
-    seed = Parameter("seed", help="seed instead of [train] seed", type=int, default=None)
-    destination = Parameter(
-        "destination", help="where to push instead of [push] destination", default=None
-    )
+    data = Parameter("data", help="CSV file, folder or pattern, not [data] path", default=None)
+    steps = Parameter("steps", help="training steps", type=int, default=None)
+    batch_size = Parameter("batch-size", help="rows in a training step", type=int, default=None)
+    seed = Parameter("seed", help="seed of weights and shuffling", type=int, default=None)
+    destination = Parameter("destination", help="folder or s3:// to push to", default=None)
 
     @step
     def start(self):
@@ -80,9 +62,8 @@ class Pipeline(FlowSpec):
 
         self.merge_artifacts(inputs, exclude=["examples"])
         self.examples = ingest.merge([task.examples for task in inputs], self.sources)
-        self.statistics, self.schema, self.anomalies = validate.validate(
-            self.examples, self.settings
-        )
+        found = validate.validate(self.examples, self.settings)
+        self.statistics, self.schema, self.anomalies = found
         cards.show(cards.validate(self.examples, self.statistics, self.schema, self.anomalies))
         validate.stop_on_errors(self.anomalies, self.schema)
         self.next(self.transform)
@@ -92,9 +73,8 @@ class Pipeline(FlowSpec):
         """Analyse the train split, keep one transform graph."""
         from mfx.transform import transform
 
-        self.transform_graph, self.transformed = transform(
-            self.examples, self.schema, self.settings
-        )
+        made = transform(self.examples, self.schema, self.settings)
+        self.transform_graph, self.transformed = made
         self.candidates = list(range(len(self.settings.train.candidates)))
         self.next(self.train, foreach="candidates")
 

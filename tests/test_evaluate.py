@@ -127,11 +127,13 @@ def test_production_is_compared_on_the_same_rows(weight, blessed, tmp_path, data
 
 
 class Other(tf.Module):
-    """A model of another kind of data: it wants a feature that is not there any more."""
+    """A model of another kind of data: its features are x and one more."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="gone")])
-    def predict(self, gone):
-        return {"outputs": gone}
+    def __init__(self, name: str, kind: tf.DType) -> None:
+        super().__init__()
+        specs = {"x": tf.TensorSpec([None], tf.float32), name: tf.TensorSpec([None], kind)}
+        body = tf.function(lambda **features: {"outputs": features["x"]})
+        self.predict = body.get_concrete_function(**specs)
 
 
 def unfit(tmp_path: Path, kind: str) -> Path:
@@ -141,8 +143,11 @@ def unfit(tmp_path: Path, kind: str) -> Path:
         (folder / "saved_model.pb").write_bytes(b"nonsense")
     elif kind == "no predict signature":
         tf.saved_model.save(tf.Module(), str(folder))
-    elif kind == "another feature":
-        module = Other()
+    elif kind == "several outputs":
+        constant_model(folder, 0.3, 0.7)
+    elif " of type " in kind:
+        name, dtype = kind.split(" of type ")
+        module = Other(name, tf.dtypes.as_dtype(dtype))
         tf.saved_model.save(module, str(folder), {"predict": module.predict})
     else:
         tiny_model(folder)
@@ -150,9 +155,12 @@ def unfit(tmp_path: Path, kind: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "kind", ["not a model", "no predict signature", "another feature", "no variables"]
-)
+UNFIT = ["not a model", "no predict signature", "no variables", "several outputs"]
+UNFIT += [f"{name} of type {kind}" for name, kind in [("gone", "float32"), ("word", "float32")]]
+UNFIT += [f"{name} of type {kind}" for name, kind in [("word", "int64"), ("n", "string")]]
+
+
+@pytest.mark.parametrize("kind", UNFIT)
 def test_an_unfit_baseline_is_named_and_change_bounds_fail(kind, tmp_path, data, settings_of):
     production = in_production(tmp_path, folder=unfit(tmp_path, kind))
     model = tiny_model(tmp_path / "new", 4.0)

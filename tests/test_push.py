@@ -59,7 +59,7 @@ class Tiny(tf.Module):
 
 def tiny_model(folder: Path, weight: float = 1.0) -> Model:
     """A real SavedModel, saved as a training leaves it."""
-    module = Tiny(weight)
+    module = Tiny(float(weight))
     signatures = {"serving_default": module.serve, "predict": module.predict}
     tf.saved_model.save(module, str(folder), signatures)
     return model_of(store.save(folder), str(weight))

@@ -75,3 +75,10 @@ def test_part_of_a_batch_keeps_its_rows():
 def test_what_has_no_column_is_one_error(feature):
     with pytest.raises(MfxError, match="feature 'odd'"):
         to_batch({"odd": feature})
+
+
+def test_a_feature_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="no feature 'gone'"):
+        sparse_inputs(BATCH, ["i", "gone"])
+    with pytest.raises(ValueError, match="no feature 'gone'"):
+        dense_inputs(BATCH, {"gone": tf.TensorSpec([None], tf.float32)})

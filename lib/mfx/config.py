@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mfx.errors import MfxError, nearest
 
@@ -103,6 +113,13 @@ class Metric(Table):
     config: dict[str, Any] = {}
 
 
+NameOrMetric = Annotated[
+    Annotated[str, Tag("str")] | Annotated[Metric, Tag("Metric")],
+    Discriminator(lambda given: "Metric" if isinstance(given, dict | Metric) else "str"),
+]
+"""Errors are those of the type that was meant, not of each."""
+
+
 class Threshold(Table):
     """A bar that a model must pass to be blessed.
 
@@ -131,7 +148,7 @@ class Threshold(Table):
 class Evaluate(Table):
     """Metrics, slices and the bar for a blessing."""
 
-    metrics: list[str | Metric] = Field(min_length=1)
+    metrics: list[NameOrMetric] = Field(min_length=1)
     select: str
     """The metric by which the best candidate is chosen."""
     select_lowest: bool = False
@@ -226,26 +243,19 @@ def from_dict(tables: dict[str, Any], where: str) -> Settings:
     try:
         return Settings.model_validate(tables)
     except ValidationError as error:
-        # A value that fits none of several types has an error for each: the first will do.
-        first = {_key(e): e for e in reversed(error.errors())}
-        raise MfxError("\n".join(_line(where, e) for e in reversed(first.values()))) from None
-
-
-def _key(error: Any) -> str:
-    return ".".join(str(part) for part in error["loc"] if part not in ("str", "Metric")) or "config"
+        raise MfxError("\n".join(_line(where, e) for e in error.errors())) from None
 
 
 def _line(where: str, error: Any) -> str:
-    key = _key(error)
-    given = f", found {error['input']!r}" if error["type"] not in ("missing", "value_error") else ""
+    key = ".".join(str(part) for part in error["loc"] if part not in ("str", "Metric")) or "config"
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key '{key}'{nearest(str(error['loc'][-1]), _keys(error['loc']))}"
     if error["type"] == "missing":
         return f"{where}: missing key '{key}'"
-    expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{where}: {key}: expected {expected.removeprefix('a valid ')}{given}".replace(
-        "expected a threshold", "a threshold"
-    )
+    if error["type"] == "value_error":
+        return f"{where}: {key}: {error['msg'].removeprefix('Value error, ')}"
+    expected = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{where}: {key}: expected {expected}, found {error['input']!r}"
 
 
 def _keys(loc: tuple[Any, ...]) -> list[str]:
@@ -254,8 +264,14 @@ def _keys(loc: tuple[Any, ...]) -> list[str]:
     for part in loc[:-1]:
         for name, field in table.model_fields.items():
             if part == (field.alias or name):
-                inner = (field.annotation, *get_args(field.annotation))
-                table = next(
-                    (t for t in inner if isinstance(t, type) and issubclass(t, Table)), table
-                )
+                table = next(_tables(field.annotation), table)
+                break
     return [field.alias or name for name, field in table.model_fields.items() if name != "home"]
+
+
+def _tables(kind: Any) -> Iterator[type[Table]]:
+    """The tables in a field's type, however deep."""
+    if isinstance(kind, type) and issubclass(kind, Table):
+        yield kind
+    for inner in get_args(kind):
+        yield from _tables(inner)

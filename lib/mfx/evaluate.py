@@ -159,8 +159,11 @@ def _with_baseline(
         return table, False, ""
     try:
         with baseline.files() as files:
-            return table.append_column(BASELINE, predict(files, examples)), True, ""
-    except (KeyError, ValueError, OSError, tf.errors.OpError) as error:
+            prediction = predict(files, examples)
+        if prediction.type != table[CANDIDATE].type:
+            raise ValueError("single and several outputs")
+        return table.append_column(BASELINE, prediction), True, ""
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         return table, False, f"{type(error).__name__}: {str(error).splitlines()[0]}"
 
 

@@ -33,8 +33,7 @@ def header(path: Path) -> list[str]:
     except OSError as error:
         raise MfxError(f"{path}: cannot read the file: {error.strerror}") from None
     except UnicodeDecodeError:
-        fault = _first_fault(path, {}, [""], ragged=False)
-        raise fault or MfxError(f"{path}: not UTF-8") from None
+        raise _first_fault(path, {}, [""], ragged=False) or MfxError(f"{path}: not UTF-8") from None
     except csv.Error as error:
         raise MfxError(f"{path}, line 1: not a CSV header: {error}") from None
     if not names:

@@ -27,7 +27,7 @@ def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.S
     """
     tensors = {}
     for name in names:
-        column = batch.column(batch.schema.get_field_index(name))
+        column = _column(batch, name)
         where = np.flatnonzero(np.asarray(column.is_valid()))
         indices = np.stack([where, np.zeros_like(where)], axis=1)
         values = column.drop_null().to_numpy(zero_copy_only=False)
@@ -80,8 +80,16 @@ def dense_inputs(batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]) -> d
     """
     tensors = {}
     for name, spec in specs.items():
-        column = batch.column(batch.schema.get_field_index(name))
+        column = _column(batch, name)
         missing = MISSING[spec.dtype]
         filled = column.fill_null(missing.encode() if isinstance(missing, str) else missing)
         tensors[name] = tf.constant(filled.to_numpy(zero_copy_only=False), spec.dtype)
     return tensors
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    # Arrow gives -1 for what is not there, which would be the last column.
+    index = batch.schema.get_field_index(name)
+    if index < 0:
+        raise ValueError(f"no feature '{name}' in the data")
+    return batch.column(index)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.api import types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import config_util
@@ -73,7 +74,7 @@ def shared_models(has_baseline: bool) -> list[types.EvalSharedModel]:
     return [
         types.EvalSharedModel(
             model_name=name,
-            model_type=tfma.constants.MATERIALIZED_PREDICTION,
+            model_type=constants.MATERIALIZED_PREDICTION,
             is_baseline=name == BASELINE,
             rubber_stamp=not has_baseline,
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +65,25 @@ def validate(examples: Examples, settings: Settings) -> tuple[Statistics, Schema
             protos[split],
             committed or proposal,
             split,
-            lambda name, split=split: (
-                b.column(0) for b in examples.batches(split, columns=[name])
-            ),
+            partial(_column, examples, split),
         )
     ]
     return statistics, schema, Anomalies(tuple(found), schema.lineage.after(schema.digest))
 
 
+def _column(examples: Examples, split: str, name: str) -> Iterator[pa.Array]:
+    for batch in examples.batches(split, columns=[name]):
+        yield batch.column(0)
+
+
 def describe(batches: Iterable[pa.RecordBatch]) -> statistics_pb2.DatasetFeatureStatisticsList:
     """TFDV's statistics of flat batches, by its own combiners in this process, without Beam."""
     combiners = stats_impl.get_generators(tfdv.StatsOptions(), in_memory=True)
-    partial: list[Any] = [combiner.create_accumulator() for combiner in combiners]
+    sums: list[Any] = [combiner.create_accumulator() for combiner in combiners]
     for batch in batches:
         lists = as_lists(batch)
-        partial = [c.add_input(p, lists) for c, p in zip(combiners, partial, strict=True)]
-    return stats_impl.extract_statistics_output(partial, combiners)
+        sums = [c.add_input(s, lists) for c, s in zip(combiners, sums, strict=True)]
+    return stats_impl.extract_statistics_output(sums, combiners)
 
 
 def infer_schema(

@@ -57,6 +57,33 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
             ),
             "threshold on slice ['a'], which is not in slices",
         ),
+        (
+            _changed("evaluate", "metrics", value=[{"class_name": "AUC", "confg": {}}]),
+            "unknown key 'evaluate.metrics.0.confg'; did you mean 'config'?",
+        ),
+        (
+            _changed("evaluate", "metrics", value=[{"class_name": 3}]),
+            "evaluate.metrics.0.class_name: expected string, found 3",
+        ),
+        (
+            _changed("evaluate", "metrics", value=[{}]),
+            "missing key 'evaluate.metrics.0.class_name'",
+        ),
+        (_changed("evaluate", "metrics", value=[]), "evaluate.metrics: expected List"),
+        (
+            _changed("evaluate", "thresholds", value=[{"metric": "auc", "lowr": 0.5}]),
+            "unknown key 'evaluate.thresholds.0.lowr'; did you mean 'lower'?",
+        ),
+        (
+            _changed(
+                "evaluate", "thresholds", value=[{"metric": "a", "max_drop": 0.1, "max_rise": 0.1}]
+            ),
+            "evaluate.thresholds.0: max_drop is for higher-is-better",
+        ),
+        (_changed("schema", "skew_threshold", value=2.0), "schema.skew_threshold: expected less"),
+        (_changed("train", "precision", value="float8"), "train.precision: expected 'float32'"),
+        (_changed("data", "nul_values", value=[]), "did you mean 'null_values'?"),
+        (_changed("pipeline", "name", value="a/b"), "pipeline.name: expected"),
         ({k: v for k, v in GOOD.items() if k != "label"}, "missing key 'label'"),
     ],
 )
@@ -68,11 +95,32 @@ def test_a_mistake_is_one_line(tables, expected):
     assert expected in line
 
 
+def test_several_mistakes_are_one_line_each():
+    tables = _changed("train", "stepz", value=3) | {"push": {}, "data": {"path": 3}}
+    with pytest.raises(MfxError) as error:
+        config.from_dict(tables, "c.toml")
+    assert sorted(error.value.what.splitlines()) == [
+        "c.toml: data.path: expected string, found 3",
+        "c.toml: missing key 'push.destination'",
+        "c.toml: unknown key 'train.stepz'; did you mean 'steps'?",
+    ]
+
+
+def test_metrics_are_names_or_tables():
+    metrics = ["AUC", {"class_name": "AUC", "config": {"curve": "PR"}}]
+    made = config.from_dict(_changed("evaluate", "metrics", value=metrics), "c")
+    assert made.evaluate.metrics == ["AUC", config.Metric(class_name="AUC", config={"curve": "PR"})]
+    assert config.from_dict(made.to_dict(), "c") == made
+
+
 def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(MfxError, match="cannot read the config"):
         config.load(tmp_path / "gone.toml")
     (tmp_path / "bad.toml").write_text("[data\n")
     with pytest.raises(MfxError, match=r"bad\.toml: not valid TOML: .*line 1"):
+        config.load(tmp_path / "bad.toml")
+    (tmp_path / "bad.toml").write_bytes(b"# caf\xe9\n")
+    with pytest.raises(MfxError, match=r"bad\.toml: not UTF-8 at byte 5"):
         config.load(tmp_path / "bad.toml")
 
 

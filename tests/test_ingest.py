@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfx import ingest as module
-from mfx import start
+from mfx import read_csv, start
 from mfx.errors import MfxError
 from mfx.ingest import ingest, merge
 
@@ -53,6 +53,50 @@ def test_rejected_rows_are_counted(examples_of):
     assert examples.rows_in == 302
     assert examples.rejected == {"2 cells, expected 3": 1, "1 cells, expected 3": 1}
     assert sum(examples.rows.values()) == 300
+
+
+def test_batches_do_not_change_the_split(examples_of, monkeypatch):
+    whole = examples_of(ROWS)
+    monkeypatch.setattr(read_csv, "BLOCK_BYTES", 500)
+    parts = examples_of(ROWS)
+    for split in ("train", "eval"):
+        assert parts.to_arrow(split).equals(whole.to_arrow(split))
+
+
+def test_a_key_keeps_an_entity_in_one_split(tmp_path, settings, datastore):
+    (tmp_path / "a.csv").write_text("\n".join(["n,x,w", *ROWS]) + "\n")
+    given = settings.override(
+        data__path=str(tmp_path / "a.csv"), schema__path=str(tmp_path / "none.pbtxt")
+    )
+    split = given.data.split.model_copy(update={"key": ["w"]})
+    data = given.data.model_copy(update={"split": split})
+    given = given.model_copy(update={"data": data})
+    sources = start.resolve(given)
+    examples = merge([ingest(shard, sources, given) for shard in sources.shards], sources)
+    train, held = (set(examples.to_pandas(split).w) for split in ("train", "eval"))
+    assert not train & held
+    assert train | held == {f"w{n}" for n in range(5)}
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_header_without_rows_stops_the_run(tmp_path, settings, datastore, end):
+    path = tmp_path / "a.csv"
+    path.write_text("n,x,w" + end)
+    given = settings.override(data__path=str(path), schema__path=str(tmp_path / "none.pbtxt"))
+    sources = start.resolve(given)
+    with pytest.raises(MfxError, match=r"a\.csv: a header but no rows"):
+        merge([ingest(shard, sources, given) for shard in sources.shards], sources)
+
+
+def test_an_empty_split_stops_the_run(examples_of):
+    with pytest.raises(MfxError, match=r"the (train|eval) split is empty: 3 rows in"):
+        examples_of([ROWS[0]] * 3)
+
+
+def test_lineage_names_file_and_parts(examples_of, tmp_path):
+    examples = examples_of(ROWS[:100], ROWS[100:])
+    assert len(examples.lineage.parents) == 2
+    assert examples_of(ROWS[:100], ROWS[100:]).digest == examples.digest
 
 
 def test_a_lost_row_stops_the_run(examples_of, monkeypatch):

@@ -148,7 +148,7 @@ def test_a_truncated_model_is_not_written(tmp_path, examples, settings):
     assert "\n" not in pushed.reason
 
 
-def test_a_second_push_for_the_same_run_pushes_nothing_more(tmp_path, examples, settings):
+def test_a_second_push_for_the_same_run_pushes_nothing_more(tmp_path, examples, settings, stand_in):
     model = tiny_model(tmp_path / "model")
     judged = evaluation(tmp_path / "e", predictions())
     first = push.push(model, judged, examples, settings, "1")
@@ -233,7 +233,19 @@ def test_the_process_sees_no_folder_of_the_user(monkeypatch, tmp_path, examples,
     assert push.push(model, judged, examples, settings, "1").pushed
 
 
-def test_many_failures_are_summed_up(tmp_path, examples, settings):
+@pytest.fixture
+def stand_in(answering, tmp_path):
+    """Where the replay is not what is tested: answers as evaluated, without TensorFlow's start."""
+    answers = (tmp_path / "answers.json").as_posix()
+    (tmp_path / "answers.json").write_text(json.dumps(predictions().tolist()))
+    answering(
+        tmp_path,
+        f"answers = json.load(open({answers!r}))\n"
+        "json.dump({'outputs': answers, 'load_seconds': 0}, open(out, 'w'))",
+    )
+
+
+def test_many_failures_are_summed_up(tmp_path, examples, settings, stand_in):
     checks = [replace(FAILED, slice=f"hour:{i}") for i in range(5)]
     model = tiny_model(tmp_path / "model")
     judged = evaluation(tmp_path / "e", predictions(), *checks)
@@ -241,7 +253,7 @@ def test_many_failures_are_summed_up(tmp_path, examples, settings):
     assert reason.count("FAILED") == 3 and reason.endswith("; and 2 more")
 
 
-def test_a_destination_that_cannot_be_written_is_one_error(tmp_path, examples, settings):
+def test_a_destination_that_cannot_be_written_is_one_error(tmp_path, examples, settings, stand_in):
     written(settings).write_text("a file where the folder should be")
     model = tiny_model(tmp_path / "model")
     judged = evaluation(tmp_path / "e", predictions())
@@ -249,7 +261,7 @@ def test_a_destination_that_cannot_be_written_is_one_error(tmp_path, examples, s
         push.push(model, judged, examples, settings, "1")
 
 
-def test_a_foreign_version_is_never_taken_for_this_runs(tmp_path, examples, settings):
+def test_a_foreign_version_is_never_taken_for_this_runs(tmp_path, examples, settings, stand_in):
     model = tiny_model(tmp_path / "model")
     judged = evaluation(tmp_path / "e", predictions())
     foreign = written(settings) / "small" / "99999999999"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import tempfile
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mfx import read_csv
 from mfx.errors import MfxError
@@ -23,7 +29,7 @@ def write(tmp_path):
 
 
 def _rows(path, types=TYPES, rejected=None) -> list[dict]:
-    return pa.Table.from_batches(list(batches(path, types, [""], rejected))).to_pylist()
+    return [row for part in batches(path, types, [""], rejected) for row in part.to_pylist()]
 
 
 def test_types_are_those_of_tf_example(write):
@@ -73,6 +79,90 @@ def test_a_fault_beyond_the_first_block_is_named(write, monkeypatch):
     path = write("n,x,w\n" + "1,2,a\n" * 5000 + "1,two,a\n")
     with pytest.raises(MfxError, match="line 5002, column 'x'"):
         _rows(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("\ufeffn,x,w\n1,2,a\nten,2,a\n", "line 3, column 'n': expected an integer, found 'ten'"),
+        ("n,x,w\n1,2,a\n+5,2,a\n", "line 3, column 'n': expected an integer, found '+5'"),
+        ("n,x,w\n0x1F,2,a\nten,2,a\n", "line 3, column 'n': expected an integer, found 'ten'"),
+        ("n,x,w\n 7 ,2,a\nten,2,a\n", "line 3, column 'n': expected an integer, found 'ten'"),
+        ("n,x,w\n\u0663,2,a\n", "line 2, column 'n': expected an integer, found '\u0663'"),
+        ("n,x,w\n1,2,a\n1,1e40,a\n", "line 3, column 'x': expected a number, found '1e40'"),
+        ("n,x,w\n1,-inf,a\n", "line 2, column 'x': expected a number, found '-inf'"),
+        ("n,x,w\n1,1_0,a\n", "line 2, column 'x': expected a number, found '1_0'"),
+        ("n,x,w\r\n\r\n1,2,a\r\nten,2,a\r\n", "line 4, column 'n': expected an integer"),
+        (f"n,x,w\n1,2,{'a' * 200_000}\nten,2,a\n", "line 3, column 'n': expected an integer"),
+    ],
+    ids=["mark", "plus", "hex", "spaces", "digit", "1e40", "inf", "1_0", "blank", "long"],
+)
+def test_python_and_arrow_agree_on_what_a_number_is(write, content, expected):
+    path = write(content)
+    with pytest.raises(MfxError) as error:
+        _rows(path)
+    assert error.value.what.startswith(f"{path}, {expected}")
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (b"ten,2,a", "line 4, column 'n': expected an integer, found 'ten'"),
+        (b"1,2,\xe9", r"line 4, column 'w': not UTF-8: b'\xe9'"),
+    ],
+)
+def test_a_rejected_row_is_not_blamed_for_a_later_fault(write, last, expected):
+    path = write(b"n,x,w\n1,2\n1,2,a\n" + last + b"\n")
+    for read in (header, lambda path: _rows(path, rejected={})):
+        try:
+            read(path)
+        except MfxError as error:
+            assert f"{path}, {expected}" in error.what
+        else:
+            assert read is header
+            assert b"\xe9" not in last
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_header_alone_has_no_rows(write, end):
+    path = write("n,x,w" + end)
+    assert header(path) == ["n", "x", "w"]
+    assert _rows(path) == []
+    assert infer_types([path], [""]) == dict.fromkeys("nxw", "bytes")
+
+
+def test_nullable_integers_stay_integers_and_empty_text_may_be_a_value(write):
+    path = write('n,x,w\n9007199254740993,NA,\nNA,nan,""\n,1,NA\n')
+    (batch,) = batches(path, TYPES, ["NA", ""], None)
+    assert batch.schema.types == [pa.int64(), pa.float32(), pa.binary()]
+    assert batch.column(0).to_pylist() == [9007199254740993, None, None]
+    assert batch.column(1).to_pylist() == [None, None, 1.0]
+    assert batch.column(2).to_pylist() == [None, None, None]
+    path = write('w\n""\nNA\n')
+    (batch,) = batches(path, {"w": "bytes"}, ["NA"], None)
+    assert batch.column(0).to_pylist() == [b"", None]
+
+
+CELLS = st.none() | st.integers(-(2**63), 2**63 - 1)
+NUMBERS = st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False)
+TEXTS = st.none() | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=8
+)
+
+
+@given(st.lists(st.tuples(CELLS, NUMBERS, TEXTS), min_size=1, max_size=20), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_what_python_writes_comes_back(rows, crlf):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.csv")
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(
+                file, quoting=csv.QUOTE_ALL, lineterminator="\r\n" if crlf else "\n"
+            )
+            writer.writerow(TYPES)
+            writer.writerows([["" if v is None else v for v in row] for row in rows])
+        read = [tuple(row.values()) for row in _rows(path)]
+    assert read == [(n, x, None if w is None else w.encode()) for n, x, w in rows]
 
 
 def test_ragged_rows_may_be_left_out_and_are_counted(write):

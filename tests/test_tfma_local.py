@@ -246,7 +246,9 @@ def test_validations_are_the_same(both):
     assert len(failures[0]) == len(failures[1])
     for expected, found in zip(*failures, strict=True):
         assert close(json.loads(found), json.loads(expected), 1e-6)
-    assert local.validation_details == beam.validation_details
+    for parts in (lambda r: r.validation_details.slicing_details, lambda r: r.missing_slices):
+        # Beam has these in no certain order.
+        assert sorted(map(str, parts(local))) == sorted(map(str, parts(beam)))
 
 
 def test_rows_for_people_are_the_same(both):

@@ -1,19 +1,22 @@
-"""Statistics are TFDV's own, schemas say what TFDV infers and a pipeline needs, anomalies tell
-people what to do."""
+"""Statistics are TFDV's own, schemas say what TFDV infers and a pipeline needs besides."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow_data_validation as tfdv
+from conftest import SAMPLE
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mfx import validate
-from mfx.anomalies import explain
+from mfx import schema_file, start, validate
 from mfx.columns import as_lists
-from mfx.statistics_view import feature_rows
+from mfx.errors import MfxError
+from mfx.ingest import ingest, merge
+from mfx.read_csv import batches
 
 RANDOM = np.random.default_rng(0)
 N = 500
@@ -62,19 +65,28 @@ def _exact(proto) -> dict:
     return found
 
 
-def test_statistics_are_those_of_tfdv_on_beam(statistics, tmp_path):
+def _on_beam(parts, folder):
+    """TFDV's own statistics of these batches."""
     import apache_beam as beam
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-    path = str(tmp_path / "statistics.pb")
+    path = str(folder / "statistics.pb")
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         _ = (
             pipeline
-            | beam.Create([as_lists(BATCH)])
+            | beam.Create([as_lists(part) for part in parts])
             | tfdv.GenerateStatistics(tfdv.StatsOptions())
             | tfdv.WriteStatisticsToBinaryFile(path)
         )
-    reference = tfdv.load_stats_binary(path)
+    return tfdv.load_stats_binary(path)
+
+
+def _by_name(proto) -> dict:
+    return {feature.path.step[0]: feature for feature in proto.datasets[0].features}
+
+
+def test_statistics_are_those_of_tfdv_on_beam(statistics, tmp_path):
+    reference = _on_beam([BATCH], tmp_path)
     ours, theirs = _exact(statistics), _exact(reference)
     assert ours.keys() == theirs.keys()
     for name in ours:
@@ -93,17 +105,6 @@ def test_batches_add_up():
         assert values[:3] == whole[name][:3]
 
 
-def test_rows_for_tables_are_hand_checkable():
-    batch = pa.RecordBatch.from_arrays(
-        [pa.array([1, 0, None, 3], pa.int64()), pa.array([b"a", b"b", b"a", None])], ["n", "w"]
-    )
-    number, word = feature_rows(validate.describe([batch]))
-    assert number["missing"] == 0.25
-    assert number["mean"] == pytest.approx(4 / 3)
-    assert (number["min"], number["max"], number["zeros"]) == (0, 3, pytest.approx(1 / 3))
-    assert (word["unique"], word["top"], word["top_share"]) == (2, "a", pytest.approx(2 / 3))
-
-
 def test_the_label_is_not_asked_for_at_serving(schema):
     features = {feature.name: feature for feature in schema.feature}
     assert list(features["tips"].not_in_environment) == ["SERVING"]
@@ -117,80 +118,75 @@ def test_categories_get_a_skew_bound_and_rare_features_may_be_absent(schema):
     assert not features["rare"].HasField("presence")
 
 
-def _anomalies(batch, schema, split="train", other=None):
-    statistics = validate.describe([batch])
-    compared = None if other is None else validate.describe([other])
-    found = tfdv.validate_statistics(
-        statistics, schema, environment="TRAINING", serving_statistics=compared
-    )
-    return list(explain(found, statistics, schema, split))
+@pytest.fixture
+def run(tmp_path, settings, datastore):
+    """Validate a CSV text; the schema's place is `schema.pbtxt` beside it."""
+
+    def go(text: str):
+        (tmp_path / "a.csv").write_text(text)
+        given = settings.override(
+            data__path=str(tmp_path / "a.csv"), schema__path=str(tmp_path / "schema.pbtxt")
+        )
+        sources = start.resolve(given)
+        examples = merge([ingest(shard, sources, given) for shard in sources.shards], sources)
+        return examples, *validate.validate(examples, given)
+
+    return go
 
 
-def test_good_data_has_no_anomalies(schema):
-    assert _anomalies(BATCH, schema, other=_batch()) == []
+HEADER = "n,word,tips\n"
+ROWS = "".join(f"{n},{['cash', 'card'][n % 2]},{n / 10}\n" for n in range(600))
 
 
-@pytest.mark.parametrize(
-    ("change", "rule", "expected", "count", "remedy"),
-    [
-        (
-            {"word": pa.array([b"cash"] * (N - 3) + [b"shells"] * 3)},
-            "ENUM_TYPE_UNEXPECTED_STRING_VALUES",
-            "at least 100% of the values among 3 known ones (card, cash, none)",
-            3,
-            "add them to the domain",
-        ),
-        ({"fare": None}, "SCHEMA_MISSING_COLUMN", "a value in 100% of the examples", N, "back"),
-        (
-            {"fare": pa.array([None] * 5 + [1.0] * (N - 5), pa.float32())},
-            "FEATURE_TYPE_LOW_FRACTION_PRESENT",
-            "a value in 100% of the examples",
-            5,
-            "lower presence of 'fare'",
-        ),
-        ({"new": pa.array([1] * N)}, "SCHEMA_NEW_COLUMN", "no such feature", N, "Drop the column"),
-    ],
-    ids=["unknown word", "missing column", "missing values", "new column"],
-)
-def test_each_anomaly_says_what_was_expected_and_what_to_do(
-    schema, change, rule, expected, count, remedy
-):
-    (anomaly,) = _anomalies(_batch(**change), schema)
-    assert anomaly.rule == rule
-    assert anomaly.feature == next(iter(change))
-    assert anomaly.severity == "ERROR"
-    assert anomaly.expected == expected
-    assert anomaly.count == count
-    assert remedy in anomaly.remedy
-    assert anomaly.observed
+def test_without_a_schema_one_is_inferred_that_the_data_meets(run):
+    examples, statistics, schema, anomalies = run(HEADER + ROWS)
+    assert schema.inferred
+    assert schema.text == schema.proposal
+    assert {f.name for f in schema.proto().feature} == {"n", "word", "tips"}
+    assert [a for a in anomalies.found if a.rule != "COMPARATOR_L_INFTY_HIGH"] == []
+    for split in ("train", "eval"):
+        assert statistics.proto(split).datasets[0].num_examples == examples.rows[split]
+    assert statistics.lineage.parents == (examples.digest,)
+    assert schema.lineage.parents == (statistics.digest,)
+    assert anomalies.lineage.parents == (schema.digest,)
 
 
-@pytest.mark.parametrize(("bad", "rule"), [(24, "INT_TYPE_BIG_INT"), (-1, "INT_TYPE_SMALL_INT")])
-def test_values_out_of_bounds(schema, bad, rule):
-    hour = next(feature for feature in schema.feature if feature.name == "hour")
-    hour.int_domain.min, hour.int_domain.max = 0, 23
-    column = BATCH.column(1).to_pylist()
-    (anomaly,) = _anomalies(_batch(hour=pa.array([bad, *column[1:]])), schema)
-    assert (anomaly.rule, anomaly.expected) == (rule, "values from 0 to 23")
-    # A histogram bucket may hold good and bad values: then the count is not known.
-    assert anomaly.count in (1, None)
-    assert str(bad) in anomaly.observed
+def test_a_committed_schema_is_held_to(run, tmp_path):
+    *_, proposed, _ = run(HEADER + ROWS)
+    loose = proposed.proto()
+    for feature in loose.feature:
+        feature.ClearField("skew_comparator")
+    schema_file.write(tmp_path / "schema.pbtxt", text_format.MessageToString(loose))
+    _, _, schema, anomalies = run(HEADER + ROWS)
+    assert not schema.inferred
+    assert anomalies.found == ()
+    validate.stop_on_errors(anomalies, schema)
+
+    bad = "".join(f"{n},shells,{n / 10}\n" for n in range(10_000, 10_100))
+    _, _, schema, anomalies = run(HEADER + ROWS + bad)
+    assert schema.text != schema.proposal
+    assert [(a.feature, a.split) for a in anomalies.found] == [("word", "train"), ("word", "eval")]
+    assert sum(a.count for a in anomalies.found) == 100
+    table = anomalies.to_pandas()
+    assert list(table["feature"]) == ["word", "word"]
+    with pytest.raises(MfxError) as error:
+        validate.stop_on_errors(anomalies, schema)
+    assert f"the data breaks {schema.path} in 2 ways:\n- word [train]" in error.value.what
+    assert "mfx schema accept" in error.value.remedy
 
 
-def test_skew_between_the_splits(schema):
-    other = _batch(word=pa.array([b"cash"] * N))
-    (anomaly,) = _anomalies(BATCH, schema, other=other)
-    assert (anomaly.split, anomaly.feature) == ("train vs eval", "word")
-    assert anomaly.rule == "COMPARATOR_L_INFTY_HIGH"
-    assert anomaly.expected == "L-infinity distance of at most 0.05"
-    assert "skew_comparator of 'word'" in anomaly.remedy
+def test_the_sample_has_the_statistics_tfdv_gives_on_beam(tmp_path, settings):
+    """A few hundred taxi rows: every field of the proto is equal, sketches included."""
+    types = schema_file.column_types(Path(settings.resolve(settings.schema_.path)))
+    path = tmp_path / "trips.csv"
+    path.write_text("".join(SAMPLE.open().readlines()[:401]))
+    (whole,) = batches(path, types, [""], None)
+    assert whole.num_rows == 400
+    ours, theirs = validate.describe([whole]), _on_beam([whole], tmp_path)
+    assert _by_name(ours) == _by_name(theirs)
 
 
 def test_the_committed_taxi_schema_reads_back(settings):
-    from pathlib import Path
-
-    from mfx import schema_file
-
     path = Path(settings.resolve(settings.schema_.path))
     schema = schema_file.read(path)
     assert schema_file.column_types(path)["trip_seconds"] == "int64"

@@ -72,6 +72,8 @@ def _expected(rule: str, feature: Any, schema: Any) -> str:
         )
     if "_VALUES" in rule and rule.startswith("FEATURE_TYPE"):
         return f"{feature.value_count.min} to {feature.value_count.max} values an example"
+    if rule == "UNEXPECTED_DATA_TYPE" or "_NOT_" in rule:
+        return _TYPE_NAMES.get(feature.type, "another type")
     domain = _domain(feature, schema)
     if domain and rule.startswith("ENUM_TYPE"):
         mass = feature.distribution_constraints.min_domain_mass or 1.0

@@ -107,6 +107,7 @@ def infer_types(paths: Sequence[Path], null_values: Sequence[str]) -> dict[str, 
     found: dict[str, str | None] = {}
     for path in paths:
         names = header(path)
+        found = dict.fromkeys(names) | found
         for batch in batches(path, dict.fromkeys(names, "bytes"), null_values, {}):
             for name, column in zip(names, batch.columns, strict=True):
                 found[name] = narrowest(column.cast(pa.string()), found.get(name))

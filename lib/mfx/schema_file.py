@@ -36,9 +36,21 @@ def write(path: Path, text: str) -> None:
 
 
 def column_types(path: Path) -> dict[str, str]:
-    """Each feature's type as in `columns.TYPES`; empty when no schema is committed."""
+    """Each feature's type as in `columns.TYPES`; empty when no schema is committed.
+
+    Raises:
+        MfxError: As `read`; or a feature has no type, or one that no column has.
+    """
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     names = {schema_pb2.INT: "int64", schema_pb2.FLOAT: "float32", schema_pb2.BYTES: "bytes"}
     schema = read(path)
-    return {} if schema is None else {f.name: names[f.type] for f in schema.feature}
+    features = [] if schema is None else schema.feature
+    for feature in features:
+        if feature.type not in names:
+            raise MfxError(
+                f"{path}: feature '{feature.name}': expected type INT, FLOAT or BYTES, found "
+                f"{schema_pb2.FeatureType.Name(feature.type)}",
+                "Give the feature one of these types.",
+            )
+    return {feature.name: names[feature.type] for feature in features}

@@ -1,0 +1,203 @@
+"""The small objects between steps: what a notebook gets from them, and how small they are."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mfx import store
+from mfx.artifacts import (
+    Anomalies,
+    Anomaly,
+    Blessing,
+    Check,
+    Evaluation,
+    Examples,
+    PushedModel,
+    Replay,
+    Schema,
+    Statistics,
+)
+from mfx.columns import TYPES
+from mfx.errors import MfxError
+from mfx.lineage import Lineage
+from mfx.store import Payload
+
+LINEAGE = Lineage("d", "c", "f")
+NOTHING = Payload("Pipeline", "local", "/nowhere", ())
+KINDS = {"n": "int64", "whole": "int64", "x": "float32", "w": "bytes"}
+SCHEMA = pa.schema([(name, TYPES[kind]) for name, kind in KINDS.items()])
+ROWS = {
+    "n": [1, None, 2**53 + 1, 0],
+    "whole": [5, 6, 7, 8],
+    "x": [0.5, None, 0.0, 2.0],
+    "w": [b"a", "caf\u00e9".encode(), None, b""],
+}
+
+
+@pytest.fixture
+def examples(datastore, tmp_path):
+    """Four train rows in two shards, one eval row in the second."""
+    table = pa.table(ROWS, SCHEMA)
+    parts = [(table.slice(0, 3), table.slice(0, 0)), (table.slice(3, 1), table.slice(1, 1))]
+    shards = []
+    for number, (train, held) in enumerate(parts):
+        folder = tmp_path / f"shard{number}"
+        folder.mkdir()
+        pq.write_table(train, folder / "train.parquet")
+        pq.write_table(held, folder / "eval.parquet")
+        shards.append(store.save(folder))
+    return Examples(tuple(shards), {"train": 4, "eval": 1}, 5, {}, KINDS, LINEAGE)
+
+
+def test_rows_come_back_in_order(examples):
+    assert examples.to_arrow("train").to_pydict() == ROWS
+    assert examples.to_arrow("train").schema == SCHEMA
+    assert examples.to_arrow("eval").num_rows == 1
+    assert examples.to_arrow("train", ["x"]).to_pydict() == {"x": ROWS["x"]}
+
+
+def test_batches_are_as_small_as_asked(examples):
+    sizes = [batch.num_rows for batch in examples.batches("train", rows=2)]
+    assert sizes == [2, 1, 1]
+    (batch,) = examples.batches("eval", columns=["w"])
+    assert batch.schema.names == ["w"]
+
+
+def test_pandas_keeps_integers_and_text(examples):
+    frame = examples.to_pandas("train")
+    assert list(frame.columns) == list(KINDS)
+    assert frame.n.dtype == frame.whole.dtype == pd.Int64Dtype()
+    assert frame.n.tolist()[2] == 2**53 + 1
+    assert frame.n.isna().tolist() == [False, True, False, False]
+    assert frame.x.dtype == np.float32
+    assert frame.x.isna().tolist() == [False, True, False, False]
+    assert frame.w.tolist() == ["a", "caf\u00e9", None, ""]
+
+
+def test_tfrecords_hold_present_values_only(examples, tmp_path):
+    import tensorflow as tf
+
+    path = tmp_path / "train.tfrecord"
+    assert examples.to_tfrecord("train", path) == 4
+    found = []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        features = tf.train.Example.FromString(record).features.feature
+        row = {}
+        for name in KINDS:
+            feature = features[name]
+            kind = feature.WhichOneof("kind")
+            values = list(getattr(feature, kind).value) if kind else []
+            row[name] = values[0] if values else None
+            assert len(values) <= 1
+        found.append(row)
+    assert found == pa.table(ROWS).to_pylist()
+
+
+def test_an_unknown_split_is_named(examples):
+    for read in (examples.to_arrow, examples.to_pandas, lambda s: list(examples.batches(s))):
+        with pytest.raises(MfxError, match="no split 'test': expected one of train, eval"):
+            read("test")
+
+
+def test_the_temporary_files_are_gone_afterwards(examples):
+    with examples.files("train") as paths:
+        assert [path.exists() for path in paths] == [True, True]
+    assert not any(path.exists() for path in paths)
+
+
+def test_digests_are_of_the_rows_in_order(examples):
+    turned = replace(examples, shards=examples.shards[::-1])
+    assert turned.digest != examples.digest
+    assert replace(examples, lineage=Lineage("x", "y", "z")).digest == examples.digest
+
+
+def test_what_travels_is_small_whatever_the_data(datastore, tmp_path):
+    folder = tmp_path / "big"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 2**62, 300_000)
+    for split in ("train", "eval"):
+        pq.write_table(pa.table({"n": noise}), folder / f"{split}.parquet")
+    made = Examples((store.save(folder),), {"train": 1, "eval": 1}, 2, {}, {"n": "int64"}, LINEAGE)
+    assert made.shards[0].size > 2_000_000
+    pickled = pickle.dumps(made)
+    assert len(pickled) < 2000
+    assert pickle.loads(pickled) == made
+    assert pickle.loads(pickled).to_arrow("train").num_rows == 300_000
+
+
+def test_statistics_as_a_table(datastore, tmp_path):
+    from mfx.validate import describe
+
+    folder = tmp_path / "statistics"
+    folder.mkdir()
+    batch = pa.RecordBatch.from_pydict(ROWS, SCHEMA)
+    for split, part in (("train", batch), ("eval", batch.slice(0, 2))):
+        (folder / f"{split}.pb").write_bytes(describe([part]).SerializeToString())
+    made = Statistics(store.save(folder), LINEAGE)
+    table = made.to_pandas()
+    assert set(table.index) == set(KINDS)
+    assert table.loc["whole", "mean"] == 6.5
+    assert table.loc["n", "missing"] == 0.25
+    assert made.to_pandas("eval").loc["whole", "max"] == 6
+    assert made.proto("eval").datasets[0].num_examples == 2
+    assert made.digest == made.payload.digest
+
+
+def test_a_schema_gives_its_proto():
+    text = 'feature { name: "n" type: INT }'
+    made = Schema(text, "schema.pbtxt", False, text, LINEAGE)
+    assert made.proto().feature[0].name == "n"
+    assert made.digest == replace(made, path="elsewhere").digest
+    assert made.digest != replace(made, text="").digest
+
+
+def _anomaly(severity="ERROR", count=3):
+    return Anomaly("train", "n", "RULE", severity, "an n", "an m", count, "Do it.")
+
+
+def test_only_errors_stop_a_run():
+    both = Anomalies((_anomaly(), _anomaly("WARNING")), LINEAGE)
+    assert both.errors == (_anomaly(),)
+    assert both.to_pandas().shape == (2, 8)
+    none = Anomalies((), LINEAGE).to_pandas()
+    assert none.empty
+    assert list(none.columns)[:3] == ["split", "feature", "rule"]
+
+
+def test_an_anomaly_is_one_line():
+    assert str(_anomaly()) == "n [train] RULE: expected an n; observed an m (3 examples). Do it."
+    assert str(_anomaly(count=None)) == "n [train] RULE: expected an n; observed an m. Do it."
+    assert "(0 examples)" in str(_anomaly(count=0))
+
+
+def test_checks_and_failures():
+    good = Check("auc", "Overall", "at least 0.8", 0.91234, True)
+    bad = Check("auc", "hour:3", "at least 0.8", None, False)
+    assert str(good) == "passed: auc on Overall is 0.9123, needs at least 0.8"
+    assert str(bad) == "FAILED: auc on hour:3 is no value, needs at least 0.8"
+    assert Blessing(False, (good, bad), "first run").failures == (bad,)
+
+
+def test_metrics_are_tables_by_slice():
+    rows = [{"slice": "Overall", "auc": 0.9}, {"slice": "hour:3", "auc": 0.8}]
+    blessing = Blessing(True, (), "first run")
+    made = Evaluation(rows, [], {}, [0.9], blessing, NOTHING, NOTHING, "x", LINEAGE)
+    assert made.metrics().auc.to_dict() == {"Overall": 0.9, "hour:3": 0.8}
+    assert made.baseline_metrics().empty
+    assert list(made.baseline_metrics().columns) == ["auc"]
+    assert replace(made, baseline_rows=rows[:1]).baseline_metrics().loc["Overall", "auc"] == 0.9
+
+
+def test_a_model_without_a_version_was_not_pushed():
+    replay = Replay(100, 0.0, 1.0)
+    assert replay.valid
+    assert not Replay(0, None, None, "no answer").valid
+    assert not PushedModel("", None, "not blessed", replay, LINEAGE).pushed
+    assert PushedModel("/models/taxi/1", 1, "blessed", replay, LINEAGE).pushed

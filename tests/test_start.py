@@ -1,0 +1,138 @@
+"""What a run reads: which files, of which types, with which hashes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import SAMPLE
+
+from mfx import schema_file, start
+from mfx.errors import MfxError
+from mfx.lineage import hash_file
+
+
+@pytest.fixture
+def at(tmp_path, settings):
+    """Settings for a path below `tmp_path`, without a committed schema."""
+
+    def make(path="data", **changes):
+        return settings.override(
+            data__path=str(tmp_path / path), schema__path=str(tmp_path / "s.pbtxt"), **changes
+        )
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "data"
+    made.mkdir()
+    (made / "b.csv").write_text("n,w\n1,x\n")
+    (made / "a.csv").write_text("n,w\n2,y\n")
+    (made / "notes.txt").write_text("not data")
+    return made
+
+
+def _names(sources):
+    return [Path(shard.path).name for shard in sources.shards]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("data", ["a.csv", "b.csv"]),
+        ("data/*.csv", ["a.csv", "b.csv"]),
+        ("data/[b-z].csv", ["b.csv"]),
+        ("data/b.csv", ["b.csv"]),
+    ],
+)
+def test_a_folder_a_pattern_or_a_file(folder, at, path, expected):
+    sources = start.resolve(at(path))
+    assert _names(sources) == expected
+    for shard in sources.shards:
+        assert shard.sha256 == hash_file(Path(shard.path))
+        assert shard.size == Path(shard.path).stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("data/gone.csv", "gone.csv: no such file"),
+        ("data/gone*.csv", "gone*.csv: no CSV file found"),
+        ("nothing", "nothing: no CSV file found"),
+    ],
+)
+def test_nothing_to_read_is_one_error(folder, at, tmp_path, path, expected):
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(MfxError) as error:
+        start.resolve(at(path))
+    assert expected in error.value.what
+    assert "--data" in error.value.remedy
+
+
+def test_the_sample_has_the_committed_types(settings):
+    sources = start.resolve(settings)
+    assert sources.shards[0].path == str(SAMPLE)
+    assert sources.columns["trip_seconds"] == "int64"
+    assert sources.columns["tips"] == "float32"
+    assert sources.columns["company"] == "bytes"
+    assert list(sources.columns) == SAMPLE.open().readline().strip().split(",")
+
+
+def test_the_schema_decides_and_the_rest_is_inferred(folder, at, tmp_path):
+    assert start.resolve(at()).columns == {"n": "int64", "w": "bytes"}
+    schema_file.write(tmp_path / "s.pbtxt", 'feature { name: "n" type: FLOAT }')
+    assert start.resolve(at()).columns == {"n": "float32", "w": "bytes"}
+
+
+def test_columns_in_another_order_are_refused(folder, at):
+    (folder / "c.csv").write_text("w,n\nx,1\n")
+    with pytest.raises(MfxError, match=r"c\.csv: columns differ from those of .*a\.csv: .*order"):
+        start.resolve(at())
+
+
+def test_lineage_changes_with_data_config_and_code_alone(folder, at, tmp_path):
+    first = start.resolve(at()).lineage
+    assert start.resolve(at()).lineage == first
+
+    steps = start.resolve(at(train__steps=7)).lineage
+    assert (steps.data, steps.code) == (first.data, first.code)
+    assert steps.config != first.config
+
+    (folder / "a.csv").write_text("n,w\n3,y\n")
+    data = start.resolve(at()).lineage
+    assert data.data != first.data
+    assert (data.code, data.config) == (first.code, first.config)
+
+
+def test_the_place_of_a_checkout_is_not_part_of_the_config(settings):
+    moved = settings.model_copy(update={"home": settings.home + "/../taxi"})
+    assert start.resolve(moved).lineage.config == start.resolve(settings).lineage.config
+
+
+def _flow(settings, **given):
+    parameters = dict.fromkeys(("data", "steps", "batch_size", "seed", "destination")) | given
+    return SimpleNamespace(config=SimpleNamespace(to_dict=settings.to_dict), **parameters)
+
+
+def test_parameters_that_are_not_given_change_nothing(settings):
+    assert start.settings(_flow(settings)) == settings
+
+
+def test_parameters_replace_the_config(settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = start.settings(
+        _flow(settings, data="a.csv", steps=7, batch_size=8, seed=0, destination="out")
+    )
+    assert made.data.path == str(tmp_path / "a.csv")
+    assert made.push.destination == str(tmp_path / "out")
+    assert (made.train.steps, made.train.batch_size, made.train.seed) == (7, 8, 0)
+    remote = start.settings(_flow(settings, destination="s3://bucket/models"))
+    assert remote.push.destination == "s3://bucket/models"
+
+
+def test_a_parameter_that_does_not_fit_is_named(settings):
+    with pytest.raises(MfxError, match=r"command line: train\.seed: .*found -1"):
+        start.settings(_flow(settings, seed=-1))

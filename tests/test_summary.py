@@ -1,0 +1,101 @@
+"""The last words of a run: what went in, what came out, what to do next."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from mfx import summary
+from mfx.artifacts import Anomalies, Blessing, Check, PushedModel, Replay
+from mfx.blessing import FIRST_RUN
+from mfx.lineage import Lineage
+
+LINEAGE = Lineage("data", "code", "config")
+PASSED = Check("auc", "Overall", "at least 0.5", 0.75, True)
+METRICS = {"example_count": 12345.0, "auc": 0.75, "precision": None}
+
+
+def finished(checks=(PASSED,), rejected=None, inferred=False, reason="", metrics=METRICS):
+    """The artifacts of a run whose model went up unless there is a reason why not."""
+    blessing = Blessing(all(check.passed for check in checks), tuple(checks), FIRST_RUN)
+    replay = Replay(100, 0.0, 0.5)
+    pushed = (
+        PushedModel("", None, reason, replay, LINEAGE)
+        if reason
+        else PushedModel("pushed/taxi/17", 17, "blessed and valid", replay, LINEAGE)
+    )
+    return SimpleNamespace(
+        examples=SimpleNamespace(
+            rows={"train": 2000, "eval": 1000}, rejected=rejected or {"ragged": 0}
+        ),
+        schema=SimpleNamespace(path="taxi/schema.pbtxt", inferred=inferred),
+        anomalies=Anomalies((), LINEAGE),
+        evaluation=SimpleNamespace(rows=[{"slice": "Overall", **metrics}], blessing=blessing),
+        pushed=pushed,
+    )
+
+
+def lines_of(run) -> dict[str, str]:
+    """Each line by its first word."""
+    lines = summary.of(run, "7").splitlines()
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
+
+
+def test_a_pushed_model():
+    said = lines_of(finished())
+    assert said["rows"] == "train 2,000, eval 1,000"
+    assert said["schema"] == "taxi/schema.pbtxt"
+    assert said["anomalies"] == "none"
+    assert said["metrics"] == "example_count 12,345, auc 0.7500, precision -"
+    assert said["blessed"] == "yes (1 of 1 checks passed; baseline: first run)"
+    assert said["pushed"] == "pushed/taxi/17"
+    assert "card view 7/evaluate" in said["cards"]
+
+
+def test_a_model_that_was_not_blessed():
+    failed = [Check("auc", f"hour:{i}", "at least 0.9", 0.5, False) for i in range(7)]
+    text = summary.of(finished([PASSED, *failed], reason="not blessed: see above"), "7")
+    assert "blessed     NO (1 of 8 checks passed; baseline: first run)" in text
+    assert "pushed      NO: not blessed: see above" in text
+    assert text.count("FAILED: auc on hour:") == 5, "the card has them all"
+    assert "hour:0 is 0.5000, needs at least 0.9" in text
+
+
+def test_a_blessed_model_that_could_not_be_served():
+    said = lines_of(finished(reason="not valid: exit code 1"))
+    assert said["blessed"].startswith("yes")
+    assert said["pushed"] == "NO: not valid: exit code 1"
+
+
+def test_rejected_rows_are_said_only_if_there_are_any():
+    assert "rejected" not in summary.of(finished(), "7")
+    said = lines_of(finished(rejected={"ragged": 1200, "other": 34}))
+    assert said["rows"].endswith(", rejected 1,234")
+
+
+def test_an_inferred_schema_is_to_be_accepted():
+    lines = summary.of(finished(inferred=True), "7").splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("schema"))
+    assert lines[place + 1].endswith("mfx schema accept 7")
+    assert "accept" not in summary.of(finished(), "7")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1.0, "1.0000"),
+        (0.0, "0.0000"),
+        (2.0, "2"),
+        (1234567.0, "1,234,567"),
+        (0.12345, "0.1235"),
+        (float("inf"), "inf"),
+        (None, "-"),
+    ],
+)
+def test_counts_and_scores_are_told_apart(value, shown):
+    assert lines_of(finished(metrics={"m": value}))["metrics"] == f"m {shown}"
+
+
+def test_it_is_a_dozen_lines_at_most_when_all_is_well():
+    assert len(summary.of(finished(), "7").splitlines()) <= 12

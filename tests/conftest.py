@@ -19,14 +19,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("METAFLOW_USER", "tester")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Keep tests together that share a costly fixture: all of the shared run, else by module."""
-    for item in items:
-        shared = "flow_run" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("flow" if shared else item.path.stem))
-
-
 @dataclass(frozen=True)
 class FlowResult:
     """One call of the flow's command line."""

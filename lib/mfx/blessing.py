@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from mfx.artifacts import Blessing, Check
@@ -30,8 +31,9 @@ def bless(
     before = {row["slice"]: row for row in baseline_rows}
     checks = []
     for threshold in options.thresholds:
+        held = [sorted(set(keys)) for keys in threshold.slices]
         for row in rows:
-            if _features(row["slice"]) in threshold.slices:
+            if _features(row["slice"], options.slices) in held:
                 checks += _checks(threshold, row, before.get(row["slice"]), baseline)
     agreed = all(check.passed for check in checks)
     if agreed and not validation.validation_ok:
@@ -40,10 +42,15 @@ def bless(
     return Blessing(all(check.passed for check in checks), tuple(checks), baseline)
 
 
-def _features(slice_name: str) -> list[str]:
-    if slice_name == "Overall":
-        return []
-    return [part.split(":")[0] for part in slice_name.split(", ")]
+def _features(slice_name: str, slices: list[list[str]]) -> list[str]:
+    """The features that a slice is by, in name order; its values may hold ':' or ', '."""
+    known = [sorted(set(keys)) for keys in slices]
+    fitting = [keys for keys in known if re.fullmatch(_pattern(keys), slice_name, re.DOTALL)]
+    return max(fitting, key=len, default=[])
+
+
+def _pattern(keys: list[str]) -> str:
+    return ", ".join(f"{re.escape(key)}:.*" for key in keys)
 
 
 def _checks(

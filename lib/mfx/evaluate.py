@@ -42,7 +42,8 @@ def evaluate(
         baseline: The model now in production; predicts the same rows.
 
     Raises:
-        MfxError: The config asks for a metric or slice that does not exist.
+        MfxError: The config asks for a metric or slice that does not exist, or a candidate does not
+            answer with numbers.
     """
     options = settings.evaluate
     _check_names(options, examples)
@@ -55,6 +56,11 @@ def evaluate(
         for model in models:
             with model.payload.files() as files:
                 prediction = predict(files, examples)
+            if wrong := _not_finite(prediction):
+                raise MfxError(
+                    f"evaluate: candidate {model.candidate}: {wrong}",
+                    "Check its features for values without bounds, or lower learning_rate.",
+                )
             columns = dict(zip(features.column_names, features.columns, strict=True))
             tables.append(pa.table({**columns, LABEL: label, CANDIDATE: prediction}))
         scores = [_score(t, options, folder / f"score-{i}") for i, t in enumerate(tables)]
@@ -105,6 +111,13 @@ def predict(saved_model: Path, examples: Examples) -> pa.Array:
     values = np.concatenate(answers).astype(np.float32)
     flat = values.reshape(len(values), -1)
     return pa.array(flat[:, 0]) if flat.shape[1] == 1 else pa.array(list(flat))
+
+
+def _not_finite(prediction: pa.Array) -> str:
+    """What is wrong with predictions that no metric can be made of, or ''."""
+    values = prediction.flatten() if pa.types.is_list(prediction.type) else prediction
+    count = int((~np.isfinite(values.to_numpy())).sum())
+    return f"{count} of {len(values)} predictions are not finite numbers" if count else ""
 
 
 def _check_names(options: Evaluate, examples: Examples) -> None:
@@ -162,6 +175,8 @@ def _with_baseline(
             prediction = predict(files, examples)
         if prediction.type != table[CANDIDATE].type:
             raise ValueError("single and several outputs")
+        if wrong := _not_finite(prediction):
+            raise ValueError(wrong)
         return table.append_column(BASELINE, prediction), True, ""
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         return table, False, f"{type(error).__name__}: {str(error).splitlines()[0]}"

@@ -95,7 +95,8 @@ def rows(results: Path, model: str, slices: list[list[str]]) -> list[dict[str, A
         could not compute is None.
     """
     loaded = tfma.load_eval_result(str(results), model_name=model or None)
-    order = {(): -1} | {tuple(keys): place for place, keys in enumerate(slices)}
+    # TFMA names a slice's features in order.
+    order = {(): -1} | {tuple(sorted({*keys})): place for place, keys in enumerate(slices)}
     found = []
     for key, metrics in loaded.slicing_metrics:
         values = {

@@ -100,9 +100,8 @@ def _computations(config: config_pb2.EvalConfig) -> list[Any]:
 
 
 def _slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[SliceKey, np.ndarray]]:
-    """Each slice's key and row numbers; a row with a missing value is in no slice by it."""
-    for spec in config.slicing_specs:
-        names = list(spec.feature_keys)
+    """Each slice's key and row numbers, once; a row with a missing value is in no slice by it."""
+    for names in dict.fromkeys(tuple(sorted({*s.feature_keys})) for s in config.slicing_specs):
         if not names:
             yield (), np.arange(rows.num_rows)
             continue
@@ -124,7 +123,7 @@ def _slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[Sli
                 (n, v.decode() if isinstance(v, bytes) else v)
                 for n, v in zip(names, values, strict=True)
             )
-            yield tuple(sorted(key)), chosen
+            yield key, chosen
 
 
 def _metrics(part: Arrays, computations: list[Any], config: config_pb2.EvalConfig) -> Any:

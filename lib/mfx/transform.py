@@ -37,8 +37,8 @@ def transform(
         The graph, and the transformed examples: the same rows in the same order.
 
     Raises:
-        MfxError: `preprocessing_fn` returns no label, or one with a single value, or features that
-            cannot be stored.
+        MfxError: `preprocessing_fn` returns no label, or one that is not a number or has a single
+            value, or features that cannot be stored.
     """
     module = user_module.load(settings)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
@@ -148,6 +148,11 @@ def _apply(output: tft.TFTransformOutput, examples: Examples, directory: Path) -
 
 
 def _check_label(transformed: Examples, label: str) -> None:
+    if (kind := transformed.columns[label]) not in ("int64", "float32"):
+        raise MfxError(
+            f"preprocessing_fn: the label '{label}' is {kind}",
+            "Return it as int64 or float32 of shape [batch].",
+        )
     seen: set = set()
     for batch in transformed.batches("train", columns=[label]):
         seen.update(np.unique(batch.column(0).to_numpy(zero_copy_only=False)).tolist())

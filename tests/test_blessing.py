@@ -108,3 +108,33 @@ def test_tfma_must_agree(validation, why):
 
 def test_the_checks_decide_where_tfma_sees_no_fault():
     assert not blessing({"lower": 0.99}, validation=OK).blessed
+
+
+@pytest.mark.parametrize(
+    ("name", "slices", "checked"),
+    [
+        # TFMA names a slice's features in order, whatever the config's.
+        ("hour:1, kind:a", [["kind", "hour"]], True),
+        ("hour:1, kind:a", [["kind"]], False),
+        ("kind:Cab, Inc.", [["kind"]], True),
+        ("kind:Cab: the best, really", [["kind"]], True),
+        ("hour:1, kind:Cab, Inc.", [["kind", "hour"]], True),
+        ("hour:1, kind:Cab, Inc.", [["hour"]], False),
+        ("kind:two\nlines", [["kind"]], True),
+        ("kind:", [["kind"]], True),
+        ("kind:Overall", [[]], False),
+        ("a.b:1", [["a.b"]], True),
+        ("aXb:1", [["a.b"]], False),
+    ],
+)
+def test_slices_are_known_by_name_whatever_their_values_hold(name, slices, checked):
+    options = Evaluate(
+        metrics=["AUC"],
+        select="auc",
+        slices=[["hour"], ["kind"], ["kind", "hour"], ["a.b"], ["aXb"]],
+        thresholds=[Threshold(metric="auc", max_drop=0.1, slices=slices)],
+    )
+    rows = [{"slice": "Overall", "auc": 0.9}, {"slice": name, "auc": 0.1}]
+    verdict = bless(options, rows, [], OK, "run 7 (not comparable: other signature)")
+    assert name in [check.slice for check in verdict.failures] or not checked
+    assert verdict.blessed == (not checked and slices != [[]])

@@ -252,3 +252,33 @@ def test_models_are_not_even_loaded_when_a_name_is_wrong(data, settings_of):
     nothing: list[Any] = []
     with pytest.raises(MfxError):
         evaluate(nothing, *data, settings_of(BASIC + 'slices = [["wrd"]]\n'), None)
+
+
+def test_an_unfit_baseline_fails_change_bounds_of_every_slice(tmp_path, data, settings_of):
+    """Also of crossed slices, which TFMA names in another order than the config."""
+    settings = settings_of(
+        BASIC + 'slices = [["word", "n"]]\n[[evaluate.thresholds]]\nmetric = "auc"\n'
+        'max_drop = 0.9\nslices = [["word", "n"]]\n'
+    )
+    production = in_production(tmp_path, folder=unfit(tmp_path, "no predict signature"))
+    _, found = evaluate([tiny_model(tmp_path / "new", 4.0)], *data, settings, production)
+    assert not found.blessing.blessed
+    failed = [check.slice for check in found.blessing.failures]
+    assert failed == ["n:0, word:", "n:0, word:a"]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_predictions_that_are_no_numbers_are_one_error(number, tmp_path, data, settings_of):
+    """TFMA counts NaN as a yes in some metrics and stops at it in others."""
+    models = [tiny_model(tmp_path / "new", 4.0), constant_model(tmp_path / "bad", number)]
+    with pytest.raises(MfxError, match=f"{ROWS} of {ROWS} predictions are not finite") as caught:
+        evaluate(models, *data, settings_of(BASIC), None)
+    assert caught.value.remedy
+
+
+def test_a_baseline_that_predicts_no_numbers_is_unfit(tmp_path, data, settings_of):
+    production = in_production(tmp_path, constant_model(tmp_path / "bad", np.nan))
+    model = tiny_model(tmp_path / "new", 4.0)
+    _, found = evaluate([model], *data, settings_of(DROP), production)
+    assert "not comparable: ValueError: 40 of 40 predictions" in found.blessing.baseline
+    assert not found.blessing.blessed

@@ -101,7 +101,8 @@ CASES: dict[str, tuple[pa.Table, dict[str, Any], bool]] = {
         {
             "metrics": BINARY,
             "select": "auc",
-            "slices": [["hour"], ["kind"], ["level"], ["kind", "hour"]],
+            # The last two say again what was said: each slice is to come once.
+            "slices": [["hour"], ["kind"], ["level"], ["kind", "hour"], ["hour"], ["hour", "kind"]],
             "thresholds": [
                 {"metric": "auc", "lower": 0.5, "slices": [[], ["hour"]]},
                 {"metric": "binary_accuracy", "lower": 0.99, "slices": [[], ["kind", "hour"]]},

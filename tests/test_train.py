@@ -189,3 +189,30 @@ def test_hash_weights_sees_every_value():
     base = train.hash_weights(Network([1, 2], [3]))
     assert base == train.hash_weights(Network([1, 2], [3]))
     assert len({base, *map(train.hash_weights, (Network([1, 2], [4]), Network([1], [2, 3])))}) == 3
+
+
+@pytest.fixture
+def dtype_policy():
+    """Puts back the dtype policy, which a training sets for its whole process."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def test_mixed_precision_is_another_training_and_the_same_again_when_interrupted(
+    unbroken, tmp_path, datastore, dtype_policy
+):
+    """The scale of a float16 loss is part of the state that goes into a checkpoint."""
+    settings = small_world().settings.override(train__precision="mixed_float16")
+    whole, lines, kept = fit(tmp_path, "whole", settings, loaded=unbroken[2].saved[0])
+    assert "training starts anew" in lines[0]
+    assert whole.weights != unbroken[0].weights
+    resumed, lines, _ = fit(tmp_path, "resumed", settings, loaded=kept.saved[1])
+    assert lines[0] == "going on after epoch 2 from a checkpoint"
+    assert (resumed.weights, resumed.history) == (whole.weights, whole.history)
+    whole.save_to(tmp_path / "model")
+    served = tf.saved_model.load(str(tmp_path / "model")).signatures["predict"]
+    answers = served(x=tf.constant([1.0, 2.0]), word=tf.constant(["a", "b"]))["outputs"]
+    assert np.isfinite(answers.numpy()).all()

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfx import train_input
 from mfx.train_input import TrainInput
 
 SHAPES = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 9)), min_size=1, max_size=3)
@@ -105,3 +106,27 @@ def test_validation_is_the_first_rows_once(wanted, rows, tmp_path):
     seen = list(TrainInput(paths, "label", 3).head(wanted, 4).as_numpy_iterator())
     assert np.concatenate([f["id"] for f, _ in seen]).tolist() == list(range(rows))
     assert Counter(len(label) for _, label in seen)[4] == rows // 4
+
+
+def test_no_more_than_a_window_of_row_groups_is_read_at_once(tmp_path, monkeypatch):
+    paths, total = write(str(tmp_path), [(90, 5), (60, 5)])
+    read, seen = train_input._read, []
+
+    def count(groups):
+        seen.append(len(groups))
+        return read(groups)
+
+    monkeypatch.setattr(train_input, "_read", count)
+    passes = TrainInput(paths, "label", 0)._blocks(0)
+    for _ in range(3 * total // 5 // train_input.WINDOW):
+        next(passes)
+    assert max(seen) == train_input.WINDOW
+    assert len(seen) == 3 * total // 5 // train_input.WINDOW, "one reading a block, none ahead"
+
+
+def test_windows_that_are_skipped_are_not_read(tmp_path, monkeypatch):
+    paths, total = write(str(tmp_path), [(80, 5)])
+    read, seen = train_input._read, []
+    monkeypatch.setattr(train_input, "_read", lambda groups: seen.append(1) or read(groups))
+    next(TrainInput(paths, "label", 0)._blocks(50 * total + 70))
+    assert len(seen) == 1

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mfx import config, store
+from mfx import config, store, user_module
 from mfx.artifacts import Examples, Schema, TransformGraph
 from mfx.columns import TYPES
 from mfx.config import Settings
@@ -214,6 +214,7 @@ def test_the_graph_is_the_same_in_any_process():
 
 BODY = """
 import tensorflow as tf
+import tensorflow_transform as tft
 from mfx.features import fill_missing
 
 def preprocessing_fn(inputs):
@@ -229,6 +230,9 @@ def build_model():
     [
         ('{"x": fill_missing(inputs["x"])}', "no feature 'label', the label's name"),
         ('{"label": fill_missing(inputs["y"]), "x": inputs["x"]}', "feature 'x' is SparseTensor"),
+        ('{"label": 0 * fill_missing(inputs["y"])}', "'label' has one value in the train split: 0"),
+        ('{"label": tf.one_hot(fill_missing(inputs["y"]), 2)}', "the label 'label' is float32[2]"),
+        ('{"label": fill_missing(inputs["word"])}', "the label 'label' is bytes"),
     ],
 )
 def test_what_cannot_be_trained_on_is_one_error(returned, message, tmp_path, datastore):
@@ -239,3 +243,52 @@ def test_what_cannot_be_trained_on_is_one_error(returned, message, tmp_path, dat
         transform(examples, schema, settings)
     assert message in str(caught.value)
     assert caught.value.remedy
+
+
+def test_buckets_are_thirds_of_the_train_split_and_wide_features_stay_wide(tmp_path, datastore):
+    returned = (
+        '{"label": fill_missing(inputs["y"]), "third": tft.bucketize(fill_missing(inputs["x"]), 3),'
+        ' "wide": tf.stack([fill_missing(inputs["x"]), fill_missing(inputs["x"], -1.0)], axis=1)}'
+    )
+    settings = write_pipeline(tmp_path / "pipeline", BODY.replace("{RETURNED}", returned))
+    examples = save_examples(tmp_path / "raw", COLUMNS, train=TRAIN, eval=EVAL)
+    graph, transformed = transform(
+        examples, Schema(SCHEMA, "schema.pbtxt", False, "", LINEAGE), settings
+    )
+    # Of 0 0 1 2 3 6 the second third begins at 1, the last at 3.
+    thirds = {split: transformed.to_arrow(split, ["third"]) for split in ("train", "eval")}
+    assert thirds["train"].column(0).to_pylist() == [1, 1, 2, 0, 2, 0]
+    assert thirds["eval"].column(0).to_pylist() == [0, 2, 0]
+    assert transformed.columns["wide"] == "float32[2]"
+    assert graph.features["wide"] == "float32"
+    with transformed.files("eval") as (path,):
+        assert pq.read_table(path, columns=["wide"]).column(0).to_pylist() == [
+            [0.0, -1.0],
+            [4.0, 4.0],
+            [-1.0, -1.0],
+        ]
+
+
+@pytest.mark.parametrize(
+    ("model", "file", "message"),
+    [
+        ("def build_model(): pass", "model.py", "no function preprocessing_fn"),
+        ("def preprocessing_fn(inputs): pass", "model.py", "no function build_model"),
+        ("preprocessing_fn = build_model = 3", "model.py", "no function preprocessing_fn"),
+        (MODEL_PY, "model.txt", "not a Python file"),
+    ],
+)
+def test_a_module_that_is_no_pipeline_is_one_error(model, file, message, tmp_path):
+    settings = write_pipeline(tmp_path, model)
+    (tmp_path / "model.py").rename(tmp_path / file)
+    pipeline = settings.pipeline.model_copy(update={"module": file})
+    with pytest.raises(MfxError, match=message) as caught:
+        user_module.load(settings.model_copy(update={"pipeline": pipeline}))
+    assert caught.value.remedy
+
+
+def test_a_module_is_read_anew_and_two_do_not_mix(tmp_path):
+    """Notebooks load one pipeline after another, and the same one after an edit."""
+    first = user_module.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 1\n"))
+    edited = user_module.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 22\n"))
+    assert (first.NUMBER, edited.NUMBER) == (1, 22)

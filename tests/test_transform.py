@@ -287,7 +287,7 @@ def test_a_module_that_is_no_pipeline_is_one_error(model, file, message, tmp_pat
     assert caught.value.remedy
 
 
-def test_a_module_is_read_anew_and_two_do_not_mix(tmp_path):
+def test_a_module_is_read_anew_after_an_edit(tmp_path):
     """Notebooks load one pipeline after another, and the same one after an edit."""
     first = user_module.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 1\n"))
     edited = user_module.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 22\n"))

@@ -130,6 +130,16 @@ def test_a_wrong_config(tmp_path, old, new, expected):
     assert line.strip().startswith(f"{path}: ")
 
 
+def test_paths_start_at_the_config_whatever_it_is_called(tmp_path):
+    folder = ROOT / "flows" / "taxi"
+    text = (folder / "config.toml").read_text().replace("../../data/taxi/", "")
+    (tmp_path / "settings.conf").write_text(text)
+    (tmp_path / "model.py").write_text((folder / "model.py").read_text())
+    result = call_flow(tmp_path, "--config", "config", str(tmp_path / "settings.conf"), "run")
+    assert result.code == 1, result.output
+    assert f"{tmp_path}/trips.csv: no such file" in result.output
+
+
 def test_a_parameter_that_does_not_fit(tmp_path):
     result = call_flow(tmp_path, "run", "--steps", "0")
     assert result.code == 1

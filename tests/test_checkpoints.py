@@ -14,7 +14,7 @@ class Task(SimpleNamespace):
     """A task of step `train`, with the checkpoints of each of its attempts."""
 
     def __init__(self, *attempts: list[dict], origin: str | None = None) -> None:
-        metadata = {"origin-run-id": origin} if origin else {}
+        metadata = {"origin-run-id": str(origin)}  # as Metaflow has it, "None" included
         super().__init__(
             attempts=attempts, current_attempt=len(attempts) - 1, metadata_dict=metadata
         )
@@ -37,7 +37,7 @@ class World:
 
     def run(self, number: str, *tasks: Task, origin: str | None = None) -> None:
         """Add a run, resumed from `origin`."""
-        steps = {"_parameters": [Task([], origin=origin)]}
+        steps = {"start": [Task([], origin=origin)], "_parameters": [Task([])]}
         if tasks:
             steps["train"] = list(tasks)
         self.runs[f"Pipeline/{number}"] = {

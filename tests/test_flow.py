@@ -123,8 +123,11 @@ def test_blessing_has_a_check_for_each_metric_and_slice(data):
     assert blessing.blessed
     assert blessing.baseline == "first run"
     named = {(check.metric, check.slice) for check in blessing.checks}
-    assert ("auc", "Overall") in named
-    assert {("binary_accuracy", f"trip_start_hour:{hour}") for hour in range(24)} <= named
+    hours = {("binary_accuracy", f"trip_start_hour:{hour}") for hour in range(24)}
+    assert named == {("auc", "Overall"), ("binary_accuracy", "Overall")} | hours
+    table = data.evaluation.metrics()
+    for check in blessing.checks:
+        assert check.value == table.loc[check.slice, check.metric]
 
 
 def test_metrics_were_computed_in_memory(data):
@@ -164,6 +167,26 @@ def test_results_are_small_and_know_their_origin(data, name):
     assert len(pickle.dumps(result)) < 2**20
     assert result.lineage.data == data.sources.lineage.data
     assert result.lineage.parents
+
+
+@pytest.mark.parametrize(
+    ("name", "parent"),
+    [
+        ("statistics", "examples"),
+        ("schema", "statistics"),
+        ("anomalies", "schema"),
+        ("transform_graph", "examples"),
+        ("transform_graph", "schema"),
+        ("transformed", "examples"),
+        ("model", "transform_graph"),
+        ("model", "transformed"),
+        ("evaluation", "model"),
+        ("evaluation", "examples"),
+        ("pushed", "model"),
+    ],
+)
+def test_results_name_what_they_were_made_from(data, name, parent):
+    assert getattr(data, parent).digest in getattr(data, name).lineage.parents
 
 
 @pytest.mark.parametrize("step", ["validate", "train", "evaluate", "push"])

@@ -55,6 +55,16 @@ def test_card_payers_tip_more_than_cash_payers(ask, eval_rows):
     assert (card > cash).mean() > 0.99
 
 
+def test_tippers_are_ranked_above_others(ask, flow_run):
+    rows = flow_run.data.examples.to_arrow("eval")
+    frame = rows.select(["tips", "fare"]).to_pandas()
+    label = (frame.tips > 0.2 * frame.fare).to_numpy()
+    rank = ask(rows).argsort().argsort() + 1.0
+    positives, negatives = label.sum(), (~label).sum()
+    auc = (rank[label].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+    assert auc >= 0.85
+
+
 def test_obvious_rows_are_told_apart(ask, eval_rows):
     rows = eval_rows.slice(0, 2)
     card, cash = ask(rows, payment_type=[b"Credit Card", b"Cash"], fare=[8.0, 8.0])

@@ -59,52 +59,68 @@ def pipeline(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def unbroken(pipeline):
-    result = pipeline("run", deaths=0)
-    assert result.code == 0, result.output
-    return result
+def unbroken(pipeline, tmp_path_factory):
+    """A run that trained without a break, and stopped at push: a file is where a folder goes."""
+    destination = tmp_path_factory.mktemp("destination") / "pushed"
+    destination.write_text("a file where a folder should be")
+    result = pipeline("run", "--destination", str(destination), deaths=0)
+    assert result.code == 1
+    return result, destination
+
+
+@pytest.fixture(scope="module")
+def model(unbroken):
+    """What training without a break gave."""
+    return unbroken[0].run["train"].task.data.model
 
 
 def _epochs(output: str) -> list[int]:
     return [int(number) for number in re.findall(r"epoch (\d)/5:", output)]
 
 
-def test_a_retry_goes_on_from_the_last_epoch(pipeline, unbroken):
+def _started(output: str) -> list[str]:
+    return re.findall(r"/(\w+)/\d+ \(pid \d+\)\] Task is starting\.", output)
+
+
+def test_a_retry_goes_on_from_the_last_epoch(pipeline, model):
     result = pipeline("run", deaths=1)
     assert result.code == 0, result.output
     assert "going on after epoch 2 from a checkpoint" in result.output
     assert _epochs(result.output) == [1, 2, 3, 4, 5]
-    model = result.data.model
-    assert model.resumed_from == 2
-    assert model.weights == unbroken.data.model.weights
-    assert model.history == unbroken.data.model.history
+    retried = result.data.model
+    assert retried.resumed_from == 2
+    assert retried.weights == model.weights
+    assert retried.history == model.history
 
 
-def test_resume_goes_on_from_the_last_epoch_of_the_failed_run(pipeline, unbroken):
+def test_resume_goes_on_from_the_last_epoch_of_the_failed_run(pipeline, model):
     failed = pipeline("run", deaths=3)
     assert failed.code == 1
     assert _epochs(failed.output) == [1, 2]
-    resumed = pipeline("resume", "--origin-run-id", failed.run_id, deaths=0)
+    # The first run that is resumed dies as well, before an epoch, and so a checkpoint, of its own.
+    again = pipeline("resume", "--origin-run-id", failed.run_id, deaths=3)
+    assert again.code == 1
+    assert again.output.count("going on after epoch 2 from a checkpoint") == 3
+    assert _epochs(again.output) == []
+    resumed = pipeline("resume", "--origin-run-id", again.run_id, deaths=0)
     assert resumed.code == 0, resumed.output
-    started = re.findall(r"/(\w+)/\d+ \(pid \d+\)\] Task is starting", resumed.output)
-    assert started == ["train", "evaluate", "push", "end"]
+    assert _started(resumed.output) == ["train", "evaluate", "push", "end"]
     assert _epochs(resumed.output) == [3, 4, 5]
-    assert resumed.data.model.weights == unbroken.data.model.weights
+    assert resumed.data.model.weights == model.weights
+    assert resumed.data.model.history == model.history
 
 
-def test_resume_after_a_failed_push_only_pushes(pipeline, tmp_path):
-    destination = tmp_path / "pushed"
-    destination.write_text("a file where a folder should be")
-    failed = pipeline("run", "--destination", str(destination), deaths=0)
-    assert failed.code == 1
+def test_resume_after_a_failed_push_only_pushes(pipeline, unbroken, model):
+    failed, destination = unbroken
     assert f"{destination}/taxi: cannot push: Not a directory" in failed.output
     assert "Traceback" not in failed.output
     destination.unlink()
     resumed = pipeline("resume", "--origin-run-id", failed.run_id, deaths=0)
     assert resumed.code == 0, resumed.output
-    started = re.findall(r"/(\w+)/\d+ \(pid \d+\)\] Task is starting", resumed.output)
-    assert started == ["push", "end"]
+    assert _started(resumed.output) == ["push", "end"]
     assert resumed.data.pushed.pushed
+    (version,) = (destination / "taxi").iterdir()
+    assert f'"model": "{model.digest}"' in (version / "assets.extra" / "mfx.json").read_text()
 
 
 def test_the_flow_runs_from_another_folder(tmp_path):

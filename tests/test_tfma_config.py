@@ -125,7 +125,10 @@ def test_rows_are_in_the_configs_order_then_by_value(results):
     assert names[:4] == ["Overall", "hour:2", "hour:9", "hour:10"]
     assert names[4:7] == ["kind:", "kind:a", "kind:b"]
     # TFMA sorts a crossed slice's features by name.
-    assert sorted(names[7:]) == sorted(["hour:10, kind:b", "hour:9, kind:a", "hour:2, kind:"])
+    crossed = ["hour:2, kind:", "hour:9, kind:a", "hour:10, kind:b"]
+    assert names[7:] == crossed
+    rows = tfma_config.rows(results, CANDIDATE, [["kind", "hour"], ["hour"], ["kind"]])
+    assert [row["slice"] for row in rows][:4] == ["Overall", *crossed]
 
 
 def test_values_are_of_the_model_asked_for_without_differences(results):

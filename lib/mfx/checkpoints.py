@@ -49,7 +49,8 @@ class StepCheckpoint:
 
 def _origin_of(run: Run) -> str | None:
     """The run that this one was resumed from."""
-    for task in run["_parameters"].tasks():
-        if origin := task.metadata_dict.get("origin-run-id"):
+    for task in run["start"].tasks():
+        # Metaflow writes the text "None" for a run that was not resumed.
+        if (origin := task.metadata_dict.get("origin-run-id")) not in (None, "None"):
             return origin
     return None

@@ -82,10 +82,16 @@ def parser(default: Path):
 
 def _path_of(text: str, default: Path) -> Path:
     given = sys.argv[1:] + list(json.loads(os.environ.get("METAFLOW_FLOW_CONFIG", "{}")).values())
-    for candidate in [Path(str(word)) for word in given] + [default]:
-        if candidate.suffix == ".toml" and candidate.is_file() and candidate.read_text() == text:
-            return candidate
-    return default
+    return next((path for path in map(Path, given) if _holds(path, text)), default)
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        # A character takes at most four bytes; larger files, such as the data, are not read.
+        small = path.is_file() and path.stat().st_size <= 4 * len(text)
+        return small and path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):  # a word that is no path, a file that is no text
+        return False
 
 
 def quiet() -> None:

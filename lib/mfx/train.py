@@ -167,6 +167,7 @@ class _Fit:
                 epochs=epoch + 1,
                 steps_per_epoch=sizes[epoch],
                 validation_data=self._validation,
+                shuffle=False,  # `dataset` has done it; Keras would warn that it cannot
                 verbose=0,
             )
             last = {name: float(values[-1]) for name, values in fitted.history.items()}

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,7 +119,7 @@ def run_mfx(data: Path, steps: int, folder: Path) -> dict:
     command = [sys.executable, ROOT / "flows" / "pipeline.py"]
     command += ["--config", "config", folder / "config.toml", "run", "--data", data]
     command += ["--steps", steps, "--batch-size", BATCH_SIZE]
-    output, total, memory = measure(command, METAFLOW_DATASTORE_SYSROOT_LOCAL=str(folder))
+    output, total, peaks = measure(command, METAFLOW_DATASTORE_SYSROOT_LOCAL=str(folder))
     seconds: dict[str, float] = {"total": total}
     stamp = re.compile(
         r"^(\S+ \S+) \[\d+/(\w+)/\d+ \(pid \d+\)\] Task (is starting|finished successfully)\."
@@ -131,7 +132,7 @@ def run_mfx(data: Path, steps: int, folder: Path) -> dict:
                 begun[match[2]] = at
             else:
                 seconds[match[2]] = seconds.get(match[2], 0.0) + at - begun[match[2]]
-    return {"seconds": seconds, "memory": memory}
+    return {"seconds": seconds, "memory": peaks}
 
 
 def run_tfx(python: Path, given: argparse.Namespace, data: Path, folder: Path) -> dict:
@@ -143,8 +144,11 @@ def run_tfx(python: Path, given: argparse.Namespace, data: Path, folder: Path) -
     return {"seconds": seconds | {"total": total}, "memory": memory}
 
 
-def measure(command: list, **environment: str) -> tuple[str, float, float]:
-    """Run a command; its standard output, wall seconds, and the peak MB of its largest process."""
+def measure(command: list, **environment: str) -> tuple[str, float, dict[str, float]]:
+    """Run a command; its standard output, wall seconds, and peak MB by step ("" is the whole).
+
+    A step's peak is that of the largest process among the step's own and its children.
+    """
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -153,9 +157,11 @@ def measure(command: list, **environment: str) -> tuple[str, float, float]:
             stderr=errors,
             env={**os.environ, "METAFLOW_USER": "bench", **environment},
         )
-        peak = 0
+        peaks: dict[str, float] = {}
         while process.poll() is None:
-            peak = max(peak, largest(process.pid))
+            for step, size in resident(process.pid):
+                for name in {"", step}:
+                    peaks[name] = max(peaks.get(name, 0.0), size)
             time.sleep(0.1)
         seconds = time.perf_counter() - begin
         output.seek(0)
@@ -163,22 +169,23 @@ def measure(command: list, **environment: str) -> tuple[str, float, float]:
         said = output.read()
         if process.returncode:
             sys.exit(f"{command[1]} failed:\n{said[-3000:]}\n{errors.read()[-3000:]}")
-    return said, seconds, peak / 1024
+    return said, seconds, peaks
 
 
-def largest(pid: int) -> int:
-    """The resident kB of the largest process among a process and its descendants."""
-    sizes, waiting = [0], [pid]
-    while waiting:
-        here = Path("/proc", str(waiting.pop()))
-        try:
-            resident = re.search(r"VmRSS:\s+(\d+)", (here / "status").read_text())
-            sizes.append(int(resident[1]) if resident else 0)
-            for task in (here / "task").iterdir():
-                waiting += map(int, (task / "children").read_text().split())
-        except OSError:
-            continue
-    return max(sizes)
+def resident(pid: int, step: str = "") -> Iterator[tuple[str, float]]:
+    """The step and the peak resident MB so far of a process and of each of its descendants."""
+    here = Path("/proc", str(pid))
+    try:
+        words = (here / "cmdline").read_text().split("\0")
+        if "step" in words:
+            step = words[words.index("step") + 1]
+        peak = re.search(r"VmHWM:\s+(\d+)", (here / "status").read_text())
+        children = [p for t in (here / "task").iterdir() for p in (t / "children").read_text().split()]
+    except OSError:
+        return  # It ended meanwhile.
+    yield step, int(peak[1]) / 1024 if peak else 0.0
+    for child in children:
+        yield from resident(int(child), step)
 
 
 def render(ours: list[dict], theirs: list[dict], rows: int, steps: int) -> str:

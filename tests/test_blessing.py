@@ -64,6 +64,22 @@ def test_change_is_held_against_production(threshold, old, passed):
     assert f"production's {old:.4f}" in verdict.checks[0].rule
 
 
+def test_a_first_run_says_that_no_change_was_checked():
+    (check,) = blessing({"max_drop": 0.0}).checks
+    assert check.passed
+    assert check.rule == "no change to check: nothing is in production yet"
+
+
+def test_a_first_run_without_a_value_is_not_blessed():
+    assert not blessing({"max_drop": 0.0}, rows=[{"slice": "Overall", "auc": None}]).blessed
+
+
+def test_a_slice_without_examples_is_a_failed_check():
+    verdict = blessing({"max_drop": 0.0, "slices": [["hour"]]})
+    assert not verdict.blessed
+    assert [(c.slice, c.rule) for c in verdict.checks] == [("by hour", "a slice with examples")]
+
+
 def test_a_change_that_cannot_be_computed_fails():
     for before in ([], [{"slice": "Overall", "auc": None}], [{"slice": "hour:1", "auc": 0.1}]):
         verdict = blessing({"max_drop": 1.0}, before=before, baseline="run 7")
@@ -136,5 +152,4 @@ def test_slices_are_known_by_name_whatever_their_values_hold(name, slices, check
     )
     rows = [{"slice": "Overall", "auc": 0.9}, {"slice": name, "auc": 0.1}]
     verdict = bless(options, rows, [], OK, "run 7 (not comparable: other signature)")
-    assert name in [check.slice for check in verdict.failures] or not checked
-    assert verdict.blessed == (not checked and slices != [[]])
+    assert (name in [check.slice for check in verdict.checks]) == checked

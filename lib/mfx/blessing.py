@@ -31,10 +31,15 @@ def bless(
     before = {row["slice"]: row for row in baseline_rows}
     checks = []
     for threshold in options.thresholds:
-        held = [sorted(set(keys)) for keys in threshold.slices]
-        for row in rows:
-            if _features(row["slice"], options.slices) in held:
+        for keys in threshold.slices:
+            held = [
+                row for row in rows if _features(row["slice"], options.slices) == sorted(set(keys))
+            ]
+            for row in held:
                 checks += _checks(threshold, row, before.get(row["slice"]), baseline)
+            if not held:
+                by = f"by {', '.join(keys)}" if keys else "Overall"
+                checks.append(Check(threshold.metric, by, "a slice with examples", None, False))
     agreed = all(check.passed for check in checks)
     if agreed and not validation.validation_ok:
         why = "no thresholds" if validation.missing_thresholds else "slices without examples"
@@ -65,8 +70,11 @@ def _checks(
     if threshold.upper is not None:
         passed = value is not None and value <= threshold.upper
         checks.append(Check(name, where, f"at most {threshold.upper:g}", value, passed))
+    changes = threshold.max_drop is not None or threshold.max_rise is not None
     if baseline == FIRST_RUN:
-        return checks
+        # Passed as in TFX, but on the record: a reader must see that nothing was compared.
+        rule = "no change to check: nothing is in production yet"
+        return [*checks, Check(name, where, rule, value, value is not None)] if changes else checks
     old = None if before is None else before.get(name)
     change = None if value is None or old is None else value - old
     shown = "unknown" if old is None else f"{old:.4f}"

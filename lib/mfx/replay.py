@@ -4,7 +4,9 @@ Run as a script: `replay.py MODEL ROWS OUT`. ROWS is JSON, a list of rows, each 
 to value (null is missing, bytes as {"b64": …}); OUT gets {"outputs": […], "load_seconds": …}.
 """
 
+import atexit
 import base64
+import gc
 import json
 import sys
 import time
@@ -48,4 +50,6 @@ def main(model, rows, out):
 
 
 if __name__ == "__main__":
+    gc.disable()
+    atexit.register(gc.freeze)
     main(*sys.argv[1:])

@@ -180,7 +180,9 @@ def resident(pid: int, step: str = "") -> Iterator[tuple[str, float]]:
         if "step" in words:
             step = words[words.index("step") + 1]
         peak = re.search(r"VmHWM:\s+(\d+)", (here / "status").read_text())
-        children = [p for t in (here / "task").iterdir() for p in (t / "children").read_text().split()]
+        children = [
+            p for t in (here / "task").iterdir() for p in (t / "children").read_text().split()
+        ]
     except OSError:
         return  # It ended meanwhile.
     yield step, int(peak[1]) / 1024 if peak else 0.0

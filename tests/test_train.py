@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -173,12 +176,12 @@ def test_epochs_add_up_and_are_equal_but_for_the_last(steps, epochs):
 
 @given(steps=st.integers(1, 500), epochs=st.integers(1, 50), wanted=st.integers(1, 100))
 def test_keras_runs_whole_executions(steps, epochs, wanted):
-    """The size that `_Fit.run` takes divides every epoch, and is the largest that may."""
     sizes = train.epochs_of(Train(steps=steps, epochs=epochs))
-    common = math.gcd(*sizes)
-    chosen = max(n for n in range(1, min(wanted, common) + 1) if common % n == 0)
-    assert all(size % chosen == 0 for size in sizes)
+    chosen = train.execution_size(wanted, sizes)
     assert chosen <= wanted
+    assert all(size % chosen == 0 for size in sizes)
+    larger = range(chosen + 1, min(wanted, *sizes) + 1)
+    assert not any(all(size % n == 0 for size in sizes) for n in larger)
 
 
 def test_hash_weights_sees_every_value():
@@ -216,3 +219,62 @@ def test_mixed_precision_is_another_training_and_the_same_again_when_interrupted
     served = tf.saved_model.load(str(tmp_path / "model")).signatures["predict"]
     answers = served(x=tf.constant([1.0, 2.0]), word=tf.constant(["a", "b"]))["outputs"]
     assert np.isfinite(answers.numpy()).all()
+
+
+ELSEWHERE = """
+import json, sys
+from pathlib import Path
+
+import tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+from test_train import Checkpoints
+from test_transform import saving, small_world
+from mfx import train
+
+folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
+world, lines = small_world(), []
+with saving(folder / "datastore"):
+    model = train.train(
+        world.graph,
+        world.transformed,
+        world.settings.override(train__jit_compile=options["jit_compile"], train__batch_size=8),
+        0,
+        Checkpoints(folder / "kept"),
+        lines.append,
+        devices=options["devices"],
+    )
+    model.save_to(folder / "model")
+served = tf.saved_model.load(str(folder / "model")).signatures["predict"]
+answers = served(x=tf.constant([1.0, 2.0]), word=tf.constant(["a", "b"]))["outputs"]
+answers = answers.numpy().reshape(-1).tolist()
+print(json.dumps([model.device, model.history["loss"], lines, answers]))
+"""
+"""Settings that a process keeps once made: which devices there are, whether ops are repeatable."""
+
+
+def test_a_batch_is_shared_equally():
+    with pytest.raises(MfxError, match=r"batch_size: 8 rows .* 3 devices.*\n?.*multiple of 3"):
+        train._place(["CPU:0", "CPU:1", "CPU:2"], 8)
+
+
+@pytest.mark.parametrize(
+    ("devices", "jit_compile", "device"),
+    [(["CPU:0", "CPU:1"], False, "2 CPU"), (["CPU:0"], True, "1 CPU, XLA")],
+)
+def test_several_devices_and_xla(tmp_path, devices, jit_compile, device):
+    options = json.dumps({"devices": devices, "jit_compile": jit_compile})
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(tmp_path), options],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    placed, loss, lines, answers = json.loads(done.stdout.splitlines()[-1])
+    assert placed == device
+    assert loss[-1] < loss[0]
+    assert ("one training step an execution" in lines[0]) == (len(devices) > 1)
+    assert len(answers) == 2 and all(map(math.isfinite, answers))

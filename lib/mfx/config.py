@@ -91,7 +91,10 @@ class Train(Table):
     """Eval rows looked at after each epoch; the evaluator looks at all of them."""
     seed: int = Field(42, ge=0)
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    jit_compile: bool = False
+    """Compile the training step with XLA; TensorFlow then gives up equal weights run after run."""
     steps_per_execution: int = Field(50, ge=1)
+    """Training steps in one call of TensorFlow; 1 on several GPUs."""
     cpu: int = Field(2, ge=1)
     gpu: int = Field(0, ge=0)
     memory: int = Field(4096, ge=512)

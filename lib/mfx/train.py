@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,11 +44,12 @@ def train(
     candidate: int,
     checkpoint: Checkpoint,
     report: Callable[[str], None],
+    devices: Sequence[str] | None = None,
 ) -> Model:
     """Train one candidate; with a checkpoint, go on from its last epoch.
 
     Equal inputs, settings and seed give equal weights on the same machine type, whether or not
-    training was interrupted.
+    training was interrupted; not so with `jit_compile`.
 
     Args:
         graph: The transform graph to export with the network.
@@ -57,19 +58,24 @@ def train(
         candidate: Index into `train.candidates`.
         checkpoint: Takes the state after each epoch.
         report: Called with one line an epoch.
+        devices: Names as TensorFlow's, such as `GPU:0`; several share each batch. By default all
+            GPUs, or the CPU.
 
     Raises:
-        MfxError: The loss is not a number any more.
+        MfxError: The loss is not a number any more; the devices cannot share a batch equally.
     """
     module = user_module.load(settings)
     options = settings.train
     hyperparameters = {**options.hyperparameters, **options.candidates[candidate]}
     keras.utils.set_random_seed(options.seed)
-    tf.config.experimental.enable_op_determinism()
+    if not options.jit_compile:  # Keras compiles nothing with XLA where this is on.
+        tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_dtype_policy(options.precision)
-    strategy, device = _devices()
+    strategy, device = _place(devices, options.batch_size)
     with strategy.scope() if strategy else nullcontext():
         model = module.build_model(**hyperparameters)
+    if options.jit_compile:
+        model.jit_compile, device = True, f"{device}, XLA"
 
     with (
         tempfile.TemporaryDirectory(prefix="mfx-") as directory,
@@ -81,7 +87,9 @@ def train(
             model,
             TrainInput(train_paths, label, options.seed),
             TrainInput(eval_paths, label, options.seed).head(
-                options.validation_rows, VALIDATION_BATCH
+                options.validation_rows,
+                VALIDATION_BATCH,
+                strategy.num_replicas_in_sync if strategy else 1,
             ),
             Path(directory, "logs"),
             checkpoint,
@@ -120,15 +128,30 @@ def epochs_of(options: Train) -> list[int]:
     return [size] * (epochs - 1) + [options.steps - size * (epochs - 1)]
 
 
+def execution_size(wanted: int, sizes: list[int]) -> int:
+    """Steps in an execution: as many as wanted, but each epoch is whole executions (Keras)."""
+    common = math.gcd(*sizes)
+    return max(n for n in range(1, min(wanted, common) + 1) if common % n == 0)
+
+
 def hash_weights(model: Any) -> str:
     """SHA-256 over the values of all variables of the network, in their order."""
     return hash_bytes(*(np.ascontiguousarray(w.numpy()).tobytes() for w in model.weights))
 
 
-def _devices() -> tuple[tf.distribute.Strategy | None, str]:
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    strategy = tf.distribute.MirroredStrategy() if gpus > 1 else None
-    return strategy, f"{gpus} GPU" if gpus else "CPU"
+def _place(
+    devices: Sequence[str] | None, batch_size: int
+) -> tuple[tf.distribute.Strategy | None, str]:
+    """What shares batches among devices, if there are several, and a word on them."""
+    found = [f"GPU:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))]
+    names = list(found if devices is None else devices)
+    if names and batch_size % len(names):
+        raise MfxError(
+            f"train.batch_size: {batch_size} rows cannot be shared equally by {len(names)} devices",
+            f"Take a multiple of {len(names)}.",
+        )
+    shown = f"{len(names)} {names[0].split(':')[0]}" if names else "CPU"
+    return (tf.distribute.MirroredStrategy(names) if len(names) > 1 else None), shown
 
 
 class _Fit:
@@ -153,11 +176,7 @@ class _Fit:
     def run(self, options: Train) -> tuple[dict[str, list[float]], int]:
         """Train the epochs that are not done yet; return the history and how many were."""
         sizes = epochs_of(options)
-        # Keras runs whole executions, so their size must divide every epoch's.
-        common = math.gcd(*sizes)
-        self._model.steps_per_execution = max(
-            n for n in range(1, min(options.steps_per_execution, common) + 1) if common % n == 0
-        )
+        self._model.steps_per_execution = self._steps_per_execution(options, sizes)
         history = self._restore()
         done = len(history.get("loss", []))
         for epoch in range(done, len(sizes)):
@@ -183,6 +202,14 @@ class _Fit:
             self._report(f"epoch {epoch + 1}/{len(sizes)}: {shown}")
         self._log(history)
         return history, done
+
+    def _steps_per_execution(self, options: Train, sizes: list[int]) -> int:
+        if self._model.distribute_strategy.num_replicas_in_sync > 1:
+            # Several steps are a loop with a condition, in which replicas cannot meet
+            # (keras-team/keras#19246).
+            self._report("several devices: one training step an execution")
+            return 1
+        return execution_size(options.steps_per_execution, sizes)
 
     def _restore(self) -> dict[str, list[float]]:
         if not (self._checkpoint.is_loaded and self._state.exists()):

@@ -43,8 +43,8 @@ class TrainInput:
         )
         return dataset.rebatch(batch_size).map(self._split_label).prefetch(tf.data.AUTOTUNE)
 
-    def head(self, rows: int, batch_size: int) -> tf.data.Dataset:
-        """The first rows in file order, once: for validation."""
+    def head(self, rows: int, batch_size: int, devices: int = 1) -> tf.data.Dataset:
+        """The first rows in file order, once, as batches that devices share equally."""
         arrays: list[Arrays] = []
         read = 0
         for group, size in zip(self._groups, self._sizes, strict=True):
@@ -52,9 +52,10 @@ class TrainInput:
             read += size
             if read >= rows:
                 break
+        rows = min(rows, read) // devices * devices
         joined = {name: np.concatenate([a[name] for a in arrays])[:rows] for name in arrays[0]}
-        dataset = tf.data.Dataset.from_tensor_slices(joined).batch(batch_size)
-        return dataset.map(self._split_label).cache()
+        batches = tf.data.Dataset.from_tensor_slices(joined).batch(batch_size // devices * devices)
+        return batches.map(self._split_label).cache()
 
     def _split_label(self, arrays):
         features = dict(arrays)

@@ -1,6 +1,7 @@
 # make run    set up .venv and run the taxi pipeline on data/taxi
 # make test   lint, types and tests
 # make bench  this pipeline beside TFX's own, step by step
+# make bench-train  training input beside model.fit on arrays, and the settings of [train]
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +15,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test lint format setup lock bench clean
+.PHONY: run test lint format setup lock bench bench-train clean
 
 run: setup
 	@$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -53,6 +54,9 @@ lock: setup
 bench: setup
 	$(BIN)/python benchmarks/bench.py --tfx-script $(TFX_SCRIPT) --tfx-python $(TFX_PYTHON) \
 		--data $(REAL_DATA) $(ARGS)
+
+bench-train: setup
+	$(BIN)/python benchmarks/bench_train.py --data $(REAL_DATA) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis

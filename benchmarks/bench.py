@@ -4,7 +4,8 @@
 
 Runs alternate in one session, so that a slow moment of a shared machine hits both; the figure is
 the ratio of medians. TFX lives in a virtual environment of its own, `.bench/tfx`, made on the
-first call. Prints a Markdown table and writes it to --output.
+first call. Then this pipeline alone, on more rows. Prints Markdown tables and writes them to
+--output.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TFX_VENV = ROOT / ".bench" / "tfx"
@@ -41,35 +43,71 @@ STEPS = {
 """Rows of the table: our steps, TFX's components."""
 
 
+class Size(NamedTuple):
+    """A measurement: the file's rows repeated up to a number, training steps, runs of each."""
+
+    rows: int
+    steps: int
+    rounds: int
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """`ROWS:STEPS:ROUNDS`."""
+        rows, steps, rounds = map(int, text.split(":"))
+        return cls(rows, steps, rounds)
+
+
+BESIDE = [Size(15002, 1000, 3), Size(10**6, 5000, 2)]
+ALONE = [Size(10**6, 5000, 1), Size(3 * 10**6, 5000, 1), Size(10**7, 5000, 1)]
+
+
 def main() -> None:
-    """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure and write the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="CSV file")
-    parser.add_argument("--rows", type=int, help="repeat the file's rows up to this number")
-    parser.add_argument("--train-steps", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
+    for name, default in (("--beside", BESIDE), ("--alone", ALONE)):
+        parser.add_argument(
+            name, type=Size.parse, nargs="*", metavar="ROWS:STEPS:ROUNDS", default=default
+        )
     parser.add_argument("--tfx-script", type=Path, required=True)
     parser.add_argument("--tfx-python", default="python3.10")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md")
     given = parser.parse_args()
     if not given.data.is_file() or not given.tfx_script.is_file():
         sys.exit(f"{given.data} or {given.tfx_script}: no such file; see --help")
-    tfx_python = install_tfx(given.tfx_python)
+    tfx_python = install_tfx(given.tfx_python) if given.beside else None
+    parts = []
     with tempfile.TemporaryDirectory(prefix="mfx-bench-") as directory:
-        data, rows = prepare(given.data, given.rows, Path(directory, "data"))
-        ours, theirs = [], []
-        for number in range(given.rounds):
-            folder = Path(directory, str(number))
-            ours.append(run_mfx(data, given.train_steps, folder / "mfx"))
-            print(f"round {number + 1}: MFX {ours[-1]['seconds']['total']:.1f} s", file=sys.stderr)
-            theirs.append(run_tfx(tfx_python, given, data, folder / "tfx"))
-            print(
-                f"round {number + 1}: TFX {theirs[-1]['seconds']['total']:.1f} s", file=sys.stderr
-            )
-            shutil.rmtree(folder)
-    table = render(ours, theirs, rows, given.train_steps)
-    given.output.write_text(table)
-    print(table)
+        for size in given.beside:
+            data = prepare(given.data, size.rows, Path(directory, "data"))
+            ours, theirs = [], []
+            for number in range(size.rounds):
+                folder = Path(directory, str(number))
+                ours.append(run_mfx(data, size.steps, folder / "mfx"))
+                say(size, "MFX", ours[-1])
+                theirs.append(run_tfx(tfx_python, given.tfx_script, size, data, folder / "tfx"))
+                say(size, "TFX", theirs[-1])
+                shutil.rmtree(folder)
+            parts.append(compare(size, ours, theirs))
+        runs: dict[int, list[dict]] = {}
+        for size in given.alone:
+            data = prepare(given.data, size.rows, Path(directory, "data"))
+            for number in range(size.rounds):
+                folder = Path(directory, f"alone-{number}")
+                runs.setdefault(size.rows, []).append(run_mfx(data, size.steps, folder))
+                say(size, "MFX", runs[size.rows][-1])
+                shutil.rmtree(folder)
+        parts.append(grow(runs))
+    page = render(parts)
+    given.output.write_text(page)
+    print(page)
+
+
+def say(size: Size, name: str, run: dict) -> None:
+    """A line on a run that has ended."""
+    print(f"{size.rows:,} rows: {name} {run['seconds']['total']:.1f} s", file=sys.stderr)
 
 
 def install_tfx(python: str) -> Path:
@@ -86,16 +124,16 @@ def install_tfx(python: str) -> Path:
     return TFX_VENV / "bin" / "python"
 
 
-def prepare(source: Path, rows: int | None, folder: Path) -> tuple[Path, int]:
-    """The file alone in a folder, its rows repeated in order if asked for; number of rows."""
+def prepare(source: Path, rows: int, folder: Path) -> Path:
+    """The file alone in a folder, its rows repeated in order up to a number."""
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     header, *lines = source.read_text().splitlines(keepends=True)
-    wanted = rows or len(lines)
     with (folder / "trips.csv").open("w") as out:
         out.write(header)
-        for begin in range(0, wanted, len(lines)):
-            out.writelines(lines[: wanted - begin])
-    return folder / "trips.csv", wanted
+        for begin in range(0, rows, len(lines)):
+            out.writelines(lines[: rows - begin])
+    return folder / "trips.csv"
 
 
 def run_mfx(data: Path, steps: int, folder: Path) -> dict:
@@ -135,13 +173,12 @@ def run_mfx(data: Path, steps: int, folder: Path) -> dict:
     return {"seconds": seconds, "memory": peaks}
 
 
-def run_tfx(python: Path, given: argparse.Namespace, data: Path, folder: Path) -> dict:
+def run_tfx(python: Path | None, script: Path, size: Size, data: Path, folder: Path) -> dict:
     """One run of TFX's pipeline: seconds by component, peak memory in MB."""
     folder.mkdir(parents=True)
-    command = [python, given.tfx_script, data.parent, folder, given.train_steps]
-    output, total, memory = measure(command)
+    output, total, peaks = measure([python, script, data.parent, folder, size.steps])
     seconds = json.loads(output.strip().splitlines()[-1])
-    return {"seconds": seconds | {"total": total}, "memory": memory}
+    return {"seconds": seconds | {"total": total}, "memory": peaks}
 
 
 def measure(command: list, **environment: str) -> tuple[str, float, dict[str, float]]:
@@ -190,11 +227,13 @@ def resident(pid: int, step: str = "") -> Iterator[tuple[str, float]]:
         yield from resident(int(child), step)
 
 
-def render(ours: list[dict], theirs: list[dict], rows: int, steps: int) -> str:
-    """The Markdown page."""
+def seconds(runs: list[dict], names: list[str]) -> list[float]:
+    """Of each run, the seconds of some steps or components together."""
+    return [sum(run["seconds"].get(name, 0.0) for name in names) for run in runs]
 
-    def seconds(runs: list[dict], names: list[str]) -> list[float]:
-        return [sum(run["seconds"].get(name, 0.0) for name in names) for run in runs]
+
+def compare(size: Size, ours: list[dict], theirs: list[dict]) -> str:
+    """A table: ours, TFX's and the ratio by step."""
 
     def cells(label: str, mine: list[float], other: list[float], unit: str) -> str:
         middle, peer = statistics.median(mine), statistics.median(other)
@@ -210,23 +249,69 @@ def render(ours: list[dict], theirs: list[dict], rows: int, steps: int) -> str:
     # Our steps are processes that import what they need; TFX imports once.
     lines.append(cells("imports", [0.0] * len(ours), seconds(theirs, ["import"]), "s"))
     lines.append(cells("**whole**", seconds(ours, ["total"]), seconds(theirs, ["total"]), "s"))
-    memory = [[run["memory"] for run in runs] for runs in (ours, theirs)]
+    memory = [[run["memory"][""] for run in runs] for runs in (ours, theirs)]
     lines.append(cells("peak memory of the largest process", memory[0], memory[1], "MB"))
     body = "\n".join(lines)
-    return f"""# Benchmarks
+    return f"""## {size.rows:,} rows, {size.steps:,} training steps of {BATCH_SIZE}
 
-The taxi pipeline on {rows:,} rows, {steps:,} training steps of {BATCH_SIZE}, AUC and accuracy by
-`trip_start_hour`; TFX 1.16's own pipeline beside it. Median of {len(ours)} alternating runs; the
-ratio's spread is over pairs. Made by `make bench` on {platform.system()}, {os.cpu_count()} cores,
-Python {platform.python_version()}, on {datetime.date.today().isoformat()}.
+Medians of {len(ours)} alternating runs; in brackets the ratio's spread over pairs.
 
 | | MFX | TFX | ratio |
 |---|---|---|---|
 {body}
+"""
+
+
+def grow(runs: dict[int, list[dict]]) -> str:
+    """A table: time and peak memory of our steps by number of rows."""
+    if not runs:
+        return ""
+
+    def cell(rows: int, names: list[str]) -> str:
+        time = statistics.median(seconds(runs[rows], names))
+        peak = max(run["memory"].get(n, 0.0) for run in runs[rows] for n in names)
+        return f"{time:.1f} s, {peak:,.0f} MB"
+
+    whole = {
+        rows: (
+            statistics.median(seconds(found, ["total"])),
+            max(run["memory"][""] for run in found),
+        )
+        for rows, found in runs.items()
+    }
+    lines = [
+        f"| {name} | {' | '.join(cell(rows, ours) for rows in runs)} |"
+        for name, (ours, _) in STEPS.items()
+    ]
+    totals = " | ".join(f"{time:.1f} s, {peak:,.0f} MB" for time, peak in whole.values())
+    least, most = min(whole), max(whole)
+    growth = f"{whole[most][0] / whole[least][0]:.2f}"
+    return f"""## More rows
+
+Ours alone: seconds, and peak memory of the step's largest process. From {least:,} to {most:,} rows
+the time grows {growth} times.
+
+| | {" | ".join(f"{rows:,} rows" for rows in runs)} |
+|---|{"---|" * len(runs)}
+{chr(10).join(lines)}
+| **whole** | {totals} |
+"""
+
+
+def render(parts: list[str]) -> str:
+    """The Markdown page."""
+    body = "\n".join(part for part in parts if part)
+    return f"""# Benchmarks
+
+The taxi pipeline: AUC and accuracy by `trip_start_hour`, TFX 1.16's own pipeline beside it on the
+same file (15,002 trips, repeated up to the number of rows), training steps and batch size. Made by
+`make bench` on {platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}, on
+{datetime.date.today().isoformat()}.
 
 Our steps are processes of their own, so each step's time has its imports in it; TFX's components
 share one process, and its imports are a row of their own.
-"""
+
+{body}"""
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from mfx.tensors import to_numpy
 WINDOW = 4
 """Row groups shuffled together, each from another place of the split; bounds the memory."""
 
+BLOCK = 16384
+"""Rows handed to TensorFlow at a time: small enough that the first batch need not wait."""
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -34,6 +37,8 @@ class TrainInput:
         self._groups = [(file, i) for file in files for i in range(file.num_row_groups)]
         self._sizes = [file.metadata.row_group(i).num_rows for file, i in self._groups]
         self._columns = pq.read_schema(paths[0])
+        # The next epoch mostly starts where this one ended.
+        self._last: tuple[tuple[int, ...], Arrays] = ((), {})
 
     def dataset(self, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
         """Batches `(features, label)` from training step `start_step` on, without end."""
@@ -74,9 +79,17 @@ class TrainInput:
                 # Drawn for skipped windows too, so that later ones are shuffled alike.
                 shuffled = random.permutation(rows)
                 if to_skip < rows:
-                    arrays = _read([self._groups[i] for i in window])
-                    yield {name: a[shuffled[to_skip:]] for name, a in arrays.items()}
+                    arrays = self._window(tuple(window))
+                    for first in range(to_skip, rows, BLOCK):
+                        chosen = shuffled[first : first + BLOCK]
+                        yield {name: values[chosen] for name, values in arrays.items()}
                 to_skip = max(0, to_skip - rows)
+
+    def _window(self, groups: tuple[int, ...]) -> Arrays:
+        if self._last[0] != groups:
+            self._last = ((), {})  # Freed before the next one is read.
+            self._last = (groups, _read([self._groups[i] for i in groups]))
+        return self._last[1]
 
 
 def _read(groups) -> Arrays:

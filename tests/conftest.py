@@ -76,7 +76,13 @@ def flow_run(tmp_path_factory) -> FlowResult:
     """One whole run of the taxi pipeline on the sample, shared by many tests; pushes to
     `<store>/pushed`."""
     store = tmp_path_factory.mktemp("flow")
-    result = call_flow(store, "run", "--destination", str(store / "pushed"))
+    (store / "imports").mkdir()
+    result = call_flow(
+        store,
+        *("run", "--destination", str(store / "pushed")),
+        PYTHONPATH=f"{Path(__file__).parent / 'recorder'}:{os.environ.get('PYTHONPATH', '')}",
+        MFX_RECORD_IMPORTS=str(store / "imports"),
+    )
     assert result.code == 0, result.output
     return result
 

@@ -250,3 +250,36 @@ def test_help_lists_the_run_time_parameters(tmp_path):
     text = call_flow(tmp_path, "run", "--help").output
     for name in ("--data", "--steps", "--batch-size", "--seed", "--destination"):
         assert name in text
+
+
+HEAVY = {
+    *("tensorflow", "keras", "tf_keras", "apache_beam", "tfx_bsl", "tensorflow_metadata"),
+    *("tensorflow_transform", "tensorflow_data_validation", "tensorflow_model_analysis"),
+    *("pandas", "boto3", "IPython", "matplotlib", "scipy", "sklearn", "google.cloud"),
+}
+# What TensorFlow, TFX's libraries, and Metaflow's cards and checkpoints bring along.
+TENSORFLOW = {"tensorflow", "keras", "scipy", "pandas", "boto3", "IPython"}
+TFX = TENSORFLOW | {"tf_keras", "tfx_bsl", "tensorflow_metadata"}
+# Some versions of PyArrow load pandas when they make an array.
+ARROW = {"pandas"}
+
+
+@pytest.mark.parametrize(
+    ("step", "allowed"),
+    [
+        ("start", {"tensorflow_metadata"}),
+        ("ingest", ARROW),
+        ("validate", TFX | {"apache_beam", "tensorflow_data_validation"}),
+        ("transform", TFX | {"apache_beam", "tensorflow_transform"}),
+        ("train", TFX | {"tensorflow_transform"}),
+        ("evaluate", TFX | {"apache_beam", "tensorflow_model_analysis"}),
+        ("push", ARROW),
+        ("end", set()),
+    ],
+)
+def test_a_step_loads_only_what_it_uses(flow_run, step, allowed):
+    """Imports are most of a small run's time: 3 s for TensorFlow alone, in each step."""
+    records = list((flow_run.store / "imports").glob(f"{step}-*.json"))
+    assert records
+    for record in records:
+        assert HEAVY & set(json.loads(record.read_text())) <= allowed

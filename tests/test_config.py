@@ -69,6 +69,18 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
             _changed("evaluate", "metrics", value=[{}]),
             "missing key 'evaluate.metrics.0.class_name'",
         ),
+        (
+            _changed("beam", "options", value=["runner=FlinkRunner"]),
+            "beam: options: expected '--name=value' or '--name', found 'runner=FlinkRunner'",
+        ),
+        (
+            _changed("beam", "options", value=["--flink_master=host:8081"]),
+            "beam: options: no runner among them, such as '--runner=PortableRunner'",
+        ),
+        (
+            _changed("beam", "temp", value="temp"),
+            "beam: temp: expected an absolute path or URL, found 'temp'",
+        ),
         (_changed("evaluate", "metrics", value=[]), "evaluate.metrics: expected List"),
         (
             _changed("evaluate", "thresholds", value=[{"metric": "auc", "lowr": 0.5}]),

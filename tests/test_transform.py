@@ -292,3 +292,84 @@ def test_a_module_is_read_anew_after_an_edit(tmp_path):
     first = user_module.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 1\n"))
     edited = user_module.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 22\n"))
     assert (first.NUMBER, edited.NUMBER) == (1, 22)
+
+
+MANY_PY = MODEL_PY.replace(
+    "    return {\n",
+    """    x = fill_missing(inputs["x"])
+    filled = fill_missing(inputs["word"])
+    rest = {
+        "bucket": tft.bucketize(x, 3),
+        "quantile": tft.quantiles(x, 4, epsilon=0.01)[0, 1] + x,
+        "unit": tft.scale_to_0_1(x),
+        "by_word": tft.scale_to_z_score_per_key(x, filled),
+        "hashed": tft.hash_strings(filled, 5),
+        "frequent": tft.compute_and_apply_vocabulary(filled, top_k=2, num_oov_buckets=2),
+        "often": tft.compute_and_apply_vocabulary(filled, frequency_threshold=2),
+        "length": tf.cast(tf.strings.length(filled), tf.int64),
+        "total": tf.cast(tft.sum(x), tf.float32) - x,
+    }
+    return rest | {
+""",
+    1,
+)
+
+
+@pytest.mark.parametrize("rows", [6, 1, 5000])
+def test_rows_are_those_of_tft_on_beam(rows, tmp_path):
+    """TFT's own AnalyzeAndTransformDataset, on the runner that was Beam's DirectRunner."""
+    random = np.random.default_rng(rows)
+    train = {
+        "x": [None if random.random() < 0.1 else float(v) for v in random.normal(5, 30, rows)],
+        "word": [None if random.random() < 0.1 else b"w%d" % (v % 40) for v in range(rows)],
+        "y": [1, 0] * (rows // 2) + [1] * (rows % 2),
+    }
+    if rows == 1:
+        train = {name: values * 2 for name, values in train.items()}
+        train["y"] = [0, 1]
+    settings = write_pipeline(tmp_path / "pipeline", MANY_PY)
+    with saving(tmp_path / "datastore"):
+        examples = save_examples(tmp_path / "raw", COLUMNS, train=train, eval=EVAL)
+        schema = Schema(SCHEMA, "schema.pbtxt", False, "", LINEAGE)
+        _, transformed = transform(examples, schema, settings)
+    theirs = tft_on_beam(examples, schema, settings, tmp_path / "beam")
+    ours = transformed.to_arrow("train")
+    assert sorted(ours.column_names) == sorted(theirs.column_names)
+    for name in theirs.column_names:
+        assert ours[name].to_pylist() == theirs[name].combine_chunks().flatten().to_pylist(), name
+
+
+def tft_on_beam(examples, schema, settings, folder: Path) -> pa.Table:
+    """The train split as TFT's own pipeline transforms it, in one batch."""
+    import apache_beam as beam
+    import tensorflow_transform.beam as tft_beam
+    from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner
+    from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
+
+    from mfx.columns import as_lists
+
+    module = user_module.load(settings)
+    (batch,) = (as_lists(b) for b in examples.batches("train"))
+    config = tensor_adapter.TensorAdapterConfig(
+        batch.schema,
+        tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema.proto()),
+    )
+    path = str(folder / "rows.arrow")
+    folder.mkdir()
+
+    def write(batches) -> None:
+        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, batches[0].schema) as writer:
+            for made in batches:
+                writer.write_batch(made)
+
+    with (
+        beam.Pipeline(runner=BundleBasedDirectRunner()) as pipeline,
+        tft_beam.Context(temp_dir=str(folder / "tmp")),
+    ):
+        data = pipeline | beam.Create([batch])
+        (rows, _), _ = (data, config) | tft_beam.AnalyzeAndTransformDataset(
+            module.preprocessing_fn, output_record_batches=True
+        )
+        _ = rows | beam.Map(lambda pair: pair[0]) | beam.combiners.ToList() | beam.Map(write)
+    with pa.memory_map(path) as file:
+        return pa.ipc.open_file(file).read_all()

@@ -4,105 +4,40 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
 import tensorflow_data_validation as tfdv
 from conftest import SAMPLE
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from test_tfdv_local import assert_same, exact, random_batch
 
-from mfx import schema_file, start, validate
-from mfx.columns import as_lists
+from mfx import schema_file, start, tfdv_local, validate
 from mfx.errors import MfxError
 from mfx.ingest import ingest, merge
-from mfx.read_csv import batches
 
-RANDOM = np.random.default_rng(0)
-N = 500
-
-
-def _batch(**changes) -> pa.RecordBatch:
-    columns = {
-        "fare": pa.array(np.round(RANDOM.gamma(2, 5, N), 2), pa.float32()),
-        "hour": pa.array(RANDOM.integers(0, 24, N), pa.int64()),
-        "word": pa.array(RANDOM.choice([b"cash", b"card", b"none"], N, p=[0.6, 0.3, 0.1])),
-        "tips": pa.array([None if n % 3 else n / 10 for n in range(N)], pa.float32()),
-        "rare": pa.array([7 if n == 3 else None for n in range(N)], pa.int64()),
-    }
-    columns |= changes
-    kept = {name: column for name, column in columns.items() if column is not None}
-    return pa.RecordBatch.from_arrays(list(kept.values()), names=list(kept))
-
-
-BATCH = _batch()
+BATCH = random_batch()
 
 
 @pytest.fixture(scope="module")
 def statistics():
-    return validate.describe([BATCH])
+    return tfdv_local.describe([BATCH])[0]
 
 
 @pytest.fixture
 def schema(statistics, settings):
-    return validate.infer_schema(statistics, validate.describe([_batch()]), settings)
+    return validate.infer_schema(statistics, tfdv_local.describe([random_batch()])[0], settings)
 
 
-def _exact(proto) -> dict:
-    """All that TFDV does not approximate by sketches of batches."""
-    found = {}
-    for feature in proto.datasets[0].features:
-        stats = getattr(feature, feature.WhichOneof("stats"))
-        common = stats.common_stats
-        values = [common.num_non_missing, common.num_missing, common.tot_num_values]
-        if feature.WhichOneof("stats") == "num_stats":
-            values += [stats.mean, stats.std_dev, stats.num_zeros, stats.min, stats.max]
-            values += [stats.median]
-        else:
-            values += [stats.unique, stats.avg_length]
-            values += [part for v in stats.top_values for part in (v.value, v.frequency)]
-        found[feature.path.step[0]] = values
-    return found
-
-
-def _on_beam(parts, folder):
-    """TFDV's own statistics of these batches."""
-    import apache_beam as beam
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-    path = str(folder / "statistics.pb")
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        _ = (
-            pipeline
-            | beam.Create([as_lists(part) for part in parts])
-            | tfdv.GenerateStatistics(tfdv.StatsOptions())
-            | tfdv.WriteStatisticsToBinaryFile(path)
-        )
-    return tfdv.load_stats_binary(path)
-
-
-def _by_name(proto) -> dict:
-    return {feature.path.step[0]: feature for feature in proto.datasets[0].features}
-
-
-def test_statistics_are_those_of_tfdv_on_beam(statistics, tmp_path):
-    reference = _on_beam([BATCH], tmp_path)
-    ours, theirs = _exact(statistics), _exact(reference)
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        for mine, other in zip(ours[name], theirs[name], strict=True):
-            same = (
-                mine == other if isinstance(mine, str) else mine == pytest.approx(other, rel=1e-9)
-            )
-            assert same, name
-    assert statistics.datasets[0].num_examples == reference.datasets[0].num_examples == N
-
-
-def test_batches_add_up():
-    parts = validate.describe([BATCH.slice(0, 123), BATCH.slice(123)])
-    whole = _exact(validate.describe([BATCH]))
-    for name, values in _exact(parts).items():
-        assert values[:3] == whole[name][:3]
+def test_a_version_that_was_not_checked_goes_to_beam(settings, datastore, monkeypatch):
+    settings = settings.override(data__path=str(SAMPLE))
+    sources = start.resolve(settings)
+    examples = merge([ingest(sources.shards[0], sources, settings)], sources)
+    quick, _, _ = validate.validate(examples, settings)
+    monkeypatch.setattr(tfdv_local, "VERSIONS", ("0.0.1",))
+    slow, _, _ = validate.validate(examples, settings)
+    assert quick.engine == "TFDV in memory"
+    assert slow.engine == (f"TFDV on Beam (in memory does not cover TFDV {tfdv.__version__})")
+    assert_same(exact(quick.proto("train")), exact(slow.proto("train")))
 
 
 def test_the_label_is_not_asked_for_at_serving(schema):
@@ -151,6 +86,13 @@ def test_without_a_schema_one_is_inferred_that_the_data_meets(run):
     assert anomalies.lineage.parents == (schema.digest,)
 
 
+def test_columns_whose_values_are_estimates_are_named(run, monkeypatch):
+    monkeypatch.setattr(tfdv_local, "MOST_BYTES", 0)
+    monkeypatch.setattr(tfdv_local, "MERGE_ROWS", 0)
+    _, statistics, _, _ = run(HEADER + ROWS)
+    assert statistics.engine == "TFDV in memory (unique and top values of word are estimates)"
+
+
 def test_a_committed_schema_is_held_to(run, tmp_path):
     *_, proposed, _ = run(HEADER + ROWS)
     loose = proposed.proto()
@@ -173,17 +115,6 @@ def test_a_committed_schema_is_held_to(run, tmp_path):
         validate.stop_on_errors(anomalies, schema)
     assert f"the data breaks {schema.path} in 2 ways:\n- word [train]" in error.value.what
     assert "mfx schema accept" in error.value.remedy
-
-
-def test_the_sample_has_the_statistics_tfdv_gives_on_beam(tmp_path, settings):
-    """A few hundred taxi rows: every field of the proto is equal, sketches included."""
-    types = schema_file.column_types(Path(settings.resolve(settings.schema_.path)))
-    path = tmp_path / "trips.csv"
-    path.write_text("".join(SAMPLE.open().readlines()[:401]))
-    (whole,) = batches(path, types, [""], None)
-    assert whole.num_rows == 400
-    ours, theirs = validate.describe([whole]), _on_beam([whole], tmp_path)
-    assert _by_name(ours) == _by_name(theirs)
 
 
 def test_the_committed_taxi_schema_reads_back(settings):

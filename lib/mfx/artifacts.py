@@ -128,10 +128,15 @@ class Examples:
 
 @dataclass(frozen=True)
 class Statistics:
-    """TFDV's statistics, `<split>.pb` each a serialized DatasetFeatureStatisticsList."""
+    """TFDV's statistics, `<split>.pb` each a serialized DatasetFeatureStatisticsList.
+
+    Args:
+        engine: What computed them.
+    """
 
     payload: Payload
     lineage: Lineage
+    engine: str = ""
 
     @property
     def digest(self) -> str:
@@ -239,11 +244,16 @@ class Anomalies:
 
 @dataclass(frozen=True)
 class TransformGraph:
-    """TFT's transform output: the graph, its vocabularies, the transformed features' types."""
+    """TFT's transform output: the graph, its vocabularies, the transformed features' types.
+
+    Args:
+        engine: What analysed the train split.
+    """
 
     payload: Payload
     features: dict[str, str]
     lineage: Lineage
+    engine: str = ""
 
     @property
     def digest(self) -> str:

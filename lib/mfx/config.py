@@ -180,6 +180,28 @@ class Push(Table):
     tolerance: float = Field(1e-5, ge=0)
 
 
+class Beam(Table):
+    """Where statistics, TFT's analysis and metrics are computed when not in the step's process."""
+
+    options: list[str] = []
+    """Beam's pipeline options, each `--name=value` or `--name`, the runner among them; with any,
+    TFDV and TFMA run on Beam too. Empty: in the step's process, on Beam only where need be."""
+    temp: str | None = None
+    """A folder that this machine and all workers see; by default a temporary one on this machine,
+    which is right for workers on this machine."""
+
+    @model_validator(mode="after")
+    def _names_a_runner(self) -> Beam:
+        for option in self.options:
+            if not option.startswith("--"):
+                raise ValueError(f"options: expected '--name=value' or '--name', found {option!r}")
+        if self.options and not any(o.startswith("--runner=") for o in self.options):
+            raise ValueError("options: no runner among them, such as '--runner=PortableRunner'")
+        if self.temp is not None and not (self.temp.startswith("/") or "://" in self.temp):
+            raise ValueError(f"temp: expected an absolute path or URL, found {self.temp!r}")
+        return self
+
+
 class Settings(Table):
     """A whole `config.toml`; relative paths in it start at `home`, the folder it lies in."""
 
@@ -191,6 +213,7 @@ class Settings(Table):
     train: Train = Train()
     evaluate: Evaluate
     push: Push
+    beam: Beam = Beam()
 
     def resolve(self, path: str) -> str:
         """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""

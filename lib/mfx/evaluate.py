@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from mfx import blessing, curves, store, tfma_beam, tfma_config, tfma_local
+from mfx import beam_pipeline, blessing, curves, store, tfma_beam, tfma_config, tfma_local
 from mfx.artifacts import Evaluation, Examples, Model
-from mfx.config import Evaluate, Settings
+from mfx.config import Beam, Evaluate, Settings
 from mfx.errors import MfxError, nearest
 from mfx.registry import Production
 from mfx.tensors import dense_inputs
@@ -63,13 +63,15 @@ def evaluate(
                 )
             columns = dict(zip(features.column_names, features.columns, strict=True))
             tables.append(pa.table({**columns, LABEL: label, CANDIDATE: prediction}))
-        scores = [_score(t, options, folder / f"score-{i}") for i, t in enumerate(tables)]
+        scores = [
+            _score(t, options, folder / f"score-{i}", settings.beam) for i, t in enumerate(tables)
+        ]
         best = (min if options.select_lowest else max)(range(len(models)), key=scores.__getitem__)
         table, model = tables[best], models[best]
 
         table, compared, unfit = _with_baseline(table, baseline, examples)
         config = tfma_config.eval_config(options, compared)
-        engine = _compute(table, config, folder / "results")
+        engine = _compute(table, config, folder / "results", settings.beam)
         names = [CANDIDATE, BASELINE] if compared else [""]
         rows = [tfma_config.rows(folder / "results", name, options.slices) for name in names]
         verdict = blessing.bless(
@@ -134,7 +136,7 @@ def _check_names(options: Evaluate, examples: Examples) -> None:
             )
 
 
-def _score(table: pa.Table, options: Evaluate, folder: Path) -> float:
+def _score(table: pa.Table, options: Evaluate, folder: Path, beam: Beam) -> float:
     """The selecting metric over the whole eval split."""
     only = options.model_copy(
         update={
@@ -143,14 +145,14 @@ def _score(table: pa.Table, options: Evaluate, folder: Path) -> float:
             "metrics": [m for m in options.metrics if tfma_config.metric_name(m) == options.select],
         }
     )
-    _compute(table, tfma_config.eval_config(only, has_baseline=False), folder)
+    _compute(table, tfma_config.eval_config(only, has_baseline=False), folder, beam)
     value = tfma_config.rows(folder, "", [])[0].get(options.select)
     if value is None:
         return float("inf") if options.select_lowest else float("-inf")
     return value
 
 
-def _compute(table: pa.Table, config: Any, results: Path) -> str:
+def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:
     """Write TFMA's result files and say what made them."""
     results.parent.mkdir(exist_ok=True)
     path = results.with_suffix(".parquet")
@@ -159,9 +161,13 @@ def _compute(table: pa.Table, config: Any, results: Path) -> str:
         why_not = tfma_local.covers(config, table.schema)
     except ValueError as error:
         raise MfxError(f"evaluate.metrics: TFMA says: {error}") from None
-    engine = tfma_beam if why_not else tfma_local
-    engine.evaluate(path, config, results)
-    return f"{engine.ENGINE} (in memory does not cover {why_not})" if why_not else engine.ENGINE
+    if not (why_not or beam.options):
+        tfma_local.evaluate(path, config, results)
+        return tfma_local.ENGINE
+    tfma_beam.evaluate(path, config, results, beam)
+    if beam.options:
+        return beam_pipeline.engine(tfma_beam.ENGINE, beam)
+    return f"{tfma_beam.ENGINE} (in memory does not cover {why_not})"
 
 
 def _with_baseline(

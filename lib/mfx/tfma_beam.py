@@ -1,35 +1,26 @@
-"""TFMA's own pipeline on Beam, in this process: any metric, for any data that fits the disk."""
+"""TFMA's own pipeline on Beam, in this process or as `[beam]` says: any metric, any size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_model_analysis.proto import (
     config_pb2,
     metrics_for_slice_pb2,
     validation_result_pb2,
 )
 
+from mfx import beam_pipeline, beam_source, store
 from mfx.columns import as_lists
+from mfx.config import Beam
 from mfx.tfma_config import shared_models
 
 ENGINE = "TFMA on Beam"
-
-
-class _ReadBatches(beam.DoFn):
-    """Parquet file to batches: only the file's name goes through Beam, never pickled rows."""
-
-    def process(self, path: str) -> Iterator[pa.RecordBatch]:
-        for batch in pq.ParquetFile(path).iter_batches(65536):
-            yield _as_extracts(batch)
 
 
 def _as_extracts(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -43,20 +34,36 @@ def _as_extracts(batch: pa.RecordBatch) -> pa.RecordBatch:
     )
 
 
-def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
-    """Write TFMA's result files for the Parquet file `table` into the folder `results`."""
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        _ = (
-            pipeline
-            | "Path" >> beam.Create([str(table)])
-            | "Read" >> beam.ParDo(_ReadBatches())
-            | tfma.ExtractEvaluateAndWriteResults(
-                eval_config=config,
-                eval_shared_model=shared_models(len(config.model_specs) > 1),
-                output_path=str(results),
+def evaluate(
+    table: Path, config: config_pb2.EvalConfig, results: Path, options: Beam | None = None
+) -> None:
+    """Write TFMA's result files for the Parquet file `table` into the folder `results`.
+
+    Raises:
+        MfxError: `options` are wrong, or their runner failed.
+    """
+    options = options or Beam()
+    # Workers elsewhere find the table in Metaflow's datastore.
+    file = _stored(table) if options.options else table
+    with beam_pipeline.folder(options) as work:
+        with beam_pipeline.pipeline(options) as pipeline:
+            _ = (
+                pipeline
+                | beam_source.Read([file], _as_extracts)
+                | tfma.ExtractEvaluateAndWriteResults(
+                    eval_config=config,
+                    eval_shared_model=shared_models(len(config.model_specs) > 1),
+                    output_path=work,
+                )
             )
-        )
+        beam_pipeline.fetch(work, results)
     _leave_out_small_slices(results)
+
+
+def _stored(table: Path) -> store.Payload:
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        Path(directory, table.name).symlink_to(table.resolve())
+        return store.save(directory)
 
 
 def _leave_out_small_slices(results: Path) -> None:

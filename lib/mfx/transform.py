@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import metadata_io
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
-from mfx import store, user_module
+from mfx import beam_pipeline, beam_source, store, user_module
 from mfx.artifacts import SPLITS, Examples, Schema, TransformGraph
 from mfx.columns import TYPES, as_lists
-from mfx.config import Settings
+from mfx.config import Beam, Settings
 from mfx.errors import MfxError
 from mfx.ingest import ROW_GROUP
+from mfx.portable_function import PortableFunction
 from mfx.tensors import sparse_inputs, to_batch
+
+ENGINE = "TFT on Beam"
 
 
 def transform(
@@ -38,14 +38,12 @@ def transform(
 
     Raises:
         MfxError: `preprocessing_fn` returns no label, or one that is not a number or has a single
-            value, or features that cannot be stored.
+            value, or features that cannot be stored; or `[beam]` is wrong.
     """
-    module = user_module.load(settings)
+    function = PortableFunction(user_module.load(settings), "preprocessing_fn")
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         graph = Path(directory, "graph")
-        with examples.files("train") as paths:
-            _analyse(paths, module.preprocessing_fn, _present(schema, examples), graph)
-        _make_reproducible(graph, directory)
+        _analyse(examples, function, _present(schema, examples), settings.beam, graph)
         output = tft.TFTransformOutput(str(graph))
         if settings.label.name not in output.transformed_feature_spec():
             raise MfxError(
@@ -56,16 +54,9 @@ def transform(
         _check_label(transformed, settings.label.name)
         features = {n: s.dtype.name for n, s in output.transformed_feature_spec().items()}
         lineage = examples.lineage.after(examples.digest, schema.digest)
-        graph_result = TransformGraph(store.save(graph), features, lineage)
+        engine = beam_pipeline.engine(ENGINE, settings.beam)
+        graph_result = TransformGraph(store.save(graph), features, lineage, engine)
     return graph_result, transformed
-
-
-class _ReadBatches(beam.DoFn):
-    """Parquet files to batches: only the file's name goes through Beam, never pickled rows."""
-
-    def process(self, path: str) -> Iterator[pa.RecordBatch]:
-        for batch in pq.ParquetFile(path).iter_batches(ROW_GROUP):
-            yield as_lists(batch)
 
 
 def _present(schema: Schema, examples: Examples) -> schema_pb2.Schema:
@@ -77,24 +68,26 @@ def _present(schema: Schema, examples: Examples) -> schema_pb2.Schema:
     return proto
 
 
-def _analyse(paths: list[Path], preprocessing_fn: Any, schema: Any, graph: Path) -> None:
-    columns = pq.read_schema(paths[0])
+def _analyse(
+    examples: Examples, preprocessing_fn: Any, schema: schema_pb2.Schema, options: Beam, graph: Path
+) -> None:
+    """Write TFT's output for the train split into the folder `graph`."""
+    files = [payload.only("train.parquet") for payload in examples.shards]
+    columns = beam_source.open_parquet(files[0]).schema_arrow
     arrow_schema = as_lists(pa.RecordBatch.from_pylist([], columns)).schema
     config = tensor_adapter.TensorAdapterConfig(
         arrow_schema, tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
     )
-    # Named outright: `DirectRunner` may mean another runner that needs a download.
-    with (
-        beam.Pipeline(runner=FnApiRunner()) as pipeline,
-        tft_beam.Context(temp_dir=str(graph.with_name("tmp")), use_deep_copy_optimization=True),
-    ):
-        data = (
-            pipeline
-            | "Paths" >> beam.Create([str(path) for path in paths])
-            | "Read" >> beam.ParDo(_ReadBatches())
-        )
-        transform_fn = (data, config) | tft_beam.AnalyzeDataset(preprocessing_fn)
-        _ = transform_fn | tft_beam.WriteTransformFn(str(graph))
+    with beam_pipeline.folder(options) as work:
+        with (
+            beam_pipeline.pipeline(options) as pipeline,
+            tft_beam.Context(temp_dir=f"{work}/tmp", use_deep_copy_optimization=True),
+        ):
+            data = pipeline | beam_source.Read(files, as_lists)
+            transform_fn = (data, config) | tft_beam.AnalyzeDataset(preprocessing_fn)
+            _ = transform_fn | tft_beam.WriteTransformFn(f"{work}/graph")
+        beam_pipeline.fetch(f"{work}/graph", graph)
+        _make_reproducible(graph, work)
     raw = tft.DatasetMetadata(schema)
     metadata_io.write_metadata(raw, str(graph / tft.TFTransformOutput.RAW_METADATA_DIR))
 

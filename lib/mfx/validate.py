@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,12 @@ from typing import Any
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
-from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from mfx import schema_file, store
+from mfx import beam_pipeline, schema_file, store, tfdv_beam, tfdv_local
 from mfx.anomalies import explain
 from mfx.artifacts import SPLITS, Anomalies, Examples, Schema, Statistics
-from mfx.columns import as_lists
-from mfx.config import Settings
+from mfx.config import Beam, Settings
 from mfx.errors import MfxError
 
 TRAINING, SERVING = "TRAINING", "SERVING"
@@ -36,11 +34,12 @@ def validate(examples: Examples, settings: Settings) -> tuple[Statistics, Schema
     The caller stores the three results, then calls `stop_on_errors`, so that a stopped run can
     be looked into.
     """
-    protos = {split: describe(examples.batches(split)) for split in SPLITS}
+    protos, engine = _statistics(examples, settings.beam)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         for split, proto in protos.items():
             Path(directory, f"{split}.pb").write_bytes(proto.SerializeToString(deterministic=True))
-        statistics = Statistics(store.save(directory), examples.lineage.after(examples.digest))
+        lineage = examples.lineage.after(examples.digest)
+        statistics = Statistics(store.save(directory), lineage, engine)
 
     proposal = infer_schema(protos["train"], protos["eval"], settings)
     path = Path(settings.resolve(settings.schema_.path))
@@ -76,14 +75,22 @@ def _column(examples: Examples, split: str, name: str) -> Iterator[pa.Array]:
         yield batch.column(0)
 
 
-def describe(batches: Iterable[pa.RecordBatch]) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """TFDV's statistics of flat batches, by its own combiners in this process, without Beam."""
-    combiners = stats_impl.get_generators(tfdv.StatsOptions(), in_memory=True)
-    sums: list[Any] = [combiner.create_accumulator() for combiner in combiners]
-    for batch in batches:
-        lists = as_lists(batch)
-        sums = [c.add_input(s, lists) for c, s in zip(combiners, sums, strict=True)]
-    return stats_impl.extract_statistics_output(sums, combiners)
+def _statistics(examples: Examples, options: Beam) -> tuple[dict[str, Any], str]:
+    """TFDV's statistics of each split, and what made them."""
+    why_not = tfdv_local.covers()
+    if why_not or options.options:
+        made = {
+            split: tfdv_beam.describe(
+                [payload.only(f"{split}.parquet") for payload in examples.shards], options
+            )
+            for split in SPLITS
+        }
+        engine = beam_pipeline.engine(tfdv_beam.ENGINE, options)
+        return made, engine if options.options else f"{engine} (in memory does not cover {why_not})"
+    found = {split: tfdv_local.describe(examples.batches(split)) for split in SPLITS}
+    estimated = sorted({name for _, names in found.values() for name in names})
+    note = f" (unique and top values of {', '.join(estimated)} are estimates)" if estimated else ""
+    return {split: proto for split, (proto, _) in found.items()}, tfdv_local.ENGINE + note
 
 
 def infer_schema(

@@ -1,0 +1,157 @@
+"""Statistics in memory against TFDV's own pipeline on Beam; value counts, exact and bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import SAMPLE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfx import schema_file, tfdv_beam, tfdv_local
+from mfx.config import Beam
+from mfx.read_csv import batches
+from mfx.tfdv_local import ValueCounts
+
+RANDOM = np.random.default_rng(0)
+N = 500
+
+
+def random_batch(**changes) -> pa.RecordBatch:
+    columns = {
+        "fare": pa.array(np.round(RANDOM.gamma(2, 5, N), 2), pa.float32()),
+        "hour": pa.array(RANDOM.integers(0, 24, N), pa.int64()),
+        "word": pa.array(RANDOM.choice([b"cash", b"card", b"none"], N, p=[0.6, 0.3, 0.1])),
+        "tips": pa.array([None if n % 3 else n / 10 for n in range(N)], pa.float32()),
+        "rare": pa.array([7 if n == 3 else None for n in range(N)], pa.int64()),
+    }
+    columns |= changes
+    kept = {name: column for name, column in columns.items() if column is not None}
+    return pa.RecordBatch.from_arrays(list(kept.values()), names=list(kept))
+
+
+BATCH = random_batch()
+
+
+def exact(proto) -> dict:
+    """All that TFDV does not approximate by sketches of batches."""
+    found = {}
+    for feature in proto.datasets[0].features:
+        stats = getattr(feature, feature.WhichOneof("stats"))
+        common = stats.common_stats
+        values = [common.num_non_missing, common.num_missing, common.tot_num_values]
+        values += [str(common.num_values_histogram), common.min_num_values, common.max_num_values]
+        if feature.WhichOneof("stats") == "num_stats":
+            values += [stats.mean, stats.std_dev, stats.num_zeros, stats.min, stats.max]
+            values += [stats.median]
+        else:
+            values += [stats.unique, stats.avg_length]
+            values += [part for v in stats.top_values for part in (v.value, v.frequency)]
+            values += [str(stats.rank_histogram)]
+        found[feature.path.step[0]] = values
+    return found
+
+
+def on_beam(parts, folder):
+    """TFDV's own statistics of these batches."""
+    folder.mkdir(exist_ok=True)
+    files = []
+    for number, part in enumerate(parts):
+        files.append(folder / f"{number}.parquet")
+        pq.write_table(pa.Table.from_batches([part]), files[-1])
+    return tfdv_beam.describe(files, Beam())
+
+
+CASES = {
+    "mixed": [BATCH],
+    "several batches": [BATCH.slice(0, 123), BATCH.slice(123, 1), BATCH.slice(124)],
+    "one row": [BATCH.slice(3, 1)],
+    "a column without values": [
+        random_batch(fare=pa.nulls(N, pa.float32()), word=pa.nulls(N, pa.binary()))
+    ],
+    "numbers at the edge": [
+        random_batch(
+            fare=pa.array([0.0, -0.0, 3.4e38, -3.4e38, 1e-45] * (N // 5), pa.float32()),
+            hour=pa.array([2**53 - 1, -(2**53) + 1, 0, 0, 1] * (N // 5)),
+        )
+    ],
+    "a value in each row": [
+        random_batch(word=pa.array([b"%06d" % v for v in range(part, part + N)], pa.binary()))
+        for part in range(0, 100 * N, N)
+    ],
+    "texts": [
+        random_batch(word=pa.array([b"", "été, no".encode(), b"\xff\xfe", b"a" * 2000, None] * 100))
+    ],
+}
+
+
+def assert_same(ours: dict, theirs: dict) -> None:
+    """Of `exact` statistics: numbers to 1e-9 of their size, all else equal."""
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        for mine, other in zip(ours[name], theirs[name], strict=True):
+            assert mine == other or mine == pytest.approx(other, rel=1e-9, nan_ok=True), name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_statistics_are_those_of_tfdv_on_beam(case, tmp_path):
+    (made, estimated), reference = tfdv_local.describe(CASES[case]), on_beam(CASES[case], tmp_path)
+    ours, theirs = exact(made), exact(reference)
+    assert_same(ours, theirs)
+    assert not estimated
+    assert made.datasets[0].num_examples == reference.datasets[0].num_examples
+
+
+def test_batches_add_up():
+    (parts, _), (whole, _) = (
+        tfdv_local.describe([BATCH.slice(0, 123), BATCH.slice(123)]),
+        tfdv_local.describe([BATCH]),
+    )
+    for name, values in exact(parts).items():
+        assert values[:3] == exact(whole)[name][:3]
+
+
+def test_the_sample_has_the_statistics_tfdv_gives_on_beam(tmp_path, settings):
+    """A few hundred taxi rows: every field of the proto is equal, sketches included."""
+    types = schema_file.column_types(Path(settings.resolve(settings.schema_.path)))
+    path = tmp_path / "trips.csv"
+    path.write_text("".join(SAMPLE.open().readlines()[:401]))
+    (whole,) = batches(path, types, [""], None)
+    assert whole.num_rows == 400
+    (ours, _), theirs = tfdv_local.describe([whole]), on_beam([whole], tmp_path / "beam")
+    assert by_name(ours) == by_name(theirs)
+
+
+def by_name(proto) -> dict:
+    return {feature.path.step[0]: feature for feature in proto.datasets[0].features}
+
+
+@given(st.lists(st.lists(st.one_of(st.none(), st.binary(max_size=2)), max_size=30), max_size=5))
+def test_values_are_counted_exactly(parts):
+    counts = ValueCounts()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tfdv_local, "MERGE_ROWS", 10)
+        for part in parts:
+            counts.add(pa.array(part, pa.binary()))
+        found = counts.table().to_pylist()
+    expected = Counter(value for part in parts for value in part if value is not None)
+    order = sorted(expected.items(), key=lambda item: (item[1], item[0]), reverse=True)
+    assert [(row["value"], row["count"]) for row in found] == order
+
+
+def test_too_many_values_are_estimated_and_said(monkeypatch):
+    monkeypatch.setattr(tfdv_local, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(tfdv_local, "MERGE_ROWS", 100)
+    names = pa.array([b"%06d" % v for v in range(2000)])
+    batch = pa.RecordBatch.from_pydict({"name": names, "word": pa.array([b"a", b"b"] * 1000)})
+    proto, estimated = tfdv_local.describe([batch, batch])
+    assert estimated == ["name"]
+    found = by_name(proto)
+    assert found["name"].string_stats.unique == pytest.approx(2000, rel=0.1)
+    assert found["word"].string_stats.unique == 2
+    assert found["word"].string_stats.top_values[0].value == "b"

@@ -15,7 +15,7 @@ import tensorflow as tf
 from test_transform import small_world
 
 from mfx import tensors, user_module
-from mfx.export import export
+from mfx.export import export, put_weights
 from mfx.tf_examples import serialize
 
 ROWS = {
@@ -34,12 +34,13 @@ class Exported:
         world = small_world()
         self.folder = folder / "model"
         self.network = user_module.load(world.settings).build_model()
+        self.graph = tft.TFTransformOutput(str(world.graph.save_to(folder / "graph")))
+        export(self.network, self.graph, ["y"], self.folder)
         # An embedding of zeros would hide a wrong word.
         for variable in self.network.trainable_variables:
             values = np.random.default_rng(len(variable.shape)).normal(size=variable.shape)
             variable.assign(values)
-        self.graph = tft.TFTransformOutput(str(world.graph.save_to(folder / "graph")))
-        export(self.network, self.graph, ["y"], self.folder)
+        put_weights(self.network, self.folder)
         self.loaded = tf.saved_model.load(str(self.folder))
         self.signatures = self.loaded.signatures
 
@@ -174,3 +175,33 @@ def test_it_loads_in_a_process_with_only_tensorflow(exported):
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["present"] == []
     assert result["answers"] == pytest.approx(exported.expected(BATCH), abs=1e-6)
+
+
+def test_networks_of_any_layers(tmp_path):
+    """Lookup tables and statistics, also in a model within the model, come along."""
+    import keras
+    import tensorflow_transform as tft
+
+    world = small_world()
+    graph = tft.TFTransformOutput(str(world.graph.save_to(tmp_path / "graph")))
+    inner = keras.Sequential([keras.layers.IntegerLookup(vocabulary=[0, 1, 2])])
+    inputs = {"x": keras.Input((), name="x"), "word": keras.Input((), name="word", dtype="int64")}
+    x = keras.layers.Reshape((1,))(inputs["x"])
+    x = keras.layers.BatchNormalization()(keras.layers.Normalization(mean=1.0, variance=4.0)(x))
+    word = keras.layers.Embedding(6, 2)(inner(inputs["word"]))
+    joined = keras.layers.Concatenate()([x, word])
+    network = keras.Model(inputs, keras.layers.Dense(2)(joined))
+    network.compile("adam", "mse")
+    export(network, graph, ["y"], tmp_path / "model")
+    rows = {"x": np.array([0.5, -1, 2] * 8, "float32"), "word": np.array([0, 1, 3] * 8)}
+    network.fit(rows, np.ones((24, 2)), epochs=3, verbose=0)
+    put_weights(network, tmp_path / "model")
+
+    predict = tf.saved_model.load(str(tmp_path / "model")).signatures["predict"]
+    specs = predict.structured_input_signature[1]
+    served = predict(**tensors.dense_inputs(BATCH, specs))["outputs"].numpy()
+    features = graph.transform_features_layer()(tensors.sparse_inputs(BATCH, BATCH.schema.names))
+    expected = network({name: features[name] for name in inputs}, training=False).numpy()
+    assert served == pytest.approx(expected, abs=1e-6)
+    names = tf.train.load_checkpoint(str(tmp_path / "model" / "variables" / "variables"))
+    assert not [n for n in names.get_variable_to_shape_map() if "optimizer" in n]

@@ -91,6 +91,10 @@ def test_a_retry_goes_on_from_the_last_epoch(pipeline, model):
     assert retried.resumed_from == 2
     assert retried.weights == model.weights
     assert retried.history == model.history
+    assert (retried.payload.digest, retried.logs.digest) == (
+        model.payload.digest,
+        model.logs.digest,
+    )
 
 
 def test_resume_goes_on_from_the_last_epoch_of_the_failed_run(pipeline, model):
@@ -108,6 +112,7 @@ def test_resume_goes_on_from_the_last_epoch_of_the_failed_run(pipeline, model):
     assert _epochs(resumed.output) == [3, 4, 5]
     assert resumed.data.model.weights == model.weights
     assert resumed.data.model.history == model.history
+    assert resumed.data.model.payload.digest == model.payload.digest
 
 
 def test_resume_after_a_failed_push_only_pushes(pipeline, unbroken, model):

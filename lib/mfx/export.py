@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from mfx.tensors import MISSING
 def export(
     model: Any, graph: tft.TFTransformOutput, label_columns: Iterable[str], directory: Path
 ) -> None:
-    """Write the SavedModel.
+    """Write the SavedModel of a network that may still have to be trained; see `put_weights`.
 
-    Its signatures:
+    Its bytes depend on what this process did in TensorFlow before: counters are part of names. So
+    training calls it first, when a process that goes on from a checkpoint is no different.
+
+    The signatures:
 
     - `serving_default`: `examples`, serialized tf.Examples, string [batch].
     - `predict`: a dense tensor [batch] for each raw feature but the label's columns; see MISSING.
@@ -30,7 +33,9 @@ def export(
     raw = graph.raw_feature_spec()
     known = {name: spec for name, spec in raw.items() if name not in set(label_columns)}
     module = tf.Module()
-    module.model = model
+    # Not the model itself: it would bring its optimizer's state along.
+    module.network = model.weights
+    module.tables = list(_tables(model))
     # TFT's own layer is a Keras 2 model, which would be traced anew, with AutoGraph, when saved.
     loader = SavedModelLoader(graph.transform_savedmodel_dir)
     transform = loader.apply_transform_model
@@ -56,6 +61,33 @@ def export(
         ),
     }
     tf.saved_model.save(module, str(directory), signatures)
+    # A checksum of the variables as they are now; readers do without it.
+    (directory / "fingerprint.pb").unlink(missing_ok=True)
+
+
+def put_weights(model: Any, directory: Path) -> None:
+    """Replace the weights in the SavedModel that `export` wrote of this model."""
+    prefix = str(directory / "variables" / "variables")
+    reader = tf.train.load_checkpoint(prefix)
+    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    for number, weight in enumerate(model.weights):
+        values[f"network/{number}/.ATTRIBUTES/VARIABLE_VALUE"] = weight.numpy()
+    names = sorted(values)
+    tf.raw_ops.SaveV2(
+        prefix=prefix,
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[values[name] for name in names],
+    )
+
+
+def _tables(layer: Any) -> Iterator[Any]:
+    """Lookup tables of the network's layers, as of `keras.layers.IntegerLookup`."""
+    for value in vars(layer).values():
+        if isinstance(value, tf.saved_model.experimental.TrackableResource):
+            yield value
+    for inner in getattr(layer, "layers", []):
+        yield from _tables(inner)
 
 
 def _function(body: Callable, **signature: tf.TensorSpec) -> Any:

@@ -15,12 +15,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow.core.framework.summary_pb2 import Summary, SummaryMetadata
+from tensorflow.core.util.event_pb2 import Event
 
 from mfx import store, user_module
 from mfx.artifacts import Examples, Model, TransformGraph
 from mfx.config import Settings, Train
 from mfx.errors import MfxError
-from mfx.export import export
+from mfx.export import export, put_weights
 from mfx.lineage import hash_bytes, hash_file, hash_json
 from mfx.train_input import TrainInput
 
@@ -82,6 +84,9 @@ def train(
         transformed.files("train") as train_paths,
         transformed.files("eval") as eval_paths,
     ):
+        saved = Path(directory, "model")
+        output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
+        export(model, output, settings.label.columns, saved)
         label = settings.label.name
         fitting = _Fit(
             model,
@@ -105,10 +110,9 @@ def train(
             ),
         )
         history, resumed_from = fitting.run(options)
-        output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
-        export(model, output, settings.label.columns, Path(directory, "model"))
+        put_weights(model, saved)
         return Model(
-            payload=store.save(Path(directory, "model")),
+            payload=store.save(saved),
             logs=store.save(Path(directory, "logs")),
             candidate=candidate,
             hyperparameters=hyperparameters,
@@ -242,10 +246,24 @@ class _Fit:
         self._checkpoint.save()
 
     def _log(self, history: dict[str, list[float]]) -> None:
-        """TensorBoard events under the names that Keras' own callback uses."""
+        """TensorBoard events under the names that Keras' own callback uses.
+
+        Each event's time is its epoch, so that equal trainings are equal bytes.
+        """
         for run, prefix in (("train", ""), ("validation", "val_")):
-            with tf.summary.create_file_writer(str(self._logs / run)).as_default():
+            (self._logs / run).mkdir(parents=True)
+            with tf.io.TFRecordWriter(str(self._logs / run / "events.out.tfevents")) as file:
+                file.write(Event(file_version="brain.Event:2").SerializeToString())
                 for name, values in history.items():
                     if name.startswith("val_") == bool(prefix):
+                        tag = f"epoch_{name.removeprefix('val_')}"
                         for epoch, value in enumerate(values):
-                            tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+                            file.write(_event(tag, epoch, value).SerializeToString())
+
+
+def _event(tag: str, epoch: int, value: float) -> Event:
+    """What `tf.summary.scalar` writes."""
+    metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
+    tensor = tf.make_tensor_proto(value, tf.float32)
+    summary = Summary(value=[Summary.Value(tag=tag, tensor=tensor, metadata=metadata)])
+    return Event(wall_time=epoch, step=epoch, summary=summary)

@@ -16,11 +16,21 @@ from google.protobuf import json_format
 
 from mfx import tfma_beam, tfma_config, tfma_local
 from mfx.config import Evaluate
-from mfx.tfma_config import BASELINE, CANDIDATE, LABEL
+from mfx.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
 
 EXACT = 1e-9
-FLOAT32 = {"binary_crossentropy": 1e-6, "mean_squared_error": 1e-6, "mae": 1e-6}
-"""Keras sums these in float32, in batches of other sizes."""
+FLOAT32 = {
+    "binary_crossentropy": 1e-6,
+    "binary_accuracy": 1e-6,
+    "cosine_similarity": 1e-6,
+    "root_mean_squared_error": 1e-6,
+    "logcosh": 1e-6,
+    "categorical_crossentropy": 1e-6,
+    "categorical_accuracy": 1e-6,
+    "mean_squared_logarithmic_error": 1e-6,
+}
+"""Keras sums these in float32, in batches of other sizes; NumPy's float32 logarithm differs in its
+last bit between one number and many."""
 
 
 def metric(class_name: str, **config: Any) -> dict[str, Any]:
@@ -72,17 +82,79 @@ def random_table(rows: int = 300, seed: int = 0) -> pa.Table:
     )
 
 
+def weighted(table: pa.Table, whole: bool = False) -> pa.Table:
+    """With an example weight, often zero: whole numbers, as int64, or any."""
+    random = np.random.default_rng(5)
+    weight = random.integers(0, 4, len(table)) * (1 if whole else random.random(len(table)))
+    return table.append_column(WEIGHT, pa.array(weight, pa.int64() if whole else pa.float32()))
+
+
+def shares_table() -> pa.Table:
+    """Labels between 0 and 1, each of which TFMA makes two examples."""
+    table = random_table(80, seed=4)
+    label = np.random.default_rng(6).integers(0, 5, len(table)) / 4
+    place = table.column_names.index(LABEL)
+    return table.set_column(place, LABEL, pa.array(label, pa.float32()))
+
+
 def regression_table(rows: int = 40) -> pa.Table:
-    """Labels that are not classes, so that no accumulator is built directly."""
+    """Labels that are not classes; some are 0, of which there is no percentage."""
     random = np.random.default_rng(3)
-    label = random.normal(size=rows)
+    label = random.normal(size=rows) * (random.random(rows) < 0.8)
     return pa.table(
         {
             "hour": pa.array(random.integers(0, 2, rows), pa.int64()),
             LABEL: pa.array(label, pa.float32()),
             CANDIDATE: pa.array(label + random.normal(size=rows), pa.float32()),
+            BASELINE: pa.array(label + random.normal(size=rows), pa.float32()),
         }
     )
+
+
+def classes_table(rows: int = 90, classes: int = 3) -> pa.Table:
+    """Shares of the classes, some of which lie on thresholds; one slice has a single row."""
+    random = np.random.default_rng(8)
+    candidate, baseline = (random.dirichlet(np.ones(classes), rows) for _ in range(2))
+    candidate[:4] = [[0.5, 0.25, 0.25], [0.0, 1.0, 0.0], [0.25, 0.5, 0.25], [0.3, 0.3, 0.4]]
+    likely = candidate.argmax(axis=1)
+    label = np.where(random.random(rows) < 0.6, likely, random.integers(0, classes, rows))
+    hour = [None if random.random() < 0.1 else int(h) for h in random.integers(0, 3, rows)]
+    hour[7] = 90
+    return pa.table(
+        {
+            "hour": pa.array(hour, pa.int64()),
+            "kind": pa.array([[b"a", b"b"][k] for k in random.integers(0, 2, rows)], pa.binary()),
+            LABEL: pa.array(label, pa.float32()),
+            CANDIDATE: pa.array(list(candidate), pa.list_(pa.float32())),
+            BASELINE: pa.array(list(baseline), pa.list_(pa.float32())),
+        }
+    )
+
+
+def by_class(config: Any) -> None:
+    """Each class against the rest, and their mean."""
+    config.metrics_specs[0].binarize.class_ids.values.extend([0, 2])
+    config.metrics_specs[0].aggregate.macro_average = True
+    for place, share in ((0, 1.0), (2, 3.0)):
+        config.metrics_specs[0].aggregate.class_weights[place] = share
+
+
+def by_share(config: Any) -> None:
+    """The mean over the classes by how many labels are of each."""
+    config.metrics_specs[0].aggregate.weighted_macro_average = True
+    for place in range(3):
+        config.metrics_specs[0].aggregate.class_weights[place] = 1.0
+
+
+def pooled(config: Any) -> None:
+    """All classes' answers as if of one, with weights."""
+    config.metrics_specs[0].aggregate.micro_average = True
+    for place, share in enumerate((1.0, 0.5, 2.0)):
+        config.metrics_specs[0].aggregate.class_weights[place] = share
+
+
+def top_two(config: Any) -> None:
+    config.metrics_specs[0].binarize.top_k_list.values.extend([2])
 
 
 def tiny_table() -> pa.Table:
@@ -95,7 +167,37 @@ def tiny_table() -> pa.Table:
     )
 
 
-CASES: dict[str, tuple[pa.Table, dict[str, Any], bool]] = {
+REGRESSION = [
+    "ExampleCount",
+    "MeanSquaredError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredLogarithmicError",
+    "RootMeanSquaredError",
+    "LogCoshError",
+    "Calibration",
+    "MeanLabel",
+    "SquaredPearsonCorrelation",
+]
+CLASSES = [
+    "ExampleCount",
+    "SparseCategoricalCrossentropy",
+    "SparseCategoricalAccuracy",
+    metric("SparseTopKCategoricalAccuracy", k=2, name="sparse_top_k_categorical_accuracy"),
+    "MultiClassConfusionMatrixPlot",
+    metric("MultiClassConfusionMatrixAtThresholds", thresholds=[0.3, 0.5]),
+    metric("Precision", class_id=1),
+    metric("Recall", top_k=2, name="recall_at_2"),
+    "AUC",
+]
+EACH_CLASS: dict[str, Any] = {
+    "metrics": ["AUC", "BinaryAccuracy", "BinaryCrossentropy", "Calibration"],
+    "select": "auc",
+    "slices": [["hour"]],
+}
+
+
+CASES: dict[str, tuple[Any, ...]] = {
     "first run, bounds met and missed, all slices": (
         random_table(),
         {
@@ -136,15 +238,95 @@ CASES: dict[str, tuple[pa.Table, dict[str, Any], bool]] = {
         },
         True,
     ),
+    "example weights": (
+        weighted(random_table(150, seed=7)),
+        {
+            "metrics": [
+                *BINARY,
+                "BinaryCrossentropy",
+                "MeanSquaredError",
+                "CalibrationPlot",
+                "ConfusionMatrixPlot",
+                "CoefficientOfDiscrimination",
+            ],
+            "select": "auc",
+            "example_weight": "some_feature",
+            "slices": [["hour"], ["kind", "hour"]],
+            "thresholds": [
+                {"metric": "auc", "lower": 0.1, "max_drop": 0.1, "slices": [[], ["hour"]]},
+                {"metric": "example_count", "lower": 1.0, "slices": [[], ["hour"]]},
+            ],
+        },
+        True,
+    ),
+    "labels that are shares, whole weights": (
+        weighted(shares_table(), whole=True),
+        {
+            "metrics": [*BINARY, "ConfusionMatrixPlot", "BinaryCrossentropy"],
+            "select": "auc",
+            "example_weight": "some_feature",
+            "slices": [["hour"]],
+        },
+        False,
+    ),
     "labels that are no classes": (
         regression_table(),
         {
-            "metrics": ["ExampleCount", "MeanSquaredError", "Calibration", "MeanLabel"],
+            "metrics": REGRESSION,
             "select": "mean_squared_error",
             "slices": [["hour"]],
             "thresholds": [{"metric": "mean_squared_error", "upper": 100.0}],
         },
         False,
+    ),
+    "regression, weights, baseline": (
+        weighted(regression_table()),
+        {
+            "metrics": REGRESSION,
+            "select": "mean_squared_error",
+            "example_weight": "some_feature",
+            "slices": [["hour"]],
+            "thresholds": [{"metric": "mean_squared_error", "upper": 0.1, "max_rise": 0.0}],
+        },
+        True,
+    ),
+    "classes": (
+        classes_table(),
+        {
+            "metrics": CLASSES,
+            "select": "sparse_categorical_accuracy",
+            "slices": [["hour"], ["kind", "hour"]],
+            "thresholds": [
+                {"metric": "sparse_categorical_accuracy", "lower": 0.9, "slices": [[], ["hour"]]},
+                {"metric": "sparse_categorical_crossentropy", "upper": 9.0},
+            ],
+        },
+        False,
+    ),
+    "classes, weights, baseline": (
+        weighted(classes_table()),
+        {
+            "metrics": CLASSES,
+            "select": "sparse_categorical_accuracy",
+            "example_weight": "some_feature",
+            "slices": [["hour"]],
+            "thresholds": [{"metric": "sparse_categorical_accuracy", "max_drop": 0.0}],
+        },
+        True,
+    ),
+    "each class and their mean": (
+        weighted(classes_table()),
+        {**EACH_CLASS, "example_weight": "some_feature"},
+        True,
+        by_class,
+    ),
+    "mean by labels": (classes_table(), EACH_CLASS, False, by_share),
+    "classes pooled": (classes_table(), EACH_CLASS, False, pooled),
+    "the two most likely": (
+        classes_table(30),
+        {"metrics": ["Precision", "Recall"], "select": "recall", "slices": [["hour"]]},
+        False,
+        top_two,
     ),
     "one row, a slice too small, so without examples": (
         tiny_table(),
@@ -163,9 +345,11 @@ CASES: dict[str, tuple[pa.Table, dict[str, Any], bool]] = {
 @pytest.fixture(scope="module", params=CASES)
 def both(request, tmp_path_factory) -> tuple[Path, Path, Evaluate, bool]:
     """Results of one case, by Beam and in memory."""
-    table, options, has_baseline = CASES[request.param]
+    table, options, has_baseline, *changes = CASES[request.param]
     options = Evaluate.model_validate(options)
     config = tfma_config.eval_config(options, has_baseline)
+    for change in changes:
+        change(config)
     assert tfma_local.covers(config, table.schema) == ""
     folder = tmp_path_factory.mktemp("tfma")
     pq.write_table(table, folder / "table.parquet", row_group_size=64)
@@ -313,11 +497,10 @@ def test_another_version_of_tfma_is_not_covered(monkeypatch):
     assert tfma_local.covers(config_of(), SCHEMA) == "TFMA 0.99.0"
 
 
-def test_several_outputs_are_not_covered():
-    outputs = pa.array([[0.1, 0.9]], pa.list_(pa.float32()))
+def test_predictions_that_are_no_numbers_are_not_covered():
     place = SCHEMA.get_field_index(CANDIDATE)
-    table = tiny_table().set_column(place, CANDIDATE, outputs)
-    assert tfma_local.covers(config_of(), table.schema) == "several outputs"
+    table = tiny_table().set_column(place, CANDIDATE, pa.array([b"yes"]))
+    assert tfma_local.covers(config_of(), table.schema) == "predictions of type binary"
 
 
 @pytest.mark.parametrize(

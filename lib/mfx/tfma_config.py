@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import math
 from pathlib import Path
@@ -16,20 +17,22 @@ from tensorflow_model_analysis.utils import config_util
 from mfx.config import Evaluate, Metric, Threshold
 from mfx.errors import MfxError, nearest
 
-CANDIDATE, BASELINE, LABEL = "candidate", "baseline", "label"
+CANDIDATE, BASELINE, LABEL, WEIGHT = "candidate", "baseline", "label", "example_weight"
 """Columns of the evaluated table, besides the features to slice by."""
 
 
 def eval_config(options: Evaluate, has_baseline: bool) -> config_pb2.EvalConfig:
     """The EvalConfig; without a baseline it has one unnamed model and no change thresholds."""
-    model = config_pb2.ModelSpec(name=CANDIDATE, label_key=LABEL, prediction_key=CANDIDATE)
-    models = [model]
-    if has_baseline:
-        models.append(
-            config_pb2.ModelSpec(
-                name=BASELINE, label_key=LABEL, prediction_key=BASELINE, is_baseline=True
-            )
+    models = [
+        config_pb2.ModelSpec(
+            name=name,
+            label_key=LABEL,
+            prediction_key=name,
+            example_weight_key=WEIGHT if options.example_weight else "",
+            is_baseline=name == BASELINE,
         )
+        for name in ([CANDIDATE, BASELINE] if has_baseline else [CANDIDATE])
+    ]
     metrics = config_pb2.MetricsSpec(
         metrics=[_metric(entry, options.thresholds) for entry in options.metrics],
         model_names=[model.name for model in models] if has_baseline else [],
@@ -92,23 +95,35 @@ def rows(results: Path, model: str, slices: list[list[str]]) -> list[dict[str, A
 
     Returns:
         `Overall` first, then by slicing features and natural order of values; a value that TFMA
-        could not compute is None.
+        could not compute is None. A metric of several classes has them in its name, such as
+        `precision (classId:2)`.
     """
     loaded = tfma.load_eval_result(str(results), model_name=model or None)
     # TFMA names a slice's features in order.
     order = {(): -1} | {tuple(sorted({*keys})): place for place, keys in enumerate(slices)}
     found = []
     for key, metrics in loaded.slicing_metrics:
-        values = {
-            name: _number(value)
-            for name, value in metrics[""][""].items()
-            # Differences from the baseline stand beside the metric they are of.
-            if not (name.endswith("_diff") and name.removesuffix("_diff") in metrics[""][""])
-        }
+        values = {name: _number(value) for name, value in _by_name(metrics[""]).items()}
         place = order.get(tuple(name for name, _ in key), len(order))
         natural = [(isinstance(value, str), value) for _, value in key]
         found.append(((place, natural), {"slice": slice_name(key), **values}))
     return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+
+def _by_name(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A slice's metrics, given by sub key (classes, top k) and name, by a name of their own."""
+    found = [
+        (name, sub_key, value)
+        for sub_key, named in metrics.items()
+        for name, value in named.items()
+        # Differences from the baseline stand beside the metric they are of.
+        if not (name.endswith("_diff") and name.removesuffix("_diff") in named)
+    ]
+    uses = collections.Counter(name for name, _, _ in found)
+    return {
+        f"{name} ({sub_key})" if sub_key and uses[name] > 1 else name: value
+        for name, sub_key, value in found
+    }
 
 
 def slice_name(key: tuple[tuple[str, Any], ...]) -> str:

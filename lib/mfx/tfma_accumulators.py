@@ -170,7 +170,8 @@ def _pairs(combiner: Any, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def _class_ids(labels: np.ndarray, classes: int) -> np.ndarray:
-    ids = labels.astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        ids = labels.astype(np.int64)
     # As in TFMA, -1 is a label that is none of the classes.
     if wrong := int(((ids < -1) | (ids >= classes)).sum()):
         raise MfxError(
@@ -183,7 +184,7 @@ def _class_ids(labels: np.ndarray, classes: int) -> np.ndarray:
 def _fractional_pairs(combiner: Any, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As `_pairs`, a label between 0 and 1 made two pairs with its shares of the weight."""
     labels, predictions, weights = _pairs(combiner, part)
-    if wrong := int(((labels < 0) | (labels > 1)).sum()):
+    if wrong := int((~((labels >= 0) & (labels <= 1))).sum()):
         raise MfxError(
             f"evaluate.metrics: {wrong} labels are not within [0, 1], as AUC, accuracy and other "
             "metrics of classification need",
@@ -261,7 +262,7 @@ def _class_weights(combiner: Any, part: Part) -> dict[int, float]:
 
 def _multi_class_matrices(combiner: Any, part: Part) -> Any:
     values = part.predictions[_asked(combiner)[0]]
-    actual, weights = part.labels.astype(np.int64), _weights(combiner, part)
+    actual, weights = _class_ids(part.labels, values.shape[1]), _weights(combiner, part)
     top, chosen = values.max(axis=1, initial=-np.inf), values.argmax(axis=1)
     # TFMA compares NumPy's scalars with Python's: in float64 in NumPy 1, in their own type in 2.
     top = top.astype((values.dtype.type(0) + 0.0).dtype)
@@ -324,7 +325,8 @@ def _keras(combiner: Any, part: Part) -> Any:
     if aggregated or sub_key is not None or predictions.ndim == 1:
         labels, predictions, weights = (a[:, None] for a in _pairs(combiner, part))
     else:
-        labels, weights = part.labels[:, None], _weights(combiner, part)[:, None]
+        labels = _class_ids(part.labels, predictions.shape[1])[:, None]
+        weights = _weights(combiner, part)[:, None]
     if len(labels):
         for index, metric in enumerate(combiner._metrics[output]):
             metric.reset_states()

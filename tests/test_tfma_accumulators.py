@@ -150,7 +150,8 @@ def test_parts_of_the_rows_add_up(classes, of_one, of_several, monkeypatch):
     of = of_several if classes else of_one
     whole = [output(c, accumulate(c, part)) for c in of]
     monkeypatch.setattr(tfma_accumulators, "CHUNK", 7)
-    assert len(list(part.chunks())) == (25 if classes else 8)
+    monkeypatch.setattr(tfma_accumulators, "KERAS_CHUNK", 7)
+    assert len(list(part.chunks(7))) == (25 if classes else 8)
     for combiner, expected in zip(of, whole, strict=True):
         check_same(output(combiner, accumulate(combiner, part)), expected, 1e-6)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import tensorflow as tf
 from tensorflow_model_analysis.contrib.aggregates import binary_confusion_matrices as matrices
 from tensorflow_model_analysis.metrics import (
     aggregation,
@@ -27,9 +29,9 @@ from tensorflow_model_analysis.metrics import multi_class_confusion_matrix_metri
 
 from mfx.errors import MfxError
 
-CHUNK = 1 << 17
-"""Predicted values that are looked at together: bounds memory, as some metrics hold hundreds of
-numbers for each."""
+CHUNK, KERAS_CHUNK = 1 << 20, 1 << 17
+"""Predicted values that are looked at together, to bound memory; some Keras metrics hold hundreds
+of numbers for each."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,10 @@ class Part:
             None if self.weights is None else self.weights[rows],
         )
 
-    def chunks(self) -> Iterator[Part]:
-        """All rows in parts of CHUNK predicted values; at least one part."""
-        widest = max(values[:1].size for values in self.predictions.values())
-        size = max(1, CHUNK // max(1, widest))
+    def chunks(self, values: int) -> Iterator[Part]:
+        """All rows in parts of so many predicted values a model; at least one part."""
+        widest = max(given[:1].size for given in self.predictions.values())
+        size = max(1, values // max(1, widest))
         for begin in range(0, max(1, len(self)), size):
             yield self.take(slice(begin, begin + size))
 
@@ -76,7 +78,14 @@ def accumulate(combiner: Any, part: Part) -> Any:
     if build is None or not _covered(combiner, part):
         return _row_by_row(combiner, part)
     # An iterator: of a list, TFMA's combiner of mean errors counts the first one twice.
-    return combiner.merge_accumulators(build(combiner, chunk) for chunk in part.chunks())
+    chunks = part.chunks(KERAS_CHUNK if build is _keras else CHUNK)
+    return combiner.merge_accumulators(build(combiner, chunk) for chunk in chunks)
+
+
+def numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values, and for each value its place among them; by hash, faster than sorted."""
+    encoded = pa.array(values).dictionary_encode()
+    return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
 
 
 def _asked(combiner: Any) -> tuple[str, Any, str]:
@@ -212,38 +221,33 @@ def _histogram(combiner: Any, part: Part) -> dict[int, Any]:
     last = combiner._num_buckets + 1
     place = (value - combiner._left) / combiner._range * combiner._num_buckets + 1
     bucket = np.clip(np.trunc(place), 0, last).astype(np.int64)
-    ids, inverse = np.unique(bucket, return_inverse=True)
+    filled = np.flatnonzero(np.bincount(bucket))
     sums = [
-        np.bincount(inverse.reshape(-1), weights=w)
+        np.bincount(bucket, weights=w)[filled].tolist()
         for w in (labels * weights, predictions * weights, weights)
     ]
-    return {
-        int(i): calibration_histogram.Bucket(int(i), *(float(s[n]) for s in sums))
-        for n, i in enumerate(ids)
-    }
+    ids = filled.tolist()
+    return dict(zip(ids, map(calibration_histogram.Bucket, ids, *sums), strict=True))
 
 
 def _matrices(combiner: Any, part: Part) -> dict[float, Any]:
     labels, predictions, weights = _fractional_pairs(combiner, part)
     thresholds = combiner._binary_confusion_matrices._thresholds
-    tp, fn = _above_and_below(predictions, weights, labels == 1, thresholds)
-    fp, tn = _above_and_below(predictions, weights, labels != 1, thresholds)
+    order = np.argsort(thresholds)
+    # How many thresholds lie below each prediction.
+    above = np.searchsorted(np.asarray(thresholds)[order], predictions, side="left")
+    sums: dict[str, np.ndarray] = {}
+    for (over, under), chosen in ((("tp", "fn"), labels == 1), (("fp", "tn"), labels != 1)):
+        weight = np.bincount(above[chosen], weights[chosen], minlength=len(order) + 1)
+        sums[under] = np.cumsum(weight)[:-1]
+        sums[over] = np.cumsum(weight[::-1])[::-1][1:]
     return {
-        threshold: matrices._ThresholdEntry(
-            matrices.Matrix(tp=tp[n], tn=tn[n], fp=fp[n], fn=fn[n]), [], [], [], []
+        thresholds[place]: matrices._ThresholdEntry(
+            matrices.Matrix(**{cell: float(values[n]) for cell, values in sums.items()}),
+            *([] for _ in range(4)),
         )
-        for n, threshold in enumerate(thresholds)
+        for n, place in enumerate(order)
     }
-
-
-def _above_and_below(
-    predictions: np.ndarray, weights: np.ndarray, chosen: np.ndarray, thresholds: Any
-) -> tuple[list[float], list[float]]:
-    """Weight of the chosen predictions above each threshold, and of all others chosen."""
-    order = np.argsort(predictions[chosen], kind="stable")
-    below = np.concatenate([[0.0], np.cumsum(weights[chosen][order])])
-    place = np.searchsorted(predictions[chosen][order], np.asarray(thresholds), side="right")
-    return (below[-1] - below[place]).tolist(), below[place].tolist()
 
 
 def _label_sums(combiner: Any, part: Part) -> Any:
@@ -262,23 +266,21 @@ def _class_weights(combiner: Any, part: Part) -> dict[int, float]:
 
 def _multi_class_matrices(combiner: Any, part: Part) -> Any:
     values = part.predictions[_asked(combiner)[0]]
-    actual, weights = _class_ids(part.labels, values.shape[1]), _weights(combiner, part)
+    classes, none = values.shape[1], multi_class.NO_PREDICTED_CLASS_ID
+    actual, weights = _class_ids(part.labels, classes), _weights(combiner, part)
     top, chosen = values.max(axis=1, initial=-np.inf), values.argmax(axis=1)
     # TFMA compares NumPy's scalars with Python's: in float64 in NumPy 1, in their own type in 2.
     top = top.astype((values.dtype.type(0) + 0.0).dtype)
     found = multi_class.Matrices()
     for threshold in combiner._thresholds if len(part) else []:
-        predicted = np.where(
-            top <= top.dtype.type(threshold), multi_class.NO_PREDICTED_CLASS_ID, chosen
+        predicted = np.where(top <= top.dtype.type(threshold), none, chosen)
+        # One number for both classes, each from -1 up.
+        cells, place = numbered((actual + 1) * (classes + 1) + predicted + 1)
+        pairs = (divmod(cell, classes + 1) for cell in cells.tolist())
+        keys = [multi_class.MatrixEntryKey(a - 1, p - 1) for a, p in pairs]
+        found[threshold] = dict(
+            zip(keys, np.bincount(place, weights=weights).tolist(), strict=True)
         )
-        cells, inverse = np.unique(
-            np.stack([actual, predicted], axis=1), axis=0, return_inverse=True
-        )
-        sums = np.bincount(inverse.reshape(-1), weights=weights)
-        found[threshold] = {
-            multi_class.MatrixEntryKey(int(a), int(p)): float(s)
-            for (a, p), s in zip(cells, sums, strict=True)
-        }
     return found
 
 
@@ -330,7 +332,9 @@ def _keras(combiner: Any, part: Part) -> Any:
     if len(labels):
         for index, metric in enumerate(combiner._metrics[output]):
             metric.reset_states()
-            metric.update_state(labels, predictions, weights.astype(np.float32))
+            # AutoGraph takes longer than the metric, and changes nothing outside of graphs.
+            update = tf.autograph.experimental.do_not_convert(metric.update_state)
+            update(labels, predictions, weights.astype(np.float32))
             accumulator.add_weights(0, index, metric.get_weights())
     return accumulator
 

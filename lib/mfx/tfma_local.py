@@ -28,7 +28,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
-from mfx.tfma_accumulators import Part, accumulate
+from mfx.tfma_accumulators import Part, accumulate, numbered
 from mfx.tfma_config import LABEL
 
 ENGINE = "TFMA in memory"
@@ -123,20 +123,22 @@ def _slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[Sli
         if not names:
             yield (), np.arange(rows.num_rows)
             continue
-        encoded = [rows.column(name).combine_chunks().dictionary_encode() for name in names]
-        codes = [np.asarray(e.indices.fill_null(-1)) for e in encoded]
-        present = np.flatnonzero(np.all([c >= 0 for c in codes], axis=0))
+        columns = [rows.column(name).combine_chunks() for name in names]
+        present = np.flatnonzero(np.all([np.asarray(c.is_valid()) for c in columns], axis=0))
         if not len(present):
             continue
-        distinct, inverse = np.unique(
-            np.stack([c[present] for c in codes], axis=1), axis=0, return_inverse=True
-        )
-        order = np.argsort(inverse.reshape(-1), kind="stable")
-        ends = np.cumsum(np.bincount(inverse.reshape(-1)))
-        for combination, chosen in zip(distinct, np.split(present[order], ends[:-1]), strict=True):
-            values = [
-                e.dictionary[int(c)].as_py() for e, c in zip(encoded, combination, strict=True)
-            ]
+        group = np.zeros(len(present), np.int64)
+        for column in columns:
+            encoded = column.dictionary_encode()
+            codes = np.asarray(encoded.indices.fill_null(0))[present]
+            # Numbered anew after each column, so that no product of sizes overflows.
+            group = numbered(group * len(encoded.dictionary) + codes)[1].astype(np.int64)
+        sizes = np.bincount(group)
+        # NumPy sorts numbers of 16 bits by radix, in one pass.
+        small = group.astype(np.uint16) if len(sizes) < 1 << 16 else group
+        order = present[np.argsort(small, kind="stable")]
+        for chosen in np.split(order, np.cumsum(sizes)[:-1]):
+            values = [column[int(chosen[0])].as_py() for column in columns]
             key = tuple(
                 (n, v.decode() if isinstance(v, bytes) else v)
                 for n, v in zip(names, values, strict=True)

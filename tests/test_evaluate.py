@@ -219,8 +219,8 @@ metrics = [
     "SparseCategoricalAccuracy",
     "SparseCategoricalCrossentropy",
     "MultiClassConfusionMatrixPlot",
-    { class_name = "Precision", config = { class_id = 1, thresholds = [0.5] } },
-    { class_name = "Precision", config = { class_id = 2, thresholds = [0.5] } },
+    { class_name = "Precision", config = { class_id = 1, name = "precision_1" } },
+    { class_name = "Precision", config = { class_id = 2, name = "precision_2" } },
 ]
 select = "sparse_categorical_accuracy"
 slices = [["word"]]
@@ -261,6 +261,7 @@ def test_classes_are_compared_with_production(sure, blessed, tmp_path, classes, 
     settings = settings_of(
         CLASSES + '[[evaluate.thresholds]]\nmetric = "sparse_categorical_accuracy"\n'
         'lower = 0.9\nmax_drop = 0.05\nslices = [[], ["word"]]\n'
+        '[[evaluate.thresholds]]\nmetric = "precision_1"\nlower = 0.9\n'
     )
     model = three_classes(tmp_path / "new", sure)
     _, found = evaluate([model], *classes, settings, production)
@@ -272,8 +273,8 @@ def test_classes_are_compared_with_production(sure, blessed, tmp_path, classes, 
     assert accuracies == [1.0] * 3
     if blessed:
         assert found.rows[0]["sparse_categorical_accuracy"] == 1.0
-        assert found.rows[0]["precision (classId:1)"] == 1.0
-        assert found.rows[0]["precision (classId:2)"] == 1.0
+        assert found.rows[0]["precision_1"] == 1.0
+        assert found.rows[0]["precision_2"] == 1.0
     found.results.save_to(tmp_path / "results")
     (plots, *_) = tfma.load_plots(str(tmp_path / "results"))
     kinds = {f.name for e in plots.plot_keys_and_values for f, _ in e.value.ListFields()}
@@ -363,6 +364,7 @@ def test_a_candidate_without_a_value_is_never_chosen(tmp_path, data, settings_of
             r"no metric 'binary_acuracy' .*did you mean 'binary_accuracy'\?",
         ),
         (BASIC + 'slices = [["wrd"]]\n', r"no feature 'wrd' in the data; did you mean 'word'\?"),
+        (BASIC.replace('"AUC"', '"AUC", "AUC"'), "2 metrics are named 'auc'"),
         (BASIC + 'example_weight = "wrd"\n', r"example_weight: no feature 'wrd'.*mean 'word'\?"),
         (BASIC + 'example_weight = "word"\n', "'word' is of type binary, expected numbers"),
         (BASIC.replace('"AUC"', '"AUK"'), r"'AUK'.*did you mean 'AUC'\?"),

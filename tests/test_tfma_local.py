@@ -299,6 +299,8 @@ CASES: dict[str, tuple[Any, ...]] = {
             "thresholds": [
                 {"metric": "sparse_categorical_accuracy", "lower": 0.9, "slices": [[], ["hour"]]},
                 {"metric": "sparse_categorical_crossentropy", "upper": 9.0},
+                {"metric": "precision", "lower": 0.0},
+                {"metric": "recall_at_2", "lower": 1.0, "slices": [["hour"]]},
             ],
         },
         False,

@@ -163,6 +163,12 @@ def _check_names(options: Evaluate, examples: Examples) -> None:
             hint = nearest(name, examples.columns)
             raise MfxError(f"evaluate.{key}: no feature '{name}' in the data{hint}")
     known = [tfma_config.metric_name(entry) for entry in options.metrics]
+    for name in known:
+        if known.count(name) > 1:
+            raise MfxError(
+                f"evaluate.metrics: {known.count(name)} metrics are named '{name}'",
+                "Give each a name: { class_name = ..., config = { name = ... } }.",
+            )
     for name in [options.select, *(t.metric for t in options.thresholds)]:
         if name not in known:
             raise MfxError(

@@ -33,14 +33,11 @@ def eval_config(options: Evaluate, has_baseline: bool) -> config_pb2.EvalConfig:
         )
         for name in ([CANDIDATE, BASELINE] if has_baseline else [CANDIDATE])
     ]
-    metrics = config_pb2.MetricsSpec(
-        metrics=[_metric(entry, options.thresholds) for entry in options.metrics],
-        model_names=[model.name for model in models] if has_baseline else [],
-    )
+    names = [model.name for model in models] if has_baseline else []
     config = config_pb2.EvalConfig(
         model_specs=models,
         slicing_specs=[_slice([]), *(_slice(keys) for keys in options.slices)],
-        metrics_specs=[metrics],
+        metrics_specs=_metrics_specs(options, names),
     )
     config.options.min_slice_size.value = options.min_slice_size
     return config_util.update_eval_config_with_defaults(
@@ -144,11 +141,31 @@ def _config(entry: str | Metric) -> dict[str, Any]:
     return {} if isinstance(entry, str) else dict(entry.config)
 
 
-def _metric(entry: str | Metric, thresholds: list[Threshold]) -> config_pb2.MetricConfig:
+def _metrics_specs(options: Evaluate, models: list[str]) -> list[config_pb2.MetricsSpec]:
+    """The metrics by the classes they are of, as only so TFMA holds those to their thresholds."""
+    specs: dict[tuple[str, int], config_pb2.MetricsSpec] = {}
+    for entry in options.metrics:
+        config = _config(entry)
+        asked = [(key, config[key]) for key in ("class_id", "top_k") if key in config]
+        single = len(asked) == 1 and isinstance(asked[0][1], int)
+        of = asked[0] if single else ("", 0)
+        spec = specs.setdefault(of, config_pb2.MetricsSpec(model_names=models))
+        rest = {key: value for key, value in config.items() if key != of[0]}
+        spec.metrics.append(_metric(entry, rest, options.thresholds))
+    for (key, value), spec in specs.items():
+        if key:
+            chosen = spec.binarize.class_ids if key == "class_id" else spec.binarize.top_k_list
+            chosen.values.append(value)
+    return list(specs.values())
+
+
+def _metric(
+    entry: str | Metric, config: dict[str, Any], thresholds: list[Threshold]
+) -> config_pb2.MetricConfig:
     metric = config_pb2.MetricConfig(
         class_name=entry if isinstance(entry, str) else entry.class_name
     )
-    if config := _config(entry):
+    if config:
         metric.config = json.dumps(config)
     name = metric_name(entry)
     for threshold in thresholds:

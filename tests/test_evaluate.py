@@ -281,6 +281,25 @@ def test_classes_are_compared_with_production(sure, blessed, tmp_path, classes, 
     assert kinds == {"multi_class_confusion_matrix_at_thresholds"}
 
 
+@pytest.mark.parametrize(
+    ("label", "options", "message"),
+    [
+        (None, BASIC, r"1 labels are not within \[0, 1\]"),
+        (3, BASIC, r"1 labels are not within \[0, 1\]"),
+        (3, CLASSES, "1 labels are not class numbers of a model with 3 outputs"),
+    ],
+)
+def test_a_label_that_fits_no_metric_is_one_error(
+    label, options, message, tmp_path, data, settings_of
+):
+    labels = {"label": [label, *VALUES["y"][1:]]}
+    odd = save_examples(tmp_path / "odd", {"label": "int64"}, train=labels, eval=labels)
+    make = three_classes if options is CLASSES else tiny_model
+    with pytest.raises(MfxError, match=message) as caught:
+        evaluate([make(tmp_path / "m", 1.0)], data[0], odd, settings_of(options), None)
+    assert caught.value.remedy
+
+
 def test_production_with_another_number_of_outputs_is_unfit(tmp_path, classes, settings_of):
     production = in_production(tmp_path, constant_model(tmp_path / "old", 0.3, 0.7))
     model = three_classes(tmp_path / "new", 4.0)

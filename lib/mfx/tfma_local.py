@@ -105,9 +105,9 @@ def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
 
 def _array(rows: pa.Table, name: str) -> np.ndarray:
     """A column as [rows], or [rows, width] if it holds lists of one length."""
-    column = rows.column(name).combine_chunks()
+    column = rows.column(name)
     if _several(column.type):
-        return column.flatten().to_numpy().reshape(len(column), -1)
+        return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)
     return column.to_numpy()
 
 

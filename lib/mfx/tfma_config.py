@@ -17,7 +17,7 @@ from tensorflow_model_analysis.utils import config_util
 from mfx.config import Evaluate, Metric, Threshold
 from mfx.errors import MfxError, nearest
 
-CANDIDATE, BASELINE, LABEL, WEIGHT = "candidate", "baseline", "label", "example_weight"
+CANDIDATE, BASELINE, LABEL, WEIGHT = "candidate", "baseline", "label", "mfx.example_weight"
 """Columns of the evaluated table, besides the features to slice by."""
 
 

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from mfx import curves
+from mfx.tfma_config import LABEL
 
 
 def table(labels, **scores) -> pa.Table:
     columns = {name: pa.array(values, pa.float32()) for name, values in scores.items()}
-    return pa.table({"label": pa.array(labels, pa.float32()), **columns})
+    return pa.table({LABEL: pa.array(labels, pa.float32()), **columns})
 
 
 def test_each_threshold_is_a_point_and_ties_are_one():

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+import tensorflow_model_analysis as tfma
 from test_push import COLUMNS, model_of, tiny_model
 from test_transform import CONFIG, save_examples, write_pipeline
 
@@ -75,7 +76,8 @@ def test_a_first_run(tmp_path, data, settings_of):
     assert chosen is model
     assert found.engine == tfma_local.ENGINE
     assert (found.blessing.blessed, found.blessing.baseline) == (True, FIRST_RUN)
-    assert [check.rule for check in found.blessing.checks] == ["at least 0.5"]
+    rules = [check.rule for check in found.blessing.checks]
+    assert rules == ["at least 0.5", "no change to check: nothing is in production yet"]
     assert (found.rows[0]["slice"], found.rows[0]["example_count"]) == ("Overall", ROWS)
     assert found.baseline_rows == [] and len(found.baseline_metrics()) == 0
     assert list(found.curves) == ["candidate"]
@@ -199,16 +201,165 @@ def constant_model(folder: Path, *outputs: float) -> Model:
     return model_of(store.save(folder))
 
 
-def test_several_outputs_go_to_beam(tmp_path, data, settings_of):
+def test_several_outputs_have_no_curves(tmp_path, data, settings_of):
     settings = settings_of(
         'metrics = ["ExampleCount", "SparseCategoricalAccuracy"]\n'
         'select = "sparse_categorical_accuracy"\n'
     )
     model = constant_model(tmp_path / "m", 0.3, 0.7)
     _, found = evaluate([model], *data, settings, None)
-    assert found.engine == f"{tfma_beam.ENGINE} (in memory does not cover several outputs)"
+    assert found.engine == tfma_local.ENGINE
     assert found.rows[0]["sparse_categorical_accuracy"] == 0.5
     assert found.curves == {}
+
+
+CLASSES = """
+metrics = [
+    "ExampleCount",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "MultiClassConfusionMatrixPlot",
+    { class_name = "Precision", config = { class_id = 1, name = "precision_1" } },
+    { class_name = "Precision", config = { class_id = 2, name = "precision_2" } },
+]
+select = "sparse_categorical_accuracy"
+slices = [["word"]]
+"""
+
+
+class ThreeClasses(tf.Module):
+    """Shares of the classes by x: below -0.5, to 0.5, above; `sure` of 0 says nothing."""
+
+    def __init__(self, sure: float) -> None:
+        super().__init__()
+        self.sure = sure
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def predict(self, x):
+        known = tf.where(tf.math.is_nan(x), tf.zeros_like(x), x)
+        scores = [-known - 0.5, tf.zeros_like(known), known - 0.5]
+        return {"outputs": tf.nn.softmax(self.sure * tf.stack(scores, axis=1))}
+
+
+def three_classes(folder: Path, sure: float) -> Model:
+    module = ThreeClasses(sure)
+    tf.saved_model.save(module, str(folder), {"predict": module.predict})
+    return model_of(store.save(folder))
+
+
+@pytest.fixture
+def classes(tmp_path, data) -> tuple[Examples, Examples]:
+    """The same raw examples, whose label is the class that x says."""
+    place = [1 if v is None else int(v > -0.5) + int(v > 0.5) for v in VALUES["x"]]
+    label = {"label": place}
+    return data[0], save_examples(tmp_path / "c", {"label": "int64"}, train=label, eval=label)
+
+
+@pytest.mark.parametrize(("sure", "blessed"), [(4.0, True), (-4.0, False)])
+def test_classes_are_compared_with_production(sure, blessed, tmp_path, classes, settings_of):
+    production = in_production(tmp_path, three_classes(tmp_path / "old", 2.0))
+    settings = settings_of(
+        CLASSES + '[[evaluate.thresholds]]\nmetric = "sparse_categorical_accuracy"\n'
+        'lower = 0.9\nmax_drop = 0.05\nslices = [[], ["word"]]\n'
+        '[[evaluate.thresholds]]\nmetric = "precision_1"\nlower = 0.9\n'
+    )
+    model = three_classes(tmp_path / "new", sure)
+    _, found = evaluate([model], *classes, settings, production)
+    assert found.engine == tfma_local.ENGINE
+    assert found.blessing.baseline == "7"
+    assert found.blessing.blessed == blessed
+    assert [row["slice"] for row in found.rows] == ["Overall", "word:", "word:a"]
+    accuracies = [row["sparse_categorical_accuracy"] for row in found.baseline_rows]
+    assert accuracies == [1.0] * 3
+    if blessed:
+        assert found.rows[0]["sparse_categorical_accuracy"] == 1.0
+        assert found.rows[0]["precision_1"] == 1.0
+        assert found.rows[0]["precision_2"] == 1.0
+    found.results.save_to(tmp_path / "results")
+    (plots, *_) = tfma.load_plots(str(tmp_path / "results"))
+    kinds = {f.name for e in plots.plot_keys_and_values for f, _ in e.value.ListFields()}
+    assert kinds == {"multi_class_confusion_matrix_at_thresholds"}
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "message"),
+    [
+        (None, BASIC, r"1 labels are not within \[0, 1\]"),
+        (3, BASIC, r"1 labels are not within \[0, 1\]"),
+        (3, CLASSES, "1 labels are not class numbers of a model with 3 outputs"),
+    ],
+)
+def test_a_label_that_fits_no_metric_is_one_error(
+    label, options, message, tmp_path, data, settings_of
+):
+    labels = {"label": [label, *VALUES["y"][1:]]}
+    odd = save_examples(tmp_path / "odd", {"label": "int64"}, train=labels, eval=labels)
+    make = three_classes if options is CLASSES else tiny_model
+    with pytest.raises(MfxError, match=message) as caught:
+        evaluate([make(tmp_path / "m", 1.0)], data[0], odd, settings_of(options), None)
+    assert caught.value.remedy
+
+
+def test_production_with_another_number_of_outputs_is_unfit(tmp_path, classes, settings_of):
+    production = in_production(tmp_path, constant_model(tmp_path / "old", 0.3, 0.7))
+    model = three_classes(tmp_path / "new", 4.0)
+    _, found = evaluate([model], *classes, settings_of(CLASSES), production)
+    assert "not comparable: ValueError: another number of outputs" in found.blessing.baseline
+
+
+def test_a_version_of_tfma_that_was_not_checked_goes_to_beam(
+    monkeypatch, tmp_path, data, settings_of
+):
+    model = tiny_model(tmp_path / "m", 4.0)
+    _, expected = evaluate([model], *data, settings_of(BASIC), None)
+    monkeypatch.setattr(tfma_local, "VERSIONS", ("0.0.1",))
+    _, found = evaluate([model], *data, settings_of(BASIC), None)
+    why = f"in memory does not cover TFMA {tfma.__version__}"
+    assert found.engine == f"{tfma_beam.ENGINE} ({why})"
+    assert found.rows == [pytest.approx(row) for row in expected.rows]
+
+
+WEIGHTED = BASIC + 'example_weight = "n"\nslices = [["word"]]\n'
+
+
+def weighing(folder: Path, data: tuple[Examples, Examples], weights: list[Any]):
+    """`data` with other values of n."""
+    columns = {**VALUES, "n": weights}
+    return save_examples(folder / "weighed", COLUMNS, train=columns, eval=columns), data[1]
+
+
+def test_example_weights_count_in_every_metric(tmp_path, data, settings_of):
+    weights = [3 if i < 10 else 1 for i in range(ROWS)]
+    production = in_production(tmp_path, constant_model(tmp_path / "old", 0.1))
+    model = constant_model(tmp_path / "new", 0.9)
+    weighed = weighing(tmp_path, data, weights)
+    _, found = evaluate([model], *weighed, settings_of(WEIGHTED), production)
+    overall, empty, a = found.rows
+    assert (overall["slice"], empty["slice"], a["slice"]) == ("Overall", "word:", "word:a")
+    assert overall["example_count"] == sum(weights) == 60
+    # Of weight 60 the 20 rows that are yes weigh 20.
+    assert overall["binary_accuracy"] == pytest.approx(20 / 60)
+    assert found.baseline_rows[0]["binary_accuracy"] == pytest.approx(40 / 60)
+    assert empty["example_count"] == sum(weights[0::3])
+    assert a["binary_accuracy"] == pytest.approx(
+        sum(w * y for w, y in zip(weights[1::3], VALUES["y"][1::3], strict=True))
+        / sum(weights[1::3])
+    )
+    assert found.engine == tfma_local.ENGINE
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([None, *[1] * (ROWS - 1)], f"1 of {ROWS} eval rows have 'n' missing or not finite"),
+        ([1, -2, -1, *[1] * (ROWS - 3)], f"2 of {ROWS} eval rows have 'n' negative"),
+    ],
+)
+def test_weights_that_are_none_are_one_error(weights, message, tmp_path, data, settings_of):
+    weighed = weighing(tmp_path, data, weights)
+    with pytest.raises(MfxError, match=f"evaluate.example_weight: {message}") as caught:
+        evaluate([tiny_model(tmp_path / "m")], *weighed, settings_of(WEIGHTED), None)
+    assert "weight of 0 or more" in caught.value.remedy
 
 
 def test_a_candidate_without_a_value_is_never_chosen(tmp_path, data, settings_of):
@@ -232,6 +383,9 @@ def test_a_candidate_without_a_value_is_never_chosen(tmp_path, data, settings_of
             r"no metric 'binary_acuracy' .*did you mean 'binary_accuracy'\?",
         ),
         (BASIC + 'slices = [["wrd"]]\n', r"no feature 'wrd' in the data; did you mean 'word'\?"),
+        (BASIC.replace('"AUC"', '"AUC", "AUC"'), "2 metrics are named 'auc'"),
+        (BASIC + 'example_weight = "wrd"\n', r"example_weight: no feature 'wrd'.*mean 'word'\?"),
+        (BASIC + 'example_weight = "word"\n', "'word' is of type binary, expected numbers"),
         (BASIC.replace('"AUC"', '"AUK"'), r"'AUK'.*did you mean 'AUC'\?"),
         (
             BASIC.replace('"AUC"', '{ class_name = "AUC", config = { thresh = 3 } }'),
@@ -282,3 +436,20 @@ def test_a_baseline_that_predicts_no_numbers_is_unfit(tmp_path, data, settings_o
     _, found = evaluate([model], *data, settings_of(DROP), production)
     assert "not comparable: ValueError: 40 of 40 predictions" in found.blessing.baseline
     assert not found.blessing.blessed
+
+
+def test_features_may_be_named_as_the_evaluators_columns(tmp_path, datastore, settings_of):
+    """A feature `label` is sliced by its own values, not by the label's."""
+    named = {"x": VALUES["x"], "word": VALUES["word"], "n": VALUES["n"], "y": VALUES["y"]}
+    columns = {**COLUMNS, "label": "bytes", "candidate": "int64"}
+    extra = {"label": [b"odd", b"even"] * (ROWS // 2), "candidate": [0] * ROWS}
+    raw = save_examples(tmp_path / "r", columns, train={**named, **extra}, eval={**named, **extra})
+    label = {"label": VALUES["y"]}
+    transformed = save_examples(tmp_path / "t", {"label": "int64"}, train=label, eval=label)
+    model = tiny_model(tmp_path / "m", 4.0)
+    _, found = evaluate(
+        [model], raw, transformed, settings_of(BASIC + 'slices = [["label"]]'), None
+    )
+    assert [row["slice"] for row in found.rows] == ["Overall", "label:even", "label:odd"]
+    with pytest.raises(MfxError, match="'candidate' is the name of a model in the results"):
+        evaluate([model], raw, transformed, settings_of(BASIC + 'slices = [["candidate"]]'), None)

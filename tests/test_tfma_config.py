@@ -13,7 +13,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from mfx import tfma_config, tfma_local
 from mfx.config import Evaluate, Metric
-from mfx.tfma_config import BASELINE, CANDIDATE, LABEL
+from mfx.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
 
 
 def options(**changes: Any) -> Evaluate:
@@ -87,6 +87,46 @@ def test_slices_metrics_and_sizes_go_over():
     assert [list(s.feature_keys) for s in held] == [[], ["hour", "kind"]]
     assert json.loads(precision.config) == {"thresholds": [0.7]}
     assert not precision.per_slice_thresholds
+
+
+def test_metrics_of_a_class_or_of_the_top_have_their_thresholds_there():
+    """TFMA looks for the threshold's metric by the class that its spec is of."""
+    made = config(
+        metrics=[
+            "AUC",
+            {"class_name": "Precision", "config": {"class_id": 2, "thresholds": [0.7]}},
+            {"class_name": "Recall", "config": {"top_k": 3}},
+            {"class_name": "FalsePositives", "config": {"class_id": 2}},
+        ],
+        thresholds=[{"metric": "precision", "lower": 0.5}],
+    )
+    every, of_class, top = made.metrics_specs
+    assert [m.class_name for m in every.metrics] == ["AUC"]
+    assert not every.HasField("binarize")
+    assert list(of_class.binarize.class_ids.values) == [2]
+    assert [m.class_name for m in of_class.metrics] == ["Precision", "FalsePositives"]
+    assert json.loads(of_class.metrics[0].config) == {"thresholds": [0.7]}
+    bound = of_class.metrics[0].per_slice_thresholds[0].threshold.value_threshold.lower_bound
+    assert bound.value == 0.5
+    assert list(top.binarize.top_k_list.values) == [3]
+
+
+def test_an_example_weight_is_every_models():
+    made = config(True, example_weight="fare")
+    assert [m.example_weight_key for m in made.model_specs] == [WEIGHT, WEIGHT]
+    assert [m.example_weight_key for m in config(True).model_specs] == ["", ""]
+
+
+def test_metrics_of_several_classes_have_them_in_their_names():
+    number = {"doubleValue": 1.0}
+    found = tfma_config._by_name(
+        {
+            "": {"auc": number, "auc_diff": number},
+            "classId:1": {"precision": number, "recall": number},
+            "classId:2": {"precision": number},
+        }
+    )
+    assert list(found) == ["auc", "precision (classId:1)", "recall", "precision (classId:2)"]
 
 
 def test_models_that_need_no_loading():

@@ -155,6 +155,8 @@ class Evaluate(Table):
     select: str
     """The metric by which the best candidate is chosen."""
     select_lowest: bool = False
+    example_weight: str = ""
+    """A raw numeric feature: the weight of each example in every metric; empty: all weigh 1."""
     slices: list[list[str]] = []
     """Raw features to slice by, besides the whole eval split."""
     min_slice_size: int = Field(1, ge=1)

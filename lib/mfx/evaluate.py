@@ -20,7 +20,7 @@ from mfx.config import Beam, Evaluate, Settings
 from mfx.errors import MfxError, nearest
 from mfx.registry import Production
 from mfx.tensors import dense_inputs
-from mfx.tfma_config import BASELINE, CANDIDATE, LABEL
+from mfx.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
 
 
 def evaluate(
@@ -50,6 +50,8 @@ def evaluate(
     label = transformed.to_arrow("eval", [settings.label.name]).column(0)
     label = label.combine_chunks().cast(pa.float32())
     features = examples.to_arrow("eval", sorted({n for keys in options.slices for n in keys}))
+    if options.example_weight:
+        features = features.append_column(WEIGHT, _example_weight(options, examples))
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         folder = Path(directory)
         tables = []
@@ -112,7 +114,15 @@ def predict(saved_model: Path, examples: Examples) -> pa.Array:
     ]
     values = np.concatenate(answers).astype(np.float32)
     flat = values.reshape(len(values), -1)
-    return pa.array(flat[:, 0]) if flat.shape[1] == 1 else pa.array(list(flat))
+    if flat.shape[1] == 1:
+        return pa.array(flat[:, 0])
+    offsets = np.arange(0, flat.size + 1, flat.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, flat.reshape(-1))
+
+
+def _width(prediction: pa.Array | pa.ChunkedArray) -> int:
+    """Outputs a row."""
+    return len(prediction[0]) if pa.types.is_list(prediction.type) and len(prediction) else 1
 
 
 def _not_finite(prediction: pa.Array) -> str:
@@ -122,13 +132,50 @@ def _not_finite(prediction: pa.Array) -> str:
     return f"{count} of {len(values)} predictions are not finite numbers" if count else ""
 
 
+def _example_weight(options: Evaluate, examples: Examples) -> pa.ChunkedArray:
+    """The column that weights the eval rows.
+
+    Raises:
+        MfxError: It is not of numbers, or some are missing, negative or not finite.
+    """
+    name = options.example_weight
+    column = examples.to_arrow("eval", [name]).column(0)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise MfxError(
+            f"evaluate.example_weight: '{name}' is of type {column.type}, expected numbers",
+            "Name a feature of numbers, or leave example_weight out.",
+        )
+    values = column.drop_null().to_numpy()
+    missing = column.null_count + int((~np.isfinite(values)).sum())
+    for count, what in ((missing, "missing or not finite"), (int((values < 0).sum()), "negative")):
+        if count:
+            raise MfxError(
+                f"evaluate.example_weight: {count} of {len(column)} eval rows have '{name}' {what}",
+                "Give each row a weight of 0 or more in the data, or leave example_weight out.",
+            )
+    return column
+
+
 def _check_names(options: Evaluate, examples: Examples) -> None:
-    for keys in options.slices:
-        for name in keys:
-            if name not in examples.columns:
-                hint = nearest(name, examples.columns)
-                raise MfxError(f"evaluate.slices: no feature '{name}' in the data{hint}")
+    used = [("slices", name) for keys in options.slices for name in keys]
+    if options.example_weight:
+        used.append(("example_weight", options.example_weight))
+    for key, name in used:
+        if name not in examples.columns:
+            hint = nearest(name, examples.columns)
+            raise MfxError(f"evaluate.{key}: no feature '{name}' in the data{hint}")
+        if name in (CANDIDATE, BASELINE) and key == "slices":
+            raise MfxError(
+                f"evaluate.slices: '{name}' is the name of a model in the results",
+                "Rename the column.",
+            )
     known = [tfma_config.metric_name(entry) for entry in options.metrics]
+    for name in known:
+        if known.count(name) > 1:
+            raise MfxError(
+                f"evaluate.metrics: {known.count(name)} metrics are named '{name}'",
+                "Give each a name: { class_name = ..., config = { name = ... } }.",
+            )
     for name in [options.select, *(t.metric for t in options.thresholds)]:
         if name not in known:
             raise MfxError(
@@ -179,8 +226,8 @@ def _with_baseline(
     try:
         with baseline.files() as files:
             prediction = predict(files, examples)
-        if prediction.type != table[CANDIDATE].type:
-            raise ValueError("single and several outputs")
+        if _width(prediction) != _width(table[CANDIDATE]):
+            raise ValueError("another number of outputs")
         if wrong := _not_finite(prediction):
             raise ValueError(wrong)
         return table.append_column(BASELINE, prediction), True, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import math
 from pathlib import Path
@@ -16,28 +17,27 @@ from tensorflow_model_analysis.utils import config_util
 from mfx.config import Evaluate, Metric, Threshold
 from mfx.errors import MfxError, nearest
 
-CANDIDATE, BASELINE, LABEL = "candidate", "baseline", "label"
-"""Columns of the evaluated table, besides the features to slice by."""
+CANDIDATE, BASELINE, LABEL, WEIGHT = "candidate", "baseline", "mfx.label", "mfx.example_weight"
+"""Columns of the evaluated table, besides the features to slice by; the first two name models."""
 
 
 def eval_config(options: Evaluate, has_baseline: bool) -> config_pb2.EvalConfig:
     """The EvalConfig; without a baseline it has one unnamed model and no change thresholds."""
-    model = config_pb2.ModelSpec(name=CANDIDATE, label_key=LABEL, prediction_key=CANDIDATE)
-    models = [model]
-    if has_baseline:
-        models.append(
-            config_pb2.ModelSpec(
-                name=BASELINE, label_key=LABEL, prediction_key=BASELINE, is_baseline=True
-            )
+    models = [
+        config_pb2.ModelSpec(
+            name=name,
+            label_key=LABEL,
+            prediction_key=name,
+            example_weight_key=WEIGHT if options.example_weight else "",
+            is_baseline=name == BASELINE,
         )
-    metrics = config_pb2.MetricsSpec(
-        metrics=[_metric(entry, options.thresholds) for entry in options.metrics],
-        model_names=[model.name for model in models] if has_baseline else [],
-    )
+        for name in ([CANDIDATE, BASELINE] if has_baseline else [CANDIDATE])
+    ]
+    names = [model.name for model in models] if has_baseline else []
     config = config_pb2.EvalConfig(
         model_specs=models,
         slicing_specs=[_slice([]), *(_slice(keys) for keys in options.slices)],
-        metrics_specs=[metrics],
+        metrics_specs=_metrics_specs(options, names),
     )
     config.options.min_slice_size.value = options.min_slice_size
     return config_util.update_eval_config_with_defaults(
@@ -92,23 +92,35 @@ def rows(results: Path, model: str, slices: list[list[str]]) -> list[dict[str, A
 
     Returns:
         `Overall` first, then by slicing features and natural order of values; a value that TFMA
-        could not compute is None.
+        could not compute is None. A metric of several classes has them in its name, such as
+        `precision (classId:2)`.
     """
     loaded = tfma.load_eval_result(str(results), model_name=model or None)
     # TFMA names a slice's features in order.
     order = {(): -1} | {tuple(sorted({*keys})): place for place, keys in enumerate(slices)}
     found = []
     for key, metrics in loaded.slicing_metrics:
-        values = {
-            name: _number(value)
-            for name, value in metrics[""][""].items()
-            # Differences from the baseline stand beside the metric they are of.
-            if not (name.endswith("_diff") and name.removesuffix("_diff") in metrics[""][""])
-        }
+        values = {name: _number(value) for name, value in _by_name(metrics[""]).items()}
         place = order.get(tuple(name for name, _ in key), len(order))
         natural = [(isinstance(value, str), value) for _, value in key]
         found.append(((place, natural), {"slice": slice_name(key), **values}))
     return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+
+def _by_name(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A slice's metrics, given by sub key (classes, top k) and name, by a name of their own."""
+    found = [
+        (name, sub_key, value)
+        for sub_key, named in metrics.items()
+        for name, value in named.items()
+        # Differences from the baseline stand beside the metric they are of.
+        if not (name.endswith("_diff") and name.removesuffix("_diff") in named)
+    ]
+    uses = collections.Counter(name for name, _, _ in found)
+    return {
+        f"{name} ({sub_key})" if sub_key and uses[name] > 1 else name: value
+        for name, sub_key, value in found
+    }
 
 
 def slice_name(key: tuple[tuple[str, Any], ...]) -> str:
@@ -129,11 +141,31 @@ def _config(entry: str | Metric) -> dict[str, Any]:
     return {} if isinstance(entry, str) else dict(entry.config)
 
 
-def _metric(entry: str | Metric, thresholds: list[Threshold]) -> config_pb2.MetricConfig:
+def _metrics_specs(options: Evaluate, models: list[str]) -> list[config_pb2.MetricsSpec]:
+    """The metrics by the classes they are of, as only so TFMA holds those to their thresholds."""
+    specs: dict[tuple[str, int], config_pb2.MetricsSpec] = {}
+    for entry in options.metrics:
+        config = _config(entry)
+        asked = [(key, config[key]) for key in ("class_id", "top_k") if key in config]
+        single = len(asked) == 1 and isinstance(asked[0][1], int)
+        of = asked[0] if single else ("", 0)
+        spec = specs.setdefault(of, config_pb2.MetricsSpec(model_names=models))
+        rest = {key: value for key, value in config.items() if key != of[0]}
+        spec.metrics.append(_metric(entry, rest, options.thresholds))
+    for (key, value), spec in specs.items():
+        if key:
+            chosen = spec.binarize.class_ids if key == "class_id" else spec.binarize.top_k_list
+            chosen.values.append(value)
+    return list(specs.values())
+
+
+def _metric(
+    entry: str | Metric, config: dict[str, Any], thresholds: list[Threshold]
+) -> config_pb2.MetricConfig:
     metric = config_pb2.MetricConfig(
         class_name=entry if isinstance(entry, str) else entry.class_name
     )
-    if config := _config(entry):
+    if config:
         metric.config = json.dumps(config)
     name = metric_name(entry)
     for threshold in thresholds:

@@ -1,16 +1,14 @@
 """TFMA's metrics without Beam: its own computations on accumulators that NumPy fills.
 
-TFMA turns each row into Python objects and feeds them to combiners one by one. For the frequent
-combiners the accumulator after all rows of a slice is a few sums over arrays, so it is built
-directly; any other combiner is fed row by row. All that follows (the combiners' own
-`extract_output`, derived metrics, differences between models, thresholds, file formats) is TFMA's
-own code, in the order of `metrics_plots_and_validations_evaluator`.
+`tfma_accumulators` makes each combiner's accumulator for a slice. All that follows (the combiners'
+own `extract_output`, derived metrics, differences between models, thresholds, file formats) is
+TFMA's own code, in the order of `metrics_plots_and_validations_evaluator`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +18,23 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
-from tensorflow_model_analysis.contrib.aggregates import binary_confusion_matrices as matrices
-from tensorflow_model_analysis.evaluators import metrics_validator
-from tensorflow_model_analysis.metrics import binary_confusion_matrices as confusion
-from tensorflow_model_analysis.metrics import (
-    calibration,
-    calibration_histogram,
-    metric_specs,
-    metric_types,
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.evaluators import (
+    metrics_plots_and_validations_evaluator as evaluator,
 )
-from tensorflow_model_analysis.metrics import example_count as counts
+from tensorflow_model_analysis.evaluators import metrics_validator
+from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
+from mfx.tfma_accumulators import Part, accumulate, numbered
 from mfx.tfma_config import LABEL
 
 ENGINE = "TFMA in memory"
 VERSIONS = ("0.47.1", "0.52.0")
 """The versions whose accumulators these are; others go to Beam."""
 
-Arrays = dict[str, np.ndarray]
 SliceKey = tuple[tuple[str, Any], ...]
 
 
@@ -48,10 +42,11 @@ def covers(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
     """What this path does not cover of an EvalConfig on a table of this schema; '' if nothing."""
     if tfma.__version__ not in VERSIONS:
         return f"TFMA {tfma.__version__}"
-    if any(
-        not pa.types.is_floating(schema.field(s.prediction_key).type) for s in config.model_specs
-    ):
-        return "several outputs"
+    for spec in config.model_specs:
+        kind = schema.field(spec.prediction_key).type
+        values = kind.value_type if _several(kind) else kind
+        if not pa.types.is_floating(values):
+            return f"predictions of type {kind}"
     if any(spec.query_key for spec in config.metrics_specs):
         return "query keys"
     if config.cross_slicing_specs:
@@ -67,30 +62,53 @@ def covers(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
         for preprocessor in getattr(computation, "preprocessors", None) or []:
             if type(preprocessor) is not metric_types.StandardMetricInputsPreprocessor:
                 return f"preprocessor {type(preprocessor).__name__}"
+            if constants.FEATURES_KEY in (preprocessor.include_filter or {}):
+                return "metrics of features"
     return ""
+
+
+def _several(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
     """Write TFMA's result files for the Parquet file `table` into the folder `results`.
 
     Args:
-        table: Columns to slice by, LABEL, and one column of predictions a model, of shape [rows].
+        table: Columns to slice by, LABEL, one column of predictions a model (numbers, or lists of
+            one length), and the example weight if the config names one.
         config: Covered by this path (see `covers`).
         results: Made if missing.
+
+    Raises:
+        MfxError: The labels are not what a metric is for.
     """
     rows = pq.read_table(table)
-    columns = {
-        name: rows.column(name).to_numpy().astype(np.float64)
-        for name in (LABEL, *(spec.prediction_key for spec in config.model_specs))
-    }
+    weight = config.model_specs[0].example_weight_key
+    # As in TFMA, a model that is alone has no name.
+    named = len(config.model_specs) > 1
+    part = Part(
+        labels=_array(rows, LABEL),
+        predictions={
+            s.name if named else "": _array(rows, s.prediction_key) for s in config.model_specs
+        },
+        weights=_array(rows, weight) if weight else None,
+    )
     computations = _computations(config)
     sliced = []
     for key, chosen in _slices(rows, config):
         # As in TFMA, the whole is never too small.
         if not key or len(chosen) >= config.options.min_slice_size.value:
-            part = {name: values[chosen] for name, values in columns.items()}
-            sliced.append((key, _metrics(part, computations, config)))
+            sliced.append((key, _metrics(part.take(chosen), computations, config)))
     _write(sliced, config, results)
+
+
+def _array(rows: pa.Table, name: str) -> np.ndarray:
+    """A column as [rows], or [rows, width] if it holds lists of one length."""
+    column = rows.column(name)
+    if _several(column.type):
+        return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)
+    return column.to_numpy()
 
 
 def _computations(config: config_pb2.EvalConfig) -> list[Any]:
@@ -105,20 +123,22 @@ def _slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[Sli
         if not names:
             yield (), np.arange(rows.num_rows)
             continue
-        encoded = [rows.column(name).combine_chunks().dictionary_encode() for name in names]
-        codes = [np.asarray(e.indices.fill_null(-1)) for e in encoded]
-        present = np.flatnonzero(np.all([c >= 0 for c in codes], axis=0))
+        columns = [rows.column(name).combine_chunks() for name in names]
+        present = np.flatnonzero(np.all([np.asarray(c.is_valid()) for c in columns], axis=0))
         if not len(present):
             continue
-        distinct, inverse = np.unique(
-            np.stack([c[present] for c in codes], axis=1), axis=0, return_inverse=True
-        )
-        order = np.argsort(inverse.reshape(-1), kind="stable")
-        ends = np.cumsum(np.bincount(inverse.reshape(-1)))
-        for combination, chosen in zip(distinct, np.split(present[order], ends[:-1]), strict=True):
-            values = [
-                e.dictionary[int(c)].as_py() for e, c in zip(encoded, combination, strict=True)
-            ]
+        group = np.zeros(len(present), np.int64)
+        for column in columns:
+            encoded = column.dictionary_encode()
+            codes = np.asarray(encoded.indices.fill_null(0))[present]
+            # Numbered anew after each column, so that no product of sizes overflows.
+            group = numbered(group * len(encoded.dictionary) + codes)[1].astype(np.int64)
+        sizes = np.bincount(group)
+        # NumPy sorts numbers of 16 bits by radix, in one pass.
+        small = group.astype(np.uint16) if len(sizes) < 1 << 16 else group
+        order = present[np.argsort(small, kind="stable")]
+        for chosen in np.split(order, np.cumsum(sizes)[:-1]):
+            values = [column[int(chosen[0])].as_py() for column in columns]
             key = tuple(
                 (n, v.decode() if isinstance(v, bytes) else v)
                 for n, v in zip(names, values, strict=True)
@@ -126,13 +146,13 @@ def _slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[Sli
             yield key, chosen
 
 
-def _metrics(part: Arrays, computations: list[Any], config: config_pb2.EvalConfig) -> Any:
+def _metrics(part: Part, computations: list[Any], config: config_pb2.EvalConfig) -> Any:
     """All public metrics of one slice."""
     found: dict[Any, Any] = {}
     for computation in computations:
         if isinstance(computation, metric_types.MetricComputation):
             combiner = computation.combiner
-            found |= combiner.extract_output(_accumulate(combiner, part, config))
+            found |= combiner.extract_output(accumulate(combiner, part))
     for computation in computations:
         if isinstance(computation, metric_types.DerivedMetricComputation):
             found |= computation.result(found)
@@ -151,95 +171,8 @@ def _differences(metrics: dict[Any, Any], baseline: str) -> Iterator[tuple[Any, 
         if _private(key) or key.is_diff or key.model_name == baseline:
             continue
         other = key.make_baseline_key(baseline)
-        if other in metrics and isinstance(value, (int, float, np.number)):
+        if other in metrics and evaluator._is_metric_diffable(value):
             yield key.make_diff_key(), value - metrics[other]
-
-
-def _accumulate(combiner: Any, part: Arrays, config: config_pb2.EvalConfig) -> Any:
-    """The combiner's accumulator after all rows of a slice."""
-    build = _BUILDERS.get(type(combiner))
-    binary = np.isin(part[LABEL], (0.0, 1.0)).all()
-    if build is None or not binary or not _plain(combiner):
-        return _row_by_row(combiner, part, config)
-    if build is _example_count:
-        return _example_count(combiner, part[LABEL], part[LABEL])
-    name = combiner._key.model_name
-    spec = model_util.get_model_spec(config, name)
-    return build(combiner, part[LABEL], part[spec.prediction_key])
-
-
-def _plain(combiner: Any) -> bool:
-    """Whether the combiner asks for the predictions as they are, unweighted."""
-    if getattr(combiner, "_example_weighted", False):
-        return False
-    if getattr(combiner, "_class_weights", None) or getattr(combiner, "_aggregation_type", None):
-        return False
-    key = getattr(combiner, "_key", None)
-    return key is None or not (key.sub_key or key.output_name)
-
-
-def _row_by_row(combiner: Any, part: Arrays, config: config_pb2.EvalConfig) -> Any:
-    combiner.setup()
-    accumulator = combiner.create_accumulator()
-    named = len(config.model_specs) > 1
-    predictions = {spec.name: part[spec.prediction_key] for spec in config.model_specs}
-    for row in range(len(part[LABEL])):
-        given = {name: values[row : row + 1] for name, values in predictions.items()}
-        accumulator = combiner.add_input(
-            accumulator,
-            metric_types.StandardMetricInputs(
-                label=part[LABEL][row : row + 1],
-                prediction=given if named else next(iter(given.values())),
-                example_weight=np.array([1.0]),
-            ),
-        )
-    return combiner.compact(accumulator)
-
-
-def _example_count(_: Any, labels: np.ndarray, __: np.ndarray) -> float:
-    return float(len(labels))
-
-
-def _histogram(combiner: Any, labels: np.ndarray, predictions: np.ndarray) -> dict[int, Any]:
-    value = predictions if combiner._prediction_based_bucketing else labels
-    last = combiner._num_buckets + 1
-    place = (value - combiner._left) / combiner._range * combiner._num_buckets + 1
-    bucket = np.clip(np.trunc(place), 0, last).astype(np.int64)
-    ids, inverse = np.unique(bucket, return_inverse=True)
-    sums = [np.bincount(inverse, weights=w) for w in (labels, predictions, np.ones_like(labels))]
-    return {
-        int(i): calibration_histogram.Bucket(int(i), *(float(s[n]) for s in sums))
-        for n, i in enumerate(ids)
-    }
-
-
-def _matrices(combiner: Any, labels: np.ndarray, predictions: np.ndarray) -> dict[float, Any]:
-    thresholds = combiner._binary_confusion_matrices._thresholds
-    positive = np.sort(predictions[labels == 1.0])
-    negative = np.sort(predictions[labels == 0.0])
-    found = {}
-    for threshold in thresholds:
-        fn = float(np.searchsorted(positive, threshold, side="right"))
-        tn = float(np.searchsorted(negative, threshold, side="right"))
-        matrix = matrices.Matrix(tp=len(positive) - fn, tn=tn, fp=len(negative) - tn, fn=fn)
-        found[threshold] = matrices._ThresholdEntry(matrix, [], [], [], [])
-    return found
-
-
-def _label_sums(_: Any, labels: np.ndarray, predictions: np.ndarray) -> Any:
-    sums = calibration._WeightedLabelsPredictionsExamples()
-    sums.total_weighted_labels = float(labels.sum())
-    sums.total_weighted_predictions = float(predictions.sum())
-    sums.total_weighted_examples = float(len(labels))
-    return sums
-
-
-_BUILDERS: dict[type, Callable[[Any, np.ndarray, np.ndarray], Any]] = {
-    counts._ExampleCountCombiner: _example_count,
-    calibration_histogram._CalibrationHistogramCombiner: _histogram,
-    confusion._BinaryConfusionMatrixCombiner: _matrices,
-    calibration._WeightedLabelsPredictionsExamplesCombiner: _label_sums,
-}
 
 
 def _write(sliced: list[tuple[SliceKey, Any]], config: config_pb2.EvalConfig, folder: Path) -> None:

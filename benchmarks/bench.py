@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.metadata
 import json
 import os
 import platform
@@ -298,6 +299,16 @@ the time grows {growth} times.
 """
 
 
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _versions() -> str:
+    """What the figures depend on."""
+    names = ["metaflow", "tensorflow", "tensorflow-transform", "apache-beam", "pyarrow"]
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
 def render(parts: list[str]) -> str:
     """The Markdown page."""
     body = "\n".join(part for part in parts if part)
@@ -305,8 +316,8 @@ def render(parts: list[str]) -> str:
 
 The taxi pipeline: AUC and accuracy by `trip_start_hour`, TFX 1.16's own pipeline beside it on the
 same file (15,002 trips, repeated up to the number of rows), training steps and batch size. Made by
-`make bench` on {platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}, on
-{datetime.date.today().isoformat()}.
+`make bench` on {datetime.date.today().isoformat()}: {platform.system()} {platform.machine()},
+{os.cpu_count()} cores, {_memory_gib():.0f} GiB, Python {platform.python_version()}, {_versions()}.
 
 Our steps are processes of their own, so each step's time has its imports in it; TFX's components
 share one process, and its imports are a row of their own.

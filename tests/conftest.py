@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -71,6 +72,24 @@ def call_flow(store: Path, *arguments: str, **environment: str) -> FlowResult:
     return FlowResult(done.returncode, done.stdout, store)
 
 
+def push_folder(destination, folder: Path) -> int:
+    """Put a folder up as the next version, as a promotion does, but without the log."""
+    import json
+
+    from mfx.destination import RECORD, STAGED
+
+    name = f"{STAGED}{os.urandom(8).hex()}"
+    record = folder / RECORD
+    given = json.loads(record.read_text()) if record.is_file() else {}
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({**given, "push": name}))
+    destination.stage(folder, name)
+    version = destination.next_version()
+    destination.publish(name, version)
+    destination.discard(name)
+    return version
+
+
 @pytest.fixture(scope="session")
 def flow_run(tmp_path_factory) -> FlowResult:
     """One whole run of the taxi pipeline on the sample, shared by many tests; pushes to
@@ -85,6 +104,49 @@ def flow_run(tmp_path_factory) -> FlowResult:
     )
     assert result.code == 0, result.output
     return result
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A local S3, gone with the module."""
+    from moto.server import ThreadedMotoServer
+
+    with pytest.MonkeyPatch.context() as patch:
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_PROFILE", raising=False)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def s3(server, request):
+    """A client, and a bucket of the test's own."""
+    import boto3
+
+    client = boto3.client("s3")
+    name = "b-" + re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:55]
+    client.create_bucket(Bucket=name)
+    client.bucket = name
+    return client
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request, tmp_path):
+    """A destination's address on each storage."""
+    if request.param == "local":
+        return str(tmp_path / "pushed")
+    return f"s3://{request.getfixturevalue('s3').bucket}/some/prefix"
 
 
 @pytest.fixture

@@ -305,11 +305,11 @@ def artifact(flow: str, run: str | None, step: str, name: str) -> Any:
 
     try:
         if run is None:
-            found = next(iter(Flow(flow, _namespace_check=False)))
+            found = max(Flow(flow, _namespace_check=False), key=runs.began)
         else:
             found = Run(f"{flow}/{run}", _namespace_check=False)
         return found[step].task[name].data
-    except (MetaflowException, KeyError, TypeError, StopIteration):
+    except (MetaflowException, KeyError, TypeError, ValueError):
         which = f"run {flow}/{run}" if run else f"latest run of {flow}"
         raise MfxError(
             f"the {which} has no '{name}' of step '{step}'",

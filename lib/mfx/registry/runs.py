@@ -187,9 +187,21 @@ def _runs(flow: str) -> Iterator[Any]:
     from metaflow.exception import MetaflowException
 
     try:
-        yield from Flow(flow)
+        found = list(Flow(flow))
     except MetaflowException:
         return
+    yield from sorted(found, key=began, reverse=True)
+
+
+def began(run: Any) -> datetime:
+    """When a run began, local time.
+
+    Metaflow's local metadata forgets it when a run is tagged: `created_at` is then the time of the
+    tag. But there the id is the time, in microseconds since 1970.
+    """
+    if run.id.isdecimal() and len(run.id) == 16:
+        return datetime.fromtimestamp(int(run.id) / 1e6)
+    return run.created_at
 
 
 def _within() -> str:
@@ -212,7 +224,7 @@ def summary(found: Results, production: dict[Place, str]) -> RunSummary:
     overall = evaluation.rows[0] if evaluation else {}
     return RunSummary(
         run=found.id,
-        created=found.run.created_at,
+        created=began(found.run),
         user=next((t[5:] for t in found.run.tags if t.startswith("user:")), ""),
         branch=branch_of(found.run),
         state=found.state,

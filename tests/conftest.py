@@ -149,6 +149,114 @@ def place(request, tmp_path):
     return f"s3://{request.getfixturevalue('s3').bucket}/some/prefix"
 
 
+@dataclass(frozen=True)
+class SmallRuns:
+    """Runs of `small_flow.py` in a datastore of their own."""
+
+    store: Path
+    config: Path
+
+    def make(self, *arguments: str, **environment: str) -> str:
+        """A run's id, whether it finishes or not."""
+        file = self.store / "run-id"
+        subprocess.run(
+            [
+                *(sys.executable, str(Path(__file__).parent / "small_flow.py"), "run"),
+                *("--config", str(self.config), "--run-id-file", str(file), *arguments),
+            ],
+            env={
+                **os.environ,
+                "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(self.store),
+                "PYTHONPATH": os.pathsep.join(
+                    [str(ROOT / "lib"), os.environ.get("PYTHONPATH", "")]
+                ),
+                **environment,
+            },
+            capture_output=True,
+            check=False,
+        )
+        return file.read_text()
+
+    def look(self) -> None:
+        """Let Metaflow's client, in this process, see these runs and no others."""
+        from metaflow import default_namespace, metadata
+
+        os.environ["METAFLOW_DATASTORE_SYSROOT_LOCAL"] = str(self.store)
+        metadata(f"local@{self.store}")
+        default_namespace()
+
+    def retarget(self, destination: str) -> None:
+        """Have runs made from now on push there."""
+        text = self.config.read_text()
+        changed = re.sub(r'destination = ".*"', f'destination = "{destination}"', text)
+        self.config.write_text(changed)
+
+
+SMALL_CONFIG = """
+[pipeline]
+name = "small"
+[data]
+path = "day-*.csv"
+[label]
+name = "label"
+columns = ["y"]
+[evaluate]
+metrics = ["ExampleCount", "AUC"]
+select = "auc"
+[push]
+destination = "pushed"
+"""
+
+
+def small_runs_in(folder: Path) -> SmallRuns:
+    """An empty datastore and a config for small runs, which push to `pushed` beside it."""
+    pipeline = folder / "pipeline"
+    pipeline.mkdir()
+    (folder / ".metaflow").mkdir()
+    (pipeline / "model.py").write_text("# The pipeline's own code.\n")
+    (pipeline / "config.toml").write_text(SMALL_CONFIG)
+    return SmallRuns(folder, pipeline / "config.toml")
+
+
+@pytest.fixture(scope="session")
+def all_small_runs(tmp_path_factory) -> tuple[SmallRuns, dict[str, str]]:
+    """Small runs, and their ids by what they are; none pushed."""
+    small = small_runs_in(tmp_path_factory.mktemp("small"))
+    made = {
+        "one": small.make("--weight", "1"),
+        "two": small.make("--weight", "2"),
+        "three": small.make("--weight", "3"),
+        "unblessed": small.make("--weight", "4", "--blessed", "0"),
+        "invalid": small.make("--weight", "5", "--valid", "0"),
+        "branch": small.make("--weight", "6", PROJECT="demo"),
+        "stopped": small.make("--stop", "1"),
+    }
+    return small, made
+
+
+@pytest.fixture
+def small_runs(all_small_runs, monkeypatch) -> dict[str, str]:
+    """Ids of small runs, which Metaflow's client sees; nothing is in production."""
+    import shutil
+
+    from metaflow import Flow
+
+    small, made = all_small_runs
+    monkeypatch.setenv("METAFLOW_DATASTORE_SYSROOT_LOCAL", str(small.store))
+    shutil.rmtree(small.config.parent / "pushed", ignore_errors=True)
+    small.look()
+    for run in Flow("Pipeline", _namespace_check=False):
+        if tags := [tag for tag in run.user_tags if tag.startswith("production")]:
+            run.remove_tags(tags)
+    return made
+
+
+@pytest.fixture
+def pushed(all_small_runs) -> Path:
+    """Where small runs push to."""
+    return all_small_runs[0].config.parent / "pushed"
+
+
 @pytest.fixture
 def settings():
     """The taxi pipeline's settings, checked."""

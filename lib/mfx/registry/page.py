@@ -158,9 +158,8 @@ def _over_time(metrics: Comparison, found: Sequence[Results]) -> Iterable[str]:
         points = [(n, row.values[i]) for n, i in enumerate(order) if row.values[i] is not None]
         if len(points) > 1:
             yield f"<h3>{escape(row.metric)}</h3>"
-            yield _line(
-                [(n, v) for n, v in points if v is not None], [metrics.runs[i] for i in order]
-            )
+            known = [(n, v) for n, v in points if v is not None]
+            yield _line(known, [metrics.runs[i] for i in order])
 
 
 def _line(points: Sequence[tuple[int, float]], runs: Sequence[str]) -> str:

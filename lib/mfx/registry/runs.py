@@ -32,7 +32,7 @@ class RunSummary:
         created: When it began, local time.
         user: Who ran it.
         branch: Its `@project` branch, or empty.
-        state: `finished`, `running` or `stopped`.
+        state: `finished` or `unfinished`: stopped, or running still.
         files: Input files, first and last.
         rows: Examples in all splits; None if it did not get that far.
         commit: Git commit, with `+` if there were changes besides.
@@ -127,10 +127,8 @@ class Results:
 
     @property
     def state(self) -> str:
-        """`finished`, `running` or `stopped`."""
-        if self.run.finished:
-            return "finished" if self.run.successful else "stopped"
-        return "running"
+        """`finished`, or `unfinished`: stopped, or running still."""
+        return "finished" if self.run.successful else "unfinished"
 
 
 def results(run: str, flow: str = FLOW) -> Results:
@@ -148,7 +146,7 @@ def results(run: str, flow: str = FLOW) -> Results:
     from metaflow.exception import MetaflowException
 
     flow, _, run = run.rpartition("/") if "/" in run else (flow, "", run)
-    if run != LATEST:
+    if run not in ("", LATEST):
         try:
             return Results(Run(f"{flow}/{run}", _namespace_check=False))
         except (MetaflowException, ValueError):

@@ -140,8 +140,7 @@ def test_a_branch_promotes_to_itself_and_elsewhere_only_by_override(small_runs, 
 
 def test_a_promotion_says_that_production_has_changed_since_the_blessing(small_runs):
     registry.promote(small_runs["one"])
-    _, remarks = actions.promote(small_runs["two"])
-    (remark,) = remarks
+    (remark,) = actions.promote(small_runs["two"]).remarks
     assert remark.startswith("it was compared with first run; run ")
 
 
@@ -161,11 +160,12 @@ def test_a_rollback_after_a_crash_does_not_go_back_twice(small_runs, monkeypatch
             registry.rollback("small")
     assert registry.production("small").run == small_runs["three"]
     where = registry.find_place("small")
-    entry, remarks = actions.rollback(where)
-    assert (entry.kind, entry.run) == ("rollback", small_runs["two"])
-    assert "had been interrupted in the rollback" in remarks[0]
-    assert registry.production("small").run == small_runs["two"] and tagged() == [entry.run]
-    assert actions.rollback(where)[0].run == small_runs["one"]
+    outcome = actions.rollback(where)
+    assert (outcome.entry.kind, outcome.entry.run) == ("rollback", small_runs["two"])
+    assert not outcome.new and "had been interrupted in the rollback" in outcome.remarks[0]
+    assert registry.production("small").run == small_runs["two"]
+    assert tagged() == [small_runs["two"]]
+    assert actions.rollback(where).entry.run == small_runs["one"]
 
 
 def test_history_and_at_tell_what_was_in_production(small_runs):

@@ -65,32 +65,33 @@ def _promote(given: argparse.Namespace) -> str:
     from mfx.registry import actions
 
     found = registry.run(given.run, given.flow)
-    entry, remarks = actions.promote(
+    outcome = actions.promote(
         found.run.pathspec,
         given.reason,
         given.override,
         branch=given.to_branch,
         dry_run=given.dry_run,
     )
-    return _said(entry, remarks, "promote", found.id)
+    return _said(outcome)
 
 
 def _rollback(given: argparse.Namespace) -> str:
     from mfx.registry import actions
 
-    entry, remarks = actions.rollback(
-        model_of(given), given.to, given.reason, dry_run=given.dry_run
-    )
-    return _said(entry, remarks, "rollback", entry.run)
+    return _said(actions.rollback(model_of(given), given.to, given.reason, dry_run=given.dry_run))
 
 
-def _said(entry: Any, remarks: list[str], kind: str, run: str) -> str:
-    from mfx.registry.log import PLANNED
+def _said(outcome: Any) -> str:
+    """What a change came to, on a few lines."""
+    from mfx.registry.log import PLANNED, UNDONE
 
+    entry = outcome.entry
     done = {"promote": "promoted", "rollback": "rolled back to", "found": "found"}[entry.kind]
     if entry.state == PLANNED:
-        first = f"would be {done} run {entry.run} (dry run: nothing was changed)"
-    elif entry.kind != kind or entry.run != run or _older(entry):
+        first = f"would have {done} run {entry.run} (dry run: nothing was changed)"
+    elif entry.state == UNDONE:
+        first = f"nothing was changed; ask again: see the note on run {entry.run}"
+    elif not outcome.new:
         first = f"nothing to do: run {entry.run} is in production since {moment(entry.since)}"
     else:
         first = f"{done} run {entry.run}"
@@ -103,16 +104,7 @@ def _said(entry: Any, remarks: list[str], kind: str, run: str) -> str:
     ]
     if entry.override:
         rows.append(("override", entry.override))
-    return "\n".join([first, table(rows), *(f"note: {remark}" for remark in remarks)])
-
-
-def _older(entry: Any) -> bool:
-    """Whether the entry is from an earlier call."""
-    from datetime import datetime, timezone
-
-    from mfx.registry.log import parse_time
-
-    return (datetime.now(timezone.utc) - parse_time(entry.time)).total_seconds() > 3600
+    return "\n".join([first, table(rows), *(f"note: {remark}" for remark in outcome.remarks)])
 
 
 def _history(given: argparse.Namespace) -> str:

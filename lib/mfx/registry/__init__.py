@@ -215,7 +215,8 @@ def promote(
         MfxError: No such run, not blessed or not valid, or the destination cannot be written.
     """
     found = run(name, flow)
-    return actions.promote(found.run.pathspec, reason, override, branch=branch, dry_run=dry_run)[0]
+    asked = (found.run.pathspec, reason, override)
+    return actions.promote(*asked, branch=branch, dry_run=dry_run).entry
 
 
 def rollback(
@@ -246,7 +247,7 @@ def rollback(
         MfxError: There is nothing to roll back to, or its bytes are gone.
     """
     where = find_place(model, flow, branch)
-    return actions.rollback(where, to, reason, dry_run=dry_run)[0]
+    return actions.rollback(where, to, reason, dry_run=dry_run).entry
 
 
 def load(name: str, flow: str = FLOW) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,24 @@ from mfx.destination import Destination
 from mfx.errors import MfxError
 from mfx.registry import place as places
 from mfx.registry import promotion, runs
-from mfx.registry.log import PLANNED, Entry
+from mfx.registry.log import PLANNED, UNDONE, Entry
 from mfx.registry.place import PRODUCTION_BRANCH, Place
 from mfx.registry.promotion import Request, View
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of asking for a change.
+
+    Args:
+        entry: The entry of the log that is in production now; in a dry run the planned one.
+        remarks: For people.
+        new: Whether this call made the entry.
+    """
+
+    entry: Entry
+    remarks: list[str]
+    new: bool
 
 
 def facts(model: Model, evaluation: Evaluation) -> dict[str, Any]:
@@ -65,12 +81,8 @@ def promote(
     branch: str | None = None,
     flow: str = runs.FLOW,
     dry_run: bool = False,
-) -> tuple[Entry, list[str]]:
-    """Put a run's model into production; see `mfx.registry.promote`.
-
-    Returns:
-        The entry in the log, and remarks for people.
-    """
+) -> Outcome:
+    """Put a run's model into production; see `mfx.registry.promote`."""
     found = runs.results(run, flow)
     place = found.place
     if branch is not None:
@@ -107,22 +119,18 @@ def promote(
             "production since"
         )
     entry = promotion.apply(destination, view, request, lambda to: _save(model, to), dry_run)
-    return entry, remarks + _after(place, view, entry)
+    return Outcome(entry, remarks + _after(place, view, entry), entry.number > view.number)
 
 
 def rollback(
     place: Place, to: str | None = None, reason: str = "", *, dry_run: bool = False
-) -> tuple[Entry, list[str]]:
-    """Serve an earlier production model again; see `mfx.registry.rollback`.
-
-    Returns:
-        The entry in the log, and remarks for people.
-    """
+) -> Outcome:
+    """Serve an earlier production model again; see `mfx.registry.rollback`."""
     destination = place.open()
     view = promotion.look(destination) if dry_run else promotion.begin(destination)
     if view.finished and to is None:
         # Whoever asked did not know of it: going back one more might be one too many.
-        return view.finished, _after(place, view, view.finished)
+        return Outcome(view.finished, _after(place, view, view.finished), False)
     target = _target(place, view, to)
     request = Request(
         "rollback",
@@ -136,7 +144,7 @@ def rollback(
     entry = promotion.apply(
         destination, view, request, lambda to: _bring_back(destination, view, target, to), dry_run
     )
-    return entry, _after(place, view, entry)
+    return Outcome(entry, _after(place, view, entry), entry.number > view.number)
 
 
 def candidates(view: View) -> list[Entry]:
@@ -213,7 +221,7 @@ def _after(place: Place, view: View, entry: Entry) -> list[str]:
             f"{e.who} had been interrupted in the {e.kind} of run {e.run} ({e.time}): "
             + ("finished now" if not e.outcome else f"undone, {e.outcome}")
         )
-    if entry.state != PLANNED and (untagged := tag(place, entry)):
+    if entry.state not in (PLANNED, UNDONE) and (untagged := tag(place, entry)):
         remarks.append(untagged)
     return remarks
 

@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("METAFLOW_USER", "tester")
 
 
-LONG = ["test_resume", "test_real_data", "test_flow", "test_bad_input"]
+LONG = ["test_several_runs", "test_resume", "test_real_data", "test_flow", "test_bad_input"]
 """Files of many flow runs: first, so that the two processes end at about the same time."""
 
 

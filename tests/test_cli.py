@@ -146,6 +146,32 @@ def test_the_log_of_another_place_is_named_directly(mfx, small_runs, pushed, tmp
     assert "nothing was promoted yet" in mfx("history", "--destination", str(tmp_path))[1]
 
 
+def test_served_bytes_are_verified(mfx, small_runs, pushed):
+    entry = registry.promote(small_runs["one"])
+    code, said, _ = mfx("history", "--verify")
+    assert code == 0 and "the served bytes have the logged SHA-256" in said
+    (pushed / "small" / str(entry.version) / "saved_model.pb").write_text("other")
+    code, said, error = mfx("history", "--verify")
+    assert (code, said) == (1, "") and f"the log says {entry.digest[:12]}" in error
+
+
+def test_looking_at_runs_loads_nothing_heavy(small_runs, all_small_runs):
+    registry.promote(small_runs["one"])
+    code = f"""
+import sys
+from mfx import cli
+compare = "compare {small_runs["one"]} {small_runs["two"]}"
+for line in ("ls", "show latest", "history", "at 2100-01-01", "rollback --dry-run", compare):
+    cli.main(line.split())
+print([m for m in ("tensorflow", "apache_beam", "tensorflow_data_validation") if m in sys.modules])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_what_could_be_freed(mfx, small_runs):
     code, said, _ = mfx("gc", "--keep", "1", "--dry-run")
     assert code == 0 and one_screen(said)

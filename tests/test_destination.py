@@ -178,7 +178,7 @@ def test_an_entry_is_written_once(place):
 
     assert at_once(*[lambda i=i: write(i) for i in range(6)]) == [""] * 6
     assert len(wrote) == 1
-    assert taxi.read_entry("00000001-intent") == {"by": wrote[0]}
+    assert taxi.read_entries(["00000001-intent"]) == [{"by": wrote[0]}]
     assert not taxi.write_entry("00000001-intent", {"by": "late"})
     assert taxi.write_entry("00000002-intent", {})
     assert taxi.entries() == ["00000001-intent", "00000002-intent"]

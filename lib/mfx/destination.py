@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,8 +73,8 @@ class Destination(Protocol):
     def entries(self) -> list[str]:
         """Names in the log, sorted."""
 
-    def read_entry(self, name: str) -> dict[str, Any]:
-        """One entry of the log."""
+    def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Entries of the log, by name; they never change."""
 
     def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
         """Write an entry for good; False if there is one of this name."""
@@ -225,10 +225,10 @@ class LocalDestination:
         with self._one_error("cannot read"):
             return sorted(p.stem for p in (self._folder / LOG).glob("[0-9]*.json"))
 
-    def read_entry(self, name: str) -> dict[str, Any]:
-        """One entry of the log."""
+    def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Entries of the log, by name."""
         with self._one_error("cannot read"):
-            return json.loads((self._folder / LOG / f"{name}.json").read_text())
+            return [json.loads((self._folder / LOG / f"{n}.json").read_text()) for n in names]
 
     def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
         """Write and flush under another name, then link: whole or not there, never replaced."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from mfx.errors import MfxError
 
 _TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 """What S3 says to a conditional write that came second."""
+
+
+_READERS = 8
+"""Entries of the log read at a time: no more than boto3 keeps connections."""
 
 
 class S3Destination:
@@ -33,6 +38,7 @@ class S3Destination:
         self._bucket = bucket
         self._prefix = "/".join(part for part in (prefix.strip("/"), model) if part) + "/"
         self._s3 = boto3.client("s3")
+        self._read: dict[str, dict[str, Any]] = {}
 
     def versions(self) -> list[int]:
         """Complete versions, oldest first.
@@ -131,9 +137,13 @@ class S3Destination:
         names = self._below(f"{LOG}/")
         return sorted(name.removesuffix(".json") for name in names if name[0].isdecimal())
 
-    def read_entry(self, name: str) -> dict[str, Any]:
-        """One entry of the log."""
-        return self._json(f"{LOG}/{name}.json") or {}
+    def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Entries of the log, by name; each is asked for once, several at a time."""
+        missing = [name for name in names if name not in self._read]
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = pool.map(lambda name: self._json(f"{LOG}/{name}.json") or {}, missing)
+            self._read |= dict(zip(missing, found, strict=True))
+        return [self._read[name] for name in names]
 
     def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
         """A conditional write."""

@@ -46,6 +46,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     history.add_argument("-n", type=int, default=15, help="newest entries shown (%(default)s)")
     history.add_argument("--json", action="store_true", help="all entries as JSON")
+    history.add_argument(
+        "--verify", action="store_true", help="read the served bytes back and compare their hash"
+    )
     where(history, model=True)
 
     at = command(
@@ -113,11 +116,14 @@ def _history(given: argparse.Namespace) -> str:
 
     place = model_of(given)
     entries = registry.entries(place)
+    destination = place.open()
+    current = promotion.look(destination).current
+    if given.verify:
+        promotion.verify(destination)
     if given.json:
         return as_json(entries)
     if not entries:
         return f"{place}: nothing was promoted yet"
-    current = promotion.look(place.open()).current
     rows = [
         (
             "*" if current and entry.number == current.number else "",
@@ -138,6 +144,7 @@ def _history(given: argparse.Namespace) -> str:
         [
             f"{place}, newest first; * is in production",
             table(rows, headers),
+            *(["the served bytes have the logged SHA-256"] if given.verify else []),
             *([f"… {rest} older: mfx history -n {len(entries)}"] if rest else []),
         ]
     )

@@ -77,9 +77,14 @@ class Log:
 
     def entries(self) -> list[Entry]:
         """All entries, oldest first, as they stand in the log."""
-        names = set(self._destination.entries())
-        numbers = sorted(int(name.split("-")[0]) for name in names if name.endswith("-intent"))
-        return [self._read(number, f"{number:08d}-outcome" in names) for number in numbers]
+        names = [name.rpartition("-") for name in self._destination.entries()]
+        intents = [number for number, _, what in names if what == "intent"]
+        settled = [number for number, _, what in names if what == "outcome"]
+        outcomes = dict(zip(settled, self._read(settled, "outcome"), strict=True))
+        return [
+            _entry(given, outcomes.get(number))
+            for number, given in zip(intents, self._read(intents, "intent"), strict=True)
+        ]
 
     def claim(self, entry: Entry) -> bool:
         """Write an intent; False if another has its number."""
@@ -91,22 +96,27 @@ class Log:
         found = {"state": state, "since": since, "outcome": outcome, "time": now()}
         name = f"{entry.number:08d}-outcome"
         if not self._destination.write_entry(name, found):
-            found = self._destination.read_entry(name)
+            (found,) = self._destination.read_entries([name])
         return replace(entry, state=found["state"], since=found["since"], outcome=found["outcome"])
 
     def get(self, number: int) -> Entry:
         """One entry as it stands now."""
-        return self._read(number, f"{number:08d}-outcome" in self._destination.entries())
+        return next(entry for entry in self.entries() if entry.number == number)
 
-    def _read(self, number: int, settled: bool) -> Entry:
-        given = self._destination.read_entry(f"{number:08d}-intent")
-        if settled:
-            outcome = self._destination.read_entry(f"{number:08d}-outcome")
-            given = {**given, **{key: outcome.get(key, "") for key in _OUTCOME}}
-        try:
-            return Entry(**{f.name: given[f.name] for f in fields(Entry) if f.name in given})
-        except TypeError:
-            raise MfxError(f"entry {number} of the log of promotions cannot be read") from None
+    def _read(self, numbers: list[str], what: str) -> list[dict[str, Any]]:
+        return self._destination.read_entries([f"{number}-{what}" for number in numbers])
+
+
+def _entry(intent: dict[str, Any], outcome: dict[str, Any] | None) -> Entry:
+    """Fields that this version does not know are left out: the log outlives versions."""
+    given = {**intent, **{k: v for k, v in (outcome or {}).items() if k in _OUTCOME}}
+    try:
+        return Entry(**{f.name: given[f.name] for f in fields(Entry) if f.name in given})
+    except TypeError:
+        raise MfxError(
+            f"the log of promotions cannot be read: entry {intent.get('number', '?')} lacks fields",
+            "Was it edited? Its entries are written once and never changed.",
+        ) from None
 
 
 def in_effect(entries: list[Entry], versions: list[int]) -> list[Entry]:

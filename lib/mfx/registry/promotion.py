@@ -100,6 +100,26 @@ def look(destination: Destination) -> View:
     return View(entries[-1].number if entries else 0, served, versions)
 
 
+def verify(destination: Destination) -> None:
+    """Read the served bytes back.
+
+    Raises:
+        MfxError: They are not those that the log tells of.
+    """
+    view = look(destination)
+    if not view.versions:
+        raise MfxError("nothing is in production")
+    path, digest = destination.path(view.versions[-1]), destination.digest(view.versions[-1])
+    if view.current is None:
+        raise MfxError(f"{path}: served, but not in the log", "The next change will enter it.")
+    if digest != view.current.digest:
+        raise MfxError(
+            f"{path}: the bytes have the SHA-256 {digest[:12]}, the log says "
+            f"{view.current.digest[:12]}",
+            "They were changed after the push: roll back, or promote a run.",
+        )
+
+
 def begin(destination: Destination) -> View:
     """`look`, after finishing what was left open and entering what something else pushed."""
     finished = recover(destination)

@@ -80,6 +80,18 @@ def test_a_summary_has_all_that_is_known(small_runs):
     assert found[small_runs["unblessed"]].blessed is False
 
 
+def test_a_destination_out_of_reach_does_not_hide_runs(small_runs, pushed):
+    pushed.mkdir()
+    (pushed / "small").mkdir()
+    (pushed / "small" / "promotions").mkdir()
+    (pushed / "small" / "promotions" / "00000001-intent.json").mkdir()
+    found = [runs.summary(one, {}) for one in runs.newest()]
+    assert [run.run for run in found if run.production is None] == [
+        run.run for run in found if not run.branch
+    ]
+    assert "cannot read: Is a directory" in show.show(registry.run("latest")).facts["log"]
+
+
 def test_a_branch_has_a_place_of_its_own(small_runs, settings):
     ours, theirs = (registry.run(small_runs[name]).place for name in ("one", "branch"))
     assert (ours.model, theirs.model) == ("small", "small.user.tester")

@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _ls(given: argparse.Namespace) -> str:
     from mfx.registry import runs
 
-    production: dict[Any, str] = {}
+    production: dict[Any, str | None] = {}
     found = [runs.summary(one, production) for one in runs.newest(given.flow, given.n)]
     if given.json:
         return as_json(found)
@@ -52,7 +52,7 @@ def _ls(given: argparse.Namespace) -> str:
         shown = [name.strip() for name in given.metrics.split(",")]
     rows = [
         (
-            "*" if run.production else "",
+            {True: "*", False: "", None: "?"}[run.production],
             run.run,
             f"{run.created:%m-%d %H:%M}",
             run.user + (f" {run.branch}" if run.branch else ""),
@@ -68,7 +68,8 @@ def _ls(given: argparse.Namespace) -> str:
     ]
     headers = ["", "RUN", "WHEN", "WHO", "STATE", "DATA", "ROWS", "COMMIT"]
     headers += [*(name.upper() for name in shown), "BLESSED", "PUSHED"]
-    return table(rows, headers) + "\n* is in production"
+    unknown = "; ? its destination cannot be read" if None in production.values() else ""
+    return f"{table(rows, headers)}\n* is in production{unknown}"
 
 
 def _show(given: argparse.Namespace) -> str:

@@ -39,7 +39,7 @@ class RunSummary:
         metrics: Metrics of the whole eval split.
         blessed: None if it was not evaluated.
         version: Version that the run itself pushed, or None.
-        production: Whether its model is in production now.
+        production: Whether its model is in production now; None if its destination cannot be read.
     """
 
     run: str
@@ -53,7 +53,7 @@ class RunSummary:
     metrics: dict[str, float]
     blessed: bool | None
     version: int | None
-    production: bool
+    production: bool | None
 
 
 class Results:
@@ -104,6 +104,8 @@ class Results:
         try:
             return self.run[step].task[name].data
         except (MetaflowException, KeyError, TypeError):
+            return None
+        except (ImportError, AttributeError):  # of a class that this version no longer has
             return None
 
     def need(self, step: str, name: str) -> Any:
@@ -208,17 +210,22 @@ def _within() -> str:
     return f" in namespace {get_namespace()}" if get_namespace() else ""
 
 
-def summary(found: Results, production: dict[Place, str]) -> RunSummary:
+def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
     """One line of `mfx ls`.
 
     Args:
         found: The run.
-        production: Id of the run in production by place; filled as needed.
+        production: Id of the run in production by place, None where that cannot be read; filled as
+            needed, so that each place is read once.
     """
     settings, sources, evaluation = found.settings, found.sources, found.evaluation
     examples, pushed, code = found.examples, found.pushed, found.code
-    if settings and (place := found.place) not in production:
-        production[place] = _production_run(place)
+    served: str | None = ""
+    if settings:
+        place = found.place
+        if place not in production:
+            production[place] = _production_run(place)
+        served = production[place]
     overall = evaluation.rows[0] if evaluation else {}
     return RunSummary(
         run=found.id,
@@ -232,14 +239,18 @@ def summary(found: Results, production: dict[Place, str]) -> RunSummary:
         metrics={k: v for k, v in overall.items() if k != "slice" and v is not None},
         blessed=evaluation.blessing.blessed if evaluation else None,
         version=pushed.version if pushed else None,
-        production=bool(settings) and production[found.place] == found.id,
+        production=None if served is None else served == found.id,
     )
 
 
-def _production_run(place: Place) -> str:
+def _production_run(place: Place) -> str | None:
     from mfx.registry.promotion import look
 
-    current = look(place.open()).current
+    try:
+        current = look(place.open()).current
+    except MfxError:
+        # One run's destination that is out of reach must not hide the other runs.
+        return None
     return current.run if current else ""
 
 

@@ -11,6 +11,7 @@ from mfx.registry import runs
 from mfx.registry.changes import Changes, changes, commit
 from mfx.registry.log import Entry, Log
 from mfx.registry.place import branch_of
+from mfx.registry.promotion import UNKNOWN
 from mfx.registry.runs import Results
 
 
@@ -38,12 +39,15 @@ def show(found: Results) -> Shown:
     """Gather what is known of a run, however far it got."""
     evaluation, anomalies = found.evaluation, found.get("validate", "anomalies")
     parent = _parent(found)
-    promotions = []
+    facts, promotions = _facts(found), []
     if found.settings:
-        log = Log(found.place.open())
-        promotions = [entry for entry in log.entries() if entry.run == found.id]
+        try:
+            log = Log(found.place.open()).entries()
+            promotions = [entry for entry in log if entry.run == found.id]
+        except MfxError as error:
+            facts["log"] = f"cannot be read: {error.what}"
     return Shown(
-        facts=_facts(found),
+        facts=facts,
         parent=changes(parent, found, with_drift=False) if parent and found.settings else None,
         failures=[str(check) for check in evaluation.blessing.failures] if evaluation else [],
         anomalies=[str(anomaly) for anomaly in anomalies.found] if anomalies else [],
@@ -106,7 +110,7 @@ def _parent(found: Results) -> Results | None:
     if evaluation := found.evaluation:
         baseline = evaluation.blessing.baseline.split(" ")[0]
         try:
-            if baseline.isdecimal():
+            if baseline not in ("first", UNKNOWN):
                 return runs.results(baseline, flow)
         except MfxError:  # its run is no longer in Metaflow
             pass

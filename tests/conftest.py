@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -265,18 +267,25 @@ def settings():
     return config.load(ROOT / "flows" / "taxi" / "config.toml")
 
 
-@pytest.fixture
-def datastore(tmp_path, monkeypatch) -> Path:
-    """Lets `mfx.store.save` work outside a flow: a local datastore below `tmp_path`."""
+@contextmanager
+def saving(root: Path) -> Iterator[None]:
+    """Lets `mfx.store.save` work outside a flow: a local datastore at `root`."""
     from metaflow import current
     from metaflow.datastore import FlowDataStore
     from metaflow.plugins.datastores.local_storage import LocalStorage
 
-    root = tmp_path / "datastore"
-    monkeypatch.setattr(LocalStorage, "datastore_root", str(root))
-    monkeypatch.setattr(FlowDataStore, "default_storage_impl", LocalStorage)
-    monkeypatch.setattr(current, "_flow_name", "Pipeline", raising=False)
-    return root
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalStorage, "datastore_root", str(root))
+        patch.setattr(FlowDataStore, "default_storage_impl", LocalStorage)
+        patch.setattr(current, "_flow_name", "Pipeline", raising=False)
+        yield
+
+
+@pytest.fixture
+def datastore(tmp_path) -> Iterator[Path]:
+    """A datastore below `tmp_path` to save to, for the whole test."""
+    with saving(tmp_path / "datastore"):
+        yield tmp_path / "datastore"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, small_runs_in
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -232,6 +232,39 @@ def _mfx(*arguments: str, **options):
     command = [sys.executable, "-m", "mfx.cli", *arguments]
     options["env"] = {**options.get("env", os.environ), "PYTHONPATH": str(ROOT / "lib")}
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def keys_of(s3, prefix: str) -> list[str]:
+    found = s3.list_objects_v2(Bucket=s3.bucket, Prefix=prefix)
+    return [entry["Key"] for entry in found["Contents"]]
+
+
+def test_datastore_and_destination_may_be_on_s3(s3, tmp_path):
+    """Nothing but Metaflow's local metadata is on this machine."""
+    small = small_runs_in(tmp_path)
+    small.retarget(f"s3://{s3.bucket}/models")
+    on_s3 = {
+        "METAFLOW_DEFAULT_DATASTORE": "s3",
+        "METAFLOW_DATASTORE_SYSROOT_S3": f"s3://{s3.bucket}/metaflow",
+        "METAFLOW_S3_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
+    }
+    environment = {**os.environ, "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(tmp_path), **on_s3}
+    one, two = (small.make("--weight", weight, **on_s3) for weight in "12")
+
+    def call(*arguments: str) -> str:
+        done = _mfx(*arguments, cwd=tmp_path, env=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    call("promote", one, "--reason", "first")
+    call("promote", two)
+    for key in keys_of(s3, f"models/small/{json.loads(call('history', '--json'))[0]['version']}/"):
+        s3.delete_object(Bucket=s3.bucket, Key=key)
+    # Now the bytes are in Metaflow's datastore alone.
+    assert call("rollback").startswith(f"rolled back to run {one}\n")
+    assert [entry["run"] for entry in json.loads(call("history", "--json"))] == [one, two, one]
+    assert "the served bytes have the logged SHA-256" in call("history", "--verify")
+    assert "auc" in call("compare", one, two)
 
 
 @pytest.mark.parametrize("name", COMMANDS, ids=" ".join)

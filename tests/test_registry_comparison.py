@@ -8,6 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import saving
 
 from mfx import registry, store
 from mfx.artifacts import Examples
@@ -55,13 +56,15 @@ def test_the_first_run_is_what_others_are_compared_with(small_runs):
     assert found.eval_run == two.id, "the newest, wherever it stands"
 
 
-def test_other_labels_cannot_be_compared(small_runs, tmp_path, datastore):
+def test_other_labels_cannot_be_compared(small_runs, tmp_path):
     one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
     (tmp_path / "p").mkdir()
     table = pa.table({"label": pa.array([1.0] * 20, pa.float32())})
     table = table.append_column("prediction", table["label"])
     pq.write_table(table, tmp_path / "p" / "predictions.parquet")
-    other = replace(one.evaluation, predictions=store.save(tmp_path / "p"))
+    with saving(tmp_path / "datastore"):
+        predictions = store.save(tmp_path / "p")
+    other = replace(one.evaluation, predictions=predictions)
     with pytest.raises(MfxError, match="of the same eval rows it makes other labels than run"):
         comparison.compare_metrics([Changed(one.run, evaluation=other), two])
 
@@ -73,7 +76,7 @@ def test_one_run_is_not_a_comparison(names, small_runs):
 
 
 def test_a_run_without_metrics_cannot_be_compared(small_runs):
-    with pytest.raises(MfxError, match="has no 'evaluation' of step 'evaluate'"):
+    with pytest.raises(MfxError, match="has no 'examples' of step 'validate'"):
         registry.compare([small_runs["stopped"], small_runs["one"]])
 
 

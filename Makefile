@@ -1,5 +1,6 @@
 # make run    set up .venv and run the taxi pipeline on data/taxi
 # make test   lint, types and tests
+# make test-kills  100 promotions and rollbacks killed at random moments, on disk and on S3
 # make bench  this pipeline beside TFX's own, step by step
 # make bench-train  training input beside model.fit on arrays, and the settings of [train]
 
@@ -15,13 +16,16 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test lint format setup lock bench bench-train clean
+.PHONY: run test test-kills lint format setup lock bench bench-train clean
 
 run: setup
 	@$(BIN)/python flows/pipeline.py run $(ARGS)
 
 test: lint
 	$(BIN)/pytest $(ARGS)
+
+test-kills: setup
+	MFX_KILLS=100 $(BIN)/pytest -n 0 tests/test_registry_promotion.py -k killed $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

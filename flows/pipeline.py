@@ -39,9 +39,10 @@ class Pipeline(FlowSpec):
     @step
     def start(self):
         """Resolve the input files and fix what this run is made from."""
-        from mfx import start
+        from mfx import code, start
 
         self.settings = start.settings(self)
+        self.code = code.keep(self.settings)
         self.sources = start.resolve(self.settings)
         self.shards = self.sources.shards
         self.next(self.ingest, foreach="shards")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("METAFLOW_USER", "tester")
 
 
-LONG = ["test_resume", "test_real_data", "test_flow", "test_bad_input"]
+LONG = ["test_several_runs", "test_resume", "test_real_data", "test_flow", "test_bad_input"]
 """Files of many flow runs: first, so that the two processes end at about the same time."""
 
 
@@ -71,6 +74,24 @@ def call_flow(store: Path, *arguments: str, **environment: str) -> FlowResult:
     return FlowResult(done.returncode, done.stdout, store)
 
 
+def push_folder(destination, folder: Path) -> int:
+    """Put a folder up as the next version, as a promotion does, but without the log."""
+    import json
+
+    from mfx.destination import RECORD, STAGED
+
+    name = f"{STAGED}{os.urandom(8).hex()}"
+    record = folder / RECORD
+    given = json.loads(record.read_text()) if record.is_file() else {}
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({**given, "push": name}))
+    destination.stage(folder, name)
+    version = destination.next_version()
+    destination.publish(name, version)
+    destination.discard(name)
+    return version
+
+
 @pytest.fixture(scope="session")
 def flow_run(tmp_path_factory) -> FlowResult:
     """One whole run of the taxi pipeline on the sample, shared by many tests; pushes to
@@ -87,6 +108,157 @@ def flow_run(tmp_path_factory) -> FlowResult:
     return result
 
 
+@pytest.fixture(scope="module")
+def server():
+    """A local S3, gone with the module."""
+    from moto.server import ThreadedMotoServer
+
+    with pytest.MonkeyPatch.context() as patch:
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_PROFILE", raising=False)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def s3(server, request):
+    """A client, and a bucket of the test's own."""
+    import boto3
+
+    client = boto3.client("s3")
+    name = "b-" + re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:55]
+    client.create_bucket(Bucket=name)
+    client.bucket = name
+    return client
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request, tmp_path):
+    """A destination's address on each storage."""
+    if request.param == "local":
+        return str(tmp_path / "pushed")
+    return f"s3://{request.getfixturevalue('s3').bucket}/some/prefix"
+
+
+@dataclass(frozen=True)
+class SmallRuns:
+    """Runs of `small_flow.py` in a datastore of their own."""
+
+    store: Path
+    config: Path
+
+    def make(self, *arguments: str, **environment: str) -> str:
+        """A run's id, whether it finishes or not."""
+        file = self.store / "run-id"
+        subprocess.run(
+            [
+                *(sys.executable, str(Path(__file__).parent / "small_flow.py"), "run"),
+                *("--config", str(self.config), "--run-id-file", str(file), *arguments),
+            ],
+            env={
+                **os.environ,
+                "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(self.store),
+                "PYTHONPATH": os.pathsep.join(
+                    [str(ROOT / "lib"), os.environ.get("PYTHONPATH", "")]
+                ),
+                **environment,
+            },
+            capture_output=True,
+            check=False,
+        )
+        return file.read_text()
+
+    def look(self) -> None:
+        """Let Metaflow's client, in this process, see these runs and no others."""
+        from metaflow import default_namespace, metadata
+
+        os.environ["METAFLOW_DATASTORE_SYSROOT_LOCAL"] = str(self.store)
+        metadata(f"local@{self.store}")
+        default_namespace()
+
+    def retarget(self, destination: str) -> None:
+        """Have runs made from now on push there."""
+        text = self.config.read_text()
+        changed = re.sub(r'destination = ".*"', f'destination = "{destination}"', text)
+        self.config.write_text(changed)
+
+
+SMALL_CONFIG = """
+[pipeline]
+name = "small"
+[data]
+path = "day-*.csv"
+[label]
+name = "label"
+columns = ["y"]
+[evaluate]
+metrics = ["ExampleCount", "AUC"]
+select = "auc"
+[push]
+destination = "pushed"
+"""
+
+
+def small_runs_in(folder: Path) -> SmallRuns:
+    """An empty datastore and a config for small runs, which push to `pushed` beside it."""
+    pipeline = folder / "pipeline"
+    pipeline.mkdir()
+    (folder / ".metaflow").mkdir()
+    (pipeline / "model.py").write_text("# The pipeline's own code.\n")
+    (pipeline / "config.toml").write_text(SMALL_CONFIG)
+    return SmallRuns(folder, pipeline / "config.toml")
+
+
+@pytest.fixture(scope="session")
+def all_small_runs(tmp_path_factory) -> tuple[SmallRuns, dict[str, str]]:
+    """Small runs, and their ids by what they are; none pushed."""
+    small = small_runs_in(tmp_path_factory.mktemp("small"))
+    made = {
+        "one": small.make("--weight", "1"),
+        "two": small.make("--weight", "2"),
+        "three": small.make("--weight", "3"),
+        "unblessed": small.make("--weight", "4", "--blessed", "0"),
+        "invalid": small.make("--weight", "5", "--valid", "0"),
+        "branch": small.make("--weight", "6", PROJECT="demo"),
+        "stopped": small.make("--stop", "1"),
+    }
+    return small, made
+
+
+@pytest.fixture
+def small_runs(all_small_runs, monkeypatch) -> dict[str, str]:
+    """Ids of small runs, which Metaflow's client sees; nothing is in production."""
+    import shutil
+
+    from metaflow import Flow
+
+    small, made = all_small_runs
+    monkeypatch.setenv("METAFLOW_DATASTORE_SYSROOT_LOCAL", str(small.store))
+    shutil.rmtree(small.config.parent / "pushed", ignore_errors=True)
+    small.look()
+    for run in Flow("Pipeline", _namespace_check=False):
+        if tags := [tag for tag in run.user_tags if tag.startswith("production")]:
+            run.remove_tags(tags)
+    return made
+
+
+@pytest.fixture
+def pushed(all_small_runs) -> Path:
+    """Where small runs push to."""
+    return all_small_runs[0].config.parent / "pushed"
+
+
 @pytest.fixture
 def settings():
     """The taxi pipeline's settings, checked."""
@@ -95,18 +267,25 @@ def settings():
     return config.load(ROOT / "flows" / "taxi" / "config.toml")
 
 
-@pytest.fixture
-def datastore(tmp_path, monkeypatch) -> Path:
-    """Lets `mfx.store.save` work outside a flow: a local datastore below `tmp_path`."""
+@contextmanager
+def saving(root: Path) -> Iterator[None]:
+    """Lets `mfx.store.save` work outside a flow: a local datastore at `root`."""
     from metaflow import current
     from metaflow.datastore import FlowDataStore
     from metaflow.plugins.datastores.local_storage import LocalStorage
 
-    root = tmp_path / "datastore"
-    monkeypatch.setattr(LocalStorage, "datastore_root", str(root))
-    monkeypatch.setattr(FlowDataStore, "default_storage_impl", LocalStorage)
-    monkeypatch.setattr(current, "_flow_name", "Pipeline", raising=False)
-    return root
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalStorage, "datastore_root", str(root))
+        patch.setattr(FlowDataStore, "default_storage_impl", LocalStorage)
+        patch.setattr(current, "_flow_name", "Pipeline", raising=False)
+        yield
+
+
+@pytest.fixture
+def datastore(tmp_path) -> Iterator[Path]:
+    """A datastore below `tmp_path` to save to, for the whole test."""
+    with saving(tmp_path / "datastore"):
+        yield tmp_path / "datastore"
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 import socket
 import threading
@@ -13,9 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from conftest import push_folder
 
 from mfx import destination
-from mfx.destination import RECORD, LocalDestination, S3Destination, open_destination
+from mfx.destination import (
+    RECORD,
+    STAGED,
+    LocalDestination,
+    VersionTakenError,
+    folder_digest,
+    open_destination,
+)
+from mfx.destination_s3 import S3Destination
 from mfx.errors import MfxError
 
 FILES = {
@@ -24,49 +31,6 @@ FILES = {
     "variables/variables.data-00000-of-00001": b"\x00" * 1000,
     RECORD: json.dumps({"run": "7"}).encode(),
 }
-
-
-@pytest.fixture(scope="module")
-def server():
-    """A local S3, gone with the module."""
-    from moto.server import ThreadedMotoServer
-
-    with pytest.MonkeyPatch.context() as patch:
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }.items():
-            patch.setenv(name, value)
-        patch.delenv("AWS_PROFILE", raising=False)
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def s3(server, request):
-    """A client, and a bucket of the test's own."""
-    import boto3
-
-    client = boto3.client("s3")
-    name = "b-" + re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:55]
-    client.create_bucket(Bucket=name)
-    client.bucket = name
-    return client
-
-
-@pytest.fixture(params=["local", "s3"])
-def place(request, tmp_path):
-    """A destination's address on each storage."""
-    if request.param == "local":
-        return str(tmp_path / "pushed")
-    return f"s3://{request.getfixturevalue('s3').bucket}/some/prefix"
 
 
 @pytest.fixture
@@ -92,13 +56,16 @@ def test_what_was_pushed_comes_back(place, model, tmp_path):
     taxi = open_destination(place, "taxi")
     assert taxi.versions() == []
     before = int(time.time())
-    version = taxi.push(model)
+    version = push_folder(taxi, model)
     assert before <= version <= time.time() + 1
     assert taxi.versions() == [version]
-    assert taxi.record(version) == {"run": "7"}
+    assert taxi.record(version)["run"] == "7"
     assert taxi.path(version) == f"{place}/taxi/{version}"
     taxi.fetch(version, tmp_path / "back")
-    assert files_of(tmp_path / "back") == FILES
+    back = files_of(tmp_path / "back")
+    assert {**back, RECORD: FILES[RECORD]} == FILES
+    assert taxi.digest(version) == folder_digest(model) == folder_digest(tmp_path / "back")
+    assert taxi.staged() == {}
     assert open_destination(place, "other").versions() == []
 
 
@@ -108,38 +75,132 @@ def test_versions_grow_even_when_the_clock_goes_back(place, model, monkeypatch):
     monkeypatch.setattr(destination.time, "time", lambda: clock[0])
     pushed = []
     for clock[0] in (2_000_000_000.9, 2_000_000_000.1, 1_000.0, 2_000_000_500.0):
-        pushed.append(taxi.push(model))
+        pushed.append(push_folder(taxi, model))
     assert pushed == [2_000_000_000, 2_000_000_001, 2_000_000_002, 2_000_000_500]
     assert taxi.versions() == pushed
 
 
-def test_pushes_at_the_same_time_never_collide(place, model):
-    count = 6
-    barrier = threading.Barrier(count)
+def staged(taxi, model: Path, name: str) -> str:
+    """The model, staged under a name that its record says."""
+    (model / RECORD).write_text(json.dumps({"run": "7", "push": STAGED + name}))
+    taxi.stage(model, STAGED + name)
+    return STAGED + name
 
-    def push(number: int) -> int:
-        taxi = open_destination(place, "taxi")
+
+def at_once(*calls) -> list[str]:
+    """Run calls at the same moment; what each raised, or ''."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call) -> str:
         barrier.wait()
-        return taxi.push(model)
+        try:
+            call()
+        except (VersionTakenError, MfxError) as error:
+            return type(error).__name__
+        return ""
 
-    with ThreadPoolExecutor(count) as pool:
-        versions = list(pool.map(push, range(count)))
-    assert len(set(versions)) == count
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def test_several_may_publish_the_same_bytes(place, model):
+    """Who comes to finish another's push does what the other may still be doing."""
     taxi = open_destination(place, "taxi")
-    assert taxi.versions() == sorted(versions)
-    assert all(taxi.record(version) == {"run": "7"} for version in versions)
+    name = staged(taxi, model, "one")
+    others = [open_destination(place, "taxi") for _ in range(4)]
+    assert at_once(*[lambda o=o: o.publish(name, 5) for o in others]) == [""] * 4
+    assert taxi.versions() == [5] and taxi.digest(5) == folder_digest(model)
+    taxi.discard(name)
+    taxi.publish(name, 5)
+    assert taxi.digest(5) == folder_digest(model) and taxi.staged() == {}
 
 
-def test_without_a_record_nothing_is_known(place, model):
-    (model / RECORD).unlink()
+def test_of_different_pushes_to_one_version_one_wins(place, model):
     taxi = open_destination(place, "taxi")
-    assert taxi.record(taxi.push(model)) == {}
+    names = [staged(taxi, model, f"n{i}") for i in range(4)]
+    raised = at_once(*[lambda n=n: open_destination(place, "taxi").publish(n, 5) for n in names])
+    assert sorted(raised) == ["", *["VersionTakenError"] * 3]
+    assert taxi.versions() == [5]
+    assert taxi.record(5)["push"] == names[raised.index("")]
+
+
+def test_there_is_nothing_to_publish(place, model):
+    taxi = open_destination(place, "taxi")
+    push_folder(taxi, model)
+    before = taxi.versions()
+    with pytest.raises(MfxError):
+        taxi.publish(STAGED + "gone", before[0] + 1)
+    assert taxi.versions() == before
+
+
+def test_staged_bytes_are_known_by_their_hash(place, model):
+    taxi = open_destination(place, "taxi")
+    name = staged(taxi, model, "one")
+    assert taxi.staged_digest(name) == folder_digest(model) != ""
+    assert list(taxi.staged()) == [name] and -5 < taxi.staged()[name] < 60
+    assert taxi.versions() == []
+    taxi.discard(name)
+    assert taxi.staged_digest(name) == "" and taxi.staged() == {}
+
+
+def test_the_digest_is_of_paths_and_bytes_without_the_record(tmp_path):
+    def digest(**files: bytes) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, content in files.items():
+            path = folder / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return folder_digest(folder)
+
+    one = digest(a=b"1", b__c=b"2")
+    assert one == digest(b__c=b"2", a=b"1")
+    assert len({one, digest(a=b"1", b__c=b"3"), digest(a=b"1", c=b"2"), digest(a=b"12")}) == 4
+    assert digest(**{"a": b"1", "b__c": b"2", RECORD.replace("/", "__"): b"{}"}) == one
+
+
+def test_a_version_is_withdrawn_whole(place, model):
+    taxi = open_destination(place, "taxi")
+    first = push_folder(taxi, model)
+    taxi.withdraw(push_folder(taxi, model))
+    assert taxi.versions() == [first] and taxi.staged() == {}
+    assert taxi.digest(first + 1) == ""
+
+
+def test_an_entry_is_written_once(place):
+    taxi = open_destination(place, "taxi")
+    assert taxi.entries() == []
+    writers = [open_destination(place, "taxi") for _ in range(6)]
+    wrote = []
+
+    def write(number: int) -> None:
+        if writers[number].write_entry("00000001-intent", {"by": number}):
+            wrote.append(number)
+
+    assert at_once(*[lambda i=i: write(i) for i in range(6)]) == [""] * 6
+    assert len(wrote) == 1
+    assert taxi.read_entries(["00000001-intent"]) == [{"by": wrote[0]}]
+    assert not taxi.write_entry("00000001-intent", {"by": "late"})
+    assert taxi.write_entry("00000002-intent", {})
+    assert taxi.entries() == ["00000001-intent", "00000002-intent"]
+    assert taxi.versions() == []
+
+
+def test_without_a_record_nothing_is_known(place, request):
+    """Something else may push to the same folder."""
+    if place.startswith("s3://"):
+        s3 = request.getfixturevalue("s3")
+        s3.put_object(Bucket=s3.bucket, Key="some/prefix/taxi/3/saved_model.pb", Body=b"graph")
+    else:
+        Path(place, "taxi", "3").mkdir(parents=True)
+        Path(place, "taxi", "3", "saved_model.pb").write_bytes(b"graph")
+    taxi = open_destination(place, "taxi")
+    assert taxi.versions() == [3] and taxi.record(3) == {} and taxi.digest(3) != ""
     assert taxi.record(1) == {}
 
 
 def test_a_numbered_model_below_the_prefix_is_another(place, model):
     """The versions of `taxi` are not those of `taxi2`, whose name begins alike."""
-    open_destination(place, "taxi2").push(model)
+    push_folder(open_destination(place, "taxi2"), model)
     assert open_destination(place, "taxi").versions() == []
 
 
@@ -150,7 +211,7 @@ def test_foreign_folders_on_disk_are_ignored(tmp_path, model):
     (folder / "99999999999").write_text("a file")
     taxi = LocalDestination(folder)
     assert taxi.versions() == []
-    version = taxi.push(model)
+    version = push_folder(taxi, model)
     assert taxi.versions() == [version] and version < 99999999999
     assert (folder / ".staged-abc").is_dir(), "another push may be using it"
 
@@ -165,7 +226,7 @@ def test_a_version_on_disk_is_never_seen_in_part(tmp_path, model, monkeypatch):
         _flush(path)
 
     monkeypatch.setattr(destination, "_flush", flush)
-    version = LocalDestination(folder).push(model)
+    version = push_folder(LocalDestination(folder), model)
     assert seen[:-1] and not any(seen[:-1]) and seen[-1] == [str(version)]
     assert [p.name for p in folder.iterdir()] == [str(version)]
 
@@ -189,15 +250,17 @@ def test_a_failed_push_leaves_nothing_on_disk(broken, tmp_path, model, monkeypat
         monkeypatch.setattr(owner, name, fail)
     taxi = LocalDestination(tmp_path / "pushed" / "taxi")
     with pytest.raises(MfxError, match=r"cannot push: .*No space left on device"):
-        taxi.push(model)
-    assert list((tmp_path / "pushed" / "taxi").iterdir()) == []
+        push_folder(taxi, model)
+    left = [path.name for path in (tmp_path / "pushed" / "taxi").iterdir()]
+    # An intent in the log needs the staged bytes: whoever fails to publish leaves them.
+    assert left == (list(taxi.staged()) if broken == "rename" else [])
     assert taxi.versions() == []
 
 
 def test_a_file_in_the_folders_place_is_one_error(tmp_path, model):
     (tmp_path / "pushed").write_text("")
     with pytest.raises(MfxError, match="cannot push") as caught:
-        open_destination(str(tmp_path / "pushed"), "taxi").push(model)
+        push_folder(open_destination(str(tmp_path / "pushed"), "taxi"), model)
     assert "--destination" in caught.value.remedy
 
 
@@ -212,22 +275,43 @@ def test_an_incomplete_version_on_s3_is_not_listed_and_not_reused(s3, model):
     ):
         s3.put_object(Bucket=s3.bucket, Key=key, Body=b"")
     assert taxi.versions() == []
-    assert taxi.push(model) == ahead + 1
+    assert push_folder(taxi, model) == ahead + 1
     assert taxi.versions() == [ahead + 1]
 
 
-def test_the_file_that_completes_a_version_is_uploaded_last(s3, model, monkeypatch):
+def test_the_file_that_completes_a_version_comes_last(s3, model, monkeypatch):
     taxi = S3Destination(f"s3://{s3.bucket}", "taxi")
-    upload, seen = taxi._s3.upload_file, []
+    copy, seen = taxi._s3.copy, []
 
-    def watch(path, bucket, key):
+    def watch(source, bucket, key):
         assert taxi.versions() == []
-        upload(path, bucket, key)
+        copy(source, bucket, key)
         seen.append(key.split("/", 2)[2])
 
-    monkeypatch.setattr(taxi._s3, "upload_file", watch)
-    taxi.push(model)
-    assert seen[-1] == "saved_model.pb" and sorted(seen) == sorted(FILES)
+    monkeypatch.setattr(taxi._s3, "copy", watch)
+    push_folder(taxi, model)
+    assert seen[-1] == "saved_model.pb" and sorted([*seen, RECORD]) == sorted(FILES)
+
+
+def test_a_publication_on_s3_that_stopped_goes_on(s3, model, monkeypatch):
+    """Nothing is served until it has gone through; then it is the same version."""
+    taxi = S3Destination(f"s3://{s3.bucket}", "taxi")
+    name = staged(taxi, model, "one")
+    copy, done = taxi._s3.copy, []
+
+    def stop(source, bucket, key):
+        if len(done) == 1:
+            raise OSError("the network went away")
+        done.append(key)
+        copy(source, bucket, key)
+
+    monkeypatch.setattr(taxi._s3, "copy", stop)
+    with pytest.raises(MfxError, match="the network went away"):
+        taxi.publish(name, 5)
+    assert taxi.versions() == [] and taxi.next_version() > 5
+    monkeypatch.setattr(taxi._s3, "copy", copy)
+    taxi.publish(name, 5)
+    assert taxi.versions() == [5] and taxi.digest(5) == folder_digest(model)
 
 
 @pytest.mark.parametrize("after", [0, 2, 3])
@@ -235,7 +319,7 @@ def test_a_failed_upload_leaves_nothing_on_s3(after, s3, model, monkeypatch):
     from boto3.exceptions import S3UploadFailedError
 
     taxi = S3Destination(f"s3://{s3.bucket}", "taxi")
-    kept = taxi.push(model)
+    kept = push_folder(taxi, model)
     before = keys_of(s3)
     upload, done = taxi._s3.upload_file, []
 
@@ -247,7 +331,7 @@ def test_a_failed_upload_leaves_nothing_on_s3(after, s3, model, monkeypatch):
 
     monkeypatch.setattr(taxi._s3, "upload_file", fail)
     with pytest.raises(MfxError, match="cannot push: Failed to upload") as caught:
-        taxi.push(model)
+        push_folder(taxi, model)
     assert caught.value.__suppress_context__
     assert keys_of(s3) == before
     assert taxi.versions() == [kept]
@@ -255,7 +339,7 @@ def test_a_failed_upload_leaves_nothing_on_s3(after, s3, model, monkeypatch):
 
 def test_a_missing_bucket_is_one_error(server, model, tmp_path):
     taxi = open_destination("s3://no-such-bucket/models", "taxi")
-    for call in (taxi.versions, lambda: taxi.push(model), lambda: taxi.fetch(1, tmp_path / "f")):
+    for call in (taxi.versions, lambda: taxi.stage(model, STAGED), lambda: taxi.entries()):
         with pytest.raises(MfxError, match=r"s3://no-such-bucket/.*NoSuchBucket") as caught:
             call()
         assert "bucket's name" in caught.value.remedy
@@ -285,7 +369,7 @@ def test_other_urls_are_one_error(url):
 @pytest.mark.parametrize("prefix", ["", "/", "/a", "/a/b/"])
 def test_prefixes_have_one_slash_between_parts(prefix, s3, model):
     taxi = open_destination(f"s3://{s3.bucket}{prefix}", "taxi")
-    version = taxi.push(model)
+    version = push_folder(taxi, model)
     clean = "/".join(part for part in (s3.bucket, *prefix.split("/"), "taxi") if part)
     assert taxi.path(version) == f"s3://{clean}/{version}"
     assert all("//" not in key and not key.startswith("/") for key in keys_of(s3))

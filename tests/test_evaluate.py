@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from conftest import push_folder
 from test_push import COLUMNS, model_of, tiny_model
 from test_transform import CONFIG, save_examples, write_pipeline
 
@@ -58,7 +59,7 @@ def in_production(tmp_path: Path, model: Model | None = None, folder: Path | Non
     """A model pushed by run 7 earlier."""
     source = folder or model.save_to(tmp_path / "pushed-model")
     place = LocalDestination(tmp_path / "pushed" / "small")
-    return Production("7", place.push(source), place)
+    return Production("7", push_folder(place, source), place)
 
 
 def test_predictions_are_the_models_own(tmp_path, data):

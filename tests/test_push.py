@@ -112,6 +112,10 @@ def written(settings) -> Path:
     return Path(settings.resolve(settings.push.destination))
 
 
+def versions(settings) -> list[Path]:
+    return sorted(p for p in (written(settings) / "small").iterdir() if p.name.isdecimal())
+
+
 @pytest.mark.parametrize(("blessed", "valid"), itertools.product([True, False], repeat=2))
 def test_only_what_is_blessed_and_valid_is_written(blessed, valid, tmp_path, examples, settings):
     model = tiny_model(tmp_path / "model")
@@ -122,8 +126,8 @@ def test_only_what_is_blessed_and_valid_is_written(blessed, valid, tmp_path, exa
     assert pushed.replay.valid == valid
     assert pushed.replay.rows == ROWS
     if pushed.pushed:
-        assert pushed.reason == "blessed and valid"
-        assert [str(p) for p in (written(settings) / "small").iterdir()] == [pushed.path]
+        assert pushed.reason.startswith("blessed and valid; run 1 could not be tagged"), "no run 1"
+        assert [str(path) for path in versions(settings)] == [pushed.path]
         served = tf.saved_model.load(pushed.path)
         assert float(served.weight) == 1.0
         record = json.loads(Path(pushed.path, RECORD).read_text())
@@ -154,10 +158,37 @@ def test_a_second_push_for_the_same_run_pushes_nothing_more(tmp_path, examples, 
     first = push.push(model, judged, examples, settings, "1")
     again = push.push(model, judged, examples, settings, "1")
     assert again.pushed and (again.path, again.version) == (first.path, first.version)
-    assert len(list((written(settings) / "small").iterdir())) == 1
+    assert len(versions(settings)) == 1
     other = push.push(model, judged, examples, settings, "2")
     assert other.version > first.version
-    assert len(list((written(settings) / "small").iterdir())) == 2
+    assert len(versions(settings)) == 2
+
+
+def test_manual_leaves_a_model_that_is_ready(tmp_path, examples, settings, stand_in):
+    model = tiny_model(tmp_path / "model")
+    manual = settings.override(push__promote="manual")
+    pushed = push.push(model, evaluation(tmp_path / "e", predictions()), examples, manual, "1")
+    assert not pushed.pushed and pushed.replay.valid and not written(settings).exists()
+    assert pushed.reason == "blessed and valid, not promoted: mfx promote 1"
+
+
+def test_who_comes_second_is_recorded_as_such(tmp_path, examples, settings, stand_in, monkeypatch):
+    """Another run is promoted while this one's model is replayed."""
+    model = tiny_model(tmp_path / "model")
+    judged = evaluation(tmp_path / "e", predictions())
+    replay_rows = push.replay_rows
+
+    def promoted_meanwhile(*arguments):
+        with monkeypatch.context() as undone:
+            undone.setattr(push, "replay_rows", replay_rows)
+            assert push.push(model, judged, examples, settings, "2").pushed
+        return replay_rows(*arguments)
+
+    monkeypatch.setattr(push, "replay_rows", promoted_meanwhile)
+    pushed = push.push(model, judged, examples, settings, "1")
+    assert not pushed.pushed and len(versions(settings)) == 1
+    assert "tester was first: promote of run 2" in pushed.reason
+    assert pushed.reason.endswith("to promote it: mfx promote 1")
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import saving
 
 from mfx import config, store, user_module
 from mfx.artifacts import Examples, Schema, TransformGraph
@@ -91,20 +90,6 @@ TRAIN = {
     "y": [0, 1, 1, 0, 1, 0],
 }
 EVAL = {"x": [None, 4.0, -1.0], "word": [b"b", b"zebra", None], "y": [1, 0, None]}
-
-
-@contextmanager
-def saving(root: Path) -> Iterator[None]:
-    """As the fixture `datastore`, where a test's own fixtures live too short."""
-    from metaflow import current
-    from metaflow.datastore import FlowDataStore
-    from metaflow.plugins.datastores.local_storage import LocalStorage
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalStorage, "datastore_root", str(root))
-        patch.setattr(FlowDataStore, "default_storage_impl", LocalStorage)
-        patch.setattr(current, "_flow_name", "Pipeline", raising=False)
-        yield
 
 
 def write_pipeline(folder: Path, model: str = MODEL_PY, text: str = CONFIG) -> Settings:

@@ -42,6 +42,29 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class Code:
+    """What a run was made with.
+
+    Args:
+        commit: Git's commit of the pipeline's folder; empty outside a repository.
+        changed: Whether there were changes that are in no commit.
+        payload: `code.zip`: the library's and the pipeline's Python files.
+    """
+
+    commit: str
+    changed: bool
+    payload: Payload
+
+    def files(self) -> dict[str, str]:
+        """Each file's text, by its path."""
+        import io
+        import zipfile
+
+        with zipfile.ZipFile(io.BytesIO(self.payload.read("code.zip"))) as archive:
+            return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+@dataclass(frozen=True)
 class Examples:
     """Typed rows by split, as Parquet files `<split>.parquet`, one payload for each input shard.
 
@@ -88,6 +111,10 @@ class Examples:
         with self.files(split) as paths:
             for path in paths:
                 yield from pq.ParquetFile(path).iter_batches(rows, columns=columns)
+
+    def split_digest(self, split: str) -> str:
+        """SHA-256 over the rows of one split, in order."""
+        return hash_json([p.only(f"{split}.parquet").digest for p in self.shards])
 
     def to_arrow(self, split: str, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows of a split."""

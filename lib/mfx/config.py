@@ -177,6 +177,8 @@ class Push(Table):
 
     destination: str
     """A folder (or `s3://bucket/prefix`) that holds `<name>/<version>/`."""
+    promote: Literal["auto", "manual"] = "auto"
+    """Whether a run promotes its blessed and valid model, or leaves that to `mfx promote`."""
     replay_rows: int = Field(100, ge=1)
     """Raw eval rows that the saved model must answer as the evaluator did, in a clean process."""
     tolerance: float = Field(1e-5, ge=0)

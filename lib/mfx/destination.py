@@ -1,31 +1,44 @@
 """Where pushed models lie: `<destination>/<model>/<version>/`, on disk or on S3.
 
 Model servers poll this folder: a version is there whole or not at all, and versions only grow.
+Beside the versions, in `promotions/`, stands the log of who put them there (`mfx.registry.log`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from mfx.errors import MfxError
+from mfx.lineage import hash_file
 
 RECORD = "assets.extra/mfx.json"
 """In each version: what it was pushed from. Model servers ignore `assets.extra`."""
+LOG = "promotions"
+STAGED = ".staged-"
+"""Names of staged files begin so; no server reads them."""
+
+
+class VersionTakenError(Exception):
+    """Another push put something else under the version's number."""
 
 
 class Destination(Protocol):
-    """A place for one model's versions."""
+    """A place for one model's versions and the log of their promotions."""
 
     def versions(self) -> list[int]:
         """Complete versions, oldest first."""
+
+    def next_version(self) -> int:
+        """A number above all versions, complete or not."""
 
     def record(self, version: int) -> dict[str, Any]:
         """What the version was pushed from; empty if it was not pushed by this library."""
@@ -36,8 +49,35 @@ class Destination(Protocol):
     def fetch(self, version: int, directory: Path) -> None:
         """Copy the version's files into `directory`."""
 
-    def push(self, directory: Path) -> int:
-        """Put the files below `directory` up as the next version; all or nothing."""
+    def digest(self, version: int) -> str:
+        """`files_digest` of the version; empty if it is not there."""
+
+    def stage(self, directory: Path, name: str) -> None:
+        """Copy the files below `directory` to where no server looks, under a name after STAGED."""
+
+    def staged_digest(self, name: str) -> str:
+        """`files_digest` of staged files; empty if they are not there."""
+
+    def publish(self, name: str, version: int) -> None:
+        """Make staged files the version, all or nothing; again and by several, as if once."""
+
+    def discard(self, name: str) -> None:
+        """Remove staged files, if they are still there."""
+
+    def staged(self) -> dict[str, float]:
+        """Names of staged files, and their age in seconds."""
+
+    def withdraw(self, version: int) -> None:
+        """Remove a version."""
+
+    def entries(self) -> list[str]:
+        """Names in the log, sorted."""
+
+    def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Entries of the log, by name; they never change."""
+
+    def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
+        """Write an entry for good; False if there is one of this name."""
 
 
 def open_destination(destination: str, model: str) -> Destination:
@@ -51,13 +91,32 @@ def open_destination(destination: str, model: str) -> Destination:
         MfxError: Another kind of URL.
     """
     if destination.startswith("s3://"):
+        from mfx.destination_s3 import S3Destination
+
         return S3Destination(destination, model)
     if "://" in destination:
         raise MfxError(f"{destination}: expected a folder or s3://bucket/prefix")
     return LocalDestination(Path(destination, model))
 
 
-def _next_version(versions: list[int]) -> int:
+def files_digest(hashes: Iterable[tuple[str, str]]) -> str:
+    """SHA-256 over a model's files, by which pushed bytes are known again.
+
+    Args:
+        hashes: Each file's path inside the model, with `/`, and SHA-256. RECORD does not count: it
+            tells of the push, not of the model.
+    """
+    lines = "".join(f"{path}\0{sha}\n" for path, sha in sorted(hashes) if path != RECORD)
+    return hashlib.sha256(lines.encode()).hexdigest() if lines else ""
+
+
+def folder_digest(folder: Path) -> str:
+    """`files_digest` of the files below a folder; empty if there is none."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return files_digest((path.relative_to(folder).as_posix(), hash_file(path)) for path in files)
+
+
+def above(versions: Iterable[int]) -> int:
     """Seconds since 1970, as TFX's Pusher, but always above what is there."""
     return max([int(time.time()), *(version + 1 for version in versions)])
 
@@ -69,16 +128,26 @@ class LocalDestination:
         self._folder = folder
 
     def versions(self) -> list[int]:
-        """Complete versions, oldest first."""
-        if not self._folder.is_dir():
-            return []
-        folders = [p for p in self._folder.iterdir() if p.name.isdecimal() and p.is_dir()]
+        """Complete versions, oldest first.
+
+        Raises:
+            MfxError: The folder cannot be read.
+        """
+        with self._one_error("cannot read"):
+            if not self._folder.is_dir():
+                return []
+            folders = [p for p in self._folder.iterdir() if p.name.isdecimal() and p.is_dir()]
         return sorted(int(p.name) for p in folders)
+
+    def next_version(self) -> int:
+        """A number above all versions."""
+        return above(self.versions())
 
     def record(self, version: int) -> dict[str, Any]:
         """What the version was pushed from; empty if it was not pushed by this library."""
         path = self._folder / str(version) / RECORD
-        return json.loads(path.read_text()) if path.is_file() else {}
+        with self._one_error("cannot read"):
+            return json.loads(path.read_text()) if path.is_file() else {}
 
     def path(self, version: int) -> str:
         """The version's folder."""
@@ -86,38 +155,108 @@ class LocalDestination:
 
     def fetch(self, version: int, directory: Path) -> None:
         """Copy the version's files into `directory`."""
-        shutil.copytree(self._folder / str(version), directory, dirs_exist_ok=True)
+        with self._one_error("cannot read"):
+            shutil.copytree(self._folder / str(version), directory, dirs_exist_ok=True)
 
-    def push(self, directory: Path) -> int:
-        """Stage under a name that no server reads, flush to disk, rename once.
+    def digest(self, version: int) -> str:
+        """`files_digest` of the version; empty if it is not there."""
+        with self._one_error("cannot read"):
+            return folder_digest(self._folder / str(version))
+
+    def stage(self, directory: Path, name: str) -> None:
+        """Copy under a name that no server reads, flushed to disk.
 
         Raises:
             MfxError: The folder cannot be written.
         """
-        staged = self._folder / f".staged-{uuid.uuid4().hex}"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(directory, staged)
-            for path in staged.rglob("*"):
-                _flush(path)
-            while True:
-                version = _next_version(self.versions())
-                try:
-                    staged.rename(self._folder / str(version))
-                    break
-                except OSError:
-                    # Another push took this version first; renaming onto a full folder fails.
-                    if not (self._folder / str(version)).exists():
-                        raise
+            with self._one_error("cannot push"):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                shutil.copytree(directory, self._folder / name)
+                for path in (self._folder / name).rglob("*"):
+                    _flush(path)
+        except BaseException:
+            self.discard(name)
+            raise
+
+    def staged_digest(self, name: str) -> str:
+        """`files_digest` of staged files; empty if they are not there."""
+        try:
+            return folder_digest(self._folder / name)
+        except FileNotFoundError:  # published while we looked
+            return ""
+
+    def publish(self, name: str, version: int) -> None:
+        """One rename.
+
+        Raises:
+            VersionTakenError: Something else has this version.
+            MfxError: The folder cannot be written, or there is nothing staged.
+        """
+        with self._one_error("cannot push"):
+            try:
+                (self._folder / name).rename(self._folder / str(version))
+            except OSError:
+                # A rename onto a full folder fails: we were here before, or somebody else was.
+                if not (self._folder / str(version)).is_dir():
+                    raise
+                if self.record(version).get("push") != name:
+                    raise VersionTakenError(self.path(version)) from None
             _flush(self._folder)
-            return version
+
+    def discard(self, name: str) -> None:
+        """Remove staged files, if they are still there."""
+        shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def staged(self) -> dict[str, float]:
+        """Names of staged files, and their age in seconds."""
+        now = time.time()
+        return {p.name: now - p.stat().st_ctime for p in self._folder.glob(STAGED + "*")}
+
+    def withdraw(self, version: int) -> None:
+        """Rename to where no server looks, then remove."""
+        name = STAGED + uuid.uuid4().hex
+        with self._one_error("cannot remove"):
+            (self._folder / str(version)).rename(self._folder / name)
+        self.discard(name)
+
+    def entries(self) -> list[str]:
+        """Names in the log, sorted."""
+        with self._one_error("cannot read"):
+            return sorted(p.stem for p in (self._folder / LOG).glob("[0-9]*.json"))
+
+    def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Entries of the log, by name."""
+        with self._one_error("cannot read"):
+            return [json.loads((self._folder / LOG / f"{n}.json").read_text()) for n in names]
+
+    def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
+        """Write and flush under another name, then link: whole or not there, never replaced."""
+        folder = self._folder / LOG
+        written = folder / f".{uuid.uuid4().hex}"
+        try:
+            with self._one_error("cannot write the log of promotions"):
+                folder.mkdir(parents=True, exist_ok=True)
+                written.write_text(json.dumps(entry, indent=2))
+                _flush(written)
+                try:
+                    os.link(written, folder / f"{name}.json")
+                except FileExistsError:
+                    return False
+                _flush(folder)
+                return True
+        finally:
+            written.unlink(missing_ok=True)
+
+    @contextmanager
+    def _one_error(self, what: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise MfxError(
-                f"{self._folder}: cannot push: {error.strerror or error}",
+                f"{self._folder}: {what}: {error.strerror or error}",
                 "Check the folder's permissions and free space, or give another --destination.",
             ) from None
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
@@ -126,117 +265,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-_TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
-"""What S3 says to a conditional write that came second."""
-
-
-class S3Destination:
-    """Versions as key prefixes on S3; credentials and endpoint as boto3 finds them."""
-
-    _LAST = "saved_model.pb"
-    """Uploaded last: servers take a version for complete once it holds this file."""
-
-    def __init__(self, url: str, model: str) -> None:
-        import boto3
-
-        bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        self._bucket = bucket
-        self._prefix = "/".join(part for part in (prefix.strip("/"), model) if part) + "/"
-        self._s3 = boto3.client("s3")
-
-    def versions(self) -> list[int]:
-        """Complete versions, oldest first.
-
-        Raises:
-            MfxError: The bucket is missing or access is denied.
-        """
-        keys = self._keys(self._prefix)
-        found = [key[len(self._prefix) :].split("/") for key in keys]
-        return sorted(
-            int(parts[0]) for parts in found if parts[0].isdecimal() and parts[1:] == [self._LAST]
-        )
-
-    def record(self, version: int) -> dict[str, Any]:
-        """What the version was pushed from; empty if it was not pushed by this library."""
-        key = f"{self._prefix}{version}/{RECORD}"
-        if key not in self._keys(key):
-            return {}
-        with self._one_error("cannot read"):
-            return json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-
-    def path(self, version: int) -> str:
-        """The version's URL."""
-        return f"s3://{self._bucket}/{self._prefix}{version}"
-
-    def fetch(self, version: int, directory: Path) -> None:
-        """Download the version's files into `directory`."""
-        prefix = f"{self._prefix}{version}/"
-        for key in self._keys(prefix):
-            target = directory / key[len(prefix) :]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with self._one_error("cannot read"):
-                self._s3.download_file(self._bucket, key, str(target))
-
-    def push(self, directory: Path) -> int:
-        """Upload all files, the one that makes the version complete last.
-
-        Raises:
-            MfxError: The bucket is missing or access is denied.
-        """
-        files = [path for path in directory.rglob("*") if path.is_file()]
-        with self._one_error("cannot push"):
-            version = self._claim(directory)
-            base = f"{self._prefix}{version}/"
-            uploaded = [base + RECORD]
-            try:
-                for path in sorted(files, key=lambda p: (p.name == self._LAST, str(p))):
-                    uploaded.append(base + path.relative_to(directory).as_posix())
-                    self._s3.upload_file(str(path), self._bucket, uploaded[-1])
-            except Exception:
-                for key in reversed(uploaded):
-                    self._s3.delete_object(Bucket=self._bucket, Key=key)
-                raise
-        return version
-
-    def _claim(self, directory: Path) -> int:
-        """Put the record where there is none yet, so that no other push takes the version."""
-        from botocore.exceptions import ClientError
-
-        record = directory / RECORD
-        body = record.read_bytes() if record.is_file() else b"{}"
-        while True:
-            taken = {int(k[len(self._prefix) :].split("/")[0]) for k in self._numbered()}
-            version = _next_version(sorted(taken))
-            key = f"{self._prefix}{version}/{RECORD}"
-            try:
-                self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
-                return version
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in _TAKEN:
-                    raise
-
-    def _numbered(self) -> list[str]:
-        keys = self._keys(self._prefix)
-        return [key for key in keys if key[len(self._prefix) :].split("/")[0].isdecimal()]
-
-    def _keys(self, prefix: str) -> list[str]:
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=prefix
-        )
-        with self._one_error("cannot list"):
-            return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-    @contextmanager
-    def _one_error(self, what: str) -> Iterator[None]:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
-            raise MfxError(
-                f"s3://{self._bucket}/{self._prefix}: {what}: {error}",
-                "Check the bucket's name, the credentials and AWS_ENDPOINT_URL.",
-            ) from None

@@ -49,9 +49,7 @@ def evaluate(
     _check_names(options, examples)
     label = transformed.to_arrow("eval", [settings.label.name]).column(0)
     label = label.combine_chunks().cast(pa.float32())
-    features = examples.to_arrow("eval", sorted({n for keys in options.slices for n in keys}))
-    if options.example_weight:
-        features = features.append_column(WEIGHT, _example_weight(options, examples))
+    features = _features(options, examples)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         folder = Path(directory)
         tables = []
@@ -123,6 +121,35 @@ def predict(saved_model: Path, examples: Examples) -> pa.Array:
 def _width(prediction: pa.Array | pa.ChunkedArray) -> int:
     """Outputs a row."""
     return len(prediction[0]) if pa.types.is_list(prediction.type) and len(prediction) else 1
+
+
+def remeasure(
+    prediction: pa.Array, label: pa.Array, examples: Examples, settings: Settings
+) -> list[dict[str, Any]]:
+    """TFMA's metrics of any predictions of the eval split, as `Evaluation.rows` has them.
+
+    Args:
+        prediction: One a row of the eval split.
+        label: float32, one a row.
+        examples: Raw rows; the eval split is sliced.
+        settings: Metrics and slices; thresholds do not matter.
+    """
+    options = settings.evaluate.model_copy(update={"thresholds": []})
+    features = _features(options, examples)
+    columns = dict(zip(features.column_names, features.columns, strict=True))
+    table = pa.table({**columns, LABEL: label, CANDIDATE: prediction})
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        results = Path(directory, "results")
+        _compute(table, tfma_config.eval_config(options, has_baseline=False), results, settings.beam)
+        return tfma_config.rows(results, "", options.slices)
+
+
+def _features(options: Evaluate, examples: Examples) -> pa.Table:
+    """The eval rows' columns, besides label and predictions, that metrics need."""
+    features = examples.to_arrow("eval", sorted({n for keys in options.slices for n in keys}))
+    if options.example_weight:
+        features = features.append_column(WEIGHT, _example_weight(options, examples))
+    return features
 
 
 def _not_finite(prediction: pa.Array) -> str:

@@ -15,10 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import replay
+from mfx import registry, replay
 from mfx.artifacts import Evaluation, Examples, Model, PushedModel, Replay
 from mfx.config import Settings
-from mfx.destination import RECORD, open_destination
 
 TIMEOUT_SECONDS = 600
 
@@ -39,26 +38,23 @@ def push(
         MfxError: The destination cannot be read or written.
     """
     lineage = model.lineage.after(model.digest, evaluation.predictions.digest)
-    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
-        folder = model.save_to(Path(directory, "model"))
+    place = registry.place.of(settings, registry.place.current_branch())
+    view = registry.promotion.begin(place.open())
+    with model.payload.files() as folder:
         replayed = replay_rows(folder, evaluation, examples, settings)
-        reason = _refusal(evaluation, replayed)
-        if reason:
-            return PushedModel("", None, reason, replayed, lineage)
-        destination = open_destination(
-            settings.resolve(settings.push.destination), settings.pipeline.name
-        )
-        versions = destination.versions()
-        if versions and destination.record(versions[-1]).get("run") == run:
-            version = versions[-1]
-        else:
-            record = folder / RECORD
-            record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(json.dumps(_record(model, evaluation, run), indent=2))
-            version = destination.push(folder)
-        return PushedModel(
-            destination.path(version), version, "blessed and valid", replayed, lineage
-        )
+    if reasons := registry.actions.refusals(evaluation, replayed):
+        return PushedModel("", None, "; ".join(reasons), replayed, lineage)
+    if settings.push.promote == "manual":
+        reason = f"blessed and valid, not promoted: mfx promote {run}"
+        return PushedModel("", None, reason, replayed, lineage)
+    try:
+        entry, remark = registry.actions.promote_model(place, view, model, evaluation, run)
+    except registry.ConflictError as error:
+        reason = f"blessed and valid, but {error.what}; to promote it: mfx promote {run}"
+        return PushedModel("", None, reason, replayed, lineage)
+    path = place.open().path(entry.version)
+    reason = "; ".join(filter(None, ["blessed and valid", remark]))
+    return PushedModel(path, entry.version, reason, replayed, lineage)
 
 
 def replay_rows(
@@ -129,29 +125,3 @@ def _json(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"b64": base64.b64encode(value).decode()}
     return value
-
-
-def _refusal(evaluation: Evaluation, replayed: Replay) -> str:
-    """Why the model is not pushed, or ''."""
-    reasons = []
-    if not evaluation.blessing.blessed:
-        failures = evaluation.blessing.failures
-        shown = "; ".join(str(check) for check in failures[:3])
-        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
-        reasons.append(f"not blessed: {shown}{more}")
-    if not replayed.valid:
-        reasons.append(f"not valid: {replayed.error}")
-    return "; ".join(reasons)
-
-
-def _record(model: Model, evaluation: Evaluation, run: str) -> dict[str, Any]:
-    return {
-        "run": run,
-        "model": model.digest,
-        "files": model.payload.digest,
-        "data": model.lineage.data,
-        "code": model.lineage.code,
-        "config": model.lineage.config,
-        "baseline": evaluation.blessing.baseline,
-        "metrics": evaluation.rows[0],
-    }

@@ -112,4 +112,6 @@ def quiet() -> None:
     """Keep what libraries say at import (missing optional parts, CPU features) out of the logs."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    logging.getLogger().setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="tensorflow_model_analysis")
+    for name in ("", "tensorflow"):
+        logging.getLogger(name or None).setLevel(logging.ERROR)

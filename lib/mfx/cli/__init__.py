@@ -1,0 +1,67 @@
+"""The `mfx` command: what a user does beside running the flow.
+
+Exit codes: 0 it did what was asked; 1 it did not, and one message says why; 2 the command line is
+wrong; 3 another promotion came first, nothing was changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mfx.cli import comparing, production, runs, schema
+from mfx.cli.schema import accept_schema
+from mfx.environment import set_defaults
+from mfx.errors import MfxError
+
+__all__ = ["accept_schema", "main"]
+
+FAILED, CONFLICT = 1, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="mfx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for group in (runs, comparing, production, schema):
+        group.add(commands)
+    given = parser.parse_args(arguments)
+    set_defaults(root=_project_root(Path.cwd()))
+    try:
+        return _run(given)
+    except MfxError as error:
+        print(error, file=sys.stderr)
+        # By name: the class lies in a module that not every command needs.
+        return CONFLICT if type(error).__name__ == "ConflictError" else FAILED
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"mfx {given.command}: {what}", file=sys.stderr)
+        return FAILED
+
+
+def _run(given: argparse.Namespace) -> int:
+    from metaflow import namespace
+    from metaflow.exception import MetaflowException
+
+    if getattr(given, "all", False):
+        namespace(None)
+    elif getattr(given, "namespace", None):
+        namespace(given.namespace)
+    try:
+        print(given.run_command(given))
+    except MetaflowException as error:
+        raise MfxError(f"mfx {given.command}: Metaflow says: {error}") from None
+    return 0
+
+
+def _project_root(folder: Path) -> Path:
+    """The nearest folder above that holds a local datastore, else this library's checkout."""
+    checkout = Path(__file__).resolve().parents[3]
+    for place in (folder, *folder.parents):
+        if (place / ".metaflow").is_dir():
+            return place
+    return checkout if (checkout / "flows").is_dir() else folder

@@ -1,0 +1,7 @@
+"""`python -m mfx.cli`."""
+
+import sys
+
+from mfx.cli import main
+
+sys.exit(main())

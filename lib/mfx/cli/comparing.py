@@ -1,0 +1,97 @@
+"""`mfx compare`: runs side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mfx.cli.runs import change_lines
+from mfx.cli.text import NONE, as_json, command, number, some, table, where
+
+SLICES = 12
+"""Most slices shown in the terminal; the page and the JSON have all."""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command to the parser."""
+    compare = command(
+        commands,
+        "compare",
+        _compare,
+        "compare runs: config, data, code, and metrics on the same eval rows",
+        "mfx compare production latest --html compare.html",
+    )
+    compare.add_argument(
+        "runs", nargs="+", metavar="RUN", help="two or more; the first is compared with"
+    )
+    compare.add_argument("--json", action="store_true", help="everything as JSON")
+    compare.add_argument("--html", metavar="FILE", help="write a page with plots")
+    compare.add_argument("--no-drift", action="store_true", help="do not measure drift (faster)")
+    where(compare)
+
+
+def _compare(given: argparse.Namespace) -> str:
+    from mfx import registry, runtime
+    from mfx.errors import MfxError
+    from mfx.registry.changes import changes
+    from mfx.registry.comparison import compare_metrics
+
+    runtime.quiet()
+    runtime.spare_the_garbage_collector()
+    found = [registry.run(name, given.flow) for name in given.runs]
+    metrics = compare_metrics(found)
+    differing = [changes(found[0], one, not given.no_drift) for one in found[1:]]
+    if given.html:
+        from mfx.registry.page import page
+
+        try:
+            Path(given.html).write_text(page(metrics, differing, found), encoding="utf-8")
+        except OSError as error:
+            raise MfxError(f"{given.html}: cannot write the page: {error.strerror}") from None
+    if given.json:
+        return as_json({"metrics": metrics, "changes": differing})
+    lines = []
+    for one in differing:
+        lines += [f"run {one.after} against run {one.before}", *change_lines(one, 6)]
+    lines += _metric_lines(metrics)
+    lines += [f"note: {note}" for note in metrics.notes]
+    if given.html:
+        lines.append(f"wrote {given.html}")
+    return "\n".join(lines)
+
+
+def _metric_lines(metrics: Any) -> list[str]:
+    headers = ["", *(f"{run}" for run in metrics.runs)]
+    overall = [row for row in metrics.rows if row.slice == "Overall"]
+    clear = [
+        row
+        for row in metrics.rows
+        if row.slice != "Overall" and any(d and d.clear for d in row.differences)
+    ]
+    clear.sort(key=lambda row: -max(abs(d.value) for d in row.differences if d))
+    lines = [
+        f"metrics on the {metrics.eval_rows:,} eval rows of run {metrics.eval_run}; in brackets "
+        "the 95% interval of the difference, * where it leaves out 0",
+        table([(row.metric, *_cells(row)) for row in overall], headers),
+    ]
+    if clear:
+        lines.append(f"{len(clear)} metrics of slices differ clearly, largest first")
+        rows = [(f"{row.slice} {row.metric}", *_cells(row)) for row in clear[:SLICES]]
+        lines += some(table(rows, headers).splitlines(), SLICES + 1)
+        if len(clear) > SLICES:
+            lines.append(f"… {len(clear) - SLICES} more: --html or --json")
+    else:
+        lines.append("no metric of any slice differs clearly")
+    return lines
+
+
+def _cells(row: Any) -> list[str]:
+    cells = [number(row.values[0])]
+    for value, difference in zip(row.values[1:], row.differences, strict=True):
+        if difference is None or difference.low is None:
+            cells.append(number(value))
+        else:
+            star = "*" if difference.clear else ""
+            cells.append(f"{number(value)} [{difference.low:+.4f}, {difference.high:+.4f}]{star}")
+    return cells or [NONE]

@@ -1,0 +1,156 @@
+"""`mfx ls`, `show`, `gc`: runs, what they were made from, what they hold."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from mfx.cli.text import NONE, as_json, command, cut, moment, number, size, some, table, where
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the commands to the parser."""
+    ls = command(commands, "ls", _ls, "list runs, newest first", "mfx ls -n 30 --all")
+    ls.add_argument("-n", type=int, default=15, help="how many (%(default)s)")
+    ls.add_argument("--metrics", help="metrics to show, by name; by default the first two")
+    ls.add_argument("--json", action="store_true", help="as JSON")
+    where(ls)
+
+    show = command(
+        commands,
+        "show",
+        _show,
+        "what a run was made from, what changed, what came of it",
+        "mfx show latest",
+    )
+    show.add_argument("run", help="id, the beginning of one, latest or production")
+    show.add_argument("--json", action="store_true", help="as JSON")
+    where(show)
+
+    gc = command(
+        commands,
+        "gc",
+        _gc,
+        "free what old runs hold in the datastore; what was ever in production is kept",
+        "mfx gc --keep 10 --dry-run",
+    )
+    gc.add_argument("--keep", type=int, required=True, metavar="N", help="newest runs to keep")
+    gc.add_argument("--dry-run", action="store_true", help="say what could be freed, free nothing")
+    gc.add_argument("--flow", default="Pipeline", help="the flow's name (%(default)s)")
+
+
+def _ls(given: argparse.Namespace) -> str:
+    from mfx.registry import runs
+
+    production: dict[Any, str | None] = {}
+    found = [runs.summary(one, production) for one in runs.newest(given.flow, given.n)]
+    if given.json:
+        return as_json(found)
+    known = dict.fromkeys(name for run in found for name in run.metrics)
+    shown = [name for name in known if name != "example_count"][:2]
+    if given.metrics:
+        shown = [name.strip() for name in given.metrics.split(",")]
+    rows = [
+        (
+            {True: "*", False: "", None: "?"}[run.production],
+            run.run,
+            f"{run.created:%m-%d %H:%M}",
+            run.user + (f" {run.branch}" if run.branch else ""),
+            run.state,
+            cut(run.files, 24) or NONE,
+            NONE if run.rows is None else f"{run.rows:,}",
+            run.commit or NONE,
+            *(number(run.metrics.get(name)) for name in shown),
+            {True: "yes", False: "no", None: NONE}[run.blessed],
+            run.version or NONE,
+        )
+        for run in found
+    ]
+    headers = ["", "RUN", "WHEN", "WHO", "STATE", "DATA", "ROWS", "COMMIT"]
+    headers += [*(name.upper() for name in shown), "BLESSED", "PUSHED"]
+    unknown = "; ? its destination cannot be read" if None in production.values() else ""
+    return f"{table(rows, headers)}\n* is in production{unknown}"
+
+
+def _show(given: argparse.Namespace) -> str:
+    from mfx import registry
+    from mfx.registry import show
+
+    shown = show.show(registry.run(given.run, given.flow))
+    if given.json:
+        return as_json(shown)
+    lines = [table([(name, value) for name, value in shown.facts.items()])]
+    if shown.parent:
+        lines += [f"changed since run {shown.parent.before}", *change_lines(shown.parent, 12)]
+    for title, found in (("failed checks", shown.failures), ("anomalies", shown.anomalies)):
+        if found:
+            lines += [title, *(f"  {cut(line, 110)}" for line in some(found, 5))]
+    if shown.promotions:
+        lines.append("in the log of promotions")
+        lines += [
+            f"  {e.number}  {moment(e.since or e.time)}  {e.kind} ({e.state}) by {e.who}"
+            f"{': ' + e.reason if e.reason else ''}"
+            for e in shown.promotions[-5:]
+        ]
+    return "\n".join(lines)
+
+
+def change_lines(changes: Any, limit: int) -> list[str]:
+    """What differs between two runs, at most so many lines of each kind."""
+    lines = some(
+        (f"  config  {c.what}: {cut(c.before, 40)} -> {cut(c.after, 40)}" for c in changes.config),
+        limit,
+    )
+    lines += some(
+        (f"  data    {c.what}: {cut(c.before, 44)} -> {cut(c.after, 44)}" for c in changes.data),
+        limit,
+    )
+    lines += some((f"  schema  {_schema_line(c)}" for c in changes.schema), limit // 2)
+    lines += [
+        f"  drift   {d.feature}: "
+        + ", ".join(
+            f"{name} {value:.3f}"
+            for name, value in (("L-infinity", d.infinity), ("JS divergence", d.jensen_shannon))
+            if value is not None
+        )
+        for d in (changes.drift or [])[:5]
+        if d.largest > 0
+    ]
+    before, after = changes.commits
+    if before != after:
+        lines.append(f"  code    commit {before or 'unknown'} -> {after or 'unknown'}")
+    if changes.code is None:
+        lines.append("  code    not known: one of the runs did not keep its code")
+    lines += some(
+        (f"  code    {f.path}: +{f.added} -{f.removed}" for f in changes.code or []), limit // 2
+    )
+    return lines or ["  nothing"]
+
+
+def _schema_line(change: Any) -> str:
+    if change.before is None:
+        return f"{change.what} added"
+    if change.after is None:
+        return f"{change.what} removed"
+    return f"{change.what} changed"
+
+
+def _gc(given: argparse.Namespace) -> str:
+    from mfx.errors import MfxError
+    from mfx.registry import freeing
+
+    if given.keep < 1:
+        raise MfxError("--keep: expected 1 or more", "The newest run is always kept.")
+    plan = freeing.plan(given.flow, given.keep)
+    rows = [
+        (h.run, f"{h.created:%Y-%m-%d %H:%M}", size(h.size), size(h.freeable), h.kept or "old")
+        for h in plan.holdings[:30]
+    ]
+    lines = [table(rows, ["RUN", "WHEN", "HOLDS", "FREEABLE", "WHY KEPT"])]
+    if len(plan.holdings) > len(rows):
+        lines.append(f"… {len(plan.holdings) - len(rows)} older runs")
+    what = f"{size(plan.size)} in {len(plan.blobs):,} blobs"
+    if given.dry_run:
+        return "\n".join([*lines, f"could be freed: {what} (dry run: nothing was freed)"])
+    count = freeing.free(plan)
+    return "\n".join([*lines, f"freed: {what}; {count:,} were there"])

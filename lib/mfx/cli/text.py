@@ -1,0 +1,120 @@
+"""What commands have in common: how they are declared, tables, numbers, JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import Any
+
+NONE = "-"
+"""Shown where there is nothing."""
+
+
+def command(
+    commands: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], str],
+    help: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    """Declare a command; `run` returns what it prints."""
+    parser = commands.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run_command=run)
+    return parser
+
+
+def where(parser: argparse.ArgumentParser, model: bool = False) -> None:
+    """Options that say which runs, and which model's log."""
+    parser.add_argument("--flow", default="Pipeline", help="the flow's name (%(default)s)")
+    parser.add_argument("--namespace", help="Metaflow namespace, such as user:ada")
+    parser.add_argument("--all", action="store_true", help="runs of all namespaces")
+    if model:
+        parser.add_argument("--model", help="the pipeline's name; by default the latest run's")
+        parser.add_argument("--branch", default="", help="@project branch (the production branch)")
+        parser.add_argument(
+            "--destination", help="where it is served from; by default where its latest run pushes"
+        )
+
+
+def model_of(given: argparse.Namespace) -> Any:
+    """The model that `where(model=True)` names, as the registry's functions take it."""
+    from mfx import registry
+
+    if given.destination and given.model:
+        return registry.Place(given.destination, given.model, given.branch)
+    found = registry.find_place(given.model, given.flow, given.branch)
+    destination = given.destination or found.destination
+    return registry.Place(destination, found.name, given.branch)
+
+
+def table(rows: Sequence[Sequence[Any]], headers: Sequence[str] = ()) -> str:
+    """Aligned columns: numbers to the right, all else to the left."""
+    texts = [[str(cell) for cell in row] for row in ([headers] if headers else []) + list(rows)]
+    if not texts:
+        return ""
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(widths))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in texts
+    ]
+    return "\n".join(lines)
+
+
+def _is_number(cell: Any) -> bool:
+    text = str(cell).strip("+-~…*").replace(",", "").replace(".", "").replace("e-", "")
+    return text.isdigit() or cell in (NONE, "")
+
+
+def number(value: float | None) -> str:
+    """A metric's value."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e6:,.1f} MB"
+
+
+def moment(iso: str) -> str:
+    """A time of the log, to the second, local."""
+    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M:%S}" if iso else NONE
+
+
+def cut(text: Any, limit: int = 60) -> str:
+    """One line of at most `limit` characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def as_json(value: Any) -> str:
+    """Dataclasses, lists and times as JSON."""
+    return json.dumps(value, indent=2, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def some(lines: Iterable[str], limit: int, rest: str = "more") -> list[str]:
+    """The first lines, and how many are not shown."""
+    found = list(lines)
+    return found if len(found) <= limit else [*found[:limit], f"… {len(found) - limit} {rest}"]

@@ -1,0 +1,214 @@
+"""Paired bootstrap intervals of metric differences between models on the same rows.
+
+Percentile intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13): rows
+are drawn with replacement, the same for all models, and the difference is taken in each draw. A
+draw is a vector of counts, one a row, so that a metric made of sums is a matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DRAWS = 1000
+LEVEL = 0.95
+SEED = 0
+_BLOCK_BYTES = 64 * 2**20
+
+Array = np.ndarray
+Sums = tuple[Array, Array]
+"""What to sum over rows, above and below the line."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bounds of a difference, and the difference as the bootstrap's own formula has it."""
+
+    low: float
+    high: float
+    difference: float
+
+
+def _threshold(config: Mapping[str, Any], *names: str) -> float | None:
+    """The one threshold of a metric; None if there are several."""
+    found = next((config[name] for name in names if config.get(name) is not None), 0.5)
+    found = found[0] if isinstance(found, list | tuple) and len(found) == 1 else found
+    return found if isinstance(found, int | float) else None
+
+
+def _accuracy(label: Array, score: Array, threshold: float) -> Sums:
+    return ((score > threshold) == (label > 0.5)).astype(float), np.ones_like(score)
+
+
+def _precision(label: Array, score: Array, threshold: float) -> Sums:
+    said = (score > threshold).astype(float)
+    return said * label, said
+
+
+def _recall(label: Array, score: Array, threshold: float) -> Sums:
+    return (score > threshold) * label, label
+
+
+def _crossentropy(label: Array, score: Array) -> Sums:
+    score = np.clip(score, 1e-7, 1 - 1e-7)  # as Keras
+    return -(label * np.log(score) + (1 - label) * np.log(1 - score)), np.ones_like(score)
+
+
+_BY_THRESHOLD: dict[str, tuple[str, Callable[[Array, Array, float], Sums]]] = {
+    "BinaryAccuracy": ("binary_accuracy", _accuracy),
+    "Precision": ("precision", _precision),
+    "Recall": ("recall", _recall),
+}
+_BY_ROW: dict[str, tuple[str, Callable[[Array, Array], Sums]]] = {
+    "Calibration": ("calibration", lambda label, score: (score, label)),
+    "MeanPrediction": ("mean_prediction", lambda _, score: (score, np.ones_like(score))),
+    "BinaryCrossentropy": ("binary_crossentropy", _crossentropy),
+    "MeanSquaredError": (
+        "mean_squared_error",
+        lambda label, score: ((label - score) ** 2, np.ones_like(score)),
+    ),
+    "MeanAbsoluteError": (
+        "mean_absolute_error",
+        lambda label, score: (np.abs(label - score), np.ones_like(score)),
+    ),
+}
+AUC = "AUC"
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A metric as sums over rows, or as the area under the ROC curve.
+
+    Args:
+        name: Its name in TFMA's results.
+        sums: What to sum; None for the area under the ROC curve.
+    """
+
+    name: str
+    sums: Callable[[Array, Array], Sums] | None
+
+
+def formula(class_name: str, config: Mapping[str, Any]) -> Formula | None:
+    """The formula of one of TFMA's or Keras' metrics; None if it has none here."""
+    rest = set(config) - {"name", "dtype", "num_thresholds"}
+    if class_name in _BY_THRESHOLD:
+        name, by_threshold = _BY_THRESHOLD[class_name]
+        threshold = _threshold(config, "threshold", "thresholds")
+        if rest - {"threshold", "thresholds"} or threshold is None:
+            return None
+        return Formula(config.get("name", name), lambda y, p: by_threshold(y, p, threshold))
+    if rest:
+        return None
+    if class_name == AUC:
+        return Formula(config.get("name", "auc"), None)
+    if class_name in _BY_ROW:
+        name, by_row = _BY_ROW[class_name]
+        return Formula(config.get("name", name), by_row)
+    return None
+
+
+def intervals(
+    formulas: Sequence[Formula],
+    label: Array,
+    scores: Sequence[Array],
+    slices: Mapping[str, Array],
+    weight: Array | None = None,
+) -> dict[tuple[str, str], list[Interval | None]]:
+    """The differences of each model from the first, by slice and metric.
+
+    Args:
+        formulas: The metrics.
+        label: 0 or 1, or a number for regression; shape [rows].
+        scores: Each model's predictions, of shape [rows].
+        slices: Row numbers by slice.
+        weight: Each row's weight, of shape [rows].
+
+    Returns:
+        For each slice and metric an interval for each model but the first; None where some draw
+        has no value, such as AUC where a slice has hardly any positives.
+    """
+    label = label.astype(np.float64)
+    scores = [score.astype(np.float64) for score in scores]
+    weight = np.ones(len(label)) if weight is None else weight.astype(np.float64)
+    columns = {
+        f.name: [f.sums(label, score) for score in scores] for f in formulas if f.sums is not None
+    }
+    drawn: dict[tuple[str, str], list[Array]] = {}
+    areas = [f.name for f in formulas if f.sums is None]
+    for slice_name, rows in slices.items():
+        if areas and set(np.unique(label)) <= {0.0, 1.0}:
+            curves = [_Roc(label[rows], score[rows]) for score in scores]
+        else:
+            curves = []
+        parts: dict[tuple[str, str], list[Array]] = {}
+        for counts in _draws(len(rows), slice_name):
+            counts = counts * weight[rows]
+            for name, sums in columns.items():
+                values = [
+                    _ratio(counts @ above[rows], counts @ below[rows]) for above, below in sums
+                ]
+                parts.setdefault((slice_name, name), []).append(np.stack(values))
+            if curves:
+                values = [curve.areas(counts) for curve in curves]
+                for name in areas:
+                    parts.setdefault((slice_name, name), []).append(np.stack(values))
+        drawn |= {key: [np.concatenate(blocks, axis=1)] for key, blocks in parts.items()}
+    return {key: _bounds(values[0]) for key, values in drawn.items()}
+
+
+def _draws(rows: int, slice_name: str) -> Iterator[Array]:
+    """Blocks of counts, of shape [draws, rows]; the first draw takes each row once."""
+    # Each slice draws among its own rows, and the same in whatever company it is looked at.
+    rng = np.random.default_rng([SEED, *slice_name.encode()])
+    block = max(1, _BLOCK_BYTES // (8 * max(rows, 1)))
+    yield np.ones((1, rows))
+    for begin in range(0, DRAWS, block):
+        size = min(block, DRAWS - begin)
+        chosen = rng.integers(0, rows, (size, rows)) + np.arange(size)[:, None] * rows
+        counts = np.bincount(chosen.reshape(-1), minlength=size * rows)
+        yield counts.reshape(size, rows).astype(np.float64)
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(below > 0, above / below, np.nan)
+
+
+class _Roc:
+    """The area under the ROC curve for many weightings of the same rows.
+
+    It is the probability that a positive has a higher score than a negative, ties counting half
+    (Hanley and McNeil, Radiology 143, 1982).
+    """
+
+    def __init__(self, label: Array, score: Array) -> None:
+        self._order = np.argsort(score, kind="stable")
+        self._label = label[self._order]
+        ordered = score[self._order]
+        self._starts = np.flatnonzero(np.diff(ordered, prepend=-np.inf) > 0)
+
+    def areas(self, counts: Array) -> Array:
+        """One area for each row of `counts`, of shape [draws, rows]."""
+        counts = counts[:, self._order]
+        positive = np.add.reduceat(counts * self._label, self._starts, axis=1)
+        negative = np.add.reduceat(counts * (1 - self._label), self._starts, axis=1)
+        below = np.cumsum(negative, axis=1) - negative / 2
+        pairs = positive.sum(axis=1) * negative.sum(axis=1)
+        return _ratio((positive * below).sum(axis=1), pairs)
+
+
+def _bounds(values: Array) -> list[Interval | None]:
+    """From values of shape [models, 1 + draws]."""
+    found: list[Interval | None] = []
+    for other in values[1:]:
+        differences = other - values[0]
+        if np.isnan(differences).any():
+            found.append(None)
+            continue
+        edges = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
+        low, high = np.percentile(differences[1:], edges)
+        found.append(Interval(float(low), float(high), float(differences[0])))
+    return found

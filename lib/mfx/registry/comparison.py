@@ -1,0 +1,272 @@
+"""Metrics of several runs on the same eval rows, with intervals of their differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mfx.errors import MfxError
+from mfx.registry import bootstrap
+from mfx.registry.runs import Results, began
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mfx.artifacts import Examples
+    from mfx.config import Evaluate
+
+OVERALL = "Overall"
+AGREEMENT = 2e-3
+"""How far the bootstrap's own value of a metric's difference may be from TFMA's, which finds AUC
+from 10,000 thresholds, before no interval is given."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric's difference from the first run's; without an interval, bounds of None."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric of one slice.
+
+    Args:
+        slice: The slice, `Overall` for all rows.
+        metric: The metric's name.
+        values: TFMA's value for each run; None where there is none.
+        differences: From the first run's, for each other run.
+    """
+
+    slice: str
+    metric: str
+    values: list[float | None]
+    differences: list[Difference | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Metrics of several runs.
+
+    Args:
+        runs: Their ids; differences are from the first.
+        rows: One a slice and metric, `Overall` first.
+        eval_run: The run whose eval rows all metrics are of.
+        eval_rows: How many those are.
+        notes: What was computed anew, what cannot be compared, and why.
+    """
+
+    runs: list[str]
+    rows: list[MetricRow]
+    eval_run: str
+    eval_rows: int
+    notes: list[str] = field(default_factory=list)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a slice and metric; see `mfx.registry.compare`."""
+        import pandas as pd
+
+        table = []
+        for row in self.rows:
+            line: dict[str, Any] = {"slice": row.slice, "metric": row.metric}
+            line |= dict(zip(self.runs, row.values, strict=True))
+            for run, difference in zip(self.runs[1:], row.differences, strict=True):
+                line[f"{run} difference"] = difference.value if difference else math.nan
+                line[f"{run} low"] = difference.low if difference else math.nan
+                line[f"{run} high"] = difference.high if difference else math.nan
+            table.append(line)
+        frame = pd.DataFrame(table).set_index(["slice", "metric"]).astype(float)
+        frame.attrs["notes"] = list(self.notes)
+        return frame
+
+
+@dataclass
+class _Measured:
+    """One run's metrics and predictions on the common rows."""
+
+    run: str
+    rows: dict[str, dict[str, Any]]
+    prediction: pa.Array
+
+
+def compare_metrics(found: Sequence[Results]) -> Comparison:
+    """Compare runs on the eval rows of the newest.
+
+    Raises:
+        MfxError: Fewer than two runs, one without metrics, or none can be compared with another.
+    """
+    if len({one.run.pathspec for one in found}) < 2:
+        raise MfxError("expected two runs or more to compare")
+    newest = max(found, key=lambda one: began(one.run))
+    examples: Examples = newest.need("validate", "examples")
+    options = newest.need("start", "settings").evaluate
+    answers = _answers(newest)
+    notes: list[str] = []
+    measured = [one for one in (_measure(r, newest, answers["label"], notes) for r in found) if one]
+    if len(measured) < 2:
+        raise MfxError("the runs cannot be compared: " + "; ".join(notes))
+    rows = _rows(measured, examples, options, answers["label"], notes)
+    return Comparison([m.run for m in measured], rows, newest.id, len(answers["label"]), notes)
+
+
+def _answers(found: Results) -> dict[str, pa.Array]:
+    """Label and prediction of each eval row."""
+    with found.need("evaluate", "evaluation").predictions.files() as folder:
+        table = pq.read_table(folder / "predictions.parquet", columns=["label", "prediction"])
+    return {name: table[name].combine_chunks() for name in table.column_names}
+
+
+def _measure(
+    found: Results, newest: Results, label: pa.Array, notes: list[str]
+) -> _Measured | None:
+    """A run's metrics on the newest run's eval rows; None, and a note, if it has none."""
+    evaluation = found.need("evaluate", "evaluation")
+    examples, settings = newest.examples, newest.settings
+    assert examples is not None and settings is not None  # compare_metrics has read them
+    ours: Examples = found.need("validate", "examples")
+    if ours.split_digest("eval") == examples.split_digest("eval"):
+        answers = _answers(found)
+        if not answers["label"].equals(label):
+            notes.append(
+                f"run {found.id} cannot be compared: of the same eval rows it makes other labels "
+                f"than run {newest.id}"
+            )
+            return None
+        prediction = answers["prediction"]
+        if _measures(found.need("start", "settings").evaluate) == _measures(settings.evaluate):
+            return _Measured(found.id, {row["slice"]: row for row in evaluation.rows}, prediction)
+        notes.append(f"run {found.id} measured with the metrics and slices of run {newest.id}")
+    else:
+        problem, answered = _predict(found, examples)
+        if answered is None:
+            notes.append(
+                f"run {found.id} cannot be compared: its model does not answer the eval rows of "
+                f"run {newest.id}: {problem}"
+            )
+            return None
+        prediction = answered
+        notes.append(f"run {found.id} evaluated anew, on the eval rows of run {newest.id}")
+    from mfx.evaluate import remeasure
+
+    rows = remeasure(prediction, label, examples, settings)
+    return _Measured(found.id, {row["slice"]: row for row in rows}, prediction)
+
+
+def _predict(found: Results, examples: Examples) -> tuple[str, pa.Array | None]:
+    """The model's predictions of these eval rows, or why there are none."""
+    import tensorflow as tf
+
+    from mfx.evaluate import predict
+
+    try:
+        with found.need("evaluate", "model").payload.files() as folder:
+            return "", predict(folder, examples)
+    except (KeyError, TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}", None
+
+
+def _measures(options: Evaluate) -> dict[str, Any]:
+    """What of `[evaluate]` decides on the numbers."""
+    given = options.model_dump()
+    for name in ("select", "select_lowest", "thresholds"):
+        del given[name]
+    return given
+
+
+def _rows(
+    measured: list[_Measured],
+    examples: Examples,
+    options: Evaluate,
+    label: pa.Array,
+    notes: list[str],
+) -> list[MetricRow]:
+    slices = list(dict.fromkeys(name for m in measured for name in m.rows))
+    metrics = list(dict.fromkeys(k for m in measured for k in m.rows[OVERALL] if k != "slice"))
+    bounds = _intervals(measured, examples, options, label, slices, notes)
+    without = [name for name in metrics if (OVERALL, name) not in bounds]
+    if bounds and (without := [name for name in without if name != "example_count"]):
+        notes.append(f"no intervals for {', '.join(without)}")
+    rows = []
+    for slice_name in slices:
+        for metric in metrics:
+            values = [m.rows.get(slice_name, {}).get(metric) for m in measured]
+            if all(value is None for value in values):
+                continue
+            found = bounds.get((slice_name, metric)) or [None] * (len(measured) - 1)
+            differences = [
+                _difference(values[0], value, interval)
+                for value, interval in zip(values[1:], found, strict=True)
+            ]
+            rows.append(MetricRow(slice_name, metric, values, differences))
+    return rows
+
+
+def _difference(
+    first: float | None, value: float | None, interval: bootstrap.Interval | None
+) -> Difference | None:
+    if first is None or value is None:
+        return None
+    difference = value - first
+    if interval is None or abs(interval.difference - difference) > AGREEMENT:
+        return Difference(difference, None, None)
+    return Difference(difference, interval.low, interval.high)
+
+
+def _intervals(
+    measured: list[_Measured],
+    examples: Examples,
+    options: Evaluate,
+    label: pa.Array,
+    slices: list[str],
+    notes: list[str],
+) -> dict[tuple[str, str], list[bootstrap.Interval | None]]:
+    if not all(pa.types.is_floating(m.prediction.type) for m in measured):
+        notes.append("no intervals: the models have several outputs")
+        return {}
+    entries = [(m, {}) if isinstance(m, str) else (m.class_name, m.config) for m in options.metrics]
+    formulas = [f for f in (bootstrap.formula(*entry) for entry in entries) if f]
+    weight = getattr(options, "example_weight", "")
+    return bootstrap.intervals(
+        formulas,
+        label.to_numpy(),
+        [m.prediction.to_numpy() for m in measured],
+        {n: rows for n, rows in slice_rows(examples, options.slices).items() if n in slices},
+        examples.to_arrow("eval", [weight]).column(0).to_numpy() if weight else None,
+    )
+
+
+def slice_rows(examples: Examples, slices: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    """Numbers of the eval rows in each slice; a row with a missing value is in no slice by it."""
+    found = {OVERALL: np.arange(examples.rows["eval"])}
+    for names in dict.fromkeys(tuple(sorted({*keys})) for keys in slices if keys):
+        table = examples.to_arrow("eval", names)
+        encoded = [table.column(name).combine_chunks().dictionary_encode() for name in names]
+        codes = np.stack([np.asarray(e.indices.fill_null(-1)) for e in encoded], axis=1)
+        present = np.flatnonzero((codes >= 0).all(axis=1))
+        if not len(present):
+            continue
+        distinct, inverse = np.unique(codes[present], axis=0, return_inverse=True)
+        order = np.argsort(inverse.reshape(-1), kind="stable")
+        ends = np.cumsum(np.bincount(inverse.reshape(-1)))[:-1]
+        for combination, chosen in zip(distinct, np.split(present[order], ends), strict=True):
+            values = [
+                e.dictionary[int(c)].as_py() for e, c in zip(encoded, combination, strict=True)
+            ]
+            texts = [value.decode() if isinstance(value, bytes) else value for value in values]
+            name = ", ".join(f"{n}:{text}" for n, text in zip(names, texts, strict=True))
+            found[name] = chosen
+    return found

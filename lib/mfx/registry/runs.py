@@ -1,0 +1,259 @@
+"""Runs as Metaflow's client knows them: found, listed, and their results read."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mfx.errors import MfxError
+from mfx.registry.place import Place, branch_of, of
+
+if TYPE_CHECKING:
+    from mfx.artifacts import Code, Evaluation, Examples, PushedModel, Sources
+    from mfx.config import Settings
+
+FLOW = "Pipeline"
+"""The flow's name where none is given."""
+LATEST, PRODUCTION = "latest", "production"
+"""What may stand for a run's id."""
+_SEARCHED = 2000
+"""Most runs looked at for a prefix, newest first."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run in one line.
+
+    Args:
+        run: Its id.
+        created: When it began, local time.
+        user: Who ran it.
+        branch: Its `@project` branch, or empty.
+        state: `finished` or `unfinished`: stopped, or running still.
+        files: Input files, first and last.
+        rows: Examples in all splits; None if it did not get that far.
+        commit: Git commit, with `+` if there were changes besides.
+        metrics: Metrics of the whole eval split.
+        blessed: None if it was not evaluated.
+        version: Version that the run itself pushed, or None.
+        production: Whether its model is in production now; None if its destination cannot be read.
+    """
+
+    run: str
+    created: datetime
+    user: str
+    branch: str
+    state: str
+    files: str
+    rows: int | None
+    commit: str
+    metrics: dict[str, float]
+    blessed: bool | None
+    version: int | None
+    production: bool | None
+
+
+class Results:
+    """The results of one run's steps; each is None where the run did not get that far."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run.id
+
+    @property
+    def settings(self) -> Settings | None:
+        """The effective config."""
+        return self.get("start", "settings")
+
+    @property
+    def sources(self) -> Sources | None:
+        """The input files."""
+        return self.get("start", "sources")
+
+    @property
+    def code(self) -> Code | None:
+        """What it was made with."""
+        return self.get("start", "code")
+
+    @property
+    def examples(self) -> Examples | None:
+        """All rows."""
+        return self.get("validate", "examples")
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """Metrics and blessing."""
+        return self.get("evaluate", "evaluation")
+
+    @property
+    def pushed(self) -> PushedModel | None:
+        """What `push` did."""
+        return self.get("push", "pushed")
+
+    def get(self, step: str, name: str) -> Any:
+        """An artifact, or None."""
+        from metaflow.exception import MetaflowException
+
+        try:
+            return self.run[step].task[name].data
+        except (MetaflowException, KeyError, TypeError):
+            return None
+        except (ImportError, AttributeError):  # of a class that this version no longer has
+            return None
+
+    def need(self, step: str, name: str) -> Any:
+        """An artifact.
+
+        Raises:
+            MfxError: The run did not get that far.
+        """
+        found = self.get(step, name)
+        if found is None:
+            raise MfxError(
+                f"run {self.run.pathspec} has no '{name}' of step '{step}'",
+                "It stopped or is not there yet; `mfx ls` lists runs.",
+            )
+        return found
+
+    @property
+    def place(self) -> Place:
+        """Where its model is served from, if it is promoted."""
+        return of(self.need("start", "settings"), branch_of(self.run))
+
+    @property
+    def state(self) -> str:
+        """`finished`, or `unfinished`: stopped, or running still."""
+        return "finished" if self.run.successful else "unfinished"
+
+
+def results(run: str, flow: str = FLOW) -> Results:
+    """A run's results.
+
+    Args:
+        run: Its id, the beginning of one, `latest`, or a pathspec such as `Pipeline/1795224967`.
+            A whole id is found in any namespace, the others in the client's.
+        flow: The flow's name, where `run` does not say it.
+
+    Raises:
+        MfxError: There is no such run, or several.
+    """
+    from metaflow import Run
+    from metaflow.exception import MetaflowException
+
+    flow, _, run = run.rpartition("/") if "/" in run else (flow, "", run)
+    if run not in ("", LATEST):
+        try:
+            return Results(Run(f"{flow}/{run}", _namespace_check=False))
+        except (MetaflowException, ValueError):
+            pass
+    found = list(itertools.islice(_runs(flow), 1 if run == LATEST else _SEARCHED))
+    fitting = [r for r in found if run == LATEST or (run and r.id.startswith(run))]
+    if len(fitting) == 1:
+        return Results(fitting[0])
+    if not fitting:
+        raise MfxError(
+            f"no run {flow}/{run}{_within()}", "`mfx ls --all` lists the runs there are."
+        )
+    shown = ", ".join(r.id for r in fitting[:3]) + (", …" if len(fitting) > 3 else "")
+    raise MfxError(f"run {run} may be any of {len(fitting)}: {shown}", "Give more of the id.")
+
+
+def newest(flow: str = FLOW, count: int | None = None) -> Iterator[Results]:
+    """Runs in the client's namespace, newest first.
+
+    Raises:
+        MfxError: There is no run.
+    """
+    found = False
+    for run in itertools.islice(_runs(flow), count):
+        found = True
+        yield Results(run)
+    if not found:
+        raise MfxError(
+            f"no run of {flow}{_within()} yet",
+            "Run the pipeline first, or look elsewhere: --all, --flow, METAFLOW_PROFILE.",
+        )
+
+
+def _runs(flow: str) -> Iterator[Any]:
+    from metaflow import Flow
+    from metaflow.exception import MetaflowException
+
+    try:
+        found = list(Flow(flow))
+    except MetaflowException:
+        return
+    yield from sorted(found, key=began, reverse=True)
+
+
+def began(run: Any) -> datetime:
+    """When a run began, local time.
+
+    Metaflow's local metadata forgets it when a run is tagged: `created_at` is then the time of the
+    tag. But there the id is the time, in microseconds since 1970.
+    """
+    if run.id.isdecimal() and len(run.id) == 16:
+        return datetime.fromtimestamp(int(run.id) / 1e6)
+    return run.created_at
+
+
+def _within() -> str:
+    from metaflow import get_namespace
+
+    return f" in namespace {get_namespace()}" if get_namespace() else ""
+
+
+def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
+    """One line of `mfx ls`.
+
+    Args:
+        found: The run.
+        production: Id of the run in production by place, None where that cannot be read; filled as
+            needed, so that each place is read once.
+    """
+    settings, sources, evaluation = found.settings, found.sources, found.evaluation
+    examples, pushed, code = found.examples, found.pushed, found.code
+    served: str | None = ""
+    if settings:
+        place = found.place
+        if place not in production:
+            production[place] = _production_run(place)
+        served = production[place]
+    overall = evaluation.rows[0] if evaluation else {}
+    return RunSummary(
+        run=found.id,
+        created=began(found.run),
+        user=next((t[5:] for t in found.run.tags if t.startswith("user:")), ""),
+        branch=branch_of(found.run),
+        state=found.state,
+        files=_files(sources) if sources else "",
+        rows=sum(examples.rows.values()) if examples else None,
+        commit=f"{code.commit[:8]}{'+' * code.changed}" if code else "",
+        metrics={k: v for k, v in overall.items() if k != "slice" and v is not None},
+        blessed=evaluation.blessing.blessed if evaluation else None,
+        version=pushed.version if pushed else None,
+        production=None if served is None else served == found.id,
+    )
+
+
+def _production_run(place: Place) -> str | None:
+    from mfx.registry.promotion import look
+
+    try:
+        current = look(place.open()).current
+    except MfxError:
+        # One run's destination that is out of reach must not hide the other runs.
+        return None
+    return current.run if current else ""
+
+
+def _files(sources: Sources) -> str:
+    names = [shard.path.replace("\\", "/").rsplit("/", 1)[-1] for shard in sources.shards]
+    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)})"

@@ -1,0 +1,134 @@
+"""A flow whose runs look like the pipeline's to the registry, without TensorFlow: results are made
+up, but stored and found as real ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from metaflow import FlowSpec, Parameter, project, step
+
+
+class Pipeline(FlowSpec):
+    config = Parameter("config", default="")
+    weight = Parameter("weight", default="1")
+    blessed = Parameter("blessed", default=True, type=bool)
+    valid = Parameter("valid", default=True, type=bool)
+    rows = Parameter("rows", default=20, type=int)
+    auto = Parameter("auto", default=False, type=bool)
+    stop = Parameter("stop", default=False, type=bool)
+
+    @step
+    def start(self):
+        from mfx import code, config
+        from mfx.artifacts import Shard, Sources
+        from mfx.lineage import Lineage
+
+        self.settings = config.load(self.config)
+        self.code = code.keep(self.settings)
+        lineage = Lineage("data", "code", "config")
+        shards = (Shard("/data/day-1.csv", "0" * 64, 1), Shard("/data/day-2.csv", "1" * 64, 1))
+        self.sources = Sources(shards, {"x": "float32", "y": "int64"}, lineage)
+        self.next(self.validate)
+
+    @step
+    def validate(self):
+        import tempfile
+
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from mfx import store
+        from mfx.artifacts import Examples
+
+        if self.stop:
+            raise ValueError("stopped here")
+        with tempfile.TemporaryDirectory() as folder:
+            for split in ("train", "eval"):
+                table = pa.table(
+                    {
+                        "x": pa.array([i / 10 for i in range(self.rows)], pa.float32()),
+                        "y": pa.array([i % 2 for i in range(self.rows)], pa.int64()),
+                    }
+                )
+                pq.write_table(table, Path(folder, f"{split}.parquet"))
+            payload = store.save(folder)
+        self.examples = Examples(
+            (payload,),
+            {"train": self.rows, "eval": self.rows},
+            2 * self.rows,
+            {},
+            self.sources.columns,
+            self.sources.lineage,
+        )
+        self.next(self.evaluate)
+
+    @step
+    def evaluate(self):
+        import tempfile
+
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from mfx import registry, store
+        from mfx.artifacts import Blessing, Check, Evaluation, Model
+
+        served = registry.production(self.settings)
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "variables").mkdir()
+            Path(folder, "saved_model.pb").write_text("the graph, the same in all runs")
+            Path(folder, "variables", "data").write_text(self.weight)
+            payload = store.save(folder)
+        lineage = self.sources.lineage
+        self.model = Model(payload, payload, 0, {}, {}, self.weight, 1, "CPU", 0, lineage)
+        with tempfile.TemporaryDirectory() as folder:
+            score = [(i % 2) * 0.2 + i / 40 * float(self.weight) for i in range(self.rows)]
+            table = {"label": [i % 2 for i in range(self.rows)], "prediction": score}
+            pq.write_table(
+                pa.table({k: pa.array(v, pa.float32()) for k, v in table.items()}),
+                Path(folder, "predictions.parquet"),
+            )
+            predictions = store.save(folder)
+        check = Check("auc", "Overall", "at least 0.5", 0.75, self.blessed)
+        self.evaluation = Evaluation(
+            rows=[{"slice": "Overall", "example_count": float(self.rows), "auc": 0.75}],
+            baseline_rows=[],
+            curves={},
+            candidates=[0.75],
+            blessing=Blessing(self.blessed, (check,), served.run if served else "first run"),
+            predictions=predictions,
+            results=predictions,
+            engine="by hand",
+            lineage=lineage,
+        )
+        self.next(self.push)
+
+    @step
+    def push(self):
+        from metaflow import current
+
+        from mfx import registry
+        from mfx.artifacts import PushedModel, Replay
+
+        replay = Replay(1, 0.0, 0.0, "" if self.valid else "it does not answer")
+        lineage = self.sources.lineage
+        self.pushed = PushedModel("", None, "not promoted", replay, lineage)
+        if self.auto:
+            place = registry.place.of(self.settings, registry.place.current_branch())
+            view = registry.promotion.begin(place.open())
+            entry, remark = registry.actions.promote_model(
+                place, view, self.model, self.evaluation, current.run_id
+            )
+            path = place.open().path(entry.version)
+            self.pushed = PushedModel(path, entry.version, remark, replay, lineage)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    if os.environ.get("PROJECT"):
+        Pipeline = project(name=os.environ["PROJECT"])(Pipeline)
+    Pipeline()

@@ -1,0 +1,73 @@
+"""A run keeps the code and the commit that it was made with."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mfx import code
+from mfx.config import Settings
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def pipeline(tmp_path, settings) -> Settings:
+    """A pipeline of its own, outside any repository."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "model.py").write_text("one = 1\n")
+    return settings.model_copy(update={"home": str(folder)})
+
+
+def test_the_files_come_back(pipeline, datastore):
+    kept = code.keep(pipeline)
+    files = kept.files()
+    assert files["model.py"] == "one = 1\n"
+    assert files["mfx/code.py"] == Path(code.__file__).read_text()
+    assert "mfx/registry/log.py" in files
+    assert (kept.commit, kept.changed) == ("", False)
+
+
+def test_equal_code_is_stored_once(pipeline, datastore):
+    first = code.keep(pipeline)
+    Path(pipeline.resolve("model.py")).touch()
+    assert code.keep(pipeline) == first
+    Path(pipeline.resolve("model.py")).write_text("one = 2\n")
+    assert code.keep(pipeline).payload != first.payload
+
+
+def test_the_commit_is_that_of_the_pipelines_repository(pipeline, datastore):
+    folder = Path(pipeline.home)
+    git(folder, "init", "-q")
+    git(folder, "add", "model.py")
+    git(folder, "commit", "-qm", "one")
+    commit = git(folder, "rev-parse", "HEAD")
+    found = code.keep(pipeline)
+    assert (found.commit, found.changed) == (commit, False)
+    (folder / "model.py").write_text("one = 3\n")
+    found = code.keep(pipeline)
+    assert (found.commit, found.changed) == (commit, True)
+
+
+def test_without_git_there_is_no_commit(pipeline, datastore, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert code.keep(pipeline).commit == ""
+
+
+def test_a_code_package_says_what_it_was_made_from(pipeline, datastore, monkeypatch):
+    """On a remote machine there is no repository."""
+    from metaflow import meta_files
+
+    info = {"commit_sha": "abc123", "has_uncommitted_changes": True}
+    monkeypatch.setattr(meta_files, "read_info_file", lambda: info)
+    found = code.keep(pipeline)
+    assert (found.commit, found.changed) == ("abc123", True)

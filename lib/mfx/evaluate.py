@@ -140,7 +140,9 @@ def remeasure(
     table = pa.table({**columns, LABEL: label, CANDIDATE: prediction})
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         results = Path(directory, "results")
-        _compute(table, tfma_config.eval_config(options, has_baseline=False), results, settings.beam)
+        _compute(
+            table, tfma_config.eval_config(options, has_baseline=False), results, settings.beam
+        )
         return tfma_config.rows(results, "", options.slices)
 
 

@@ -158,12 +158,12 @@ class SmallRuns:
     store: Path
     config: Path
 
-    def make(self, *arguments: str, **environment: str) -> str:
-        """A run's id, whether it finishes or not."""
+    def make(self, *arguments: str, before: tuple[str, ...] = (), **environment: str) -> str:
+        """A run's id, whether it finishes or not; `before` are options that come before `run`."""
         file = self.store / "run-id"
         subprocess.run(
             [
-                *(sys.executable, str(Path(__file__).parent / "small_flow.py"), "run"),
+                *(sys.executable, str(Path(__file__).parent / "small_flow.py"), *before, "run"),
                 *("--config", str(self.config), "--run-id-file", str(file), *arguments),
             ],
             env={

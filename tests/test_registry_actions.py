@@ -10,7 +10,7 @@ import pytest
 
 from mfx import registry
 from mfx.errors import MfxError
-from mfx.registry import actions
+from mfx.registry import actions, place
 
 
 def served(pushed: Path) -> str:
@@ -191,6 +191,19 @@ def test_a_run_pushes_as_promote_does(all_small_runs, small_runs, pushed):
         assert (entry.run, entry.kind, served(pushed)) == (run, "promote", "7")
         assert tagged() == [run]
         assert registry.run(run).pushed.version == entry.version
+    finally:
+        shutil.rmtree(small.store / ".metaflow" / "Pipeline" / run)
+
+
+def test_a_production_run_pushes_to_the_place_without_a_branch(all_small_runs, small_runs, pushed):
+    """`--production` of a flow with `@project`, beside a run of the user's own branch."""
+    small, _ = all_small_runs
+    run = small.make("--auto", "1", before=("--production",), PROJECT="demo")
+    small.look()
+    try:
+        assert place.branch_of(registry.run(run).run) == "prod"
+        assert registry.production("small").run == run
+        assert sorted(p.name for p in pushed.iterdir()) == ["small"]
     finally:
         shutil.rmtree(small.store / ".metaflow" / "Pipeline" / run)
 

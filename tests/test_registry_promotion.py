@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -343,6 +344,51 @@ def test_killed_at_any_moment_there_is_one_production_model(taxi, place, record_
     assert len(states) > 1, f"all kills came at the same moment: {states}"
 
 
+def test_several_at_once_may_be_killed_again_and_again(taxi, place):
+    """Three processes promote and roll back without end, and are killed and replaced in turn; a
+    reader beside them always sees one production model, with the bytes of the log."""
+    promote(taxi, "0")
+    workers = [_worker(place, str(number)) for number in range(3)]
+    looks = 0
+    try:
+        for number in range(KILLS):
+            end = time.monotonic() + random.uniform(0.01, 0.1)
+            while time.monotonic() < end or not looks:
+                current = look(taxi).current
+                assert current is not None and taxi.digest(current.version) == current.digest
+                looks += 1
+            which = random.randrange(3)
+            assert os.waitpid(workers[which], os.WNOHANG) == (0, 0), "it stopped by itself"
+            _kill(workers[which])
+            workers[which] = _worker(place, f"{number}-{which}")
+    finally:
+        for worker in workers:
+            _kill(worker)
+    begin(taxi)
+    assert check(taxi)
+
+
+def _worker(place: str, name: str) -> int:
+    """A process that promotes and rolls back until it is killed."""
+    if (child := os.fork()) == 0:
+        dice = random.Random(name)
+        try:
+            while True:
+                try:
+                    _act(place, dice.choice(["promote", "promote", "rollback"]), name)
+                except ConflictError:
+                    continue
+        finally:
+            os._exit(1)
+    return child
+
+
+def _kill(child: int) -> None:
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def _act(place: str, act: str, run: str) -> None:
     taxi = open_destination(place, "taxi")
     view = begin(taxi)
@@ -372,11 +418,7 @@ def _killed(place: str, act: str, run: str, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and os.waitpid(child, os.WNOHANG)[0] == 0:
         time.sleep(0.0005)
-    try:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    except (ProcessLookupError, ChildProcessError):
-        pass
+    _kill(child)
     os.close(ready)
     os.close(go)
 

@@ -13,7 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -210,8 +210,11 @@ class LocalDestination:
 
     def staged(self) -> dict[str, float]:
         """Names of staged files, and their age in seconds."""
-        now = time.time()
-        return {p.name: now - p.stat().st_ctime for p in self._folder.glob(STAGED + "*")}
+        now, found = time.time(), {}
+        for path in self._folder.glob(STAGED + "*"):
+            with suppress(FileNotFoundError):  # published or discarded while we looked
+                found[path.name] = now - path.stat().st_ctime
+        return found
 
     def withdraw(self, version: int) -> None:
         """Rename to where no server looks, then remove."""

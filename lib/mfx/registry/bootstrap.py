@@ -133,30 +133,28 @@ def intervals(
     label = label.astype(np.float64)
     scores = [score.astype(np.float64) for score in scores]
     weight = np.ones(len(label)) if weight is None else weight.astype(np.float64)
-    columns = {
-        f.name: [f.sums(label, score) for score in scores] for f in formulas if f.sums is not None
-    }
-    drawn: dict[tuple[str, str], list[Array]] = {}
-    areas = [f.name for f in formulas if f.sums is None]
+    summed = [f for f in formulas if f.sums is not None]
+    # Columns in the order metric, model, above and below the line: one product for all of them.
+    sums = [part for f in summed if f.sums for score in scores for part in f.sums(label, score)]
+    columns = np.stack(sums, axis=1) if sums else np.empty((len(label), 0))
+    binary = set(np.unique(label)) <= {0.0, 1.0}
+    areas = [f for f in formulas if f.sums is None and binary]
+    found = {}
     for slice_name, rows in slices.items():
-        if areas and set(np.unique(label)) <= {0.0, 1.0}:
-            curves = [_Roc(label[rows], score[rows]) for score in scores]
-        else:
-            curves = []
-        parts: dict[tuple[str, str], list[Array]] = {}
+        curves = [_Roc(label[rows], score[rows]) for score in scores] if areas else []
+        values: dict[str, list[Array]] = {f.name: [] for f in (*summed, *areas)}
         for counts in _draws(len(rows), slice_name):
             counts = counts * weight[rows]
-            for name, sums in columns.items():
-                values = [
-                    _ratio(counts @ above[rows], counts @ below[rows]) for above, below in sums
-                ]
-                parts.setdefault((slice_name, name), []).append(np.stack(values))
+            totals = (counts @ columns[rows]).T.reshape(len(summed), len(scores), 2, len(counts))
+            for f, total in zip(summed, totals, strict=True):
+                values[f.name].append(_ratio(total[:, 0], total[:, 1]))
             if curves:
-                values = [curve.areas(counts) for curve in curves]
-                for name in areas:
-                    parts.setdefault((slice_name, name), []).append(np.stack(values))
-        drawn |= {key: [np.concatenate(blocks, axis=1)] for key, blocks in parts.items()}
-    return {key: _bounds(values[0]) for key, values in drawn.items()}
+                area = np.stack([curve.areas(counts) for curve in curves])
+                for f in areas:
+                    values[f.name].append(area)
+        for name, blocks in values.items():
+            found[slice_name, name] = _bounds(np.concatenate(blocks, axis=1))
+    return found
 
 
 def _draws(rows: int, slice_name: str) -> Iterator[Array]:
@@ -193,11 +191,13 @@ class _Roc:
     def areas(self, counts: Array) -> Array:
         """One area for each row of `counts`, of shape [draws, rows]."""
         counts = counts[:, self._order]
-        positive = np.add.reduceat(counts * self._label, self._starts, axis=1)
-        negative = np.add.reduceat(counts * (1 - self._label), self._starts, axis=1)
+        positive, negative = counts * self._label, counts * (1 - self._label)
+        if len(self._starts) < len(self._order):
+            positive = np.add.reduceat(positive, self._starts, axis=1)
+            negative = np.add.reduceat(negative, self._starts, axis=1)
         below = np.cumsum(negative, axis=1) - negative / 2
         pairs = positive.sum(axis=1) * negative.sum(axis=1)
-        return _ratio((positive * below).sum(axis=1), pairs)
+        return _ratio(np.einsum("ij,ij->i", positive, below), pairs)
 
 
 def _bounds(values: Array) -> list[Interval | None]:

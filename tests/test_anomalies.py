@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mfx.anomalies import explain
-from mfx.validate import describe
+from mfx.tfdv_local import describe
 
 N = 600
 HOURS = pa.array([n % 24 for n in range(N)], pa.int64())
@@ -32,8 +32,8 @@ def _found(columns, other=None, schema=SCHEMA, parts=1):
     """The anomalies of a batch against a schema, its values handed over in some parts."""
     batch = pa.RecordBatch.from_pydict(columns)
     proto = text_format.Parse(schema, schema_pb2.Schema())
-    statistics = describe([batch])
-    served = None if other is None else describe([pa.RecordBatch.from_pydict(other)])
+    statistics = describe([batch])[0]
+    served = None if other is None else describe([pa.RecordBatch.from_pydict(other)])[0]
     judged = tfdv.validate_statistics(statistics, proto, serving_statistics=served)
     size = -(-batch.num_rows // parts)
 

@@ -133,13 +133,13 @@ def test_what_travels_is_small_whatever_the_data(datastore, tmp_path):
 
 
 def test_statistics_as_a_table(datastore, tmp_path):
-    from mfx.validate import describe
+    from mfx.tfdv_local import describe
 
     folder = tmp_path / "statistics"
     folder.mkdir()
     batch = pa.RecordBatch.from_pydict(ROWS, SCHEMA)
     for split, part in (("train", batch), ("eval", batch.slice(0, 2))):
-        (folder / f"{split}.pb").write_bytes(describe([part]).SerializeToString())
+        (folder / f"{split}.pb").write_bytes(describe([part])[0].SerializeToString())
     made = Statistics(store.save(folder), LINEAGE)
     table = made.to_pandas()
     assert set(table.index) == set(KINDS)

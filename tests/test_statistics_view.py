@@ -9,7 +9,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from mfx.statistics_view import feature_rows
-from mfx.validate import describe
+from mfx.tfdv_local import describe
 
 KEYS = [
     "feature",
@@ -29,7 +29,7 @@ KEYS = [
 
 
 def _rows(**columns):
-    return {row["feature"]: row for row in feature_rows(describe([_batch(columns)]))}
+    return {row["feature"]: row for row in feature_rows(describe([_batch(columns)])[0])}
 
 
 def _batch(columns):

@@ -1,5 +1,7 @@
 # make run    set up .venv and run the taxi pipeline on data/taxi
 # make test   lint, types and tests
+# make test-deploy  whole runs as Argo Workflows and Step Functions would execute them
+# make image        the container image of deployed runs, IMAGE=name, GPU=1 for one with GPUs
 # make bench  this pipeline beside TFX's own, step by step
 # make bench-train  training input beside model.fit on arrays, and the settings of [train]
 
@@ -8,6 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.8
+SYNC_ARGS ?=
+IMAGE ?= mfx
+GPU ?=
 TFX_SCRIPT ?= ../shared/peers/tfx/run_taxi.py
 TFX_PYTHON ?= python3.10
 REAL_DATA ?= ../shared/data/taxi/trips.csv
@@ -15,13 +20,19 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test lint format setup lock bench bench-train clean
+.PHONY: run test test-deploy image lint format setup lock bench bench-train clean
 
 run: setup
 	@$(BIN)/python flows/pipeline.py run $(ARGS)
 
 test: lint
 	$(BIN)/pytest $(ARGS)
+
+test-deploy: setup
+	$(BIN)/pytest -n 0 -m deploy tests/test_argo.py tests/test_step_functions.py $(ARGS)
+
+image:
+	docker build --build-arg EXTRAS="$(if $(GPU),--extra gpu)" --tag $(IMAGE) .
 
 lint: setup
 	$(BIN)/ruff check .
@@ -41,7 +52,7 @@ $(INSTALLED): pyproject.toml uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 # Without byte-compiling, `import tensorflow` takes three times as long where
 # PYTHONDONTWRITEBYTECODE is set.
-	@$(BIN)/uv sync --quiet --frozen --compile-bytecode --python $(BIN)/python
+	@$(BIN)/uv sync --quiet --frozen --compile-bytecode --python $(BIN)/python $(SYNC_ARGS)
 	@touch $@
 
 # After a change of dependencies in pyproject.toml. Plain pip cannot leave out Beam's gcp extra,

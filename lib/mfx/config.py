@@ -278,6 +278,14 @@ class Settings(Table):
         """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""
         return path if "://" in path else str(Path(place_of(self.home), path).resolve())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Equal settings are equal bytes, in every process.
+
+        Pydantic's own pickle has a set of names, whose order is each process's own: tasks of a
+        foreach would then leave settings that Metaflow cannot merge.
+        """
+        return from_dict, (self.to_dict(), "settings")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` takes back."""
         return self.model_dump(mode="json", by_alias=True)

@@ -34,7 +34,7 @@ class Workflow:
     """One run of a WorkflowTemplate.
 
     Args:
-        template: The WorkflowTemplate.
+        template: The WorkflowTemplate, without nulls.
         folder: Where containers get their folders.
         secrets: Kubernetes secrets by name: variables by name.
         name: The workflow's name; the run is `argo-<name>`.
@@ -74,8 +74,8 @@ class Workflow:
         """Execute a template; its output parameters, or None if it failed."""
         template = self.templates[name]
         wanted = [p["name"] for p in template.get("inputs", {}).get("parameters", [])]
-        assert sorted(wanted) == sorted(inputs), f"{name} takes {wanted}, gets {list(inputs)}"
-        scope = {f"inputs.parameters.{key}": value for key, value in inputs.items()}
+        assert set(wanted) <= set(inputs), f"{name} takes {wanted}, gets {list(inputs)}"
+        scope = {f"inputs.parameters.{key}": inputs[key] for key in wanted}
         if "dag" in template:
             return self._dag(template, scope)
         return self._container(template, scope)
@@ -174,6 +174,13 @@ class Workflow:
             return known[expression]
 
         return re.sub(r"\{\{(.*?)\}\}", value, text)
+
+
+def without_nulls(value: Any) -> Any:
+    """A template without its nulls, which Kubernetes takes for absent."""
+    if isinstance(value, dict):
+        return {key: without_nulls(v) for key, v in value.items() if v is not None}
+    return [without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
 def _depends(task: Mapping[str, Any]) -> set[str]:

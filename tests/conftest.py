@@ -164,12 +164,12 @@ def webhook() -> Iterator[Webhook]:
     hook = Webhook()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):  # noqa: N802 (the server's name for it)
+        def do_POST(self):
             hook.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(hook.status)
             self.end_headers()
 
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             self.send_response(hook.status)
             self.end_headers()
 

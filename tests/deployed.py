@@ -48,11 +48,10 @@ class Place:
     bucket: str
 
     def flow(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """The flow's command line, from a folder of its own."""
+        """The flow's command line."""
         return subprocess.run(
             [sys.executable, str(FLOW), "--config", "config", str(self.config), *arguments],
             env={**os.environ, **self.environment, **environment},
-            cwd=self.config.parent,
             capture_output=True,
             text=True,
             check=False,

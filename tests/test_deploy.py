@@ -86,13 +86,13 @@ def test_step_decorators():
 def test_options_of_create():
     given = Deploy(max_workers=3, workflow_timeout=90, webhook_variable="HOOK")
     prefix = "METAFLOW_ARGO_WORKFLOWS_CREATE_"
-    assert deploy.create_options(given, KUBERNETES, {"HOOK": "https://h"}) == {
+    assert deploy.create_options(given, KUBERNETES, True, {"HOOK": "https://h"}) == {
         f"{prefix}MAX_WORKERS": "3",
         f"{prefix}WORKFLOW_TIMEOUT": "5400",
         f"{prefix}NOTIFY_ON_ERROR": "true",
         f"{prefix}NOTIFY_SLACK_WEBHOOK_URL": "https://h",
     }
-    assert deploy.create_options(given, BATCH, {}) == {
+    assert deploy.create_options(given, BATCH, False, {}) == {
         "METAFLOW_STEP_FUNCTIONS_CREATE_MAX_WORKERS": "3",
         "METAFLOW_STEP_FUNCTIONS_CREATE_WORKFLOW_TIMEOUT": "5400",
     }
@@ -100,11 +100,16 @@ def test_options_of_create():
 
 def test_failures_cannot_be_reported_without_the_webhooks_url():
     with pytest.raises(MfxError, match="HOOK is not set"):
-        deploy.create_options(Deploy(webhook_variable="HOOK"), KUBERNETES, {})
+        deploy.create_options(Deploy(webhook_variable="HOOK"), KUBERNETES, True, {})
     quiet = Deploy(webhook_variable="HOOK", notify=["pushed"])
-    assert list(deploy.create_options(quiet, KUBERNETES, {})) == [
+    assert list(deploy.create_options(quiet, KUBERNETES, True, {})) == [
         "METAFLOW_ARGO_WORKFLOWS_CREATE_MAX_WORKERS"
     ]
+
+
+def test_no_step_tries_to_send_events_that_nobody_takes():
+    options = deploy.create_options(Deploy(), KUBERNETES, False, {})
+    assert options["METAFLOW_ARGO_WORKFLOWS_CREATE_AUTO_EMIT_ARGO_EVENTS"] == "false"
 
 
 @pytest.fixture

@@ -122,11 +122,17 @@ def step_decorators(deploy: Deploy, where: str, step: str) -> Iterator[tuple[str
 
 
 def create_options(
-    deploy: Deploy, where: str, environment: Mapping[str, str] = os.environ
+    deploy: Deploy, where: str, events: bool, environment: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
     """Defaults of the options of Metaflow's `create`, as the environment variables it reads.
 
     What is given on the command line, or already in the environment, has precedence.
+
+    Args:
+        deploy: The config's table.
+        where: `KUBERNETES` or `BATCH`.
+        events: Whether Metaflow knows where to send Argo events; without, no step shall try to.
+        environment: Where the webhook's variable is looked up.
 
     Raises:
         MfxError: Failures are to be reported, and the webhook's variable is not set.
@@ -135,6 +141,8 @@ def create_options(
     options = {"MAX_WORKERS": str(deploy.max_workers)}
     if deploy.workflow_timeout:
         options["WORKFLOW_TIMEOUT"] = str(deploy.workflow_timeout * 60)
+    if where == KUBERNETES and not events:
+        options["AUTO_EMIT_ARGO_EVENTS"] = "false"
     if where == KUBERNETES and deploy.webhook_variable and "failure" in deploy.notify:
         if not environment.get(deploy.webhook_variable):
             raise MfxError(

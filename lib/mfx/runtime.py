@@ -14,6 +14,7 @@ from typing import Any
 
 from metaflow import FlowMutator, user_step_decorator
 from metaflow.exception import MetaflowException
+from metaflow.metaflow_config import ARGO_EVENTS_WEBHOOK_URL as EVENTS_URL
 from metaflow.packaging_sys import ContentType
 
 from mfx import config, deploy
@@ -53,7 +54,8 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         try:
             if self._platform and deploy.is_creating(sys.argv[1:]):
                 deploy.check(self._settings, self._platform)
-                for name, value in deploy.create_options(given, self._platform).items():
+                options = deploy.create_options(given, self._platform, bool(EVENTS_URL))
+                for name, value in options.items():
                     os.environ.setdefault(name, value)
             for name, arguments in deploy.flow_decorators(given, self._platform):
                 mutable_flow.add_decorator(name, deco_kwargs=arguments)

@@ -1,6 +1,8 @@
 # make run    set up .venv and run the taxi pipeline on data/taxi
 # make test   lint, types and tests
 # make test-kills  100 promotions and rollbacks killed at random moments, on disk and on S3
+# make test-deploy  whole runs as Argo Workflows and Step Functions would execute them
+# make image        the container image of deployed runs, IMAGE=name, GPU=1 for one with GPUs
 # make bench  this pipeline beside TFX's own, step by step
 # make bench-train  training input beside model.fit on arrays, and the settings of [train]
 
@@ -9,6 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.8
+SYNC_ARGS ?=
+IMAGE ?= mfx
+GPU ?=
 TFX_SCRIPT ?= ../shared/peers/tfx/run_taxi.py
 TFX_PYTHON ?= python3.10
 REAL_DATA ?= ../shared/data/taxi/trips.csv
@@ -16,7 +21,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test test-kills lint format setup lock bench bench-train clean
+.PHONY: run test test-kills test-deploy image lint format setup lock bench bench-train clean
 
 run: setup
 	@$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -26,6 +31,12 @@ test: lint
 
 test-kills: setup
 	MFX_KILLS=100 $(BIN)/pytest -n 0 tests/test_registry_promotion.py -k killed $(ARGS)
+
+test-deploy: setup
+	$(BIN)/pytest -n 0 -m deploy tests/test_argo.py tests/test_step_functions.py $(ARGS)
+
+image:
+	docker build --build-arg EXTRAS="$(if $(GPU),--extra gpu)" --tag $(IMAGE) .
 
 lint: setup
 	$(BIN)/ruff check .
@@ -45,7 +56,7 @@ $(INSTALLED): pyproject.toml uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 # Without byte-compiling, `import tensorflow` takes three times as long where
 # PYTHONDONTWRITEBYTECODE is set.
-	@$(BIN)/uv sync --quiet --frozen --compile-bytecode --python $(BIN)/python
+	@$(BIN)/uv sync --quiet --frozen --compile-bytecode --python $(BIN)/python $(SYNC_ARGS)
 	@touch $@
 
 # After a change of dependencies in pyproject.toml. Plain pip cannot leave out Beam's gcp extra,

@@ -135,9 +135,11 @@ class Pipeline(FlowSpec):
     @step
     def end(self):
         """Say what came of it."""
-        from mfx import summary
+        from mfx import notify, summary
 
         print(summary.of(self, current.run_id))
+        run = f"{current.flow_name}/{current.run_id}"
+        notify.pushed(self.pushed, self.evaluation.rows[0], self.settings.deploy, run, print)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -22,12 +23,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("METAFLOW_USER", "tester")
 
 
-LONG = ["test_several_runs", "test_resume", "test_real_data", "test_flow", "test_bad_input"]
+LONG = ["test_argo", "test_several_runs", "test_resume", "test_s3", "test_reuse", "test_real_data"]
+LONG += ["test_flow", "test_bad_input"]
 """Files of many flow runs: first, so that the two processes end at about the same time."""
 
 
-def pytest_collection_modifyitems(items):
-    """Long files first, all others in their order."""
+def pytest_collection_modifyitems(config, items):
+    """Long files first, all others in their order; deployed runs only when asked for."""
+    if not config.option.markexpr:
+        asked = [item for item in items if not item.get_closest_marker("deploy")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in asked])
+        items[:] = asked
     place = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
 
@@ -294,3 +300,64 @@ def real_data() -> Path:
     if not REAL.exists():
         pytest.skip("the real taxi file, ../shared/data/taxi/trips.csv, is not here")
     return REAL
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[dict[str, str]]:
+    """A local AWS, gone with the module; its value, and the environment, are what reaches it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    values = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "hush-the-aws-key",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AWS_PROFILE", raising=False)
+        for name, value in values.items():
+            patch.setenv(name, value)
+        yield values
+    server.stop()
+
+
+@dataclass
+class Webhook:
+    """A receiver on this machine: its URL, the bodies that came, the status it answers."""
+
+    url: str = ""
+    status: int = 200
+    bodies: list[bytes] = field(default_factory=list)
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    """A receiver of webhooks, gone with the test."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    hook = Webhook()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            hook.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(hook.status)
+            self.end_headers()
+
+        def do_GET(self):
+            self.send_response(hook.status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    hook.url = f"http://127.0.0.1:{server.server_port}/services/hush-the-webhook"
+    yield hook
+    server.shutdown()
+    server.server_close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,3 +155,24 @@ def test_parameters_override_and_are_checked(settings):
 def test_settings_cannot_be_changed(settings):
     with pytest.raises(ValueError, match="frozen"):
         settings.train.steps = 3
+
+
+def test_equal_settings_are_equal_bytes_in_every_process():
+    """Or Metaflow could not merge the tasks of a foreach."""
+    code = (
+        "import hashlib, pickle, sys; from mfx import config; "
+        "made = config.load(sys.argv[1]); again = pickle.loads(pickle.dumps(made)); "
+        "assert again == made; print(hashlib.sha256(pickle.dumps(again)).hexdigest())"
+    )
+    path = str(ROOT / "flows" / "taxi" / "config.toml")
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code, path],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from mfx.environment import set_defaults
+from mfx.environment import code_package, place_of, set_defaults
 
 NAMES = ("METAFLOW_USER", "METAFLOW_DATASTORE_SYSROOT_LOCAL", "TF_CPP_MIN_LOG_LEVEL")
 
@@ -40,3 +40,20 @@ def test_the_users_metaflow_profile_stays(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     set_defaults(tmp_path)
     assert "METAFLOW_DATASTORE_SYSROOT_LOCAL" not in os.environ
+
+
+def test_a_container_keeps_metaflows_own_datastore(tmp_path, monkeypatch):
+    """There the flow lies in an unpacked code package, whose parent may not be writable."""
+    (tmp_path / ".mf_install").touch()
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "pipeline.py"), "step"])
+    set_defaults(tmp_path.parent)
+    assert "METAFLOW_DATASTORE_SYSROOT_LOCAL" not in os.environ
+
+
+def test_the_configs_folder_is_in_the_code_package_if_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "pipeline.py"), "step"])
+    assert code_package() is None
+    assert place_of("/flows/taxi") == "/flows/taxi"
+    (tmp_path / ".mf_install").touch()
+    assert code_package() == tmp_path
+    assert place_of("/flows/taxi") == str(tmp_path / "mfx_home")

@@ -29,6 +29,20 @@ def examples_of(tmp_path, settings, datastore):
     return make
 
 
+def test_the_order_in_which_shards_are_merged_changes_nothing(tmp_path, settings, datastore):
+    """Step Functions hands the tasks of a foreach over in no order."""
+    for number, name in enumerate("cab"):
+        (tmp_path / f"{name}.csv").write_text(
+            "n,x,w\n" + "\n".join(f"{number},{n},w" for n in range(9)) + "\n"
+        )
+    given = settings.override(data__path=str(tmp_path), schema__path=str(tmp_path / "none.pbtxt"))
+    sources = start.resolve(given)
+    parts = [ingest(shard, sources, given) for shard in sources.shards]
+    whole = merge(parts, sources)
+    for order in ((2, 0, 1), (1, 2, 0), (2, 1, 0)):
+        assert merge([parts[n] for n in order], sources) == whole
+
+
 def _values(examples, split):
     return sorted(examples.to_pandas(split).n.tolist())
 

@@ -107,6 +107,11 @@ def test_lineage_changes_with_data_config_and_code_alone(folder, at, tmp_path):
     assert (data.code, data.config) == (first.code, first.config)
 
 
+def test_how_it_is_deployed_is_not_part_of_the_config(settings):
+    deployed = settings.override(deploy__image="other:2", deploy__retries=7)
+    assert start.resolve(deployed).lineage.config == start.resolve(settings).lineage.config
+
+
 def test_the_place_of_a_checkout_is_not_part_of_the_config(settings):
     moved = settings.model_copy(update={"home": settings.home + "/../taxi"})
     assert start.resolve(moved).lineage.config == start.resolve(settings).lineage.config
@@ -129,7 +134,10 @@ def test_parameters_replace_the_config(settings, tmp_path, monkeypatch):
     assert made.data.path == str(tmp_path / "a.csv")
     assert made.push.destination == str(tmp_path / "out")
     assert (made.train.steps, made.train.batch_size, made.train.seed) == (7, 8, 0)
-    remote = start.settings(_flow(settings, destination="s3://bucket/models"))
+    remote = start.settings(
+        _flow(settings, data="s3://bucket/trips", destination="s3://bucket/models")
+    )
+    assert remote.data.path == "s3://bucket/trips"
     assert remote.push.destination == "s3://bucket/models"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from mfx.environment import place_of
 from mfx.errors import MfxError, nearest
 
 if sys.version_info >= (3, 11):
@@ -54,7 +56,7 @@ class Data(Table):
     """Where examples come from and how they are read."""
 
     path: str
-    """A CSV file, a folder of `*.csv`, or a glob pattern."""
+    """A CSV file, a folder of `*.csv`, or a pattern; on disk or `s3://bucket/…`."""
     split: Split = Split()
     null_values: list[str] = [""]
     """Texts that mean "missing"."""
@@ -206,6 +208,60 @@ class Beam(Table):
         return self
 
 
+class Deploy(Table):
+    """How deployed runs execute, on Argo Workflows or Step Functions; `run` leaves it aside.
+
+    Secrets are named here, never stated: this file goes into the code package.
+    """
+
+    image: str | None = None
+    """Container image of every step; None is Metaflow's own default."""
+    cpu: int = Field(1, ge=1)
+    memory: int = Field(4096, ge=512)
+    """MB of every step; `train` takes the larger of this and its own under `[train]`."""
+    disk: int = Field(10240, ge=1024)
+    """MB of scratch space of every step, on Kubernetes."""
+    retries: int = Field(2, ge=0)
+    """Further attempts of a step that failed; `train` has its own."""
+    minutes_between_retries: int = Field(2, ge=0)
+    timeout: int = Field(120, ge=1)
+    """Minutes after which an attempt of a step is stopped."""
+    timeouts: dict[str, int] = {}
+    """The same by step, where it differs."""
+    workflow_timeout: int | None = Field(None, ge=1)
+    """Minutes after which the whole run is stopped."""
+    max_workers: int = Field(20, ge=1)
+    """Tasks of one run at the same time."""
+    project: str | None = Field(None, pattern=r"^[a-z0-9_]+$")
+    """Name for Metaflow's `@project`: a namespace, with branches and production apart."""
+    schedule: str | None = None
+    """Five fields of cron: minute, hour, day of month, month, day of week; UTC."""
+    timezone: str | None = None
+    """Of the schedule, such as `Europe/Paris`; Argo Workflows only."""
+    trigger: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]+$")
+    """The Argo event that starts a run."""
+    secrets: list[str] = []
+    """Secrets whose keys become environment variables of every step: names of Kubernetes secrets on
+    Argo Workflows, of AWS Secrets Manager's on Step Functions."""
+    environment: dict[str, str] = {}
+    """Environment variables of every step; nothing secret."""
+    webhook_variable: str | None = Field(None, pattern=r"^[A-Z][A-Z0-9_]*$")
+    """Environment variable that holds the URL of a webhook which takes Slack's `{"text": …}`."""
+    notify: list[Literal["failure", "pushed"]] = ["failure", "pushed"]
+    """What is said there: a failed run (Argo Workflows only), a newly pushed model."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _five_fields(cls, value: str | None) -> str | None:
+        fields = (value or "* * * * *").split()
+        weekdays = re.findall(r"\d+", fields[-1].partition("/")[0])
+        if len(fields) != 5 or any(int(day) > 7 for day in weekdays):
+            raise ValueError(
+                f"expected five fields of cron, such as '30 5 * * MON-FRI', found {value!r}"
+            )
+        return value
+
+
 class Settings(Table):
     """A whole `config.toml`; relative paths in it start at `home`, the folder it lies in."""
 
@@ -218,10 +274,19 @@ class Settings(Table):
     evaluate: Evaluate
     push: Push
     beam: Beam = Beam()
+    deploy: Deploy = Deploy()
 
     def resolve(self, path: str) -> str:
         """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""
-        return path if "://" in path else str(Path(self.home, path).resolve())
+        return path if "://" in path else str(Path(place_of(self.home), path).resolve())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Equal settings are equal bytes, in every process.
+
+        Pydantic's own pickle has a set of names, whose order is each process's own: tasks of a
+        foreach would then leave settings that Metaflow cannot merge.
+        """
+        return from_dict, (self.to_dict(), "settings")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` takes back."""

@@ -5,16 +5,22 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import sys
 from pathlib import Path
 
+HOME = "mfx_home"
+"""The folder beside the flow, in a code package, with the files that the config names."""
+
 _ROOT = "METAFLOW_DATASTORE_SYSROOT_LOCAL"
+_PACKAGE_MARK = ".mf_install"  # Metaflow's, at the root of an unpacked code package
 
 
 def set_defaults(root: Path) -> None:
     """Give Metaflow what a bare machine lacks; what the user has set stays.
 
     That is a user name (there may be none in the environment), and a local datastore below
-    `root`, so that `run`, `resume` and `card` find the same runs from any folder.
+    `root`, so that `run`, `resume` and `card` find the same runs from any folder. A container of
+    a deployed run keeps nothing, and Metaflow's own default suits it.
     """
     try:
         user = getpass.getuser()
@@ -23,8 +29,20 @@ def set_defaults(root: Path) -> None:
     # Metaflow takes `root` for no user at all.
     os.environ.setdefault("METAFLOW_USER", "mfx" if user == "root" else user)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if _ROOT not in _profile():
+    if _ROOT not in _profile() and code_package() is None:
         os.environ.setdefault(_ROOT, str(root))
+
+
+def code_package() -> Path | None:
+    """The folder of the code package that this process runs from; None on the user's machine."""
+    folder = Path(sys.argv[0]).resolve().parent
+    return folder if (folder / _PACKAGE_MARK).is_file() else None
+
+
+def place_of(home: str) -> str:
+    """Where the files of the config's folder `home` are for this process."""
+    package = code_package()
+    return home if package is None else str(package / HOME)
 
 
 def _profile() -> dict[str, str]:

@@ -35,7 +35,7 @@ def evaluate(
     Predictions come from the exported SavedModels on raw rows, labels from the transform graph.
 
     Args:
-        models: The candidates.
+        models: The candidates, in any order.
         examples: Raw rows; the eval split is predicted and sliced.
         transformed: The same rows as the transform graph gives them; holds the label.
         settings: Metrics, slices and thresholds.
@@ -46,6 +46,7 @@ def evaluate(
             answer with numbers.
     """
     options = settings.evaluate
+    models = sorted(models, key=lambda model: model.candidate)
     _check_names(options, examples)
     label = transformed.to_arrow("eval", [settings.label.name]).column(0)
     label = label.combine_chunks().cast(pa.float32())

@@ -10,11 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import store
+from mfx import csv_files, store
 from mfx.artifacts import SPLITS, Examples, Shard, Sources
 from mfx.columns import TYPES
 from mfx.config import Settings
 from mfx.errors import MfxError
+from mfx.lineage import hash_file
 from mfx.read_csv import batches
 from mfx.split import by_split
 
@@ -30,12 +31,18 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
     rejected: dict[str, int] | None = {} if settings.data.ragged_rows == "reject" else None
     schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
     rows_in = 0
-    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+    with (
+        tempfile.TemporaryDirectory(prefix="mfx-") as directory,
+        csv_files.on_disk(shard.path) as path,
+    ):
+        if csv_files.is_remote(shard.path) and hash_file(path) != shard.sha256:
+            raise MfxError(
+                f"{shard.path}: changed since this run began",
+                "Run again; write new data to a new key, so that no run reads half of each.",
+            )
         paths = {split: Path(directory, f"{split}.parquet") for split in SPLITS}
-        writers = {split: pq.ParquetWriter(path, schema) for split, path in paths.items()}
-        for batch in batches(
-            Path(shard.path), sources.columns, settings.data.null_values, rejected
-        ):
+        writers = {split: pq.ParquetWriter(paths[split], schema) for split in SPLITS}
+        for batch in batches(path, sources.columns, settings.data.null_values, rejected):
             rows_in += batch.num_rows
             for split, part in by_split(batch, settings.data.split).items():
                 if part.num_rows:
@@ -45,7 +52,7 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
         left_out = rejected or {}
         examples = Examples(
             shards=(store.save(directory),),
-            rows={split: pq.read_metadata(path).num_rows for split, path in paths.items()},
+            rows={split: pq.read_metadata(paths[split]).num_rows for split in SPLITS},
             rows_in=rows_in + sum(left_out.values()),
             rejected=left_out,
             columns=sources.columns,
@@ -56,11 +63,15 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
-    """The examples of all shards, in input order.
+    """The examples of all shards, in input order, in whichever order they are given.
+
+    Step Functions hands the tasks of a foreach over in no order.
 
     Raises:
         MfxError: There are no rows, or a split got none.
     """
+    order = [shard.sha256 for shard in sources.shards]
+    parts = sorted(parts, key=lambda part: order.index(part.lineage.parents[0]))
     examples = Examples(
         shards=tuple(payload for part in parts for payload in part.shards),
         rows={split: sum(part.rows[split] for part in parts) for split in SPLITS},

@@ -106,12 +106,29 @@ def infer_types(paths: Sequence[Path], null_values: Sequence[str]) -> dict[str, 
     """Each column's narrowest type over all rows of all files; all-missing columns are bytes."""
     found: dict[str, str | None] = {}
     for path in paths:
-        names = header(path)
-        found = dict.fromkeys(names) | found
-        for batch in batches(path, dict.fromkeys(names, "bytes"), null_values, {}):
-            for name, column in zip(names, batch.columns, strict=True):
-                found[name] = narrowest(column.cast(pa.string()), found.get(name))
+        found = narrowest_types(path, null_values, found)
     return {name: kind or "bytes" for name, kind in found.items()}
+
+
+def narrowest_types(
+    path: Path, null_values: Sequence[str], at_least: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """Each column's narrowest type over a file's rows and those that gave `at_least`.
+
+    Args:
+        path: The file.
+        null_values: Texts that mean missing.
+        at_least: What files before this one gave; empty for the first.
+
+    Returns:
+        Names in `columns.TYPES`; None for a column without any value so far.
+    """
+    names = header(path)
+    found = dict.fromkeys(names) | dict(at_least)
+    for batch in batches(path, dict.fromkeys(names, "bytes"), null_values, {}):
+        for name, column in zip(names, batch.columns, strict=True):
+            found[name] = narrowest(column.cast(pa.string()), found.get(name))
+    return found
 
 
 def _first_fault(

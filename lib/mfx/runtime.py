@@ -14,8 +14,10 @@ from typing import Any
 
 from metaflow import FlowMutator, user_step_decorator
 from metaflow.exception import MetaflowException
+from metaflow.metaflow_config import ARGO_EVENTS_WEBHOOK_URL as EVENTS_URL
+from metaflow.packaging_sys import ContentType
 
-from mfx import config
+from mfx import config, deploy
 from mfx.errors import MfxError
 
 
@@ -37,13 +39,51 @@ def one_message(step_name, flow, inputs, attributes):
 
 
 class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
-    """Class decorator for a flow whose steps call this library."""
+    """Class decorator for a flow whose steps call this library; applies its `[deploy]`."""
+
+    _settings: config.Settings | None = None
+    _platform: str | None = None
+
+    def pre_mutate(self, mutable_flow):
+        """Add the flow's decorators that `[deploy]` asks for."""
+        self._settings = _settings_of(mutable_flow)
+        self._platform = deploy.platform(sys.argv[1:], os.environ)
+        if self._settings is None:
+            return
+        given = self._settings.deploy
+        try:
+            if self._platform and deploy.is_creating(sys.argv[1:]):
+                deploy.check(self._settings, self._platform)
+                options = deploy.create_options(given, self._platform, bool(EVENTS_URL))
+                for name, value in options.items():
+                    os.environ.setdefault(name, value)
+            for name, arguments in deploy.flow_decorators(given, self._platform):
+                mutable_flow.add_decorator(name, deco_kwargs=arguments)
+        except MfxError as error:
+            raise PipelineStopped(str(error)) from None
 
     def mutate(self, mutable_flow):
-        """Put `one_message` around every step."""
+        """Put `one_message` around every step, and what `[deploy]` says of a deployed one."""
         keep_cards_beside_runs()
-        for _, step in mutable_flow.steps:
+        for step_name, step in mutable_flow.steps:
             step.add_decorator(one_message, duplicates=step.IGNORE)
+            if self._settings is None or self._platform is None:
+                continue
+            for name, arguments in deploy.step_decorators(
+                self._settings.deploy, self._platform, step_name
+            ):
+                step.add_decorator(name, deco_kwargs=arguments, duplicates=step.IGNORE)
+
+    def add_to_package(self):
+        """The files that the config names, for the code package."""
+        if self._settings is not None:
+            for path, name in deploy.files(self._settings):
+                yield path, name, ContentType.USER_CONTENT
+
+
+def _settings_of(mutable_flow) -> config.Settings | None:
+    found = dict(mutable_flow.configs).get("config")
+    return None if found is None else config.from_dict(found.to_dict(), where="config")
 
 
 def spare_the_garbage_collector() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mfx import csv_files
 from mfx.artifacts import Shard, Sources
 from mfx.config import Settings, from_dict
 from mfx.errors import MfxError
 from mfx.lineage import Lineage, hash_code, hash_file, hash_json
-from mfx.read_csv import header, infer_types
+from mfx.read_csv import header, narrowest_types
 from mfx.schema_file import column_types
 
 
@@ -21,7 +22,7 @@ def settings(flow: Any) -> Settings:
     """
     return from_dict(flow.config.to_dict(), where="config").override(
         # Paths on the command line start where the command was given.
-        data__path=flow.data and str(Path(flow.data).absolute()),
+        data__path=flow.data and _absolute(flow.data),
         train__steps=flow.steps,
         train__batch_size=flow.batch_size,
         train__seed=flow.seed,
@@ -29,8 +30,8 @@ def settings(flow: Any) -> Settings:
     )
 
 
-def _absolute(destination: str) -> str:
-    return destination if "://" in destination else str(Path(destination).absolute())
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def resolve(settings: Settings) -> Sources:
@@ -42,53 +43,49 @@ def resolve(settings: Settings) -> Sources:
     Raises:
         MfxError: No file, an unreadable one, or files whose columns differ.
     """
-    paths = _files(Path(settings.resolve(settings.data.path)))
-    names = _common_header(paths)
     known = column_types(Path(settings.resolve(settings.schema_.path)))
+    addresses = csv_files.find(settings.resolve(settings.data.path))
+    names, shards = _look_at(addresses)
     unknown = [name for name in names if name not in known]
-    inferred = infer_types(paths, settings.data.null_values) if unknown else {}
-    shards = tuple(Shard(str(p), hash_file(p), p.stat().st_size) for p in paths)
+    inferred = _infer(addresses, settings.data.null_values) if unknown else {}
     _check_split_key(settings, names)
     return Sources(
-        shards=shards,
+        shards=tuple(shards),
         columns={name: known.get(name) or inferred[name] for name in names},
         lineage=Lineage(
             data=hash_json([shard.sha256 for shard in shards]),
             code=hash_code([Path(settings.resolve(settings.pipeline.module))]),
-            config=hash_json({k: v for k, v in settings.to_dict().items() if k != "home"}),
+            config=hash_json(
+                {k: v for k, v in settings.to_dict().items() if k not in ("home", "deploy")}
+            ),
         ),
     )
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        found = sorted(path.glob("*.csv"))
-    elif any(character in path.name for character in "*?["):
-        found = sorted(path.parent.glob(path.name))
-    else:
-        found = [path]
-    if not found:
-        raise MfxError(
-            f"{path}: no CSV file found",
-            "Give a CSV file, a folder of *.csv or a pattern: --data, or path under [data].",
-        )
-    if not found[0].exists():
-        raise MfxError(
-            f"{path}: no such file", "Give a CSV file that exists: --data, or path under [data]."
-        )
-    return found
+def _look_at(addresses: list[str]) -> tuple[list[str], list[Shard]]:
+    """The columns that all files have, and the files themselves."""
+    names: list[str] = []
+    shards: list[Shard] = []
+    for address in addresses:
+        with csv_files.on_disk(address) as path:
+            found = header(path)
+            if shards and found != names:
+                differing = sorted(set(names) ^ set(found)) or "their order"
+                raise MfxError(
+                    f"{address}: columns differ from those of {shards[0].path}: {differing}",
+                    "All files of one data set need the same header.",
+                )
+            names = found
+            shards.append(Shard(address, hash_file(path), path.stat().st_size))
+    return names, shards
 
 
-def _common_header(paths: list[Path]) -> list[str]:
-    names = header(paths[0])
-    for path in paths[1:]:
-        if (other := header(path)) != names:
-            differing = sorted(set(names) ^ set(other)) or "their order"
-            raise MfxError(
-                f"{path}: columns differ from those of {paths[0]}: {differing}",
-                "All files of one data set need the same header.",
-            )
-    return names
+def _infer(addresses: list[str], null_values: list[str]) -> dict[str, str]:
+    found: dict[str, str | None] = {}
+    for address in addresses:
+        with csv_files.on_disk(address) as path:
+            found = narrowest_types(path, null_values, found)
+    return {name: kind or "bytes" for name, kind in found.items()}
 
 
 def _check_split_key(settings: Settings, names: list[str]) -> None:

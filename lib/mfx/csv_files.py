@@ -1,0 +1,134 @@
+"""Where input files lie, on disk or on S3: find them, and read each from disk."""
+
+from __future__ import annotations
+
+import fnmatch
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mfx.errors import MfxError
+
+_PATTERN = "*?["
+
+
+def is_remote(address: str) -> bool:
+    """Whether an address is on S3."""
+    return address.startswith("s3://")
+
+
+def find(path: str) -> list[str]:
+    """The CSV files at `path`, sorted.
+
+    Args:
+        path: A file, a folder of `*.csv`, or a pattern for the last part of the name; absolute on
+            disk, or `s3://bucket/key`. Credentials and endpoint are found as boto3 finds them.
+
+    Raises:
+        MfxError: There is none; S3 cannot be asked; or another kind of URL.
+    """
+    if is_remote(path):
+        found = _find_on_s3(path)
+    elif "://" in path:
+        raise MfxError(f"{path}: expected a path on disk or s3://bucket/key")
+    else:
+        found = _find_on_disk(Path(path))
+    if not found:
+        raise MfxError(
+            f"{path}: no CSV file found",
+            "Give a CSV file, a folder of *.csv or a pattern: --data, or path under [data].",
+        )
+    return found
+
+
+def _find_on_disk(path: Path) -> list[str]:
+    if path.is_dir():
+        return sorted(str(file) for file in path.glob("*.csv"))
+    if any(character in path.name for character in _PATTERN):
+        return sorted(str(file) for file in path.parent.glob(path.name))
+    if not path.exists():
+        raise MfxError(
+            f"{path}: no such file", "Give a CSV file that exists: --data, or path under [data]."
+        )
+    return [str(path)]
+
+
+def _find_on_s3(url: str) -> list[str]:
+    bucket, key = _split(url)
+    folder, _, name = key.rpartition("/")
+    prefix = f"{folder}/" if folder else ""
+    if any(character in name for character in _PATTERN):
+        keys = _keys(url, bucket, prefix)
+        return [f"s3://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, prefix + name)]
+    if name and key in _keys(url, bucket, key):
+        return [f"s3://{bucket}/{key}"]
+    inside = f"{key.rstrip('/')}/" if key.strip("/") else ""
+    return [f"s3://{bucket}/{k}" for k in _keys(url, bucket, inside) if k.endswith(".csv")]
+
+
+def _keys(url: str, bucket: str, prefix: str) -> list[str]:
+    """Keys that begin with `prefix`, without those in folders below, sorted."""
+    with _one_error(url):
+        pages = (
+            _client()
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        )
+        return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
+
+
+@contextmanager
+def on_disk(address: str) -> Iterator[Path]:
+    """The file as one on disk: itself, or a temporary copy of an object on S3.
+
+    An `MfxError` raised in the body names the address, not the copy.
+
+    Raises:
+        MfxError: The object is missing or cannot be read.
+    """
+    if not is_remote(address):
+        yield Path(address)
+        return
+    bucket, key = _split(address)
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        path = Path(directory, Path(key).name)
+        with _one_error(address):
+            _client().download_file(bucket, key, str(path))
+        try:
+            yield path
+        except MfxError as error:
+            what = error.what.replace(str(path), address)
+            raise MfxError(what, error.remedy.replace(str(path), address)) from None
+
+
+def _split(url: str) -> tuple[str, str]:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def _client() -> Any:
+    import boto3
+
+    return boto3.client("s3")
+
+
+@contextmanager
+def _one_error(url: str) -> Iterator[None]:
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+            raise MfxError(
+                f"{url}: no such object", "Give one that exists: --data, or path under [data]."
+            ) from None
+        raise MfxError(f"{url}: cannot read: {error}", _REMEDY) from None
+    except (Boto3Error, BotoCoreError) as error:
+        raise MfxError(f"{url}: cannot read: {error}", _REMEDY) from None
+
+
+_REMEDY = "Check the bucket's name, the credentials and AWS_ENDPOINT_URL."

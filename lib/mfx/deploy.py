@@ -1,0 +1,188 @@
+"""The `[deploy]` table, put onto a flow: what Argo Workflows and Step Functions run, and where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mfx.config import Deploy, Settings
+from mfx.environment import HOME
+from mfx.errors import MfxError
+
+KUBERNETES, BATCH = "kubernetes", "batch"
+"""Metaflow's names of what executes the steps of Argo Workflows and of Step Functions."""
+
+_COMMANDS = {"argo-workflows": KUBERNETES, "step-functions": BATCH}
+_DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+
+def platform(arguments: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """Where this process deploys to, or runs as one step of a deployed run.
+
+    Args:
+        arguments: The command line.
+        environment: The environment variables, with what Metaflow sets in a container.
+
+    Returns:
+        `KUBERNETES`, `BATCH`, or None for anything else, such as a run on this machine.
+    """
+    for command, name in _COMMANDS.items():
+        if command in arguments and "create" in arguments:
+            return name
+    if "METAFLOW_KUBERNETES_WORKLOAD" in environment:
+        return KUBERNETES
+    return BATCH if "AWS_BATCH_JOB_ID" in environment else None
+
+
+def is_creating(arguments: Sequence[str]) -> bool:
+    """Whether the command line deploys the flow."""
+    return "create" in arguments and any(command in arguments for command in _COMMANDS)
+
+
+def check(settings: Settings, where: str) -> None:
+    """Refuse to deploy what cannot run there.
+
+    Raises:
+        MfxError: A path that containers cannot see, or a setting that the platform does not have.
+    """
+    for key, path in (
+        ("data.path", settings.data.path),
+        ("push.destination", settings.push.destination),
+    ):
+        if not (path.startswith("/") or "://" in path):
+            raise MfxError(
+                f"{key}: {path!r} lies on this machine, where no container sees it",
+                "Give s3://bucket/… (or the absolute path of a volume that every step mounts).",
+            )
+    for key, name in (
+        ("pipeline.module", settings.pipeline.module),
+        ("schema.path", settings.schema_.path),
+    ):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise MfxError(
+                f"{key}: {name!r} is outside the config's folder, which is what is deployed",
+                f"Move it below {settings.home}.",
+            )
+    if where == BATCH:
+        for key in ("trigger", "timezone"):
+            if getattr(settings.deploy, key) is not None:
+                raise MfxError(
+                    f"deploy.{key}: Step Functions has none",
+                    "Take it out, or deploy to Argo Workflows.",
+                )
+
+
+def files(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What the config's folder adds to the code package: path, and name below the flow's folder.
+
+    The config itself travels as Metaflow's own `config`, checked and with its defaults.
+    """
+    for name in (settings.pipeline.module, settings.schema_.path):
+        path = Path(settings.resolve(name))
+        if path.is_file() and not Path(name).is_absolute() and ".." not in Path(name).parts:
+            yield str(path), f"{HOME}/{Path(name).as_posix()}"
+
+
+def flow_decorators(deploy: Deploy, where: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Metaflow's decorators for the flow, by name, with their arguments."""
+    if deploy.project:
+        yield "project", {"name": deploy.project}
+    if deploy.schedule:
+        cron = aws_cron(deploy.schedule) if where == BATCH else deploy.schedule
+        yield "schedule", {"cron": cron, "timezone": deploy.timezone}
+    if deploy.trigger:
+        yield "trigger", {"event": deploy.trigger}
+
+
+def step_decorators(deploy: Deploy, where: str, step: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Metaflow's decorators for a step, by name, with their arguments.
+
+    A step keeps those of the same name that the flow itself states.
+    """
+    resources = {"image": deploy.image, "cpu": deploy.cpu, "memory": deploy.memory}
+    if where == KUBERNETES:
+        yield KUBERNETES, {**resources, "disk": deploy.disk, "secrets": deploy.secrets or None}
+    else:
+        yield BATCH, resources
+        if deploy.secrets:
+            sources = [f"aws-secrets-manager.{name}" for name in deploy.secrets]
+            yield "secrets", {"sources": sources}
+    yield (
+        "retry",
+        {
+            "times": deploy.retries,
+            "minutes_between_retries": deploy.minutes_between_retries,
+        },
+    )
+    yield "timeout", {"minutes": deploy.timeouts.get(step, deploy.timeout)}
+    if deploy.environment:
+        yield "environment", {"vars": dict(deploy.environment)}
+
+
+def create_options(
+    deploy: Deploy, where: str, events: bool, environment: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Defaults of the options of Metaflow's `create`, as the environment variables it reads.
+
+    What is given on the command line, or already in the environment, has precedence.
+
+    Args:
+        deploy: The config's table.
+        where: `KUBERNETES` or `BATCH`.
+        events: Whether Metaflow knows where to send Argo events; without, no step shall try to.
+        environment: Where the webhook's variable is looked up.
+
+    Raises:
+        MfxError: Failures are to be reported, and the webhook's variable is not set.
+    """
+    prefix = f"METAFLOW_{'ARGO_WORKFLOWS' if where == KUBERNETES else 'STEP_FUNCTIONS'}_CREATE_"
+    options = {"MAX_WORKERS": str(deploy.max_workers)}
+    if deploy.workflow_timeout:
+        options["WORKFLOW_TIMEOUT"] = str(deploy.workflow_timeout * 60)
+    if where == KUBERNETES and not events:
+        options["AUTO_EMIT_ARGO_EVENTS"] = "false"
+    if where == KUBERNETES and deploy.webhook_variable and "failure" in deploy.notify:
+        if not environment.get(deploy.webhook_variable):
+            raise MfxError(
+                f"deploy.webhook_variable: {deploy.webhook_variable} is not set",
+                "Argo Workflows reports failures itself, so its URL is needed to deploy. "
+                "Set the variable, or take 'failure' out of deploy.notify.",
+            )
+        options["NOTIFY_ON_ERROR"] = "true"
+        options["NOTIFY_SLACK_WEBHOOK_URL"] = environment[deploy.webhook_variable]
+    return {prefix + name: value for name, value in options.items()}
+
+
+def aws_cron(cron: str) -> str:
+    """Five fields of cron as EventBridge's six.
+
+    EventBridge numbers days of the week from 1 (Sunday; cron: 0), wants `?` in one of the two
+    fields for days, and has a field for years. Source: "Cron expressions reference", Amazon
+    EventBridge User Guide.
+
+    Raises:
+        MfxError: Both a day of month and a day of week, which EventBridge cannot say.
+    """
+    minute, hour, day, month, weekday = cron.split()
+    if weekday == "*":
+        weekday = "?"
+    elif day == "*":
+        day, weekday = "?", _weekdays(weekday)
+    else:
+        raise MfxError(
+            f"deploy.schedule: {cron!r} has a day of month and a day of week",
+            "Step Functions' schedules take one of them; put * for the other.",
+        )
+    return f"{minute} {hour} {day} {month} {weekday} *"
+
+
+def _weekdays(field: str) -> str:
+    """Numbers as names, which both kinds of cron read alike; the step after `/` stays."""
+    days = []
+    for part in field.split(","):
+        span, slash, step = part.partition("/")
+        names = [_DAYS[int(day)] if day.isdecimal() else day.upper() for day in span.split("-")]
+        days.append("-".join(names) + slash + step)
+    return ",".join(days)

@@ -1,0 +1,119 @@
+"""Input files on disk and on S3: which there are, and one error for what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfx import csv_files, start
+from mfx.artifacts import Shard
+from mfx.errors import MfxError
+from mfx.ingest import ingest
+
+FILES = {"day/a.csv": "n,w\n1,x\n", "day/b.csv": "n,w\n2,y\n", "day/more/c.csv": "n,w\n3,z\n"}
+FILES |= {"day/notes.txt": "not data", "daylight.csv": "n,w\n4,q\n"}
+
+
+@pytest.fixture(scope="module")
+def s3(aws):
+    import boto3
+
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="data")
+    for key, text in FILES.items():
+        client.put_object(Bucket="data", Key=key, Body=text.encode())
+    return client
+
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request, tmp_path):
+    """The same files on each storage: the address of their root."""
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+        return "s3://data"
+    for key, text in FILES.items():
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_text(text)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("day", ["day/a.csv", "day/b.csv"]),
+        ("day/", ["day/a.csv", "day/b.csv"]),
+        ("day/*.csv", ["day/a.csv", "day/b.csv"]),
+        ("day/[b-z].csv", ["day/b.csv"]),
+        ("day/a.csv", ["day/a.csv"]),
+        ("day/notes.txt", ["day/notes.txt"]),
+        ("day*.csv", ["daylight.csv"]),
+        ("", ["daylight.csv"]),
+    ],
+)
+def test_a_folder_a_pattern_or_a_file(place, path, expected):
+    assert csv_files.find(f"{place}/{path}") == [f"{place}/{name}" for name in expected]
+
+
+@pytest.mark.parametrize("path", ["day/gone*.csv", "day/gone.csv", "nothing"])
+def test_nothing_to_read_is_one_error(place, path):
+    with pytest.raises(MfxError, match=r"no CSV file found|no such file") as error:
+        csv_files.find(f"{place}/{path}")
+    assert f"{place}/{path}: " in error.value.what
+    assert "--data" in error.value.remedy
+
+
+def test_files_are_read_from_disk(place):
+    for address in csv_files.find(f"{place}/day"):
+        with csv_files.on_disk(address) as path:
+            assert path.read_text() == FILES[address.removeprefix(f"{place}/")]
+            assert csv_files.is_remote(address) == (str(path) != address)
+    assert path.exists() != csv_files.is_remote(address), "a copy stays no longer than needed"
+
+
+def test_an_object_that_is_gone_is_one_error(s3):
+    with (
+        pytest.raises(MfxError, match=r"^s3://data/day/gone\.csv: no such object"),
+        csv_files.on_disk("s3://data/day/gone.csv"),
+    ):
+        pass
+
+
+def test_a_bucket_that_is_missing_is_one_error(s3):
+    with pytest.raises(
+        MfxError, match=r"s3://nowhere/a\.csv: cannot read: .*NoSuchBucket"
+    ) as error:
+        csv_files.find("s3://nowhere/a.csv")
+    assert "bucket's name" in error.value.remedy
+
+
+def test_other_urls_are_one_error():
+    with pytest.raises(MfxError, match=r"gs://b/a\.csv: expected a path on disk or s3://"):
+        csv_files.find("gs://b/a.csv")
+
+
+def test_an_error_in_a_file_names_its_address(s3, settings):
+    s3.put_object(Bucket="data", Key="bad/a.csv", Body=b"n,n\n1,2\n")
+    given = settings.override(data__path="s3://data/bad/a.csv", schema__path="none.pbtxt")
+    with pytest.raises(MfxError, match=r"^s3://data/bad/a\.csv, line 1: column name 'n'"):
+        start.resolve(given)
+
+
+def test_a_run_from_s3_has_the_lineage_of_one_from_disk(s3, settings, tmp_path, datastore):
+    for key in ("a.csv", "b.csv"):
+        (tmp_path / "day").mkdir(exist_ok=True)
+        (tmp_path / "day" / key).write_text(FILES[f"day/{key}"])
+    bare = settings.override(schema__path="none.pbtxt")
+    local = start.resolve(bare.override(data__path=str(tmp_path / "day")))
+    remote = start.resolve(bare.override(data__path="s3://data/day"))
+    assert remote.columns == local.columns == {"n": "int64", "w": "bytes"}
+    assert remote.lineage.data == local.lineage.data
+    assert [s.path for s in remote.shards] == ["s3://data/day/a.csv", "s3://data/day/b.csv"]
+    for ours, theirs in zip(remote.shards, local.shards, strict=True):
+        assert ingest(ours, remote, bare).digest == ingest(theirs, local, bare).digest
+
+
+def test_an_object_that_changed_during_the_run_stops_it(s3, settings, datastore):
+    bare = settings.override(schema__path="none.pbtxt", data__path="s3://data/day/a.csv")
+    sources = start.resolve(bare)
+    before = Shard(sources.shards[0].path, "0" * 64, 8)
+    with pytest.raises(MfxError, match="changed since this run began"):
+        ingest(before, sources, bare)

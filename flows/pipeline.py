@@ -35,6 +35,8 @@ class Pipeline(FlowSpec):
     batch_size = Parameter("batch-size", help="rows in a training step", type=int, default=None)
     seed = Parameter("seed", help="seed of weights and shuffling", type=int, default=None)
     destination = Parameter("destination", help="folder or s3:// to push to", default=None)
+    reuse = Parameter("reuse", help="take over what earlier runs made", type=bool, default=False)
+    from_run = Parameter("from-run", help="take over what this run made", default=None)
 
     @step
     def start(self):
@@ -50,32 +52,35 @@ class Pipeline(FlowSpec):
     @step
     def ingest(self):
         """Type one file's rows and split them by hash."""
-        from mfx.ingest import ingest
+        from mfx import reuse
 
-        self.examples = ingest(self.input, self.sources, self.settings)
+        given = {"shard": self.input, "sources": self.sources}
+        self.made = reuse.or_make(self, "ingest", given, print)
+        self.examples = self.made.result
         self.next(self.validate)
 
     @card(type="blank")
     @step
     def validate(self, inputs):
         """Statistics, schema, anomalies; bad data stops the run here."""
-        from mfx import cards, ingest, validate
+        from mfx import anomalies, cards, ingest, reuse
 
-        self.merge_artifacts(inputs, exclude=["examples"])
+        self.merge_artifacts(inputs, exclude=["examples", "made"])
         self.examples = ingest.merge([task.examples for task in inputs], self.sources)
-        found = validate.validate(self.examples, self.settings)
-        self.statistics, self.schema, self.anomalies = found
+        self.made = reuse.or_make(self, "validate", {"examples": self.examples}, print)
+        self.statistics, self.schema, self.anomalies = self.made.result
         cards.show(cards.validate(self.examples, self.statistics, self.schema, self.anomalies))
-        validate.stop_on_errors(self.anomalies, self.schema)
+        anomalies.stop_on_errors(self.anomalies, self.schema)
         self.next(self.transform)
 
     @step
     def transform(self):
         """Analyse the train split, keep one transform graph."""
-        from mfx.transform import transform
+        from mfx import reuse
 
-        made = transform(self.examples, self.schema, self.settings)
-        self.transform_graph, self.transformed = made
+        given = {"examples": self.examples, "schema": self.schema}
+        self.made = reuse.or_make(self, "transform", given, print)
+        self.transform_graph, self.transformed = self.made.result
         self.candidates = list(range(len(self.settings.train.candidates)))
         self.next(self.train, foreach="candidates")
 
@@ -90,16 +95,14 @@ class Pipeline(FlowSpec):
     @step
     def train(self):
         """Fit a Keras model, export it with the graph."""
-        from mfx import cards, checkpoints, train
+        from mfx import cards, checkpoints, reuse
 
-        self.model = train.train(
-            self.transform_graph,
-            self.transformed,
-            self.settings,
-            candidate=self.input,
-            checkpoint=checkpoints.StepCheckpoint(f"candidate-{self.input}"),
-            report=print,
-        )
+        given = {"graph": self.transform_graph, "transformed": self.transformed}
+        given["candidate"] = self.input
+        kept = checkpoints.StepCheckpoint(f"candidate-{self.input}")
+        beside = {"checkpoint": kept, "report": print}
+        self.made = reuse.or_make(self, "train", given, print, beside)
+        self.model = self.made.result
         cards.show(cards.train(self.model))
         self.next(self.evaluate)
 
@@ -107,16 +110,14 @@ class Pipeline(FlowSpec):
     @step
     def evaluate(self, inputs):
         """Pick a candidate, compute sliced metrics, bless it or not."""
-        from mfx import cards, evaluate, registry
+        from mfx import cards, registry, reuse
 
-        self.merge_artifacts(inputs, exclude=["model"])
-        self.model, self.evaluation = evaluate.evaluate(
-            [task.model for task in inputs],
-            self.examples,
-            self.transformed,
-            self.settings,
-            baseline=registry.production(self.settings),
-        )
+        self.merge_artifacts(inputs, exclude=["model", "made"])
+        given = {"examples": self.examples, "transformed": self.transformed}
+        given["models"] = [task.model for task in inputs]
+        given["baseline"] = registry.production(self.settings)
+        self.made = reuse.or_make(self, "evaluate", given, print)
+        self.model, self.evaluation = self.made.result
         cards.show(cards.evaluate(self.evaluation))
         self.next(self.push)
 

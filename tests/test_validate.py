@@ -12,6 +12,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from test_tfdv_local import assert_same, exact, random_batch
 
 from mfx import schema_file, start, tfdv_local, validate
+from mfx.anomalies import stop_on_errors
 from mfx.errors import MfxError
 from mfx.ingest import ingest, merge
 
@@ -102,7 +103,7 @@ def test_a_committed_schema_is_held_to(run, tmp_path):
     _, _, schema, anomalies = run(HEADER + ROWS)
     assert not schema.inferred
     assert anomalies.found == ()
-    validate.stop_on_errors(anomalies, schema)
+    stop_on_errors(anomalies, schema)
 
     bad = "".join(f"{n},shells,{n / 10}\n" for n in range(10_000, 10_100))
     _, _, schema, anomalies = run(HEADER + ROWS + bad)
@@ -112,7 +113,7 @@ def test_a_committed_schema_is_held_to(run, tmp_path):
     table = anomalies.to_pandas()
     assert list(table["feature"]) == ["word", "word"]
     with pytest.raises(MfxError) as error:
-        validate.stop_on_errors(anomalies, schema)
+        stop_on_errors(anomalies, schema)
     assert f"the data breaks {schema.path} in 2 ways:\n- word [train]" in error.value.what
     assert "mfx schema accept" in error.value.remedy
 

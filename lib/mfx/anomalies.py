@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from mfx.artifacts import Anomaly
+from mfx.artifacts import Anomalies, Anomaly, Schema
+from mfx.errors import MfxError
 
 _TYPE_NAMES = {schema_pb2.INT: "integers", schema_pb2.FLOAT: "floats", schema_pb2.BYTES: "text"}
 
@@ -149,3 +150,18 @@ def _remedy(rule: str, name: str) -> str:
     if rule.startswith("DATASET_"):
         return "Give more data, or change dataset_constraints in the schema."
     return f"Mend the values, or change the type or value_count {where}."
+
+
+def stop_on_errors(anomalies: Anomalies, schema: Schema) -> None:
+    """Stop the run if the examples break the schema.
+
+    Raises:
+        MfxError: All errors, one line each.
+    """
+    if anomalies.errors:
+        raise MfxError(
+            f"the data breaks {schema.path} in {len(anomalies.errors)} ways:\n"
+            + "\n".join(f"- {anomaly}" for anomaly in anomalies.errors),
+            "Mend the data or edit the schema; to take over what this run's data would give: "
+            "mfx schema accept",
+        )

@@ -19,7 +19,6 @@ from mfx import beam_pipeline, schema_file, store, tfdv_beam, tfdv_local
 from mfx.anomalies import explain
 from mfx.artifacts import SPLITS, Anomalies, Examples, Schema, Statistics
 from mfx.config import Beam, Settings
-from mfx.errors import MfxError
 
 TRAINING, SERVING = "TRAINING", "SERVING"
 """Schema environments: label columns are not in the second."""
@@ -122,18 +121,3 @@ def infer_schema(
         if feature.type == schema_pb2.BYTES and present[feature.name] >= RARE:
             feature.skew_comparator.infinity_norm.threshold = settings.schema_.skew_threshold
     return schema
-
-
-def stop_on_errors(anomalies: Anomalies, schema: Schema) -> None:
-    """Stop the run if the examples break the schema.
-
-    Raises:
-        MfxError: All errors, one line each.
-    """
-    if anomalies.errors:
-        raise MfxError(
-            f"the data breaks {schema.path} in {len(anomalies.errors)} ways:\n"
-            + "\n".join(f"- {anomaly}" for anomaly in anomalies.errors),
-            "Mend the data or edit the schema; to take over what this run's data would give: "
-            "mfx schema accept",
-        )

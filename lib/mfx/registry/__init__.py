@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from mfx.config import Settings
 from mfx.destination import Destination
 from mfx.errors import MfxError
+from mfx.lineage import hash_json
 from mfx.registry import actions, place, promotion, runs
 from mfx.registry.log import Entry, Log, parse_time
 from mfx.registry.place import Place
@@ -69,6 +70,11 @@ class Production:
     version: int
     destination: Destination
     entry: Entry | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what tells it from other models that are or were in production."""
+        return hash_json([self.run, self.version])
 
     @contextmanager
     def files(self) -> Iterator[Path]:

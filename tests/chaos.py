@@ -1,0 +1,220 @@
+"""Runs of the flow killed at random moments, resumed, and held to the hashes of an unbroken run.
+
+    python tests/chaos.py --kills 5 --storage local --storage s3
+
+The whole run dies by SIGKILL, scheduler and task, as when a machine is lost. Prints one line a kill
+and, at the end, how many ended with the unbroken run's hashes; exit code 1 if one did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FLOW = Path(__file__).resolve().parents[1] / "flows" / "pipeline.py"
+STEPS = ["start", "ingest", "validate", "transform", "train", "evaluate", "push", "end"]
+STARTING = re.compile(r"\[(?P<run>\d+)/(?P<step>\w+)/\d+ \(pid \d+\)\] Task is starting\.")
+FINISHED = re.compile(r"/(?P<step>\w+)/\d+ \(pid \d+\)\] Task finished successfully\.")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where runs leave their results: Metaflow's settings for it, and where to push to."""
+
+    name: str
+    environment: dict[str, str]
+    root: str
+
+    def flow(self, *arguments: str) -> list[str]:
+        """The command line of the flow on this storage."""
+        return [sys.executable, str(FLOW), *arguments]
+
+
+@contextmanager
+def storage(name: str, folder: Path) -> Iterator[Storage]:
+    """A storage of its own below a folder: `local`, or `s3` on localhost."""
+    common = {
+        **os.environ,
+        "METAFLOW_USER": "chaos",
+        "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder),
+    }
+    if name == "local":
+        yield Storage(name, common, str(folder))
+        return
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        region = {"AWS_DEFAULT_REGION": "us-east-1"}
+        boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        ).create_bucket(Bucket="chaos")
+        given = {
+            "METAFLOW_DEFAULT_DATASTORE": "s3",
+            "METAFLOW_DATASTORE_SYSROOT_S3": "s3://chaos/metaflow",
+            "METAFLOW_S3_ENDPOINT_URL": endpoint,
+            "AWS_ENDPOINT_URL": endpoint,
+        }
+        yield Storage(name, {**common, **keys, **region, **given}, "s3://chaos")
+    finally:
+        server.stop()
+
+
+def digests(storage: Storage, run: str) -> dict[str, Any]:
+    """Hashes of all that a run left, but for times and the run's own id."""
+    code = (
+        "import json, sys\n"
+        "from metaflow import Run, namespace\n"
+        "namespace(None)\n"
+        "d = Run(sys.argv[1]).data\n"
+        "print(json.dumps({\n"
+        "  'examples': d.examples.digest, 'statistics': d.statistics.digest,\n"
+        "  'schema': d.schema.digest, 'anomalies': len(d.anomalies.found),\n"
+        "  'graph': d.transform_graph.digest, 'transformed': d.transformed.digest,\n"
+        "  'weights': d.model.weights, 'model': d.model.payload.digest,\n"
+        "  'logs': d.model.logs.digest, 'predictions': d.evaluation.predictions.digest,\n"
+        "  'results': d.evaluation.results.digest, 'metrics': d.evaluation.rows,\n"
+        "  'blessed': d.evaluation.blessing.blessed, 'pushed': d.pushed.pushed,\n"
+        "}))\n"
+    )
+    import json
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"Pipeline/{run}"],
+        env={**storage.environment, "METAFLOW_DEFAULT_METADATA": "local"},
+        cwd=storage.environment["METAFLOW_DATASTORE_SYSROOT_LOCAL"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout)
+
+
+def unbroken(storage: Storage, destination: str, *arguments: str) -> tuple[str, dict[str, float]]:
+    """A run without a kill: its id, and how long each step took, in seconds."""
+    times: dict[str, float] = {}
+    run = ""
+    with _process(storage, "run", "--destination", destination, *arguments) as process:
+        for line in process.stdout:
+            now = time.monotonic()
+            if found := STARTING.search(line):
+                run = found["run"]
+                times.setdefault(found["step"], now)
+            elif (found := FINISHED.search(line)) and found["step"] in times:
+                times[found["step"]] = now - times[found["step"]]
+        if process.wait():
+            raise RuntimeError("the unbroken run failed")
+    return run, times
+
+
+def killed(
+    storage: Storage, step: str, after: float, destination: str, *arguments: str
+) -> str | None:
+    """A run killed some seconds after a step has begun: its id, or None if it was done before."""
+    with _process(storage, "run", "--destination", destination, *arguments) as process:
+        for line in process.stdout:
+            found = STARTING.search(line)
+            if found and found["step"] == step:
+                time.sleep(after)
+                if process.poll() is not None:
+                    return None
+                os.killpg(process.pid, signal.SIGKILL)
+                return found["run"]
+    return None
+
+
+def resumed(storage: Storage, run: str) -> tuple[str, list[str]]:
+    """Resume a run: the new run's id, and the steps that were done anew."""
+    with _process(storage, "resume", "--origin-run-id", run) as process:
+        lines = list(process.stdout)
+        if process.wait():
+            raise RuntimeError("resume failed:\n" + "".join(lines[-30:]))
+    begun = [found for line in lines if (found := STARTING.search(line))]
+    return begun[-1]["run"], [found["step"] for found in begun]
+
+
+@contextmanager
+def _process(storage: Storage, *arguments: str) -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen(
+        storage.flow(*arguments),
+        env=storage.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def main() -> int:
+    """All kills asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=5, help="of each step on each storage")
+    parser.add_argument("--storage", action="append", choices=["local", "s3"])
+    parser.add_argument("--step", action="append", choices=STEPS)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    draw = random.Random(given.seed)
+    good = total = 0
+    for name in given.storage or ["local", "s3"]:
+        folder = Path(tempfile.mkdtemp(prefix="mfx-chaos-"))
+        with storage(name, folder) as place:
+            run, times = unbroken(place, f"{place.root}/pushed-0")
+            expected = digests(place, run)
+            for number in range(given.kills):
+                for step in given.step or STEPS:
+                    total += 1
+                    after = draw.uniform(0, times[step])
+                    target = f"{place.root}/pushed-{total}"
+                    dead = killed(place, step, after, target)
+                    if dead is None:
+                        print(f"{name} {step} #{number}: done before {after:.1f} s", flush=True)
+                        good += 1
+                        continue
+                    again, anew = resumed(place, dead)
+                    found = digests(place, again)
+                    wrong = [key for key in expected if found[key] != expected[key]]
+                    early = [s for s in STEPS[: STEPS.index(step)] if s in anew]
+                    good += not (wrong or early)
+                    print(
+                        f"{name} {step} #{number}: killed after {after:.1f} s of "
+                        f"{times[step]:.1f}; done anew: {', '.join(anew)}; "
+                        + (f"DIFFERS: {wrong} {early}" if wrong or early else "equal"),
+                        flush=True,
+                    )
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{good} of {total} ended with the unbroken run's hashes")
+    return int(good < total)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,10 +44,12 @@ class TrainInput:
     def dataset(self, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
         """Batches `(features, label)` from training step `start_step` on, without end."""
         signature = {f.name: _spec(f.type) for f in self._columns}
+        # Label and features are told apart here: for each batch it would cost a tenth of the time.
         dataset = tf.data.Dataset.from_generator(
-            lambda: self._blocks(start_step * batch_size), output_signature=signature
+            lambda: map(self._split_label, self._blocks(start_step * batch_size)),
+            output_signature=self._split_label(signature),
         )
-        return dataset.rebatch(batch_size).map(self._split_label).prefetch(tf.data.AUTOTUNE)
+        return dataset.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
 
     def head(self, rows: int, batch_size: int, devices: int = 1) -> tf.data.Dataset:
         """The first rows in file order, once, as batches that devices share equally."""
@@ -59,11 +62,11 @@ class TrainInput:
                 break
         rows = min(rows, read) // devices * devices
         joined = {name: np.concatenate([a[name] for a in arrays])[:rows] for name in arrays[0]}
-        batches = tf.data.Dataset.from_tensor_slices(joined).batch(batch_size // devices * devices)
-        return batches.map(self._split_label).cache()
+        rows_of = tf.data.Dataset.from_tensor_slices(self._split_label(joined))
+        return rows_of.batch(batch_size // devices * devices).cache()
 
-    def _split_label(self, arrays):
-        features = dict(arrays)
+    def _split_label(self, columns: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        features = dict(columns)
         label = features.pop(self._label)
         return features, label
 

@@ -10,6 +10,11 @@ from mfx.cli.text import NONE, as_json, command, cut, model_of, moment, table, w
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser."""
+    _add_changes(commands)
+    _add_views(commands)
+
+
+def _add_changes(commands: argparse._SubParsersAction) -> None:
     promote = command(
         commands,
         "promote",
@@ -41,6 +46,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     rollback.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
     where(rollback, model=True)
 
+
+def _add_views(commands: argparse._SubParsersAction) -> None:
     history = command(
         commands, "history", _history, "who promoted what, when and why", "mfx history -n 50"
     )

@@ -85,14 +85,7 @@ def plan(flow: str, keep: int) -> Plan:
     Raises:
         MfxError: A log of promotions cannot be read: then nothing is known to be free.
     """
-    from metaflow import Flow
-    from metaflow.exception import MetaflowException
-
-    try:
-        runs = sorted(Flow(flow, _namespace_check=False), key=began, reverse=True)
-    except MetaflowException:
-        raise MfxError(f"no run of {flow} yet", "There is nothing to free.") from None
-    found = [Results(run) for run in runs]
+    found = _all_runs(flow)
     promoted = _promoted({one.place for one in found if one.settings})
     held, seen = {}, dict[str, dict[Key, int]]()
     reasons = {}
@@ -143,6 +136,18 @@ def free(planned: Plan) -> int:
     for key in planned.blobs:
         count += _remove(key)
     return count
+
+
+def _all_runs(flow: str) -> list[Results]:
+    """Runs of all namespaces, newest first."""
+    from metaflow import Flow
+    from metaflow.exception import MetaflowException
+
+    try:
+        runs = sorted(Flow(flow, _namespace_check=False), key=began, reverse=True)
+    except MetaflowException:
+        raise MfxError(f"no run of {flow} yet", "There is nothing to free.") from None
+    return [Results(run) for run in runs]
 
 
 def _promoted(places: set[Place]) -> dict[str, str]:

@@ -8,7 +8,7 @@ HERE = Path(__file__).resolve().parent
 set_defaults(root=HERE.parent)
 
 from metaflow import Config, FlowSpec, Parameter, config_expr, current
-from metaflow import card, checkpoint, resources, retry, step
+from metaflow import card, checkpoint, project, resources, retry, step
 
 from mfx import runtime
 
@@ -16,6 +16,7 @@ TAXI = HERE / "taxi" / "config.toml"
 
 
 @runtime.mfx_steps
+@project(name=config_expr("config.deploy.project"))
 class Pipeline(FlowSpec):
     """TFX's pipeline as one flow.
 

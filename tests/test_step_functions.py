@@ -12,7 +12,6 @@ from step_functions_harness import Execution
 
 DEPLOY = """
 image = "registry.example.com/mfx:1"
-project = "taxi"
 schedule = "30 5 * * 1-5"
 secrets = ["mfx-webhook"]
 environment = { MFX_TEST = "shown" }

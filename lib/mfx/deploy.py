@@ -86,9 +86,10 @@ def files(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def flow_decorators(deploy: Deploy, where: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Metaflow's decorators for the flow, by name, with their arguments."""
-    if deploy.project:
-        yield "project", {"name": deploy.project}
+    """Metaflow's decorators for the flow, by name, with their arguments.
+
+    `@project` is not among them: it has options on the command line, which is read before.
+    """
     if deploy.schedule:
         cron = aws_cron(deploy.schedule) if where == BATCH else deploy.schedule
         yield "schedule", {"cron": cron, "timezone": deploy.timezone}

@@ -39,7 +39,7 @@ def one_message(step_name, flow, inputs, attributes):
 
 
 class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
-    """Class decorator for a flow whose steps call this library; applies `[deploy]` of its config."""
+    """Class decorator for a flow whose steps call this library; applies its config's `[deploy]`."""
 
     _settings: config.Settings | None = None
     _platform: str | None = None

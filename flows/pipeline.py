@@ -16,6 +16,7 @@ TAXI = HERE / "taxi" / "config.toml"
 
 
 @runtime.mfx_steps
+@runtime.project_if_deployed
 class Pipeline(FlowSpec):
     """TFX's pipeline as one flow.
 

@@ -14,7 +14,6 @@ from pods import isolated  # noqa: F401 (a fixture)
 
 DEPLOY = """
 image = "registry.example.com/mfx:1"
-project = "taxi"
 schedule = "30 5 * * MON-FRI"
 timezone = "Europe/Paris"
 trigger = "new_trips"

@@ -54,12 +54,9 @@ def test_a_schedule_by_both_kinds_of_day_is_refused_for_eventbridge():
 
 
 def test_flow_decorators():
-    given = Deploy(
-        project="taxi", schedule="30 5 * * 1", timezone="Europe/Paris", trigger="new_data"
-    )
+    given = Deploy(schedule="30 5 * * 1", timezone="Europe/Paris", trigger="new_data")
     argo = {"cron": "30 5 * * 1", "timezone": "Europe/Paris"}
     assert dict(deploy.flow_decorators(given, KUBERNETES)) == {
-        "project": {"name": "taxi"},
         "schedule": argo,
         "trigger": {"event": "new_data"},
     }
@@ -154,6 +151,13 @@ def test_a_deployed_process_finds_them_in_its_code_package(remote, tmp_path, mon
     (tmp_path / ".mf_install").touch()
     assert remote.resolve("model.py") == str(tmp_path / "mfx_home" / "model.py")
     assert remote.resolve("s3://b/k") == "s3://b/k"
+
+
+def test_the_project_is_named_after_the_pipeline(settings):
+    assert settings.deploy.project == "taxi"
+    tables = settings.to_dict() | {"pipeline": {"name": "Big-Taxi"}, "deploy": {}}
+    assert config.from_dict(tables, "c").deploy.project == "big_taxi"
+    assert settings.override(deploy__project="rides").deploy.project == "rides"
 
 
 @pytest.mark.parametrize("schedule", ["daily", "0 6 * *", "0 6 * * 9", "0 6 * * ? *"])

@@ -12,7 +12,6 @@ from step_functions_harness import Execution
 
 DEPLOY = """
 image = "registry.example.com/mfx:1"
-project = "taxi"
 schedule = "30 5 * * 1-5"
 secrets = ["mfx-webhook"]
 environment = { MFX_TEST = "shown" }
@@ -151,13 +150,16 @@ def test_it_is_created_with_its_schedule(place):
 def policy(heading: str) -> str:
     """A policy of docs/deploy.md for this account.
 
-    moto looks at the resource of S3's actions only; the others' are widened to what it compares.
+    moto looks at the resource of S3's actions only, so the others' are widened; and it reads the
+    names of Batch's actions off their paths, in small letters.
     """
     text = (ROOT / "docs" / "deploy.md").read_text().split(f"### {heading}\n")[1]
     found = json.loads(text.split("```json\n")[1].split("```")[0])
     for statement in found["Statement"]:
         if not statement["Resource"].startswith("arn:aws:s3:"):
             statement["Resource"] = "*"
+        if isinstance(statement["Action"], list):
+            statement["Action"] += [action.lower() for action in statement["Action"]]
     return json.dumps(found).replace("example-mfx", "sfn")
 
 

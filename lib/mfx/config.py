@@ -232,8 +232,9 @@ class Deploy(Table):
     """Minutes after which the whole run is stopped."""
     max_workers: int = Field(20, ge=1)
     """Tasks of one run at the same time."""
-    project: str | None = Field(None, pattern=r"^[a-z0-9_]+$")
-    """Name for Metaflow's `@project`: a namespace, with branches and production apart."""
+    project: str = Field("mfx", pattern=r"^[a-z0-9_]+$")
+    """Metaflow's `@project`: deployments of one name, branches and production apart. In a config
+    the default is the pipeline's name."""
     schedule: str | None = None
     """Five fields of cron: minute, hour, day of month, month, day of week; UTC."""
     timezone: str | None = None
@@ -275,6 +276,16 @@ class Settings(Table):
     push: Push
     beam: Beam = Beam()
     deploy: Deploy = Deploy()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _project_is_the_pipelines_name(cls, tables: Any) -> Any:
+        """Or pipelines of one flow would be deployed over one another."""
+        try:
+            name = tables["pipeline"]["name"].lower().replace("-", "_")
+            return {**tables, "deploy": {"project": name, **tables.get("deploy", {})}}
+        except (KeyError, TypeError, AttributeError):
+            return tables  # not the types that were asked for, which is found next
 
     def resolve(self, path: str) -> str:
         """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""

@@ -36,6 +36,12 @@ def platform(arguments: Sequence[str], environment: Mapping[str, str]) -> str | 
     return BATCH if "AWS_BATCH_JOB_ID" in environment else None
 
 
+def is_deployed(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether this process is a deployed run's, or deals with deployments."""
+    asked = any(command in arguments for command in _COMMANDS)
+    return asked or platform(arguments, environment) is not None
+
+
 def is_creating(arguments: Sequence[str]) -> bool:
     """Whether the command line deploys the flow."""
     return "create" in arguments and any(command in arguments for command in _COMMANDS)
@@ -86,9 +92,10 @@ def files(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def flow_decorators(deploy: Deploy, where: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Metaflow's decorators for the flow, by name, with their arguments."""
-    if deploy.project:
-        yield "project", {"name": deploy.project}
+    """Metaflow's decorators for the flow, by name, with their arguments.
+
+    `@project` is not among them: it has options on the command line, which is read before.
+    """
     if deploy.schedule:
         cron = aws_cron(deploy.schedule) if where == BATCH else deploy.schedule
         yield "schedule", {"cron": cron, "timezone": deploy.timezone}

@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from metaflow import FlowMutator, user_step_decorator
+from metaflow import FlowMutator, config_expr, project, user_step_decorator
 from metaflow.exception import MetaflowException
 from metaflow.metaflow_config import ARGO_EVENTS_WEBHOOK_URL as EVENTS_URL
 from metaflow.packaging_sys import ContentType
@@ -36,6 +36,17 @@ def one_message(step_name, flow, inputs, attributes):
         yield
     except MfxError as error:
         raise PipelineStopped(str(error)) from None
+
+
+def project_if_deployed(flow):
+    """`@project` for the commands that deploy and for deployed runs, which have branches.
+
+    A plain run has none: it pushes to the pipeline's own name. Not part of `mfx_steps`, as Metaflow
+    reads the options of `@project` before it lets that change the flow.
+    """
+    if not deploy.is_deployed(sys.argv[1:], os.environ):
+        return flow
+    return project(name=config_expr("config.deploy.project"))(flow)
 
 
 class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)

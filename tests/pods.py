@@ -2,11 +2,13 @@
 the image's environment.
 
 In a mount namespace of its own the command sees an empty working folder, /tmp and /mnt/out, the
-virtual environment at the image's place, and no checkout.
+virtual environment at the image's place, and no checkout. The environment is the one the tests run
+in, or MFX_IMAGE_VENV, such as one made by the Dockerfile's commands.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -94,7 +96,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], folder: Path) ->
         env={
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "POD": str(folder),
-            "VENV": str(Path(sys.prefix).resolve()),
+            "VENV": str(Path(os.environ.get("MFX_IMAGE_VENV", sys.prefix)).resolve()),
             "IMAGE": image["PATH"].split("/bin:")[0],
             "HIDDEN": " ".join(_checkouts()),
         },

@@ -158,7 +158,8 @@ def package(place, template):
 
 
 def test_the_code_package_holds_our_modules_the_pipelines_files_and_metaflow_alone(package):
-    mfx = {path.name for path in (ROOT / "lib" / "mfx").glob("*.py")}
+    library = ROOT / "lib" / "mfx"
+    mfx = {path.relative_to(library).as_posix() for path in library.rglob("*.py")}
     assert {n for n in package if n.startswith(".mf_code/mfx/")} == {
         f".mf_code/mfx/{name}" for name in mfx
     }
@@ -215,7 +216,7 @@ def test_containers_ran_in_the_dags_order(executed):
 def test_it_leaves_what_a_run_here_leaves(executed, place):
     there = place.results(f"argo-{executed.name}")
     here = place.run_here()
-    assert there.pop("pushed").startswith(f"s3://{place.bucket}/by-argo/taxi/")
+    assert there.pop("pushed").startswith(f"s3://{place.bucket}/by-argo/taxi.user.tester/")
     assert here.pop("pushed").startswith(f"s3://{place.bucket}/models/taxi/")
     assert there == here
 

@@ -234,7 +234,7 @@ def test_its_jobs_leave_what_a_run_here_leaves(
     monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", float("inf"))
     there = place.results(f"sfn-{execution.name}")
     here = place.run_here()
-    assert there.pop("pushed").startswith(f"s3://{place.bucket}/by-sfn/taxi/")
+    assert there.pop("pushed").startswith(f"s3://{place.bucket}/by-sfn/taxi.user.tester/")
     assert here.pop("pushed").startswith(f"s3://{place.bucket}/models/taxi/")
     assert there == here
     (said,) = webhook.bodies

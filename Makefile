@@ -3,6 +3,7 @@
 # make test-kills  100 promotions and rollbacks killed at random moments, on disk and on S3
 # make test-deploy  whole runs as Argo Workflows and Step Functions would execute them
 # make image        the container image of deployed runs, IMAGE=name, GPU=1 for one with GPUs
+# make chaos  runs killed at random moments and resumed, on disk and on S3
 # make bench  this pipeline beside TFX's own, step by step
 # make bench-train  training input beside model.fit on arrays, and the settings of [train]
 
@@ -21,7 +22,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test test-kills test-deploy image lint format setup lock bench bench-train clean
+.PHONY: run test test-kills test-deploy chaos image lint format setup lock bench bench-train clean
 
 run: setup
 	@$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -65,6 +66,9 @@ lock: setup
 	$(BIN)/uv lock
 	$(BIN)/uv export --quiet --frozen --no-dev --extra gcp --no-hashes --no-annotate \
 		--output-file requirements.txt
+
+chaos: setup
+	$(BIN)/python tests/chaos.py $(ARGS)
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py --tfx-script $(TFX_SCRIPT) --tfx-python $(TFX_PYTHON) \

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -378,6 +379,8 @@ def _worker(place: str, name: str) -> int:
                     _act(place, dice.choice(["promote", "promote", "rollback"]), name)
                 except ConflictError:
                     continue
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     return child

@@ -282,10 +282,10 @@ class Settings(Table):
     def _project_is_the_pipelines_name(cls, tables: Any) -> Any:
         """Or pipelines of one flow would be deployed over one another."""
         try:
-            name = tables["pipeline"]["name"].lower().replace("-", "_")
+            name = Pipeline.model_validate(tables["pipeline"]).name.lower().replace("-", "_")
             return {**tables, "deploy": {"project": name, **tables.get("deploy", {})}}
-        except (KeyError, TypeError, AttributeError):
-            return tables  # not the types that were asked for, which is found next
+        except (KeyError, TypeError, ValidationError):
+            return tables  # not what was asked for, which is found next
 
     def resolve(self, path: str) -> str:
         """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""

@@ -280,7 +280,7 @@ class Settings(Table):
     def _project_is_the_pipelines_name(cls, tables: Any) -> Any:
         """Or pipelines of one flow would be deployed over one another."""
         try:
-            name = tables["pipeline"]["name"].lower().replace("-", "_")
+            name = re.sub("[^a-z0-9]", "_", tables["pipeline"]["name"].lower()) or "mfx"
             return {**tables, "deploy": {"project": name, **tables.get("deploy", {})}}
         except (KeyError, TypeError, AttributeError):
             return tables  # not the types that were asked for, which is found next

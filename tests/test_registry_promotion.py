@@ -200,6 +200,26 @@ def _at_once(place: str, runs: list[str]) -> list[int]:
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
+def test_an_intent_opened_while_one_looks_is_finished_first(taxi, monkeypatch):
+    """Between finishing what was open and looking, another opens an intent and dies."""
+    promote(taxi, "1")
+    recover = promotion.recover
+
+    def another_dies(destination):
+        found = recover(destination)
+        monkeypatch.setattr(promotion, "recover", recover)
+        with monkeypatch.context() as patch:
+            patch.setattr(promotion, "finish", _stop)
+            with pytest.raises(KeyboardInterrupt):
+                promote(taxi, "2")
+        return found
+
+    monkeypatch.setattr(promotion, "recover", another_dies)
+    view = begin(taxi)
+    assert [entry.state for entry in Log(taxi).entries()] == [DONE, DONE]
+    assert (view.number, view.open, view.finished.run, view.current.run) == (2, False, "2", "2")
+
+
 def test_an_open_intent_is_finished_by_whoever_comes_next(taxi, monkeypatch):
     """A promoter stops after its intent: nothing happened yet; the next one finishes it."""
     promote(taxi, "1")

@@ -73,12 +73,14 @@ class View:
         number: Number of the newest entry, 0 if there is none.
         served: Entries that are or were served, oldest first.
         versions: Versions at the destination.
+        open: Whether the newest entry has no outcome yet.
         finished: The entry that a killed promoter had left open, and that was finished just now.
     """
 
     number: int
     served: list[Entry]
     versions: list[int]
+    open: bool = False
     finished: Entry | None = None
 
     @property
@@ -97,7 +99,9 @@ def look(destination: Destination) -> View:
     served = in_effect(entries, versions)
     if served and served[-1].state == OPEN and not _is_ours(destination, served[-1]):
         del served[-1]
-    return View(entries[-1].number if entries else 0, served, versions)
+    if not entries:
+        return View(0, served, versions)
+    return View(entries[-1].number, served, versions, entries[-1].state == OPEN)
 
 
 def verify(destination: Destination) -> None:
@@ -122,8 +126,13 @@ def verify(destination: Destination) -> None:
 
 def begin(destination: Destination) -> View:
     """`look`, after finishing what was left open and entering what something else pushed."""
-    finished = recover(destination)
-    return replace(look(destination), finished=finished)
+    finished = None
+    while True:
+        finished = recover(destination) or finished
+        # Another may have opened an intent, and died, in between: the next number may be claimed
+        # only over an entry that has its outcome.
+        if not (view := look(destination)).open:
+            return replace(view, finished=finished)
 
 
 def apply(
@@ -273,6 +282,8 @@ def _enter_foreign(destination: Destination, log: Log) -> None:
     entries = log.entries()
     if not versions or versions[-1] in {e.version for e in entries if e.state != UNDONE}:
         return
+    if entries and entries[-1].state == OPEN:
+        return  # opened just now; it is finished first
     record = destination.record(versions[-1])
     served = in_effect(entries, versions)
     entry = Entry(

@@ -3,6 +3,7 @@
 # make test-kills  100 promotions and rollbacks killed at random moments, on disk and on S3
 # make test-deploy  whole runs as Argo Workflows and Step Functions would execute them
 # make image        the container image of deployed runs, IMAGE=name, GPU=1 for one with GPUs
+# make test-stack2  tests and a run on Python 3.13 in a root of Debian 13; as root
 # make chaos  runs killed at random moments and resumed, on disk and on S3
 # make bench  this pipeline beside TFX's own, step by step
 # make bench-train  training input beside model.fit on arrays, and the settings of [train]
@@ -22,7 +23,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test test-kills test-deploy chaos image lint format setup lock bench bench-train clean
+.PHONY: run test test-kills test-deploy test-stack2 chaos image lint format setup lock bench bench-train clean
 
 run: setup
 	@$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -66,6 +67,9 @@ lock: setup
 	$(BIN)/uv lock
 	$(BIN)/uv export --quiet --frozen --no-dev --extra gcp --no-hashes --no-annotate \
 		--output-file requirements.txt
+
+test-stack2:
+	.ci/stack2
 
 chaos: setup
 	$(BIN)/python tests/chaos.py $(ARGS)

@@ -46,6 +46,9 @@ class Destination(Protocol):
     def path(self, version: int) -> str:
         """Where a server finds the version."""
 
+    def folder(self, version: int) -> Path | None:
+        """The version's folder on this machine's disks; None if it must be fetched."""
+
     def fetch(self, version: int, directory: Path) -> None:
         """Copy the version's files into `directory`."""
 
@@ -152,6 +155,10 @@ class LocalDestination:
     def path(self, version: int) -> str:
         """The version's folder."""
         return str(self._folder / str(version))
+
+    def folder(self, version: int) -> Path | None:
+        """The version's folder."""
+        return self._folder / str(version)
 
     def fetch(self, version: int, directory: Path) -> None:
         """Copy the version's files into `directory`."""

@@ -34,7 +34,7 @@ def export(
     known = {name: spec for name, spec in raw.items() if name not in set(label_columns)}
     module = tf.Module()
     # Not the model itself: it would bring its optimizer's state along.
-    module.network = model.weights
+    module.network = [weight.value for weight in model.weights]
     module.tables = list(_tables(model))
     # TFT's own layer is a Keras 2 model, which would be traced anew, with AutoGraph, when saved.
     loader = SavedModelLoader(graph.transform_savedmodel_dir)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 
 from mfx.serve.batching import Batcher, BatchingParameters, Task
 from mfx.serve.errors import ServingError
@@ -135,9 +136,13 @@ class ServedModel:
 
     def _callable(self, definition: Any) -> Callable[..., dict[str, np.ndarray]]:
         names = sorted(definition.outputs)
-        fetches = [definition.outputs[name].name for name in names]
-        feeds = [definition.inputs[name].name for name in sorted(definition.inputs)]
-        return partial(_call, self._session.make_callable(fetches, feeds), names)
+        options = config_pb2.CallableOptions(
+            feed=[definition.inputs[name].name for name in sorted(definition.inputs)],
+            fetch=[definition.outputs[name].name for name in names],
+        )
+        # The public `make_callable` goes by `run` and a dict once there are feeds, which takes
+        # longer than the model itself.
+        return partial(_call, self._session._make_callable_from_options(options), names)
 
 
 def _call(function: Callable, names: Sequence[str], *feeds: np.ndarray) -> dict[str, np.ndarray]:
@@ -146,6 +151,9 @@ def _call(function: Callable, names: Sequence[str], *feeds: np.ndarray) -> dict[
     except tf.errors.OpError as error:
         code = next((c for kind, c in _CODES.items() if isinstance(error, kind)), "INTERNAL")
         raise ServingError(code, _first_lines(error.message)) from None
+    except UnicodeDecodeError as error:  # TensorFlow's message quotes the client's bytes
+        said = error.object.decode(errors="backslashreplace")
+        raise ServingError("INVALID_ARGUMENT", _first_lines(said)) from None
 
 
 def _first_lines(message: str) -> str:

@@ -52,7 +52,7 @@ def test_signatures_tell_names_dtypes_shapes_and_methods(model):
 
 
 def test_an_unknown_signature_names_those_there_are(model):
-    with pytest.raises(ServingError, match='"no" not found in signature def.*predict') as error:
+    with pytest.raises(ServingError, match=r'"no" not found in signature def.*predict') as error:
         model.signature("no")
     assert error.value.code == "INVALID_ARGUMENT"
 

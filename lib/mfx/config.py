@@ -182,8 +182,18 @@ class Push(Table):
     promote: Literal["auto", "manual"] = "auto"
     """Whether a run promotes its blessed and valid model, or leaves that to `mfx promote`."""
     replay_rows: int = Field(100, ge=1)
-    """Raw eval rows that the saved model must answer as the evaluator did, in a clean process."""
+    """Raw eval rows that the model, served in a clean process, must answer as the evaluator did."""
+    batch_sizes: list[Annotated[int, Field(ge=1)]] = Field([1, 8, 32, 128], min_length=1)
+    """Rows in a request when they are asked for; a server's `allowed_batch_sizes`. Ascending."""
     tolerance: float = Field(1e-5, ge=0)
+    """How far an answer may be from the evaluator's."""
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _ascend(cls, value: list[int]) -> list[int]:
+        if value != sorted(set(value)):
+            raise ValueError("sizes must ascend")
+        return value
 
 
 class Beam(Table):

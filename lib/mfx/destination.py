@@ -102,6 +102,24 @@ def open_destination(destination: str, model: str) -> Destination:
     return LocalDestination(Path(destination, model))
 
 
+def open_folder(folder: str) -> tuple[Destination, str]:
+    """A model's folder `<destination>/<model>`, and the model's name.
+
+    Args:
+        folder: On disk, or `s3://bucket/…/model`.
+
+    Raises:
+        MfxError: Another kind of URL, or no model's name in it.
+    """
+    if "://" not in folder:
+        path = Path(folder).resolve()
+        return LocalDestination(path), path.name
+    above, _, name = folder.rstrip("/").rpartition("/")
+    if above in ("s3:/", "s3:"):
+        raise MfxError(f"{folder}: expected s3://bucket/model, or s3://bucket/prefix/model")
+    return open_destination(above, name), name
+
+
 def files_digest(hashes: Iterable[tuple[str, str]]) -> str:
     """SHA-256 over a model's files, by which pushed bytes are known again.
 

@@ -1,13 +1,7 @@
-"""Serve the candidate for real in a clean process, then push it if blessed (TFX: InfraValidator,
-Pusher)."""
+"""Push the candidate if it is blessed and was served for real (TFX: Pusher)."""
 
 from __future__ import annotations
 
-import base64
-import json
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import registry, replay
+from mfx import infra_validation, registry
 from mfx.artifacts import Evaluation, Examples, Model, PushedModel, Replay
 from mfx.config import Settings
-
-TIMEOUT_SECONDS = 600
 
 
 def push(
@@ -60,8 +52,8 @@ def push(
 def replay_rows(
     folder: Path, evaluation: Evaluation, examples: Examples, settings: Settings
 ) -> Replay:
-    """Ask the SavedModel in `folder` for eval rows, in a process that imports only TensorFlow,
-    and compare with the evaluator's predictions."""
+    """Serve the SavedModel in `folder`, ask for eval rows, and compare with the evaluator's
+    predictions."""
     with evaluation.predictions.files() as directory:
         table = pq.read_table(directory / "predictions.parquet", columns=["prediction"])
     expected = np.asarray(table["prediction"].to_pylist(), np.float64).reshape(table.num_rows, -1)
@@ -69,48 +61,12 @@ def replay_rows(
         np.linspace(0, table.num_rows - 1, settings.push.replay_rows).round().astype(np.int64)
     )
     rows = _raw_rows(examples, chosen, leave_out=settings.label.columns)
-    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
-        given, answer = Path(directory, "rows.json"), Path(directory, "answer.json")
-        given.write_text(json.dumps(rows))
-        error = _run([replay.__file__, str(folder), str(given), str(answer)])
-        if error:
-            return Replay(len(rows), None, None, error)
-        answered = json.loads(answer.read_text())
-    outputs = np.asarray(answered["outputs"], np.float64).reshape(len(rows), -1)
-    difference = float(np.abs(outputs - expected[chosen]).max())
-    seconds = answered["load_seconds"]
-    if not difference <= settings.push.tolerance:
-        return Replay(
-            len(rows),
-            difference,
-            seconds,
-            f"served predictions differ from the evaluator's by up to {difference:.2g}, "
-            f"more than {settings.push.tolerance:g}",
-        )
-    return Replay(len(rows), difference, seconds)
-
-
-def _run(arguments: list[str]) -> str:
-    """Run Python on a script; what went wrong, or ''."""
-    try:
-        # -I: neither the current folder nor the user's packages reach the process.
-        done = subprocess.run(
-            [sys.executable, "-I", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer from the saved model within {TIMEOUT_SECONDS} s"
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        return f"the saved model cannot be served (exit code {done.returncode}): {lines[-1]}"
-    return ""
+    name = settings.pipeline.name
+    return infra_validation.validate(folder, name, rows, expected[chosen], settings.push)
 
 
 def _raw_rows(examples: Examples, chosen: np.ndarray, leave_out: list[str]) -> list[dict[str, Any]]:
-    """The eval rows with these numbers, as `replay` reads them."""
+    """The eval rows with these numbers."""
     columns = [name for name in examples.columns if name not in leave_out]
     rows: list[dict[str, Any]] = []
     begin = 0
@@ -118,10 +74,4 @@ def _raw_rows(examples: Examples, chosen: np.ndarray, leave_out: list[str]) -> l
         here = chosen[(chosen >= begin) & (chosen < begin + batch.num_rows)] - begin
         rows += batch.take(pa.array(here)).to_pylist()
         begin += batch.num_rows
-    return [{name: _json(value) for name, value in row.items()} for row in rows]
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode()}
-    return value
+    return rows

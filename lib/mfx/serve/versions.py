@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ class ModelVersions:
         labels: Versions by label, for requests by label.
         poll_seconds: Between two looks at the source.
         warm_up: Called with a loaded version and its folder before it is switched to.
+        observe_load: Is told the seconds that it took to fetch, load and warm a version.
     """
 
     def __init__(
@@ -71,10 +73,12 @@ class ModelVersions:
         labels: Mapping[str, int] | None = None,
         poll_seconds: float = 1.0,
         warm_up: Callable[[ServedModel, Path], None] | None = None,
+        observe_load: Callable[[float], None] | None = None,
     ) -> None:
         self.name, self._source, self._parameters = name, source, parameters
         self._keep, self._labels = keep, dict(labels or {})
         self._poll_seconds, self._warm_up = poll_seconds, warm_up
+        self._observe_load = observe_load
         self._loaded: dict[int, ServedModel] = {}
         self._users: Counter[int] = Counter()
         self._status: dict[int, VersionStatus] = {}
@@ -168,6 +172,7 @@ class ModelVersions:
         status = self._status[version]
         status.state, status.attempts = LOADING, status.attempts + 1
         model = None
+        begin = time.perf_counter()
         try:
             with tempfile.TemporaryDirectory(prefix="mfx-serve-") as copied:
                 folder = self._source.folder(version)
@@ -186,7 +191,10 @@ class ModelVersions:
         with self._changed:
             self._loaded[version] = model
             status.state, status.code, status.message = AVAILABLE, "OK", ""
-        log.info("%s %d is served", self.name, version)
+        seconds = time.perf_counter() - begin
+        if self._observe_load is not None:
+            self._observe_load(seconds)
+        log.info("%s %d is served, after %.1f s", self.name, version, seconds)
 
     def _unload(self, version: int) -> None:
         """Out of reach of new requests first; closed when the last one is answered."""

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
+from mfx import warmup
+from mfx.destination import Destination, open_folder
+from mfx.errors import MfxError
+from mfx.serve import grpc_api, rest
 from mfx.serve.batching import BatchingParameters
+from mfx.serve.metrics import Metrics
+from mfx.serve.model import ServedModel
+from mfx.serve.versions import AVAILABLE, END, ModelVersions
 
 GRACE_SECONDS = 10
 """For the requests under way when the server is stopped."""

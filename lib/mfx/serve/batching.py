@@ -33,12 +33,14 @@ class BatchingParameters:
         num_batch_threads: Batches of one signature that run beside each other.
         allowed_batch_sizes: A batch is filled up to the next of these; ascending, the last one
             is `max_batch_size`. Empty: none is filled up.
+        observed: Is told the rows of each batch, without padding; called with a lock held.
     """
 
     max_batch_size: int = 128
     max_enqueued_batches: int = 64
     num_batch_threads: int = 1
     allowed_batch_sizes: tuple[int, ...] = ()
+    observed: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
 
     def padded(self, rows: int) -> int:
         """The size that a batch of so many rows is run with."""
@@ -284,6 +286,8 @@ class Batcher:
             batch.append((task, size))
             room -= size
             self._rows -= size
+        if batch and self._parameters.observed is not None:
+            self._parameters.observed(sum(size for _, size in batch))
         return batch
 
     def _answer(self, batch: list[tuple[Task, int]]) -> None:

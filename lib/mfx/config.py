@@ -184,6 +184,10 @@ class Push(Table):
     """A folder (or `s3://bucket/prefix`) that holds `<name>/<version>/`."""
     promote: Literal["auto", "manual"] = "auto"
     """Whether a run promotes its blessed and valid model, or leaves that to `mfx promote`."""
+    keep: int | None = Field(None, ge=2)
+    """Versions kept at the destination after a push; older ones are removed there, but can still be
+    rolled back to. By default all, as TFX's Pusher does. Not 1: until servers have switched, they
+    serve the version before."""
     replay_rows: int = Field(100, ge=1)
     """Raw eval rows that the saved model must answer as the evaluator did, in a clean process."""
     tolerance: float = Field(1e-5, ge=0)

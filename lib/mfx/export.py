@@ -124,7 +124,7 @@ def class_names(model: Any, given: Sequence[str]) -> list[str]:
 
 def _width(model: Any) -> int:
     """Outputs a row; 0 where a row's answer is not a vector."""
-    shape = getattr(model.output, "shape", ())
+    shape = tuple(getattr(model.output, "shape", ()))
     return shape[1] or 0 if len(shape) == 2 else 0
 
 

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from test_transform import LINEAGE, save_examples, write_pipeline
 
-from mfx import push, store
+from mfx import push, store, warmup
 from mfx.artifacts import Blessing, Check, Evaluation, Examples, Model, Payload, Replay
 from mfx.destination import RECORD, open_destination
 from mfx.errors import MfxError
@@ -129,6 +129,11 @@ def test_only_what_is_blessed_and_valid_is_written(blessed, valid, tmp_path, exa
         assert [str(path) for path in versions(settings)] == [pushed.path]
         served = tf.saved_model.load(pushed.path)
         assert float(served.weight) == 1.0
+        asked = list(warmup.read(Path(pushed.path)))
+        assert [log.predict_log.request.model_spec.signature_name for log in asked] == [
+            *["serving_default", "predict"] * 4
+        ]
+        assert {log.predict_log.request.model_spec.name for log in asked} == {"small"}
         record = json.loads(Path(pushed.path, RECORD).read_text())
         assert (record["run"], record["model"]) == ("1", model.digest)
         assert record["metrics"] == {"slice": "Overall", "auc": 0.5}
@@ -140,6 +145,37 @@ def test_only_what_is_blessed_and_valid_is_written(blessed, valid, tmp_path, exa
             "not valid: predictions served over REST serving_default, 1 at a time differ"
             in pushed.reason
         ) == (not valid)
+
+
+def test_warm_up_asks_rows_that_were_validated(tmp_path, examples, settings, stand_in):
+    """Of 7 rows replayed, spread over 23, the requests hold the first, missing values and all."""
+    model = tiny_model(tmp_path / "model")
+    few = settings.override(push__replay_rows=7)
+    pushed = push.push(model, evaluation(tmp_path / "e", predictions()), examples, few, "1")
+    assert (pushed.replay.rows, pushed.pushed) == (7, True)
+    served = tf.saved_model.load(pushed.path).signatures
+    sizes = []
+    for log in warmup.read(Path(pushed.path)):
+        request = log.predict_log.request
+        inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        signature = served[request.model_spec.signature_name]
+        answers = signature(**{n: tf.constant(v) for n, v in inputs.items()})["outputs"].numpy()
+        assert answers[:, 0] == pytest.approx(predictions()[ASKED[: len(answers)]], abs=1e-6)
+        sizes.append(len(answers))
+    assert sizes == [1, 1, 2, 2, 7, 7]
+
+
+ASKED = [0, 4, 7, 11, 15, 18, 22]
+
+
+def test_older_versions_go_as_the_config_says(tmp_path, examples, settings, stand_in):
+    judged = evaluation(tmp_path / "e", predictions())
+    keeping = settings.override(push__keep=2)
+    model = tiny_model(tmp_path / "model")
+    made = [push.push(model, judged, examples, keeping, run) for run in "123"]
+    assert [path.name for path in versions(settings)] == [str(p.version) for p in made[1:]]
+    assert f"older versions removed, as [push] keep = 2: {made[0].version}" in made[2].reason
+    assert "removed" not in made[1].reason
 
 
 def test_a_truncated_model_is_not_written(tmp_path, examples, settings):

@@ -23,8 +23,9 @@ from typing import NamedTuple
 
 import pytest
 from conftest import push_folder
-from mfx.destination import open_destination
 from serving_models import small_model
+
+from mfx.destination import open_destination
 
 SECONDS = float(os.environ.get("MFX_LOAD_SECONDS", "6"))
 CLIENTS = 32

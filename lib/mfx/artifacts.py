@@ -455,6 +455,8 @@ class PushedModel:
         path: `<destination>/<name>/<version>`; empty if nothing was written.
         version: The version served; None if nothing was written.
         reason: One line for people.
+        warmup: Requests made of the rows replayed, which go with the model wherever it is pushed
+            (`warmup.read`); None if it did not answer them as evaluated.
     """
 
     path: str
@@ -462,6 +464,7 @@ class PushedModel:
     reason: str
     replay: Replay
     lineage: Lineage = field(repr=False)
+    warmup: Payload | None = field(default=None, repr=False)
 
     @property
     def pushed(self) -> bool:

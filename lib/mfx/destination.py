@@ -71,7 +71,7 @@ class Destination(Protocol):
         """Names of staged files, and their age in seconds."""
 
     def withdraw(self, version: int) -> None:
-        """Remove a version."""
+        """Remove a version, if it is still there."""
 
     def entries(self) -> list[str]:
         """Names in the log, sorted."""
@@ -198,7 +198,7 @@ class LocalDestination:
             with self._one_error("cannot push"):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 shutil.copytree(directory, self._folder / name)
-                for path in (self._folder / name).rglob("*"):
+                for path in [*(self._folder / name).rglob("*"), self._folder / name]:
                     _flush(path)
         except BaseException:
             self.discard(name)
@@ -244,7 +244,7 @@ class LocalDestination:
     def withdraw(self, version: int) -> None:
         """Rename to where no server looks, then remove."""
         name = STAGED + uuid.uuid4().hex
-        with self._one_error("cannot remove"):
+        with self._one_error("cannot remove"), suppress(FileNotFoundError):
             (self._folder / str(version)).rename(self._folder / name)
         self.discard(name)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import infra_validation, registry
+from mfx import infra_validation, registry, store, warmup
 from mfx.artifacts import Evaluation, Examples, Model, PushedModel, Replay
 from mfx.config import Settings
+from mfx.store import Payload
 
 
 def push(
@@ -34,19 +35,32 @@ def push(
     view = registry.promotion.begin(place.open())
     with model.payload.files() as folder:
         replayed = replay_rows(folder, evaluation, examples, settings)
+        requests = warm_up(folder, examples, settings) if replayed.valid else None
     if reasons := registry.actions.refusals(evaluation, replayed):
-        return PushedModel("", None, "; ".join(reasons), replayed, lineage)
+        return PushedModel("", None, "; ".join(reasons), replayed, lineage, requests)
     if settings.push.promote == "manual":
         reason = f"blessed and valid, not promoted: mfx promote {run}"
-        return PushedModel("", None, reason, replayed, lineage)
+        return PushedModel("", None, reason, replayed, lineage, requests)
     try:
-        entry, remark = registry.actions.promote_model(place, view, model, evaluation, run)
+        entry, remark = registry.actions.promote_model(
+            place, view, model, evaluation, run, requests, settings.push.keep
+        )
     except registry.ConflictError as error:
         reason = f"blessed and valid, but {error.what}; to promote it: mfx promote {run}"
-        return PushedModel("", None, reason, replayed, lineage)
+        return PushedModel("", None, reason, replayed, lineage, requests)
     path = place.open().path(entry.version)
     reason = "; ".join(filter(None, ["blessed and valid", remark]))
-    return PushedModel(path, entry.version, reason, replayed, lineage)
+    return PushedModel(path, entry.version, reason, replayed, lineage, requests)
+
+
+def warm_up(folder: Path, examples: Examples, settings: Settings) -> Payload:
+    """Warm-up requests for the SavedModel in `folder`, made of rows that `replay_rows` asks."""
+    chosen = _chosen(examples.rows["eval"], settings)[: max(warmup.SIZES)]
+    rows = _raw_rows(examples, chosen, leave_out=settings.label.columns)
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        requests = warmup.requests(folder, rows, settings.pipeline.name)
+        warmup.write(Path(directory), requests)
+        return store.save(directory)
 
 
 def replay_rows(
@@ -57,21 +71,28 @@ def replay_rows(
     with evaluation.predictions.files() as directory:
         table = pq.read_table(directory / "predictions.parquet", columns=["prediction"])
     expected = np.asarray(table["prediction"].to_pylist(), np.float64).reshape(table.num_rows, -1)
-    chosen = np.unique(
-        np.linspace(0, table.num_rows - 1, settings.push.replay_rows).round().astype(np.int64)
-    )
-    rows = _raw_rows(examples, chosen, leave_out=settings.label.columns)
+    chosen = _chosen(table.num_rows, settings)
+    rows = _raw_rows(examples, chosen, settings.label.columns).to_pylist()
     name = settings.pipeline.name
     return infra_validation.validate(folder, name, rows, expected[chosen], settings.push)
 
 
-def _raw_rows(examples: Examples, chosen: np.ndarray, leave_out: list[str]) -> list[dict[str, Any]]:
+def _chosen(rows: int, settings: Settings) -> np.ndarray:
+    """Numbers of the rows asked, spread over the eval split, int64 in ascending order."""
+    spread = np.linspace(0, rows - 1, settings.push.replay_rows)
+    return np.unique(spread.round().astype(np.int64))
+
+
+def _raw_rows(examples: Examples, chosen: np.ndarray, leave_out: list[str]) -> pa.RecordBatch:
     """The eval rows with these numbers."""
     columns = [name for name in examples.columns if name not in leave_out]
-    rows: list[dict[str, Any]] = []
+    found = []
     begin = 0
     for batch in examples.batches("eval", columns=columns):
         here = chosen[(chosen >= begin) & (chosen < begin + batch.num_rows)] - begin
-        rows += batch.take(pa.array(here)).to_pylist()
+        found.append(batch.take(pa.array(here)))
         begin += batch.num_rows
+        if begin > chosen[-1]:
+            break
+    (rows,) = pa.Table.from_batches(found).combine_chunks().to_batches()
     return rows

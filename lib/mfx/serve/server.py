@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import tensorflow as tf
+
 from mfx import warmup
 from mfx.destination import Destination, open_folder
 from mfx.errors import MfxError
@@ -147,10 +149,18 @@ def warm_up(model: ServedModel, folder: Path) -> None:
 
     Raises:
         ServingError, KeyError, ValueError: A request does not fit the model.
+        AttributeError: It is of a kind that no signature takes.
     """
-    for record in warmup.read(folder):
-        signature, inputs = warmup.inputs_of(record)
-        model.run(model.signature(signature).name, inputs)
+    for log in warmup.read(folder):
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request
+        signature = model.signature(request.model_spec.signature_name)
+        if kind == "predict_log":
+            inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+        else:
+            examples = request.input.example_list.examples
+            inputs = {name: [e.SerializeToString() for e in examples] for name in signature.inputs}
+        model.run(signature.name, inputs)
 
 
 def _must_serve(versions: ModelVersions, source: Destination, folder: str) -> None:

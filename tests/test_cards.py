@@ -252,7 +252,8 @@ def hostile() -> dict[str, list]:
         engine=HOSTILE,
         blessing=Blessing(False, checks, HOSTILE),
     )
-    pushed = PushedModel(
+    replay = replace(REPLAY, error=HOSTILE, server=HOSTILE)
+    pushed = PushedModel(HOSTILE, 1, HOSTILE, replay, LINEAGE)
         HOSTILE, 1, HOSTILE, replace(REPLAY, error=HOSTILE, server=HOSTILE), LINEAGE
     )
     model = replace(MODEL, hyperparameters={HOSTILE: HOSTILE}, history={HOSTILE: [1.0]})

@@ -254,8 +254,6 @@ def hostile() -> dict[str, list]:
     )
     replay = replace(REPLAY, error=HOSTILE, server=HOSTILE)
     pushed = PushedModel(HOSTILE, 1, HOSTILE, replay, LINEAGE)
-        HOSTILE, 1, HOSTILE, replace(REPLAY, error=HOSTILE, server=HOSTILE), LINEAGE
-    )
     model = replace(MODEL, hyperparameters={HOSTILE: HOSTILE}, history={HOSTILE: [1.0]})
     return {
         "validate": cards.validate(

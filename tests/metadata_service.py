@@ -1,9 +1,9 @@
 """Metadata services on this machine, each a process of its own.
 
-- `local`: `metaflow-local-service` from PyPI. Version 0.2.0 has no route for a single artifact, which
-  Metaflow's client needs for `Task["name"]` and `Run.successful`; it is added here.
-- `netflix`: Netflix's metaflow-service, which is what production runs, with a PostgreSQL of its own.
-  It is on no registry: git fetches COMMIT from MFX_METAFLOW_SERVICE, GitHub by default.
+- `local`: `metaflow-local-service` from PyPI. Version 0.2.0 has no route for a single artifact,
+  which Metaflow's client needs for `Task["name"]` and `Run.successful`; it is added here.
+- `netflix`: Netflix's metaflow-service, as in production, with a PostgreSQL of its own. It is on no
+  registry: git fetches COMMIT from MFX_METAFLOW_SERVICE, GitHub by default.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REPOSITORY = os.environ.get(
 PACKAGES = ["aiohttp<4", "aiopg==1.4.0", "boto3", "packaging", "psycopg2-binary==2.9.13"]
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """What the service needs is not on this machine; the message says what."""
 
 
@@ -76,7 +76,7 @@ def _install(folder: Path) -> Path:
         _call(["git", "init", "--quiet", str(source)])
         _call(["git", "-C", str(source), "fetch", "--quiet", "--depth=1", REPOSITORY, COMMIT])
     except subprocess.CalledProcessError as error:
-        raise Unavailable(
+        raise UnavailableError(
             f"MFX_METAFLOW_SERVICE={REPOSITORY}: cannot be fetched: {error.stderr.strip()}"
         ) from None
     _call(["git", "-C", str(source), "checkout", "--quiet", "FETCH_HEAD"])
@@ -92,7 +92,7 @@ def _postgres(folder: Path) -> Iterator[str]:
     """An empty database `metaflow` behind a socket in `folder`; how to connect to it."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
     if not found:
-        raise Unavailable("PostgreSQL is not installed: apt-get install postgresql")
+        raise UnavailableError("PostgreSQL is not installed: apt-get install postgresql")
     data = folder / "postgres"
     data.mkdir()
     # PostgreSQL does not run as root.
@@ -156,7 +156,8 @@ def _serve_local(folder: str) -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()  # what comes before the server serves waits
-    print(f"serving on {listener.getsockname()}", flush=True)
+    sys.stdout.write(f"serving on {listener.getsockname()}\n")
+    sys.stdout.flush()
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, SAMPLE, call_flow, small_runs_in
-from metadata_service import Unavailable, started
+from metadata_service import UnavailableError, started
 
 from mfx import cli, registry
 from mfx.errors import MfxError
@@ -31,7 +31,7 @@ def service(request):
         try:
             context = started(request.param)
             url = context.__enter__()
-        except Unavailable as why:
+        except UnavailableError as why:
             pytest.skip(str(why))
         patch.setenv("METAFLOW_DEFAULT_METADATA", "service")
         patch.setenv("METAFLOW_SERVICE_URL", url)
@@ -212,5 +212,5 @@ def test_a_service_out_of_reach_is_one_message(service, tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    print(done.stderr)
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Metaflow's metadata service at http://127.0.0.1:9: ")
+    assert "METAFLOW_SERVICE_URL" in done.stderr and "Traceback" not in done.stderr

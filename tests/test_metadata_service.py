@@ -214,3 +214,44 @@ def test_a_service_out_of_reach_is_one_message(service, tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("Metaflow's metadata service at http://127.0.0.1:9: ")
     assert "METAFLOW_SERVICE_URL" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def answering(service, webhook, monkeypatch):
+    """Lets Metaflow's client ask a service that answers everything with one status; its URL."""
+    from metaflow.plugins.metadata_providers.service import ServiceMetadataProvider
+
+    def answer(status: int) -> str:
+        webhook.status = status
+        url = webhook.url.rpartition("/services")[0]
+        monkeypatch.setattr(ServiceMetadataProvider, "_INFO", url)
+        return url
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_an_answer_that_is_an_error_is_no_absent_run(status, answering):
+    from mfx import reuse
+    from mfx.registry import freeing
+
+    failing = rf"Metaflow's metadata service at {answering(status)}: .* failed \(code 500\)"
+    key = reuse.Key("train", "", {}, {})
+    for ask, absent in {
+        lambda: registry.run("1"): "no run Pipeline/1",
+        lambda: list(runs.newest()): "no run of Pipeline",
+        lambda: registry.artifact("Pipeline", "1", "train", "model"): "has no 'model'",
+        lambda: freeing.plan("Pipeline", 1): "no run of Pipeline yet",
+        lambda: reuse.find(key, "Pipeline", "1"): "--from-run: no run Pipeline/1",
+    }.items():
+        with pytest.raises(MfxError, match=failing if status == 500 else absent):
+            ask()
+
+
+def test_a_result_that_cannot_be_asked_for_is_not_none(small, answering):
+    found = registry.run(small["one"])
+    answering(500)
+    with pytest.raises(MfxError, match=r"failed \(code 500\)"):
+        found.get("evaluate", "evaluation")
+    with pytest.raises(MfxError, match=r"failed \(code 500\)"):
+        _ = found.state

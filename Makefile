@@ -1,7 +1,8 @@
 # make run    set up .venv and run the taxi pipeline on data/taxi
 # make test   lint, types and tests
 # make test-kills  100 promotions and rollbacks killed at random moments, on disk and on S3
-# make test-deploy  whole runs as Argo Workflows and Step Functions would execute them
+# make test-deploy  whole runs as Argo Workflows and Step Functions would execute them; and against
+#                   Netflix's metadata service, where PostgreSQL is installed
 # make image        the container image of deployed runs, IMAGE=name, GPU=1 for one with GPUs
 # make test-stack2  tests and a run on Python 3.13 in a root of Debian 13; as root
 # make chaos  runs killed at random moments and resumed, on disk and on S3
@@ -35,7 +36,8 @@ test-kills: setup
 	MFX_KILLS=100 $(BIN)/pytest -n 0 tests/test_registry_promotion.py -k killed $(ARGS)
 
 test-deploy: setup
-	$(BIN)/pytest -n 0 -m deploy tests/test_argo.py tests/test_step_functions.py $(ARGS)
+	$(BIN)/pytest -n 0 -m deploy tests/test_argo.py tests/test_step_functions.py \
+		tests/test_metadata_service.py $(ARGS)
 
 image:
 	docker build --build-arg EXTRAS="$(if $(GPU),--extra gpu)" --tag $(IMAGE) .

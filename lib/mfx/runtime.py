@@ -62,6 +62,10 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         if self._settings is None:
             return
         given = self._settings.deploy
+        # Here, as those of `--with` are on the steps when `mutate` is called.
+        for decorator in deploy.remote_steps(given, sys.argv[1:]):
+            for _, step in mutable_flow.steps:
+                step.add_decorator(decorator, duplicates=step.IGNORE)
         try:
             if self._platform and deploy.is_creating(sys.argv[1:]):
                 deploy.check(self._settings, self._platform)

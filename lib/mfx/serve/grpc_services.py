@@ -123,7 +123,7 @@ class PredictionService:
     ) -> dict[str, np.ndarray]:
         """The outputs, once a batch had the rows; a request that is cancelled gives them up."""
         task = _AwaitedTask(inputs, rows, self._sink)
-        model.submit(signature.name, task)
+        self._sink.submit(model, signature.name, task)
         try:
             await task.answered_event
         except asyncio.CancelledError:
@@ -183,10 +183,30 @@ class _AwaitedTask(Task):
 
 
 class _LoopSink:
-    """Wakes an event loop once for all tasks of a batch."""
+    """Between an event loop and the batching threads, each told of several tasks at once.
+
+    Requests that gRPC hands over together are submitted together, so that they make one batch; the
+    thread would begin with the first of them otherwise. And a batch wakes the loop once.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._unsent: list[tuple[ServedModel, str, _AwaitedTask]] = []
+
+    def submit(self, model: ServedModel, signature: str, task: _AwaitedTask) -> None:
+        """Have a task answered, with all others that are ready now."""
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append((model, signature, task))
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for model, signature, task in unsent:
+            try:
+                model.submit(signature, task)
+            except ServingError as error:
+                task.error = error
+                self._resolve([task])
 
     def future(self) -> asyncio.Future[None]:
         """What `done` resolves."""

@@ -39,7 +39,7 @@ class Load:
         rate: Requests a second.
         p50_ms: Half of the requests took no longer.
         p99_ms: Nor did 99 % of them.
-        max_ms: The slowest.
+        max_ms: The slowest. The three are None if there was no request.
     """
 
     streams: int
@@ -47,9 +47,9 @@ class Load:
     requests: int
     errors: dict[str, int]
     rate: float
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
+    p50_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
 
 
 def load(
@@ -87,12 +87,13 @@ def load(
         len(times),
         dict(errors),
         round(len(times) / seconds, 1),
-        *(round(1000 * _quantile(times, q), 2) for q in (0.5, 0.99, 1)),
+        *(_quantile_ms(times, q) for q in (0.5, 0.99, 1)),
     )
 
 
-def _quantile(times: Sequence[float], q: float) -> float:
-    return times[min(len(times) - 1, int(q * len(times)))] if times else float("nan")
+def _quantile_ms(times: Sequence[float], q: float) -> float | None:
+    """A quantile of sorted seconds, in milliseconds; None if there are none."""
+    return round(1000 * times[min(len(times) - 1, int(q * len(times)))], 2) if times else None
 
 
 def _set_up(together: Barrier, cpus: tuple[int, ...]) -> None:

@@ -758,3 +758,18 @@ def test_a_taken_port_is_told(models, address):
 
     with pytest.raises(MfxError, match=f"gRPC cannot listen at 127.0.0.1:{port}"):
         asyncio.run(start())
+
+
+def test_large_requests_and_answers(client):
+    kind = b"x" * 10_000_000
+    assert client.predict(rows(1.0, kind=kind)).outputs["score"].float_val == [10_000_102.0]
+    amounts = np.arange(25_000, dtype=np.float32)
+    response = client.predict(rows(*amounts, kind=b"x" * 20))
+    assert np.array_equal(response.outputs["score"].float_val, amounts + 121)
+    code, said = refused(lambda: client.predict({**rows(1.0, kind=kind), "count": [b"1"]}))
+    assert (code, said.split(";")[0]) == (
+        "INVALID_ARGUMENT",
+        "Expects arg[1] to be int64 but string is provided",
+    )
+    many = example_list(*[example(1.0, kind=b"x" * 50)] * 4000)
+    assert [r.value for r in regress(client, many, "regress").result.regressions] == [152] * 4000

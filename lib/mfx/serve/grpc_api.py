@@ -29,12 +29,14 @@ from tensorflow_serving.apis import (
 
 from mfx.errors import MfxError
 from mfx.serve.errors import ServingError
-from mfx.serve.grpc_services import ModelService, PredictionService
+from mfx.serve.grpc_services import ModelService, PredictionService, apart
 from mfx.serve.versions import AVAILABLE, ModelVersions
 
 Observe = Callable[[str, str, str, float], None]
 """Is told each answer's model ('' for an unknown one), method, gRPC code and seconds."""
-Answer = Callable[[Any], Awaitable[bytes]]
+Answer = Callable[[Any, bool], Awaitable[bytes]]
+LARGE = 1 << 18
+"""Bytes of a request from which on it is read in a thread."""
 
 DETAILS = 2000
 """Bytes of an error's text; gRPC sends it in a header, each as up to 3, and clients take 8 KB."""
@@ -160,7 +162,8 @@ class _Calls:
         Args:
             method: Its name, for `observe`.
             kind: The request's class.
-            answer: From the request to the answer's bytes; raises ServingError.
+            answer: From the request, and whether it is large, to the answer's bytes; may raise
+                ServingError.
         """
 
         async def call(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -169,8 +172,9 @@ class _Calls:
             try:
                 if self._bytes > self._limit:
                     raise ServingError("RESOURCE_EXHAUSTED", "too many large requests at once")
-                request = kind.FromString(data)
-                return await answer(request)
+                large = size > LARGE
+                request = await apart(large, kind.FromString, data)
+                return await answer(request, large)
             except asyncio.CancelledError:
                 left = context.time_remaining()
                 code = "CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED"
@@ -213,7 +217,7 @@ class HealthService:
     def __init__(self, models: Mapping[str, ModelVersions]) -> None:
         self._models = models
 
-    async def check(self, request: StringValue) -> bytes:
+    async def check(self, request: StringValue, large: bool) -> bytes:
         """Check.
 
         Raises:

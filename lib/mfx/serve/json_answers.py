@@ -17,6 +17,7 @@ import orjson
 from mfx.serve.errors import ServingError
 from mfx.serve.model import Signature
 
+_PIECE = 4096
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 METHODS = {"classify": "classification", "regress": "regression"}
 
@@ -41,9 +42,12 @@ def predictions(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
         return _written({"outputs": {name: _ready(name, array) for name, array in outputs.items()}})
     count = _row_count(outputs)
     columns = {name: _ready(name, array) for name, array in outputs.items()}
-    return _written(
-        {"predictions": [{name: c[row] for name, c in columns.items()} for row in range(count)]}
-    )
+    # In pieces, as orjson lets no other thread run meanwhile.
+    pieces = [
+        _written([{name: c[row] for name, c in columns.items()} for row in range(at, end)])
+        for at, end in ((n, min(n + _PIECE, count)) for n in range(0, count, _PIECE))
+    ]
+    return b'{"predictions":[' + b",".join(piece[1:-1] for piece in pieces) + b"]}"
 
 
 def check_method(signature: Signature, method: str) -> None:
@@ -168,14 +172,16 @@ def _reals(array: np.ndarray) -> Any:
     return array.astype("U32").astype(np.float64).tolist()
 
 
-def _written(answer: dict[str, Any]) -> bytes:
+def _written(answer: Any) -> bytes:
     try:
         written = orjson.dumps(answer, option=_NUMPY)
     except TypeError as error:
         raise _invalid(f"Failed to write JSON value: {error}") from None
     # orjson writes what is not finite as null.
     if b"null" in written and b"null" in orjson.dumps(_without_texts(answer), option=_NUMPY):
-        return json.dumps(_with_literals(answer), ensure_ascii=False).encode()
+        return json.dumps(
+            _with_literals(answer), ensure_ascii=False, separators=(",", ":")
+        ).encode()
     return written
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -414,26 +415,34 @@ def test_the_health_check_tells_whether_a_version_answers(http_status):
 
 
 @pytest.fixture
-def fetch(s3, tmp_path):
-    """Runs the script once, with AWS' own CLI; returns the model's folder."""
+def fetching(s3, tmp_path):
+    """Starts the script, with AWS' own CLI; the process, and the model's folder."""
     target = tmp_path / "models" / "taxi"
+    script = Path(manifests.__file__).with_name("fetch_models.sh")
+
+    def call(source: str, seconds: int) -> tuple[subprocess.Popen, Path]:
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SOURCE": source,
+            "TARGET": str(target),
+            "POLL_SECONDS": str(seconds),
+        }
+        output = (tmp_path / "fetch.log").open("w")
+        with output:
+            process = subprocess.Popen(["sh", script], env=environment, stderr=output)
+        return process, target
+
+    return call
+
+
+@pytest.fixture
+def fetch(fetching):
+    """Runs the script once; returns the model's folder."""
 
     def call(source: str, code: int = 0) -> Path:
-        done = subprocess.run(
-            ["sh", str(Path(manifests.__file__).with_name("fetch_models.sh"))],
-            env={
-                **os.environ,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "SOURCE": source,
-                "TARGET": str(target),
-                "POLL_SECONDS": "0",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == code, done.stderr
+        process, target = fetching(source, 0)
+        assert process.wait(120) == code
         return target
 
     return call
@@ -481,6 +490,23 @@ def test_whole_versions_come_and_go(s3, tmp_path, fetch):
     assert {p.name for p in target.iterdir()} == {str(second), str(half), ".fetched"}
 
 
+def test_it_goes_on_until_it_is_told_to_end(s3, tmp_path, fetching):
+    destination = open_destination(f"s3://{s3.bucket}/models", "taxi")
+    folder = _saved_model(tmp_path / "a", "first")
+    process, target = fetching(f"s3://{s3.bucket}/models/taxi", 1)
+    try:
+        for _ in range(2):  # the first push comes after its start too
+            version = push_folder(destination, folder)
+            deadline = time.monotonic() + 60
+            while not (target / str(version) / "saved_model.pb").exists():
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+
+
 def test_nothing_to_serve_is_no_success(s3, fetch):
     target = fetch(f"s3://{s3.bucket}/models/taxi", code=1)
     assert not (target / ".fetched").exists()
@@ -508,7 +534,7 @@ def mfx(tmp_path, capsys):
 
 
 def test_the_command_tells_what_it_wrote(mfx):
-    code, said, _ = mfx("--label", "stable", "--label", f"canary={mfx.versions[0]}")
+    code, said, _ = mfx("--version-label", "stable", "--version-label", f"canary={mfx.versions[0]}")
     assert code == 0
     lines = said.splitlines()
     assert lines[0] == f"wrote {mfx.out / 'models.config'}"
@@ -526,9 +552,9 @@ def test_the_command_tells_what_it_wrote(mfx):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--label", "stable=17"], "no versions [17] There are ["),
-        (["--label", "stable=x"], "--label stable=x: expected NAME=VERSION"),
-        (["--label", "a b"], "label 'a b': expected letters"),
+        (["--version-label", "stable=17"], "no versions [17] There are ["),
+        (["--version-label", "stable=x"], "--version-label stable=x: expected LABEL=VERSION"),
+        (["--version-label", "a b"], "label 'a b': expected letters"),
         (["--cpu", "0"], "0 CPUs"),
     ],
 )

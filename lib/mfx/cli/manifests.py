@@ -15,7 +15,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "manifests",
         _manifests,
         "files that serve the model in production: TF Serving, Compose, Kubernetes, KServe",
-        "mfx manifests --out serving/taxi --label stable --label canary=1795231122",
+        "mfx manifests --out serving/taxi --version-label stable=1795231122",
     )
     manifests.add_argument("--out", type=Path, help="folder (by default serving/<model>)")
     manifests.add_argument("--image", default="", help="TF Serving's (a pinned tensorflow/serving)")
@@ -23,10 +23,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     manifests.add_argument("--gpu", type=int, default=0, help="GPUs of a server (%(default)s)")
     manifests.add_argument("--region", default="us-east-1", help="of the bucket (%(default)s)")
     manifests.add_argument(
-        "--label",
+        "--version-label",
         action="append",
         default=[],
-        metavar="NAME[=VERSION]",
+        metavar="LABEL[=VERSION]",
         help="serve this version (the one in production) under a label; may be repeated; without "
         "labels the newest version is served",
     )
@@ -52,7 +52,7 @@ def _manifests(given: argparse.Namespace) -> str:
             )
         record = destination.record(versions[-1])
     current = versions[-1] if versions else None
-    labels = dict(_label(text, current) for text in given.label)
+    labels = dict(_label(text, current) for text in given.version_label)
     if gone := sorted(set(labels.values()) - set(versions)) if versions else []:
         raise MfxError(f"{place}: no versions {gone}", f"There are {versions}.")
     served = manifests.Served(
@@ -76,12 +76,12 @@ def _manifests(given: argparse.Namespace) -> str:
 
 
 def _label(text: str, current: int | None) -> tuple[str, int]:
-    """A label and its version, from `NAME` or `NAME=VERSION`."""
+    """A label and its version, from `LABEL` or `LABEL=VERSION`."""
     from mfx.errors import MfxError
 
     name, given, version = text.partition("=")
     if not given and current is not None:
         return name, current
     if not version.isdecimal():
-        raise MfxError(f"--label {text}: expected NAME=VERSION", "Versions are numbers.")
+        raise MfxError(f"--version-label {text}: expected LABEL=VERSION", "Versions are numbers.")
     return name, int(version)

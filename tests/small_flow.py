@@ -105,22 +105,31 @@ class Pipeline(FlowSpec):
 
     @step
     def push(self):
+        import tempfile
+
         from metaflow import current
 
-        from mfx import registry
+        from mfx import registry, store
         from mfx.artifacts import PushedModel, Replay
+        from mfx.warmup import WARMUP
 
         replay = Replay(1, 0.0, 0.0, "" if self.valid else "it does not answer")
         lineage = self.sources.lineage
-        self.pushed = PushedModel("", None, "not promoted", replay, lineage)
+        warmup = None
+        if self.valid:
+            with tempfile.TemporaryDirectory() as folder:
+                Path(folder, WARMUP).parent.mkdir()
+                Path(folder, WARMUP).write_text(f"requests for {self.weight}")
+                warmup = store.save(folder)
+        self.pushed = PushedModel("", None, "not promoted", replay, lineage, warmup)
         if self.auto:
             place = registry.place.of(self.settings, registry.place.current_branch())
             view = registry.promotion.begin(place.open())
             entry, remark = registry.actions.promote_model(
-                place, view, self.model, self.evaluation, current.run_id
+                place, view, self.model, self.evaluation, current.run_id, warmup
             )
             path = place.open().path(entry.version)
-            self.pushed = PushedModel(path, entry.version, remark, replay, lineage)
+            self.pushed = PushedModel(path, entry.version, remark, replay, lineage, warmup)
         self.next(self.end)
 
     @step

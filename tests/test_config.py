@@ -47,6 +47,7 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
         (_changed("trian", "steps", value=3), "unknown key 'trian'; did you mean 'train'?"),
         (_changed("train", "steps", value="3"), "train.steps: expected integer, found '3'"),
         (_changed("train", "steps", value=0), "train.steps: expected greater than or equal to 1"),
+        (_changed("push", "keep", value=1), "push.keep: expected greater than or equal to 2"),
         (_changed("data", "split", "eval", value=-1), "data.split.eval: expected greater than"),
         (_changed("data", "ragged_rows", value="skip"), "expected 'stop' or 'reject', found"),
         (_changed("evaluate", "metrics", value=[3]), "evaluate.metrics.0: expected"),

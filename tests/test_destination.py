@@ -166,6 +166,15 @@ def test_a_version_is_withdrawn_whole(place, model):
     assert taxi.digest(first + 1) == ""
 
 
+def test_a_version_is_withdrawn_once(place, model):
+    """Several may ask for it."""
+    taxi = open_destination(place, "taxi")
+    version = push_folder(taxi, model)
+    taxi.withdraw(version)
+    taxi.withdraw(version)
+    assert taxi.versions() == [] and taxi.staged() == {}
+
+
 def test_an_entry_is_written_once(place):
     taxi = open_destination(place, "taxi")
     assert taxi.entries() == []
@@ -229,6 +238,28 @@ def test_a_version_on_disk_is_never_seen_in_part(tmp_path, model, monkeypatch):
     version = push_folder(LocalDestination(folder), model)
     assert seen[:-1] and not any(seen[:-1]) and seen[-1] == [str(version)]
     assert [p.name for p in folder.iterdir()] == [str(version)]
+
+
+def test_all_of_a_version_is_on_disk_before_its_name(tmp_path, model, monkeypatch):
+    """Each file, and each folder, which holds the names, before the rename; then the rename."""
+    folder = tmp_path / "pushed" / "taxi"
+    done = []
+
+    def flush(path, _flush=destination._flush):
+        done.append(path.relative_to(folder).as_posix())
+        _flush(path)
+
+    def rename(path, target, real=Path.rename):
+        done.append("rename")
+        return real(path, target)
+
+    monkeypatch.setattr(destination, "_flush", flush)
+    monkeypatch.setattr(Path, "rename", rename)
+    push_folder(LocalDestination(folder), model)
+    assert done[-2:] == ["rename", "."]
+    inside = [*FILES, "variables", "assets.extra"]
+    (name,) = {path.split("/")[0] for path in done[:-2]}
+    assert sorted(done[:-2]) == sorted([name, *(f"{name}/{path}" for path in inside)])
 
 
 @pytest.mark.parametrize("broken", ["copytree", "rename", "flush"])

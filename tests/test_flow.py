@@ -273,7 +273,7 @@ ARROW = {"pandas"}
         ("transform", TFX | {"apache_beam", "tensorflow_transform"}),
         ("train", TFX | {"tensorflow_transform"}),
         ("evaluate", TFX | {"apache_beam", "tensorflow_model_analysis"}),
-        ("push", ARROW),
+        ("push", TENSORFLOW | ARROW),
         ("end", set()),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import pytest
 import tensorflow as tf
 from test_transform import LINEAGE, save_examples, write_pipeline
 
-from mfx import push, store
-from mfx.artifacts import Blessing, Check, Evaluation, Examples, Model, Payload
+from mfx import push, store, warmup
+from mfx.artifacts import Blessing, Check, Evaluation, Examples, Model, Payload, Replay
 from mfx.destination import RECORD, open_destination
 from mfx.errors import MfxError
 
@@ -130,6 +129,11 @@ def test_only_what_is_blessed_and_valid_is_written(blessed, valid, tmp_path, exa
         assert [str(path) for path in versions(settings)] == [pushed.path]
         served = tf.saved_model.load(pushed.path)
         assert float(served.weight) == 1.0
+        asked = list(warmup.read(Path(pushed.path)))
+        assert [log.predict_log.request.model_spec.signature_name for log in asked] == [
+            *["serving_default", "predict"] * 4
+        ]
+        assert {log.predict_log.request.model_spec.name for log in asked} == {"small"}
         record = json.loads(Path(pushed.path, RECORD).read_text())
         assert (record["run"], record["model"]) == ("1", model.digest)
         assert record["metrics"] == {"slice": "Overall", "auc": 0.5}
@@ -137,7 +141,41 @@ def test_only_what_is_blessed_and_valid_is_written(blessed, valid, tmp_path, exa
         assert not written(settings).exists()
         assert (pushed.path, pushed.version) == ("", None)
         assert ("not blessed: FAILED: auc on Overall" in pushed.reason) == (not blessed)
-        assert ("not valid: served predictions differ" in pushed.reason) == (not valid)
+        assert (
+            "not valid: predictions served over REST serving_default, 1 at a time differ"
+            in pushed.reason
+        ) == (not valid)
+
+
+def test_warm_up_asks_rows_that_were_validated(tmp_path, examples, settings, stand_in):
+    """Of 7 rows replayed, spread over 23, the requests hold the first, missing values and all."""
+    model = tiny_model(tmp_path / "model")
+    few = settings.override(push__replay_rows=7)
+    pushed = push.push(model, evaluation(tmp_path / "e", predictions()), examples, few, "1")
+    assert (pushed.replay.rows, pushed.pushed) == (7, True)
+    served = tf.saved_model.load(pushed.path).signatures
+    sizes = []
+    for log in warmup.read(Path(pushed.path)):
+        request = log.predict_log.request
+        inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        signature = served[request.model_spec.signature_name]
+        answers = signature(**{n: tf.constant(v) for n, v in inputs.items()})["outputs"].numpy()
+        assert answers[:, 0] == pytest.approx(predictions()[ASKED[: len(answers)]], abs=1e-6)
+        sizes.append(len(answers))
+    assert sizes == [1, 1, 2, 2, 7, 7]
+
+
+ASKED = [0, 4, 7, 11, 15, 18, 22]
+
+
+def test_older_versions_go_as_the_config_says(tmp_path, examples, settings, stand_in):
+    judged = evaluation(tmp_path / "e", predictions())
+    keeping = settings.override(push__keep=2)
+    model = tiny_model(tmp_path / "model")
+    made = [push.push(model, judged, examples, keeping, run) for run in "123"]
+    assert [path.name for path in versions(settings)] == [str(p.version) for p in made[1:]]
+    assert f"older versions removed, as [push] keep = 2: {made[0].version}" in made[2].reason
+    assert "removed" not in made[1].reason
 
 
 def test_a_truncated_model_is_not_written(tmp_path, examples, settings):
@@ -147,7 +185,7 @@ def test_a_truncated_model_is_not_written(tmp_path, examples, settings):
     model = model_of(store.save(tmp_path / "model"))
     pushed = push.push(model, evaluation(tmp_path / "e", predictions()), examples, settings, "1")
     assert not pushed.pushed and not written(settings).exists()
-    assert pushed.reason.startswith("not valid: the saved model cannot be served (exit code 1)")
+    assert pushed.reason.startswith("not valid: the server ended with exit code 1: ")
     assert (pushed.replay.max_difference, pushed.replay.load_seconds) == (None, None)
     assert "\n" not in pushed.reason
 
@@ -191,64 +229,27 @@ def test_who_comes_second_is_recorded_as_such(tmp_path, examples, settings, stan
     assert pushed.reason.endswith("to promote it: mfx promote 1")
 
 
-@pytest.fixture
-def answering(monkeypatch):
-    """Puts a script of one's own in place of `replay.py`."""
-
-    def call(tmp_path, body: str) -> None:
-        script = tmp_path / "script.py"
-        script.write_text(f"import json, sys, time\nmodel, rows, out = sys.argv[1:]\n{body}\n")
-        monkeypatch.setattr(push.replay, "__file__", str(script))
-
-    return call
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("sys.exit(3)", r"cannot be served \(exit code 3\): no message"),
-        ("raise RuntimeError('no such op')", "RuntimeError: no such op"),
-        ("import os; os.kill(os.getpid(), 9)", r"cannot be served \(exit code -9\)"),
-        ("time.sleep(60)", "no answer from the saved model within 1 s"),
-        (
-            "rows = json.load(open(rows))\n"
-            "json.dump({'outputs': [float('nan')] * len(rows), 'load_seconds': 0}, open(out, 'w'))",
-            "differ from the evaluator's by up to nan",
-        ),
-    ],
-)
-def test_each_way_not_to_answer_is_not_valid(
-    body, reason, tmp_path, examples, settings, answering, monkeypatch
-):
-    monkeypatch.setattr(push, "TIMEOUT_SECONDS", 1)
-    answering(tmp_path, body)
-    judged = evaluation(tmp_path / "e", predictions())
-    replayed = push.replay_rows(tmp_path, judged, examples, settings)
-    assert not replayed.valid
-    assert re.search(reason, replayed.error)
-
-
 @pytest.mark.parametrize("count", [1, 2, 5, ROWS, 1000])
 def test_the_rows_asked_are_spread_and_match_their_predictions(
-    count, tmp_path, examples, settings, answering
+    count, tmp_path, examples, settings, monkeypatch
 ):
-    """The stand-in says which rows it got: by the label's neighbours they must be the right ones,
-    and the label's own column must not be among them."""
-    answering(
-        tmp_path,
-        "rows = json.load(open(rows))\n"
-        "assert all('y' not in row for row in rows)\n"
-        f"json.dump(rows, open({str(tmp_path / 'seen.json')!r}, 'w'))\n"
-        "json.dump({'outputs': [[0.5]] * len(rows), 'load_seconds': 0}, open(out, 'w'))",
-    )
+    """By the label's neighbours they must be the right rows, without the label's own column."""
+    seen = []
+
+    def validate(folder, name, rows, expected, given):
+        assert (folder, name) == (tmp_path, "small")
+        seen.extend(zip(rows, expected.tolist(), strict=True))
+        return Replay(len(rows), 0.0, 0.1)
+
+    monkeypatch.setattr(push.infra_validation, "validate", validate)
     few = settings.override(push__replay_rows=count)
-    judged = evaluation(tmp_path / "e", np.full(ROWS, 0.5))
-    replayed = push.replay_rows(tmp_path, judged, examples, few)
-    assert (replayed.rows, replayed.max_difference) == (min(count, ROWS), 0.0)
-    seen = json.loads((tmp_path / "seen.json").read_text())
+    judged = evaluation(tmp_path / "e", np.arange(ROWS))
+    assert push.replay_rows(tmp_path, judged, examples, few).rows == min(count, ROWS)
     values = eval_rows()
     chosen = sorted({round(i) for i in np.linspace(0, ROWS - 1, count)})
-    for row, place in zip(seen, chosen, strict=True):
+    for (row, prediction), place in zip(seen, chosen, strict=True):
+        assert prediction == [place]
+        assert set(row) == {"x", "word", "n"}
         assert row["n"] == values["n"][place]
         assert row["x"] == (values["x"][place] and pytest.approx(values["x"][place]))
         assert (row["word"] is None) == (values["word"][place] is None)
@@ -265,15 +266,13 @@ def test_the_process_sees_no_folder_of_the_user(monkeypatch, tmp_path, examples,
 
 
 @pytest.fixture
-def stand_in(answering, tmp_path):
-    """Where the replay is not what is tested: answers as evaluated, without TensorFlow's start."""
-    answers = (tmp_path / "answers.json").as_posix()
-    (tmp_path / "answers.json").write_text(json.dumps(predictions().tolist()))
-    answering(
-        tmp_path,
-        f"answers = json.load(open({answers!r}))\n"
-        "json.dump({'outputs': answers, 'load_seconds': 0}, open(out, 'w'))",
-    )
+def stand_in(monkeypatch):
+    """Where serving is not what is tested: answered as evaluated, without a server's start."""
+
+    def validate(folder, name, rows, expected, given):
+        return Replay(len(rows), 0.0, 0.1)
+
+    monkeypatch.setattr(push.infra_validation, "validate", validate)
 
 
 def test_many_failures_are_summed_up(tmp_path, examples, settings, stand_in):

@@ -9,15 +9,20 @@ import metaflow
 import pytest
 
 from mfx import registry
+from mfx.destination import folder_digest, open_destination
 from mfx.errors import MfxError
 from mfx.registry import actions, place
+from mfx.warmup import WARMUP
+
+
+def newest(pushed: Path) -> Path:
+    versions = [p for p in (pushed / "small").iterdir() if p.name.isdecimal()]
+    return max(versions, key=lambda p: int(p.name))
 
 
 def served(pushed: Path) -> str:
     """The weight that the newest version holds."""
-    versions = [p for p in (pushed / "small").iterdir() if p.name.isdecimal()]
-    newest = max(versions, key=lambda p: int(p.name))
-    return (newest / "variables" / "data").read_text()
+    return (newest(pushed) / "variables" / "data").read_text()
 
 
 def tagged() -> list[str]:
@@ -88,6 +93,45 @@ def test_bytes_come_from_the_datastore_when_no_version_has_them(small_runs, push
     shutil.rmtree(pushed / "small" / str(first.version))
     entry = registry.rollback("small")
     assert (entry.run, entry.digest, served(pushed)) == (small_runs["one"], first.digest, "1")
+    assert (newest(pushed) / WARMUP).read_text() == "requests for 1"
+
+
+def test_the_runs_warm_up_requests_go_with_its_model(small_runs, pushed):
+    """They count as its bytes: promoting again, and from anywhere, finds them unchanged."""
+    first = registry.promote(small_runs["one"])
+    assert (newest(pushed) / WARMUP).read_text() == "requests for 1"
+    assert first.digest == folder_digest(newest(pushed))
+    assert registry.promote(small_runs["one"]) == first
+    registry.promote(small_runs["invalid"], override="no rows were validated, so no requests")
+    assert not (newest(pushed) / WARMUP).exists()
+    (pushed / "small" / str(first.version) / WARMUP).write_text("damaged")
+    assert registry.rollback("small").digest == first.digest
+    assert (newest(pushed) / WARMUP).read_text() == "requests for 1"
+
+
+def test_promoting_keeps_as_many_versions_as_the_run_says(all_small_runs, small_runs, pushed):
+    small, _ = all_small_runs
+    text = small.config.read_text()
+    small.config.write_text(text + "keep = 2\n")
+    try:
+        keeping = small.make("--weight", "9")
+    finally:
+        small.config.write_text(text)
+    versions = [registry.promote(small_runs[name]).version for name in ("one", "two", "three")]
+    dry = actions.promote(keeping, dry_run=True)
+    assert not [remark for remark in dry.remarks if "removed" in remark]
+    outcome = actions.promote(keeping)
+    assert f"older versions removed, as [push] keep = 2: {versions[0]}, {versions[1]}" in (
+        outcome.remarks
+    )
+    assert place_of(pushed).versions() == [versions[2], outcome.entry.version]
+    entry = registry.rollback("small", to=small_runs["one"])
+    assert (entry.run, served(pushed)) == (small_runs["one"], "1"), "from its run's payload"
+    assert registry.production("small").run == small_runs["one"]
+
+
+def place_of(pushed: Path):
+    return open_destination(str(pushed), "small")
 
 
 @pytest.mark.parametrize(

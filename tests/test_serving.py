@@ -283,7 +283,6 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def serve(flow_run) -> Iterator[tuple[str, str]]:
     """`mfx serve` on the shared run's pushed model: URL of REST, address of gRPC."""
-    pytest.importorskip("mfx.cli.serve")
     rest, grpc = free_port(), free_port()
     folder = flow_run.store / "pushed" / "taxi"
     log = flow_run.store / "serve.log"

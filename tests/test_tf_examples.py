@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfx.columns import TYPES
-from mfx.tf_examples import serialize
+from mfx.tf_examples import serialize, to_example
 
 KINDS = {"i": "int64", "f": "float32", "b": "bytes"}
 SCHEMA = pa.schema([(name, TYPES[kind]) for name, kind in KINDS.items()])
@@ -55,3 +55,25 @@ def test_rows_are_made_one_at_a_time():
     assert next(records) != next(records)
     with pytest.raises(StopIteration):
         next(records)
+
+
+def test_an_example_holds_what_is_there():
+    example = tf.train.Example.FromString(
+        to_example({"i": 3, "f": 2.0, "b": b"\xff", "none": None, "zero": 0})
+    )
+    features = example.features.feature
+    assert sorted(features) == ["b", "f", "i", "zero"]
+    assert list(features["i"].int64_list.value) == [3]
+    assert list(features["f"].float_list.value) == [2.0]
+    assert list(features["b"].bytes_list.value) == [b"\xff"]
+    assert list(features["zero"].int64_list.value) == [0]
+
+
+def test_equal_rows_are_equal_bytes_in_any_order():
+    assert to_example({"a": 1, "b": 2.5}) == to_example({"b": 2.5, "a": 1})
+
+
+@pytest.mark.parametrize("row", [{"x": "text"}, {"x": [1.0]}])
+def test_other_values_are_not_taken_in_silence(row):
+    with pytest.raises(TypeError):
+        to_example(row)

@@ -401,20 +401,45 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Latency:
+    """How long a served model took to answer one client.
+
+    Args:
+        api: REST or gRPC, and the signature.
+        batch_size: Rows in each request.
+        requests: How many there were.
+        p50: Milliseconds that half of them stayed below.
+        p99: Milliseconds that 99 of 100 stayed below.
+    """
+
+    api: str
+    batch_size: int
+    requests: int
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
 class Replay:
-    """How the saved model answered raw eval rows in a clean process.
+    """How a model server in a clean process answered raw eval rows.
 
     Args:
         rows: Rows replayed.
         max_difference: Largest difference from the evaluator's predictions; None if none came back.
-        load_seconds: Time to load the SavedModel.
+        load_seconds: From the server's start until the model was available.
         error: Why it is not valid; empty if it is.
+        server: Which server it was; see `model_server`.
+        memory_mb: Resident memory of the server after all requests, MiB; None where not known.
+        latencies: Of each API, signature and batch size.
     """
 
     rows: int
     max_difference: float | None
     load_seconds: float | None
     error: str = ""
+    server: str = ""
+    memory_mb: float | None = None
+    latencies: list[Latency] = field(default_factory=list)
 
     @property
     def valid(self) -> bool:
@@ -430,6 +455,8 @@ class PushedModel:
         path: `<destination>/<name>/<version>`; empty if nothing was written.
         version: The version served; None if nothing was written.
         reason: One line for people.
+        warmup: Requests made of the rows replayed, which go with the model wherever it is pushed
+            (`warmup.read`); None if it did not answer them as evaluated.
     """
 
     path: str
@@ -437,6 +464,7 @@ class PushedModel:
     reason: str
     replay: Replay
     lineage: Lineage = field(repr=False)
+    warmup: Payload | None = field(default=None, repr=False)
 
     @property
     def pushed(self) -> bool:

@@ -80,6 +80,9 @@ class Label(Table):
     """The feature that `preprocessing_fn` returns as the label."""
     columns: list[str] = Field(min_length=1)
     """Raw columns that the label is made from: unknown, and not asked for, at serving."""
+    classes: list[str] = []
+    """Names of the classes, in the order of the label's values, which the `classify` signature
+    gives. Empty: "0", "1", … where the network's loss is a cross-entropy, otherwise none."""
 
 
 class Train(Table):
@@ -181,9 +184,23 @@ class Push(Table):
     """A folder (or `s3://bucket/prefix`) that holds `<name>/<version>/`."""
     promote: Literal["auto", "manual"] = "auto"
     """Whether a run promotes its blessed and valid model, or leaves that to `mfx promote`."""
+    keep: int | None = Field(None, ge=2)
+    """Versions kept at the destination after a push; older ones are removed there, but can still be
+    rolled back to. By default all, as TFX's Pusher does. Not 1: until servers have switched, they
+    serve the version before."""
     replay_rows: int = Field(100, ge=1)
-    """Raw eval rows that the saved model must answer as the evaluator did, in a clean process."""
+    """Raw eval rows that the model, served in a clean process, must answer as the evaluator did."""
+    batch_sizes: list[Annotated[int, Field(ge=1)]] = Field([1, 8, 32, 128], min_length=1)
+    """Rows in a request when they are asked for; a server's `allowed_batch_sizes`. Ascending."""
     tolerance: float = Field(1e-5, ge=0)
+    """How far an answer may be from the evaluator's."""
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _ascend(cls, value: list[int]) -> list[int]:
+        if value != sorted(set(value)):
+            raise ValueError("sizes must ascend")
+        return value
 
 
 class Beam(Table):

@@ -46,6 +46,9 @@ class Destination(Protocol):
     def path(self, version: int) -> str:
         """Where a server finds the version."""
 
+    def folder(self, version: int) -> Path | None:
+        """The version's folder on this machine's disks; None if it must be fetched."""
+
     def fetch(self, version: int, directory: Path) -> None:
         """Copy the version's files into `directory`."""
 
@@ -68,7 +71,7 @@ class Destination(Protocol):
         """Names of staged files, and their age in seconds."""
 
     def withdraw(self, version: int) -> None:
-        """Remove a version."""
+        """Remove a version, if it is still there."""
 
     def entries(self) -> list[str]:
         """Names in the log, sorted."""
@@ -97,6 +100,24 @@ def open_destination(destination: str, model: str) -> Destination:
     if "://" in destination:
         raise MfxError(f"{destination}: expected a folder or s3://bucket/prefix")
     return LocalDestination(Path(destination, model))
+
+
+def open_folder(folder: str) -> tuple[Destination, str]:
+    """A model's folder `<destination>/<model>`, and the model's name.
+
+    Args:
+        folder: On disk, or `s3://bucket/…/model`.
+
+    Raises:
+        MfxError: Another kind of URL, or no model's name in it.
+    """
+    if "://" not in folder:
+        path = Path(folder).resolve()
+        return LocalDestination(path), path.name
+    above, _, name = folder.rstrip("/").rpartition("/")
+    if above in ("s3:/", "s3:"):
+        raise MfxError(f"{folder}: expected s3://bucket/model, or s3://bucket/prefix/model")
+    return open_destination(above, name), name
 
 
 def files_digest(hashes: Iterable[tuple[str, str]]) -> str:
@@ -153,6 +174,10 @@ class LocalDestination:
         """The version's folder."""
         return str(self._folder / str(version))
 
+    def folder(self, version: int) -> Path | None:
+        """The version's folder."""
+        return self._folder / str(version)
+
     def fetch(self, version: int, directory: Path) -> None:
         """Copy the version's files into `directory`."""
         with self._one_error("cannot read"):
@@ -173,7 +198,7 @@ class LocalDestination:
             with self._one_error("cannot push"):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 shutil.copytree(directory, self._folder / name)
-                for path in (self._folder / name).rglob("*"):
+                for path in [*(self._folder / name).rglob("*"), self._folder / name]:
                     _flush(path)
         except BaseException:
             self.discard(name)
@@ -219,7 +244,7 @@ class LocalDestination:
     def withdraw(self, version: int) -> None:
         """Rename to where no server looks, then remove."""
         name = STAGED + uuid.uuid4().hex
-        with self._one_error("cannot remove"):
+        with self._one_error("cannot remove"), suppress(FileNotFoundError):
             (self._folder / str(version)).rename(self._folder / name)
         self.discard(name)
 

@@ -60,6 +60,9 @@ class S3Destination:
         """The version's URL."""
         return f"s3://{self._bucket}/{self._prefix}{version}"
 
+    def folder(self, version: int) -> None:
+        """None: it must be fetched."""
+
     def fetch(self, version: int, directory: Path) -> None:
         """Download the version's files into `directory`."""
         for path in self._below(f"{version}/"):

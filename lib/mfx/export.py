@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,16 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
+from mfx.errors import MfxError
 from mfx.tensors import MISSING
 
 
 def export(
-    model: Any, graph: tft.TFTransformOutput, label_columns: Iterable[str], directory: Path
+    model: Any,
+    graph: tft.TFTransformOutput,
+    label_columns: Iterable[str],
+    directory: Path,
+    classes: Sequence[str] = (),
 ) -> None:
     """Write the SavedModel of a network that may still have to be trained; see `put_weights`.
 
@@ -25,44 +31,131 @@ def export(
 
     - `serving_default`: `examples`, serialized tf.Examples, string [batch].
     - `predict`: a dense tensor [batch] for each raw feature but the label's columns; see MISSING.
+    - `classify`, where there are classes: `inputs`, serialized tf.Examples, string [batch], to
+      `classes`, string [batch, k], and `scores`, float32 [batch, k], the probability of each.
+    - `regress`, where the network has one output: `inputs`, as above, to `outputs`, float32
+      [batch]: the value, or the probability of the second of two classes.
     - `transform_features`: serialized tf.Examples to transformed features. The label among them
       means something only if the examples hold the label's columns.
 
     The first two return `outputs`, the network's output.
+
+    Args:
+        model: The network, compiled, on transformed features.
+        graph: The transform graph.
+        label_columns: Raw columns that are not asked for.
+        directory: Where to; made if missing.
+        classes: `[label] classes`; see `class_names`.
+
+    Raises:
+        MfxError: The network has not as many outputs as there are classes.
     """
     raw = graph.raw_feature_spec()
     known = {name: spec for name, spec in raw.items() if name not in set(label_columns)}
+    heads = _heads(model, class_names(model, classes))
     module = tf.Module()
-    # Not the model itself: it would bring its optimizer's state along.
-    module.network = model.weights
+    # The values, not Keras' variables, whose restored copies a v1 session (TF Serving) would not
+    # connect with the graph; nor the model, which would bring its optimizer's state along.
+    module.network = [weight.value for weight in model.weights]
     module.tables = list(_tables(model))
     # TFT's own layer is a Keras 2 model, which would be traced anew, with AutoGraph, when saved.
     loader = SavedModelLoader(graph.transform_savedmodel_dir)
     transform = loader.apply_transform_model
     module.transform = loader._imported  # its vocabulary tables are saved along
-    inputs = [tensor.name for tensor in model.inputs]
+    names = [tensor.name for tensor in model.inputs]
 
     def answer(features: dict[str, Any]) -> dict[str, tf.Tensor]:
         transformed = transform(features)
-        return {"outputs": model({name: transformed[name] for name in inputs}, training=False)}
+        return {"outputs": model({name: transformed[name] for name in names}, training=False)}
 
-    examples = tf.TensorSpec([None], tf.string, name="examples")
+    def on_examples(head: Callable) -> Callable:
+        return lambda inputs: head(answer(tf.io.parse_example(inputs, known))["outputs"])
+
+    text = partial(tf.TensorSpec, [None], tf.string)
     dense = {name: tf.TensorSpec([None], spec.dtype, name=name) for name, spec in known.items()}
     signatures = {
         "serving_default": _function(
-            lambda examples: answer(tf.io.parse_example(examples, known)), examples=examples
+            lambda examples: answer(tf.io.parse_example(examples, known)),
+            examples=text(name="examples"),
         ),
         "predict": _function(
             lambda **tensors: answer({n: _sparse(t) for n, t in tensors.items()}), **dense
         ),
+        **{
+            name: _function(on_examples(head), inputs=text(name="inputs"))
+            for name, head in heads.items()
+        },
         "transform_features": _function(
             lambda examples: transform(tf.io.parse_example(examples, raw)),
-            examples=examples,
+            examples=text(name="examples"),
         ),
     }
     tf.saved_model.save(module, str(directory), signatures)
     # A checksum of the variables as they are now; readers do without it.
     (directory / "fingerprint.pb").unlink(missing_ok=True)
+    _name_methods(directory, heads)
+
+
+def class_names(model: Any, given: Sequence[str]) -> list[str]:
+    """Names of the classes that a network tells apart, in the order of the label's values.
+
+    Args:
+        model: A compiled network with outputs of shape [batch, width].
+        given: As the config names them. If empty they are numbers, as with TensorFlow's own
+            estimators, where the network's loss is a cross-entropy; otherwise there are none.
+
+    Raises:
+        MfxError: The network has not as many outputs; one output does for two classes.
+    """
+    width = _width(model)
+    loss = model.loss
+    kind = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    count = max(width, 2)
+    if not given and "crossentropy" in kind.replace("_", "").lower():
+        return [str(number) for number in range(count)] if width else []
+    if given and (not width or len(given) != count):
+        raise MfxError(
+            f"label.classes: {len(given)} classes, but the network has {width} outputs",
+            "Name each class once, in the order of the label's values; a network with one output, "
+            "the probability of the second, has two.",
+        )
+    return list(given)
+
+
+def _width(model: Any) -> int:
+    """Outputs a row; 0 where a row's answer is not a vector."""
+    shape = tuple(getattr(model.output, "shape", ()))
+    return shape[1] or 0 if len(shape) == 2 else 0
+
+
+def _heads(model: Any, classes: list[str]) -> dict[str, Callable[[tf.Tensor], dict]]:
+    """What `classify` and `regress` make of the network's output, where they mean something."""
+    width = _width(model)
+    logits = bool(classes) and getattr(model.loss, "from_logits", False)
+
+    def value(outputs: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.sigmoid(outputs) if logits else outputs, tf.float32)
+
+    def classify(outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        if width == 1:
+            scores = tf.concat([1 - value(outputs), value(outputs)], axis=1)
+        else:
+            scores = tf.cast(tf.nn.softmax(outputs) if logits else outputs, tf.float32)
+        return {"classes": tf.tile([classes], [tf.shape(scores)[0], 1]), "scores": scores}
+
+    def regress(outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"outputs": tf.squeeze(value(outputs), axis=1)}
+
+    heads: dict[str, Callable] = {"classify": classify} if classes else {}
+    return {**heads, "regress": regress} if width == 1 else heads
+
+
+def _name_methods(directory: Path, signatures: Iterable[str]) -> None:
+    """TF Serving answers Classify and Regress only by signatures of these methods."""
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(directory))
+    for name in signatures:
+        updater.replace_method_name(name, f"tensorflow/serving/{name}")
+    updater.save()
 
 
 def put_weights(model: Any, directory: Path) -> None:
@@ -97,11 +190,10 @@ def _function(body: Callable, **signature: tf.TensorSpec) -> Any:
 
 def _sparse(values: tf.Tensor) -> tf.SparseTensor:
     """A dense [batch] tensor as the transform graph takes it: [batch, 1], missing left out."""
+    column = values[:, None]
     if values.dtype.is_floating:
-        present = ~tf.math.is_nan(values)
+        present = ~tf.math.is_nan(column)
     else:
-        present = values != MISSING[values.dtype]
-    where = tf.where(present)
-    indices = tf.concat([where, tf.zeros_like(where)], axis=1)
-    shape = tf.stack([tf.shape(values, tf.int64)[0], 1])
-    return tf.SparseTensor(indices, tf.boolean_mask(values, present), shape)
+        present = column != MISSING[values.dtype]
+    indices = tf.where(present)
+    return tf.SparseTensor(indices, tf.gather_nd(column, indices), tf.shape(column, tf.int64))

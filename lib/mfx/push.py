@@ -1,25 +1,18 @@
-"""Serve the candidate for real in a clean process, then push it if blessed (TFX: InfraValidator,
-Pusher)."""
+"""Push the candidate if it is blessed and was served for real (TFX: Pusher)."""
 
 from __future__ import annotations
 
-import base64
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import registry, replay
+from mfx import infra_validation, registry, store, warmup
 from mfx.artifacts import Evaluation, Examples, Model, PushedModel, Replay
 from mfx.config import Settings
-
-TIMEOUT_SECONDS = 600
+from mfx.store import Payload
 
 
 def push(
@@ -42,86 +35,64 @@ def push(
     view = registry.promotion.begin(place.open())
     with model.payload.files() as folder:
         replayed = replay_rows(folder, evaluation, examples, settings)
+        requests = warm_up(folder, examples, settings) if replayed.valid else None
     if reasons := registry.actions.refusals(evaluation, replayed):
-        return PushedModel("", None, "; ".join(reasons), replayed, lineage)
+        return PushedModel("", None, "; ".join(reasons), replayed, lineage, requests)
     if settings.push.promote == "manual":
         reason = f"blessed and valid, not promoted: mfx promote {run}"
-        return PushedModel("", None, reason, replayed, lineage)
+        return PushedModel("", None, reason, replayed, lineage, requests)
     try:
-        entry, remark = registry.actions.promote_model(place, view, model, evaluation, run)
+        entry, remark = registry.actions.promote_model(
+            place, view, model, evaluation, run, requests, settings.push.keep
+        )
     except registry.ConflictError as error:
         reason = f"blessed and valid, but {error.what}; to promote it: mfx promote {run}"
-        return PushedModel("", None, reason, replayed, lineage)
+        return PushedModel("", None, reason, replayed, lineage, requests)
     path = place.open().path(entry.version)
     reason = "; ".join(filter(None, ["blessed and valid", remark]))
-    return PushedModel(path, entry.version, reason, replayed, lineage)
+    return PushedModel(path, entry.version, reason, replayed, lineage, requests)
+
+
+def warm_up(folder: Path, examples: Examples, settings: Settings) -> Payload:
+    """Warm-up requests for the SavedModel in `folder`, made of rows that `replay_rows` asks."""
+    chosen = _chosen(examples.rows["eval"], settings)[: max(warmup.SIZES)]
+    rows = _raw_rows(examples, chosen, leave_out=settings.label.columns)
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        requests = warmup.requests(folder, rows, settings.pipeline.name)
+        warmup.write(Path(directory), requests)
+        return store.save(directory)
 
 
 def replay_rows(
     folder: Path, evaluation: Evaluation, examples: Examples, settings: Settings
 ) -> Replay:
-    """Ask the SavedModel in `folder` for eval rows, in a process that imports only TensorFlow,
-    and compare with the evaluator's predictions."""
+    """Serve the SavedModel in `folder`, ask for eval rows, and compare with the evaluator's
+    predictions."""
     with evaluation.predictions.files() as directory:
         table = pq.read_table(directory / "predictions.parquet", columns=["prediction"])
     expected = np.asarray(table["prediction"].to_pylist(), np.float64).reshape(table.num_rows, -1)
-    chosen = np.unique(
-        np.linspace(0, table.num_rows - 1, settings.push.replay_rows).round().astype(np.int64)
-    )
-    rows = _raw_rows(examples, chosen, leave_out=settings.label.columns)
-    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
-        given, answer = Path(directory, "rows.json"), Path(directory, "answer.json")
-        given.write_text(json.dumps(rows))
-        error = _run([replay.__file__, str(folder), str(given), str(answer)])
-        if error:
-            return Replay(len(rows), None, None, error)
-        answered = json.loads(answer.read_text())
-    outputs = np.asarray(answered["outputs"], np.float64).reshape(len(rows), -1)
-    difference = float(np.abs(outputs - expected[chosen]).max())
-    seconds = answered["load_seconds"]
-    if not difference <= settings.push.tolerance:
-        return Replay(
-            len(rows),
-            difference,
-            seconds,
-            f"served predictions differ from the evaluator's by up to {difference:.2g}, "
-            f"more than {settings.push.tolerance:g}",
-        )
-    return Replay(len(rows), difference, seconds)
+    chosen = _chosen(table.num_rows, settings)
+    rows = _raw_rows(examples, chosen, settings.label.columns).to_pylist()
+    name = settings.pipeline.name
+    return infra_validation.validate(folder, name, rows, expected[chosen], settings.push)
 
 
-def _run(arguments: list[str]) -> str:
-    """Run Python on a script; what went wrong, or ''."""
-    try:
-        # -I: neither the current folder nor the user's packages reach the process.
-        done = subprocess.run(
-            [sys.executable, "-I", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer from the saved model within {TIMEOUT_SECONDS} s"
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        return f"the saved model cannot be served (exit code {done.returncode}): {lines[-1]}"
-    return ""
+def _chosen(rows: int, settings: Settings) -> np.ndarray:
+    """Numbers of the rows asked, spread over the eval split, int64 in ascending order."""
+    spread = np.linspace(0, rows - 1, settings.push.replay_rows)
+    return np.unique(spread.round().astype(np.int64))
 
 
-def _raw_rows(examples: Examples, chosen: np.ndarray, leave_out: list[str]) -> list[dict[str, Any]]:
-    """The eval rows with these numbers, as `replay` reads them."""
+def _raw_rows(examples: Examples, chosen: np.ndarray, leave_out: list[str]) -> pa.RecordBatch:
+    """The eval rows with these numbers."""
     columns = [name for name in examples.columns if name not in leave_out]
-    rows: list[dict[str, Any]] = []
+    found = []
     begin = 0
     for batch in examples.batches("eval", columns=columns):
         here = chosen[(chosen >= begin) & (chosen < begin + batch.num_rows)] - begin
-        rows += batch.take(pa.array(here)).to_pylist()
+        found.append(batch.take(pa.array(here)))
         begin += batch.num_rows
-    return [{name: _json(value) for name, value in row.items()} for row in rows]
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode()}
-    return value
+        if begin > chosen[-1]:
+            break
+    (rows,) = pa.Table.from_batches(found).combine_chunks().to_batches()
+    return rows

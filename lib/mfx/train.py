@@ -86,7 +86,7 @@ def train(
     ):
         saved = Path(directory, "model")
         output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
-        export(model, output, settings.label.columns, saved)
+        export(model, output, settings.label.columns, saved, settings.label.classes)
         label = settings.label.name
         fitting = _Fit(
             model,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mfx.artifacts import Evaluation, Model, Replay
-from mfx.destination import Destination
+from mfx.destination import Destination, folder_digest
 from mfx.errors import MfxError
 from mfx.registry import place as places
-from mfx.registry import promotion, runs
+from mfx.registry import promotion, retention, runs
 from mfx.registry.log import PLANNED, UNDONE, Entry
 from mfx.registry.place import PRODUCTION_BRANCH, Place
 from mfx.registry.promotion import Request, View
+from mfx.store import Payload
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,26 @@ def refusals(evaluation: Evaluation, replayed: Replay | None) -> list[str]:
 
 
 def promote_model(
-    place: Place, view: View, model: Model, evaluation: Evaluation, run: str
+    place: Place,
+    view: View,
+    model: Model,
+    evaluation: Evaluation,
+    run: str,
+    warmup: Payload | None = None,
+    keep: int | None = None,
 ) -> tuple[Entry, str]:
     """What the flow's `push` does with a blessed and valid model: the code path of `promote`.
 
+    `warmup` are files that go with the model's, `keep` is `[push] keep`.
+
     Returns:
-        The entry in the log, and what is to be said of the run's tags, or ''.
+        The entry in the log, and what is to be said of the run's tags and older versions, or ''.
     """
     flow = model.payload.flow
     request = Request("promote", flow, run, {"flow": flow, "run": run, **facts(model, evaluation)})
-    entry = promotion.apply(place.open(), view, request, lambda to: _save(model, to))
-    return entry, tag(place, entry)
+    entry = promotion.apply(place.open(), view, request, lambda to: _save(model, warmup, to))
+    remarks = [tag(place, entry), retention.remark(place.open(), keep, entry.version)]
+    return entry, "; ".join(filter(None, remarks))
 
 
 def promote(
@@ -118,8 +129,15 @@ def promote(
             f"it was compared with {evaluation.blessing.baseline}; run {view.current.run} is in "
             "production since"
         )
-    entry = promotion.apply(destination, view, request, lambda to: _save(model, to), dry_run)
-    return Outcome(entry, remarks + _after(place, view, entry), entry.number > view.number)
+    warmup = pushed.warmup if pushed else None
+    entry = promotion.apply(
+        destination, view, request, lambda to: _save(model, warmup, to), dry_run
+    )
+    remarks += _after(place, view, entry)
+    if not dry_run:
+        keep = found.need("start", "settings").push.keep
+        remarks += filter(None, [retention.remark(destination, keep, entry.version)])
+    return Outcome(entry, remarks, entry.number > view.number)
 
 
 def rollback(
@@ -197,10 +215,15 @@ def _bring_back(destination: Destination, view: View, target: Entry, folder: Pat
     for entry in view.served:
         there = entry.digest == target.digest and entry.version in view.versions
         if there and destination.digest(entry.version) == target.digest:
-            destination.fetch(entry.version, folder)
-            return
+            with suppress(MfxError):  # removed while we read it, by another's `[push] keep`
+                destination.fetch(entry.version, folder)
+                if folder_digest(folder) == target.digest:
+                    return
     try:
-        _save(runs.results(target.pathspec).need("evaluate", "model"), folder)
+        found = runs.results(target.pathspec)
+        _save(
+            found.need("evaluate", "model"), found.pushed.warmup if found.pushed else None, folder
+        )
     except MfxError as error:
         raise MfxError(
             f"the bytes of run {target.run} are neither at the destination nor in Metaflow's "
@@ -209,8 +232,11 @@ def _bring_back(destination: Destination, view: View, target: Entry, folder: Pat
         ) from None
 
 
-def _save(model: Model, folder: Path) -> None:
+def _save(model: Model, warmup: Payload | None, folder: Path) -> None:
+    """All files of a version but its record."""
     model.save_to(folder)
+    if warmup:
+        warmup.save_to(folder)
 
 
 def _after(place: Place, view: View, entry: Entry) -> list[str]:

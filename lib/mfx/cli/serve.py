@@ -1,0 +1,114 @@
+"""`mfx serve`: TensorFlow Serving's API for a pushed model, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from mfx.cli.text import command, model_of, where
+from mfx.errors import MfxError
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands,
+        "serve",
+        run,
+        "serve a pushed model over TensorFlow Serving's REST and gRPC API",
+        "mfx serve pushed/taxi --rest-port 8501",
+    )
+    where(parser, model=True)
+    _options(parser)
+
+
+def main() -> int:
+    """The command by itself; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="mfx serve", description=__doc__)
+    _options(parser)
+    try:
+        run(parser.parse_args())
+    except MfxError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(given: argparse.Namespace) -> str:
+    """Serve until told to stop.
+
+    Raises:
+        MfxError: There is nothing to serve, or a port is taken.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("mfx").setLevel(logging.INFO)
+    folder = given.model_dir or str(model_of(given))
+    from mfx.serve import server
+    from mfx.serve.batching import BatchingParameters, read_parameters
+
+    file = given.batching_parameters_file
+    options = server.Options(
+        folder,
+        given.model_name,
+        given.host,
+        given.rest_port,
+        given.grpc_port,
+        given.keep,
+        dict(given.version_label),
+        given.poll_seconds,
+        read_parameters(file) if file else BatchingParameters(),
+    )
+    server.serve(options, _tell)
+    return "stopped; all requests under way were answered"
+
+
+def _tell(serving: Any) -> None:
+    versions = ", ".join(map(str, serving.versions))
+    print(
+        f"{serving.model} {versions}\n  REST {serving.rest}\n  gRPC {serving.grpc}\nCtrl-C to stop",
+        flush=True,
+    )
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "model_dir",
+        nargs="?",
+        default="",
+        metavar="MODEL_DIR",
+        help="folder of the model's versions, on disk or s3://; by default where its latest run "
+        "pushes",
+    )
+    add("--model-name", default="", help="its name for clients; by default the folder's")
+    add("--host", default="127.0.0.1", help="address to listen at (%(default)s: this machine only)")
+    add("--rest-port", type=int, default=8501, help="0 for any free one (%(default)s)")
+    add("--grpc-port", type=int, default=8500, help="0 for any free one (%(default)s)")
+    add("--keep", type=int, default=1, help="how many of the newest versions (%(default)s)")
+    add(
+        "--version-label",
+        action="append",
+        type=_label,
+        default=[],
+        metavar="LABEL=VERSION",
+        help="a name for a version, several times",
+    )
+    add("--poll-seconds", type=float, default=1.0, help="between looks (%(default)s)")
+    add(
+        "--batching-parameters-file",
+        type=Path,
+        metavar="FILE",
+        help="TensorFlow Serving's: max_batch_size, allowed_batch_sizes and so on",
+    )
+
+
+def _label(text: str) -> tuple[str, int]:
+    name, _, version = text.partition("=")
+    if not name or not version.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}': expected LABEL=VERSION")
+    return name, int(version)

@@ -1,0 +1,179 @@
+"""A model server on localhost, in a process of its own, for one candidate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfx.serve.batching import BatchingParameters
+
+TF_SERVING_IMAGE = "tensorflow/serving:2.16.1"
+"""What is run where there is Docker but no `tensorflow_model_server`."""
+MFX, TF_SERVING, DOCKER = "mfx serve", "tensorflow_model_server", f"docker {TF_SERVING_IMAGE}"
+_VERSION = "1"
+
+
+class ServerError(Exception):
+    """The server did not come up, in one line."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers.
+
+    Attributes:
+        kind: MFX, TF_SERVING or DOCKER.
+        rest: `host:port` of the REST API.
+        grpc: `host:port` of the gRPC API.
+        start_seconds: From the start of its process until the model was available.
+        process: Its process, or Docker's client.
+    """
+
+    kind: str
+    rest: str
+    grpc: str
+    start_seconds: float
+    process: subprocess.Popen
+
+    def memory(self) -> int | None:
+        """Bytes of memory that the server holds; None where the system does not tell."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if self.kind == DOCKER or not status.is_file():
+            return None
+        kilobytes = [line.split()[1] for line in status.read_text().splitlines() if "VmRSS" in line]
+        return 1024 * int(kilobytes[0]) if kilobytes else None
+
+
+def best() -> str:
+    """TensorFlow Serving itself where it can be had, else this library's server."""
+    if shutil.which("tensorflow_model_server"):
+        return TF_SERVING
+    if shutil.which("docker"):
+        found = subprocess.run(
+            ["docker", "image", "inspect", TF_SERVING_IMAGE], capture_output=True, check=False
+        )
+        # Not pulled: a push should not wait for half a gigabyte that nobody asked for.
+        if found.returncode == 0:
+            return DOCKER
+    return MFX
+
+
+@contextmanager
+def running(
+    model: Path, name: str, batching: BatchingParameters, timeout: float, kind: str = ""
+) -> Iterator[Server]:
+    """A server of one SavedModel; gone at the end.
+
+    Args:
+        model: The SavedModel's folder.
+        name: The model's name for clients.
+        batching: Sizes that requests are put together to.
+        timeout: Seconds that it may take to come up.
+        kind: Of MFX, TF_SERVING, DOCKER; by default the `best`.
+
+    Raises:
+        ServerError: It did not come up.
+    """
+    kind = kind or best()
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        base, parameters = Path(directory, name), Path(directory, "batching_parameters.txt")
+        base.mkdir()
+        if kind != DOCKER:
+            (base / _VERSION).symlink_to(model.resolve(), target_is_directory=True)
+        parameters.write_text(parameters_text(batching))
+        rest, grpc = _free_ports(2)
+        command = _command(kind, model.resolve(), base, parameters, rest, grpc)
+        with Path(directory, "stderr").open("w+") as errors:
+            begin = time.monotonic()
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+            try:
+                _wait(
+                    process, f"http://127.0.0.1:{rest}/v1/models/{name}", timeout, Path(errors.name)
+                )
+                seconds = time.monotonic() - begin
+                yield Server(kind, f"127.0.0.1:{rest}", f"127.0.0.1:{grpc}", seconds, process)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def parameters_text(batching: BatchingParameters) -> str:
+    """TF Serving's `batching_parameters.txt`, which waits for no further requests."""
+    sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in batching.allowed_batch_sizes)
+    return (
+        f"max_batch_size {{ value: {batching.max_batch_size} }}\n"
+        "batch_timeout_micros { value: 0 }\n"
+        f"max_enqueued_batches {{ value: {batching.max_enqueued_batches} }}\n"
+        f"num_batch_threads {{ value: {batching.num_batch_threads} }}\n{sizes}"
+    )
+
+
+def _command(
+    kind: str, model: Path, base: Path, parameters: Path, rest: int, grpc: int
+) -> Sequence[str]:
+    name = base.name
+    if kind == MFX:
+        # -I: neither the current folder nor the user's packages reach the process.
+        script = Path(__file__).parent / "serve" / "__main__.py"
+        flags = ["--rest-port", str(rest), "--grpc-port", str(grpc), "--model-name", name]
+        given = ["--batching-parameters-file", str(parameters)]
+        return [sys.executable, "-I", str(script), str(base), *flags, *given]
+    flags = [f"--model_name={name}", "--enable_batching"]
+    if kind == TF_SERVING:
+        ports = [f"--rest_api_port={rest}", f"--port={grpc}", "--grpc_socket_path="]
+        files = [f"--model_base_path={base}", f"--batching_parameters_file={parameters}"]
+        return ["tensorflow_model_server", *ports, *flags, *files]
+    return [
+        *("docker", "run", "--rm", "--init"),
+        *("--publish", f"127.0.0.1:{rest}:8501", "--publish", f"127.0.0.1:{grpc}:8500"),
+        *("--volume", f"{model}:/models/{name}/{_VERSION}:ro"),
+        *("--volume", f"{parameters}:/batching_parameters.txt:ro", TF_SERVING_IMAGE),
+        *(*flags, f"--model_base_path=/models/{name}"),
+        "--batching_parameters_file=/batching_parameters.txt",
+    ]
+
+
+def _wait(process: subprocess.Popen, url: str, timeout: float, errors: Path) -> None:
+    """Until the model's version is available."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            lines = errors.read_text(errors="replace").strip().splitlines() or ["no message"]
+            raise ServerError(f"the server ended with exit code {process.returncode}: {lines[-1]}")
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                status = json.load(answer)["model_version_status"][0]
+        except (OSError, ValueError, LookupError):
+            time.sleep(0.05)
+            continue
+        if status["state"] == "AVAILABLE":
+            return
+        if status["state"] == "END":
+            raise ServerError(f"the server says: {status['status']['error_message']}")
+        time.sleep(0.05)
+    raise ServerError(f"no model was served within {timeout:g} s")
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

@@ -1,0 +1,13 @@
+"""`mfx serve` without the rest of the command line; also run by its path, where `mfx` is not
+installed and PYTHONPATH must not be trusted."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    if not __package__:
+        sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+        sys.path.remove(str(Path(__file__).resolve().parent))
+    from mfx.cli.serve import main
+
+    sys.exit(main())

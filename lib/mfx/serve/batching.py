@@ -1,0 +1,354 @@
+"""Requests run together: whatever was waiting when the last run ended.
+
+No request waits for others to come. Under load the batches grow by themselves, as more arrives
+while one runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mfx.errors import MfxError
+from mfx.serve.errors import ServingError
+
+Run = Callable[..., dict[str, np.ndarray]]
+"""Takes the inputs in name order, gives the outputs by name."""
+
+
+@dataclass(frozen=True)
+class BatchingParameters:
+    """TF Serving's `--batching_parameters_file`, what applies here.
+
+    Attributes:
+        max_batch_size: Rows that run at once; a larger request runs in parts.
+        max_enqueued_batches: Full batches that may wait; more is refused with UNAVAILABLE.
+        num_batch_threads: Batches of one signature that run beside each other.
+        allowed_batch_sizes: A batch is filled up to the next of these; ascending, the last one
+            is `max_batch_size`. Empty: none is filled up.
+        observed: Is told the rows of each batch, without padding; called with a lock held.
+    """
+
+    max_batch_size: int = 128
+    max_enqueued_batches: int = 64
+    num_batch_threads: int = 1
+    allowed_batch_sizes: tuple[int, ...] = ()
+    observed: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
+
+    def padded(self, rows: int) -> int:
+        """The size that a batch of so many rows is run with."""
+        return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
+
+
+def read_parameters(path: Path) -> BatchingParameters:
+    """Read TF Serving's text file, as `max_batch_size { value: 64 }`.
+
+    Raises:
+        MfxError: It is not such a file, or the sizes do not fit.
+    """
+    from google.protobuf import text_format
+
+    message = _parameters_message()
+    try:
+        text_format.Parse(path.read_text(), message)
+    except text_format.ParseError as error:
+        raise MfxError(
+            f"{path}: {error}", "Expected TF Serving's batching parameters in text format."
+        ) from None
+    given: dict[str, Any] = {
+        name: getattr(message, name).value
+        for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads")
+        if message.HasField(name)
+    }
+    found = BatchingParameters(**given, allowed_batch_sizes=tuple(message.allowed_batch_sizes))
+    sizes = found.allowed_batch_sizes
+    if min(found.max_batch_size, found.max_enqueued_batches, found.num_batch_threads) < 1:
+        raise MfxError(f"{path}: sizes and numbers are at least 1")
+    if sizes and (sorted(set(sizes)) != list(sizes) or sizes[-1] != found.max_batch_size):
+        raise MfxError(
+            f"{path}: allowed_batch_sizes {list(sizes)}, max_batch_size {found.max_batch_size}",
+            "The allowed sizes ascend and end with max_batch_size.",
+        )
+    return found
+
+
+def _parameters_message() -> Any:
+    """TF Serving's BatchingParameters (`session_bundle_config.proto`), which its package lacks."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
+
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    file = descriptor_pb2.FileDescriptorProto(
+        name="batching.proto",
+        package="tensorflow.serving",
+        syntax="proto3",
+        dependency=["google/protobuf/wrappers.proto"],
+    )
+    message = file.message_type.add(name="BatchingParameters")
+    kind = descriptor_pb2.FieldDescriptorProto
+    wrapped = {
+        "max_batch_size": (1, "Int64Value"),
+        "batch_timeout_micros": (2, "Int64Value"),
+        "max_enqueued_batches": (3, "Int64Value"),
+        "num_batch_threads": (4, "Int64Value"),
+        "thread_pool_name": (5, "StringValue"),
+        "enable_large_batch_splitting": (8, "BoolValue"),
+        "max_execution_batch_size": (9, "Int64Value"),
+    }
+    for name, (number, wrapper) in wrapped.items():
+        message.field.add(
+            name=name,
+            number=number,
+            label=kind.LABEL_OPTIONAL,
+            type=kind.TYPE_MESSAGE,
+            type_name=f".google.protobuf.{wrapper}",
+        )
+    message.field.add(
+        name="allowed_batch_sizes", number=6, label=kind.LABEL_REPEATED, type=kind.TYPE_INT64
+    )
+    message.field.add(
+        name="pad_variable_length_inputs", number=7, label=kind.LABEL_OPTIONAL, type=kind.TYPE_BOOL
+    )
+    pool.Add(file)
+    descriptor = pool.FindMessageTypeByName("tensorflow.serving.BatchingParameters")
+    return message_factory.GetMessageClass(descriptor)()
+
+
+class Sink(Protocol):
+    """Who waits for tasks."""
+
+    def done(self, tasks: Sequence[Task]) -> None:
+        """Tasks that have their `outputs` or their `error`; called from a batching thread."""
+
+
+@dataclass(eq=False)
+class Task:
+    """One request's rows on their way through batches.
+
+    Attributes:
+        inputs: For each input of the signature a list or array, the rows first.
+        rows: How many.
+        sink: Is told when the task is done.
+        outputs: Arrays by name, the rows first.
+        error: Why there are no outputs.
+        given_up: Set by the owner when nobody waits any more; saves the run.
+    """
+
+    inputs: Mapping[str, Any]
+    rows: int
+    sink: Sink
+    outputs: dict[str, np.ndarray] | None = None
+    error: Exception | None = None
+    given_up: bool = False
+    answered: int = 0
+    parts: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+    def add(self, part: dict[str, np.ndarray], rows: int) -> bool:
+        """Add the outputs of the next rows; whether that was the last of them."""
+        self.parts.append(part)
+        self.answered += rows
+        if self.answered < self.rows:
+            return False
+        self.outputs = (
+            part
+            if len(self.parts) == 1
+            else {name: np.concatenate([p[name] for p in self.parts]) for name in part}
+        )
+        return True
+
+
+class Waiting:
+    """A sink for one thread that waits for one task."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def done(self, tasks: Sequence[Task]) -> None:
+        """Wake the thread."""
+        self._event.set()
+
+    def outputs(self, task: Task, timeout: float | None = None) -> dict[str, np.ndarray]:
+        """Wait, and give the task's outputs.
+
+        Raises:
+            ServingError: The task's error, or DEADLINE_EXCEEDED after `timeout` seconds.
+        """
+        if not self._event.wait(timeout):
+            task.given_up = True
+            raise ServingError("DEADLINE_EXCEEDED", f"no answer within {timeout} s")
+        if task.error is not None:
+            raise task.error
+        assert task.outputs is not None
+        return task.outputs
+
+
+class Batcher:
+    """Runs the tasks of one signature, many at a time.
+
+    Args:
+        run: The signature.
+        dtypes: NumPy's dtype of each input.
+        parameters: Sizes and limits.
+        name: For the names of its threads.
+        together: Whether rows of several tasks may run at once, and those of one apart.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        dtypes: Mapping[str, Any],
+        parameters: BatchingParameters,
+        name: str = "",
+        together: bool = True,
+    ) -> None:
+        self._run_signature, self._dtypes = run, dict(sorted(dtypes.items()))
+        self._parameters, self._name, self._together = parameters, name, together
+        self._limit = parameters.max_enqueued_batches * parameters.max_batch_size
+        self._queue: deque[Task] = deque()
+        self._rows = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, task: Task) -> None:
+        """Queue a task of at least one row; its sink is told.
+
+        Raises:
+            ServingError: UNAVAILABLE, the queue is full or closed.
+        """
+        with self._changed:
+            if self._closed:
+                raise ServingError("UNAVAILABLE", "this version is no longer served")
+            # A request larger than the queue is let in when nothing else waits.
+            if self._rows and self._rows + task.rows > self._limit:
+                raise ServingError(
+                    "UNAVAILABLE",
+                    "The batch scheduling queue to which this request was submitted is full",
+                )
+            if not self._threads:
+                self._start()
+            self._queue.append(task)
+            self._rows += task.rows
+            self._changed.notify()
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The outputs for inputs, in this thread and by themselves."""
+        return self._run_signature(
+            *(np.asarray(inputs[name], dtype) for name, dtype in self._dtypes.items())
+        )
+
+    def close(self) -> None:
+        """Answer what is queued, and end the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self) -> None:
+        for number in range(self._parameters.num_batch_threads):
+            name = f"batch-{self._name}-{number}"
+            self._threads.append(threading.Thread(target=self._serve, name=name, daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                while not self._queue:
+                    if self._closed:
+                        return
+                    self._changed.wait()
+                batch = self._take()
+            if batch:
+                self._answer(batch)
+
+    def _take(self) -> list[tuple[Task, int]]:
+        """The next batch: tasks, and how many of their rows. Whole ones, or one that is larger."""
+        batch: list[tuple[Task, int]] = []
+        room = self._parameters.max_batch_size
+        while self._queue:
+            task = self._queue[0]
+            left = task.rows - task.answered
+            if batch and (left > room or not self._together):
+                break
+            self._queue.popleft()
+            if task.given_up:
+                self._rows -= left
+                continue
+            size = min(left, room) if self._together else left
+            batch.append((task, size))
+            room -= size
+            self._rows -= size
+        if batch and self._parameters.observed is not None:
+            self._parameters.observed(sum(size for _, size in batch))
+        return batch
+
+    def _answer(self, batch: list[tuple[Task, int]]) -> None:
+        done: list[Task] = []
+        unfinished: list[Task] = []
+        for task, finished in self._outcome(batch):
+            (done if finished else unfinished).append(task)
+        if unfinished:
+            with self._changed:
+                self._queue.extend(unfinished)
+                self._changed.notify()
+        by_sink: dict[int, list[Task]] = {}
+        for task in done:
+            by_sink.setdefault(id(task.sink), []).append(task)
+        for tasks in by_sink.values():
+            tasks[0].sink.done(tasks)
+
+    def _outcome(self, batch: list[tuple[Task, int]]) -> list[tuple[Task, bool]]:
+        """Run a batch: its tasks, and whether each is done."""
+        try:
+            outputs = self._run_batch(batch)
+        except Exception as error:
+            if len(batch) > 1:
+                # One request may spoil it for all: each gets an answer of its own.
+                return [found for part in batch for found in self._outcome([part])]
+            batch[0][0].error = error
+            return [(batch[0][0], True)]
+        if not self._together:
+            return [(batch[0][0], batch[0][0].add(outputs, batch[0][1]))]
+        found, at = [], 0
+        for task, size in batch:
+            part = {name: array[at : at + size] for name, array in outputs.items()}
+            found.append((task, task.add(part, size)))
+            at += size
+        return found
+
+    def _run_batch(self, batch: list[tuple[Task, int]]) -> dict[str, np.ndarray]:
+        if not self._together:
+            return self.run(batch[0][0].inputs)
+        rows = sum(size for _, size in batch)
+        padding = self._parameters.padded(rows) - rows
+        feeds = []
+        for name, dtype in self._dtypes.items():
+            pieces = [
+                task.inputs[name]
+                if size == task.rows
+                else task.inputs[name][task.answered : task.answered + size]
+                for task, size in batch
+            ]
+            feeds.append(_merged(pieces, dtype, padding))
+        return self._run_signature(*feeds)
+
+
+def _merged(pieces: Sequence[Any], dtype: Any, padding: int) -> np.ndarray:
+    """Lists and arrays one after the other; the last row is repeated as padding."""
+    if len(pieces) == 1:
+        merged = np.asarray(pieces[0], dtype)
+    elif all(type(piece) is list for piece in pieces):
+        merged = np.array(list(itertools.chain.from_iterable(pieces)), dtype)
+    else:
+        merged = np.concatenate([np.asarray(piece, dtype) for piece in pieces])
+    if padding:
+        merged = np.concatenate([merged, np.repeat(merged[-1:], padding, axis=0)])
+    return merged

@@ -1,0 +1,42 @@
+"""What a request gets that cannot be answered: gRPC's status code, and the HTTP status for it."""
+
+from __future__ import annotations
+
+HTTP_STATUS = {
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 412,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 416,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
+    "UNAUTHENTICATED": 401,
+}
+"""By code, as TF Serving's `http_rest_api_handler` and `http_server` have it."""
+
+
+class ServingError(Exception):
+    """A request that cannot be answered.
+
+    Args:
+        code: One of HTTP_STATUS, gRPC's name.
+        message: What is wrong, for the client.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(message)
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status that TF Serving gives for this code."""
+        return HTTP_STATUS[self.code]

@@ -1,0 +1,258 @@
+"""TF Serving's PredictionService and ModelService: a parsed request in, a serialized answer out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+import numpy as np
+from tensorflow.core.protobuf import error_codes_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    regression_pb2,
+)
+
+from mfx.serve import grpc_inference as inference
+from mfx.serve.batching import Task
+from mfx.serve.errors import ServingError
+from mfx.serve.grpc_inference import CLASSIFY, REGRESS, bad
+from mfx.serve.model import ServedModel, Signature
+from mfx.serve.versions import ModelVersions
+
+UNKNOWN_SIGNATURE = "No signature was found with the name"
+
+
+class PredictionService:
+    """Answers with a model's outputs; used from one event loop.
+
+    Args:
+        models: By name.
+        max_bytes: Of one input, once its values are repeated up to its shape.
+    """
+
+    def __init__(self, models: Mapping[str, ModelVersions], max_bytes: int) -> None:
+        self._models, self._max_bytes = models, max_bytes
+        self._sink = _LoopSink()
+
+    async def predict(self, request: Any) -> bytes:
+        """Predict: named tensors to named tensors."""
+        spec = _spec(request)
+        with _use(self._models, spec) as model:
+            signature = inference.predict_signature(model, spec.signature_name)
+            inputs, rows = inference.predict_inputs(signature, request.inputs, self._max_bytes)
+            wanted = inference.wanted_outputs(signature, request.output_filter)
+            outputs = await self._run(model, signature, inputs, rows)
+            return inference.predict_response(spec.name, model.version, signature, wanted, outputs)
+
+    async def classify(self, request: Any) -> bytes:
+        """Classify: tf.Examples to classes and scores."""
+        response = classification_pb2.ClassificationResponse()
+        await self._infer(request, CLASSIFY, response)
+        return response.SerializeToString()
+
+    async def regress(self, request: Any) -> bytes:
+        """Regress: tf.Examples to a number each."""
+        response = regression_pb2.RegressionResponse()
+        await self._infer(request, REGRESS, response)
+        return response.SerializeToString()
+
+    async def multi_inference(self, request: Any) -> bytes:
+        """MultiInference: the same tf.Examples for several signatures of one model."""
+        if not request.tasks:
+            raise bad("ModelSpec has no name specified.")
+        response = inference_pb2.MultiInferenceResponse()
+        with _use(self._models, request.tasks[0].model_spec) as model:
+            asked = _asked(model, request.tasks)
+            examples = inference.examples_of(request.input)
+            answers = await asyncio.gather(
+                *(self._run_examples(model, signature, examples) for signature, _ in asked)
+            )
+            for task, (signature, method), outputs in zip(
+                request.tasks, asked, answers, strict=True
+            ):
+                result = response.results.add()
+                _write(result, method, outputs, len(examples))
+                name = task.model_spec.name
+                inference.write_spec(result.model_spec, name, signature.name, model.version)
+        return response.SerializeToString()
+
+    async def metadata(self, request: Any) -> bytes:
+        """GetModelMetadata: the signatures."""
+        spec = _spec(request)
+        if not request.metadata_field:
+            raise bad("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != "signature_def":
+                raise bad(f"Metadata field {field} is not supported")
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        with _use(self._models, spec) as model:
+            response.model_spec.name = spec.name
+            response.model_spec.version.value = model.version
+            for name, signature in model.signatures.items():
+                signatures.signature_def[name].CopyFrom(signature.definition)
+        response.metadata["signature_def"].Pack(signatures)
+        return response.SerializeToString()
+
+    async def _infer(self, request: Any, method: str, response: Any) -> None:
+        spec = _spec(request)
+        with _use(self._models, spec) as model:
+            signature = inference.example_signature(
+                model, spec.signature_name, method, UNKNOWN_SIGNATURE
+            )
+            examples = inference.examples_of(request.input)
+            outputs = await self._run_examples(model, signature, examples)
+            inference.write_spec(response.model_spec, spec.name, signature.name, model.version)
+        write = (
+            inference.write_classifications if method == CLASSIFY else inference.write_regressions
+        )
+        write(response.result, outputs, len(examples))
+
+    async def _run_examples(
+        self, model: ServedModel, signature: Signature, examples: list[bytes]
+    ) -> dict[str, np.ndarray]:
+        return await self._run(model, signature, {"inputs": examples}, len(examples))
+
+    async def _run(
+        self, model: ServedModel, signature: Signature, inputs: Mapping[str, Any], rows: int
+    ) -> dict[str, np.ndarray]:
+        """The outputs, once a batch had the rows; a request that is cancelled gives them up."""
+        task = _AwaitedTask(inputs, rows, self._sink)
+        model.submit(signature.name, task)
+        try:
+            await task.answered_event
+        except asyncio.CancelledError:
+            task.given_up = True
+            raise
+        if task.error is not None:
+            raise task.error
+        assert task.outputs is not None
+        return task.outputs
+
+
+class ModelService:
+    """Answers with the state of models.
+
+    Args:
+        models: By name.
+    """
+
+    def __init__(self, models: Mapping[str, ModelVersions]) -> None:
+        self._models = models
+
+    async def status(self, request: Any) -> bytes:
+        """GetModelStatus: all versions seen, or the one asked for."""
+        spec = _spec(request)
+        none = ServingError("NOT_FOUND", f"Could not find any versions of model {spec.name}")
+        if spec.name not in self._models:
+            raise none
+        found = self._models[spec.name].status(_version(spec), spec.version_label)
+        if not found:
+            raise none
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for status in found:
+            added = response.model_version_status.add(version=status.version, state=status.state)
+            added.status.error_code = error_codes_pb2.Code.Value(status.code)
+            added.status.error_message = status.message
+        return response.SerializeToString()
+
+    async def reload(self, request: Any) -> bytes:
+        """HandleReloadConfigRequest: not served.
+
+        Raises:
+            ServingError: UNIMPLEMENTED.
+        """
+        raise ServingError(
+            "UNIMPLEMENTED",
+            "The models are fixed when the server starts, and their versions are found by polling; "
+            "push a version, or start the server again with other models.",
+        )
+
+
+class _AwaitedTask(Task):
+    """A task that a coroutine waits for."""
+
+    def __init__(self, inputs: Mapping[str, Any], rows: int, sink: _LoopSink) -> None:
+        super().__init__(inputs, rows, sink)
+        self.answered_event = sink.future()
+
+
+class _LoopSink:
+    """Wakes an event loop once for all tasks of a batch."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def future(self) -> asyncio.Future[None]:
+        """What `done` resolves."""
+        return self._loop.create_future()
+
+    def done(self, tasks: Sequence[Task]) -> None:
+        """Called from a batching thread."""
+        with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
+            self._loop.call_soon_threadsafe(self._resolve, tasks)
+
+    @staticmethod
+    def _resolve(tasks: Sequence[Any]) -> None:
+        for task in tasks:
+            if not task.answered_event.done():
+                task.answered_event.set_result(None)
+
+
+def _spec(request: Any) -> Any:
+    if not request.HasField("model_spec"):
+        raise bad("Missing ModelSpec")
+    return request.model_spec
+
+
+def _version(spec: Any) -> int | None:
+    return spec.version.value if spec.HasField("version") else None
+
+
+def _use(models: Mapping[str, ModelVersions], spec: Any) -> AbstractContextManager[ServedModel]:
+    """The version that a ModelSpec names, for the length of a request.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, no name; NOT_FOUND, no such model or version.
+    """
+    name, version = spec.name, _version(spec)
+    if not name:
+        raise bad("ModelSpec has no name specified.")
+    if name not in models or version == 0:
+        which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
+    return models[name].use(version, spec.version_label)
+
+
+def _asked(model: ServedModel, tasks: Sequence[Any]) -> list[tuple[Signature, str]]:
+    """The signature and method of each task of a MultiInference."""
+    asked: list[tuple[Signature, str]] = []
+    for task in tasks:
+        if not task.model_spec.name:
+            raise bad("Found ModelSpec with an empty model name.")
+        if task.model_spec.name != tasks[0].model_spec.name:
+            raise bad("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+        name = task.model_spec.signature_name or inference.DEFAULT
+        if any(signature.name == name for signature, _ in asked):
+            raise bad(f"Duplicate evaluation of signature: {name}")
+        if task.method_name not in (CLASSIFY, REGRESS):
+            raise ServingError(
+                "UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}"
+            )
+        unknown = "Requested signature not found in model graph"
+        asked.append(
+            (inference.example_signature(model, name, task.method_name, unknown), task.method_name)
+        )
+    return asked
+
+
+def _write(result: Any, method: str, outputs: inference.Outputs, rows: int) -> None:
+    if method == CLASSIFY:
+        inference.write_classifications(result.classification_result, outputs, rows)
+    else:
+        inference.write_regressions(result.regression_result, outputs, rows)

@@ -1,0 +1,202 @@
+"""Outputs as TF Serving's JSON, see `json_api`.
+
+A float32 is written with the fewest digits that give it back; NaN, Infinity and -Infinity as
+TF Serving writes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+
+from mfx.serve.errors import ServingError
+from mfx.serve.model import Signature
+
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+METHODS = {"classify": "classification", "regress": "regression"}
+
+
+def predictions(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
+    """The answer of `:predict`.
+
+    Args:
+        outputs: Arrays by name; strings whose name ends in `_bytes` are written as base64.
+        rows: `predictions`, one value or object a row; otherwise `outputs`, one value or an
+            object of all rows.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, there is no JSON for an output.
+    """
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        if rows:
+            _row_count(outputs)
+        return _written({"predictions" if rows else "outputs": _ready(name, array)})
+    if not rows:
+        return _written({"outputs": {name: _ready(name, array) for name, array in outputs.items()}})
+    count = _row_count(outputs)
+    columns = {name: _ready(name, array) for name, array in outputs.items()}
+    return _written(
+        {"predictions": [{name: c[row] for name, c in columns.items()} for row in range(count)]}
+    )
+
+
+def check_method(signature: Signature, method: str) -> None:
+    """Hold a signature to what `:classify` and `:regress` take, as TF Serving does.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, it is of another method, or has other inputs or outputs.
+    """
+    kind, wanted = METHODS[method], f"tensorflow/serving/{method}"
+    if signature.method != wanted:
+        raise _invalid(
+            f"Expected {kind} signature method_name to be {wanted}. Was: {signature.method}"
+        )
+    if len(signature.inputs) != 1:
+        raise _invalid("Expected one input Tensor.")
+    if "inputs" not in signature.inputs:
+        raise _invalid(f"No {kind} inputs found in SignatureDef: {signature.name}")
+    names = {"outputs"} if method == "regress" else {"classes", "scores"}
+    if not signature.outputs or not signature.outputs.keys() <= names:
+        raise _invalid(
+            f"Expected {kind} signature outputs to be of {', '.join(sorted(names))}. "
+            f"Was: {', '.join(signature.outputs)}"
+        )
+
+
+def classifications(outputs: Mapping[str, np.ndarray]) -> bytes:
+    """The answer of `:classify`: for each row a list of [label, score].
+
+    Args:
+        outputs: `classes` (strings) and `scores` (floats), [rows, classes]; one may be absent.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, they have other shapes.
+    """
+    shape = next(iter(outputs.values())).shape
+    for array in outputs.values():
+        if array.ndim != 2 or array.shape != shape:
+            raise _invalid(
+                "Expected Tensor shape: [batch_size num_classes] but got "
+                f"[{','.join(map(str, array.shape))}]"
+            )
+    labels = _texts("classes", outputs["classes"]) if "classes" in outputs else None
+    scores = outputs.get("scores")
+    if labels is None:
+        labels = [[""] * shape[1]] * shape[0]
+    if scores is None:
+        scores = np.zeros(shape, np.float32)
+    # NaN is found by its `null`, which no label can be.
+    pairs = [
+        [[label, score] for label, score in zip(row, values, strict=True)]
+        for row, values in zip(labels, _reals(scores), strict=True)
+    ]
+    return _written({"results": pairs})
+
+
+def regressions(outputs: Mapping[str, np.ndarray]) -> bytes:
+    """The answer of `:regress`: one value a row.
+
+    Args:
+        outputs: `outputs`, [rows] or [rows, 1].
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, it has another shape.
+    """
+    array = outputs["outputs"]
+    if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
+        raise _invalid(
+            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got "
+            f"[{','.join(map(str, array.shape))}]"
+        )
+    return _written({"results": array.reshape(-1)})
+
+
+def failure(message: str) -> bytes:
+    """The body of an answer that is an error."""
+    # What a client sent may be in it, half a surrogate pair too.
+    return orjson.dumps({"error": message.encode("utf-8", "replace").decode()})
+
+
+def _row_count(outputs: Mapping[str, np.ndarray]) -> int:
+    count = -1
+    for name, array in outputs.items():
+        if not array.ndim:
+            raise _invalid(f"Tensor name: {name} has no shape information ")
+        if count >= 0 and len(array) != count:
+            raise _invalid(
+                f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {count}"
+            )
+        count = len(array)
+    return count
+
+
+def _ready(name: str, array: np.ndarray) -> Any:
+    """An output as orjson takes it."""
+    kind = array.dtype.kind
+    if kind == "O":
+        return _texts(name, array)
+    if kind not in "biuf" or (array.dtype.itemsize * 8 == 16 and kind == "f"):
+        raise _invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}: {name}")
+    return np.ascontiguousarray(array) if array.ndim else array[()]
+
+
+def _texts(name: str, array: np.ndarray) -> Any:
+    values = array.reshape(-1).tolist()
+    try:
+        if name.endswith("_bytes"):
+            flat: list[Any] = [{"b64": base64.b64encode(value).decode()} for value in values]
+        else:
+            flat = [value.decode() for value in values]
+    except UnicodeDecodeError:
+        raise _invalid(
+            f"Failed to write JSON value for tensor type: string: {name} is not UTF-8; "
+            "an output whose name ends in '_bytes' is written as base64"
+        ) from None
+    shaped = np.empty(len(flat), object)
+    shaped[:] = flat
+    return shaped.reshape(array.shape).tolist()
+
+
+def _reals(array: np.ndarray) -> Any:
+    """Floats as nested lists, which print with the digits of their own precision."""
+    return array.astype("U32").astype(np.float64).tolist()
+
+
+def _written(answer: dict[str, Any]) -> bytes:
+    try:
+        written = orjson.dumps(answer, option=_NUMPY)
+    except TypeError as error:
+        raise _invalid(f"Failed to write JSON value: {error}") from None
+    # orjson writes what is not finite as null.
+    if b"null" in written and b"null" in orjson.dumps(_without_texts(answer), option=_NUMPY):
+        return json.dumps(_with_literals(answer), ensure_ascii=False).encode()
+    return written
+
+
+def _without_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [_without_texts(item) for item in value.values()]
+    if isinstance(value, list):
+        return [_without_texts(item) for item in value]
+    return 0 if isinstance(value, str) else value
+
+
+def _with_literals(value: Any) -> Any:
+    """With Python's own numbers, for `json`, which writes NaN and Infinity."""
+    if isinstance(value, dict):
+        return {name: _with_literals(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_literals(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _reals(np.asarray(value)) if value.dtype.kind == "f" else value.tolist()
+    return value
+
+
+def _invalid(message: str) -> ServingError:
+    return ServingError("INVALID_ARGUMENT", message)

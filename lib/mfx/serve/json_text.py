@@ -1,0 +1,127 @@
+"""JSON as TF Serving takes it: parsed, quoted in errors, base64 objects."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from mfx.serve.errors import ServingError
+
+_MOST_SHOWN = 256
+_TYPE_NAMES = {
+    dict: "Object",
+    list: "Array",
+    str: "String",
+    int: "Number",
+    float: "Number",
+    type(None): "Null",
+}
+_LITERALS = (b"NaN", b"Infinity")
+_SIXTY_FOUR_BITS = 20
+"""Digits and sign of the longest integer of 64 bits."""
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Parse a request; NaN, Infinity and -Infinity are numbers, as for TF Serving.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, it is no JSON object.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if not any(literal in body for literal in _LITERALS):
+            raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
+        document = _with_literals(body)
+    if type(document) is not dict:
+        raise invalid(f"JSON Value: {shown(document)} Is not object")
+    return document
+
+
+def signature_name(document: Mapping[str, Any]) -> str:
+    """The signature that a request asks for, '' for the default.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, the name is no string.
+    """
+    name = document.get("signature_name", "")
+    if type(name) is not str:
+        raise invalid(
+            f"JSON Value: {shown(document)} not formatted correctly. "
+            "'signature_name' key must be a string value."
+        )
+    return name
+
+
+def decoded(value: dict[str, Any]) -> bytes:
+    """What an object {"b64": "..."} stands for; padding may be left out, as in TF Serving.
+
+    Raises:
+        ValueError: It is none, or not base64.
+    """
+    if is_object(value):
+        raise ValueError(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
+    text = value["b64"]
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("Unable to base64 decode") from None
+
+
+def is_object(value: Any) -> bool:
+    """Whether it is an object other than a base64 one."""
+    if type(value) is not dict:
+        return False
+    return not (len(value) == 1 and type(value.get("b64")) is str)
+
+
+def invalid(message: str) -> ServingError:
+    """INVALID_ARGUMENT."""
+    return ServingError("INVALID_ARGUMENT", message)
+
+
+def type_name(value: Any) -> str:
+    """JSON's type of a parsed value, in rapidjson's words."""
+    return str(value) if type(value) is bool else _TYPE_NAMES[type(value)]
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value as JSON; no more of it is written than is shown."""
+    parts: list[str] = []
+    length = 0
+    for part in json.JSONEncoder(ensure_ascii=False).iterencode(_cut(value)):
+        parts.append(part)
+        length += len(part)
+        if length > _MOST_SHOWN:
+            break
+    return "".join(parts)[:_MOST_SHOWN].encode("utf-8", "replace").decode()
+
+
+def _with_literals(body: bytes) -> Any:
+    """Parse JSON in which there are NaN or Infinity, which orjson does not take."""
+
+    def real(text: str) -> float:
+        value = float(text)
+        if math.isinf(value):
+            raise ValueError("Number too big to be stored in double.")
+        return value
+
+    def integer(text: str) -> int | float:
+        return int(text) if len(text) <= _SIXTY_FOUR_BITS else real(text)
+
+    try:
+        return json.loads(body.decode(), parse_float=real, parse_int=integer)
+    except json.JSONDecodeError as error:
+        raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"JSON Parse error: {error}") from None
+
+
+def _cut(value: Any) -> Any:
+    return value[:_MOST_SHOWN] if type(value) is str else value

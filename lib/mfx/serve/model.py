@@ -1,0 +1,185 @@
+"""One version of a model: a SavedModel behind a TensorFlow 1 session.
+
+A session's callable serves single rows about as fast again as an eager signature, and TF Serving
+runs models the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+
+from mfx.serve.batching import Batcher, BatchingParameters, Task
+from mfx.serve.errors import ServingError
+
+NOT_SERVED = ("__saved_model_init_op", "__saved_model_train_op")
+_CODES = {
+    tf.errors.InvalidArgumentError: "INVALID_ARGUMENT",
+    tf.errors.ResourceExhaustedError: "RESOURCE_EXHAUSTED",
+    tf.errors.FailedPreconditionError: "FAILED_PRECONDITION",
+    tf.errors.NotFoundError: "NOT_FOUND",
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a signature.
+
+    Attributes:
+        dtype: Of its values.
+        shape: Sizes, None where open; None for any rank. The first is the batch.
+    """
+
+    dtype: tf.DType
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives under one name; TF Serving's SignatureDef.
+
+    Attributes:
+        definition: The SignatureDef, as GetModelMetadata gives it.
+        batched: Whether the first dimension of all tensors is open, so that rows of several
+            requests may run at once.
+    """
+
+    name: str
+    method: str
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    definition: Any = field(repr=False, compare=False)
+    batched: bool = True
+
+
+class ServedModel:
+    """A loaded version, which answers until it is closed.
+
+    Args:
+        folder: The SavedModel's.
+        version: Its number.
+        parameters: How requests are put together.
+
+    Raises:
+        MfxError, tf.errors.OpError, OSError, ValueError, RuntimeError: The folder holds no
+            SavedModel that can be loaded.
+    """
+
+    def __init__(self, folder: Path, version: int, parameters: BatchingParameters) -> None:
+        self.version = version
+        graph = tf.Graph()
+        # -1: operations run in the calling thread. Handing small ones over costs more than it
+        # gains, and several requests run beside each other anyway.
+        config = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=-1)
+        self._session = tf.compat.v1.Session(graph=graph, config=config)
+        try:
+            with graph.as_default():
+                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+        except BaseException:
+            self._session.close()
+            raise
+        self.signatures: dict[str, Signature] = {}
+        self._batchers: dict[str, Batcher] = {}
+        for name, definition in sorted(meta.signature_def.items()):
+            if name not in NOT_SERVED:
+                signature = _signature(name, definition)
+                self.signatures[name] = signature
+                run = self._callable(definition)
+                self._batchers[name] = Batcher(
+                    run, _dtypes(signature), parameters, name, signature.batched
+                )
+
+    def signature(self, name: str) -> Signature:
+        """The signature of this name, `serving_default` for ''.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT, there is none.
+        """
+        wanted = name or "serving_default"
+        if wanted not in self.signatures:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f'Serving signature name: "{wanted}" not found in signature def; '
+                f"the model has {', '.join(self.signatures)}",
+            )
+        return self.signatures[wanted]
+
+    def submit(self, signature: str, task: Task) -> None:
+        """Have a task answered; its sink is told.
+
+        Args:
+            signature: A name in `signatures`.
+            task: For each of the signature's inputs a list or array, the rows first. At least one
+                row; names, dtypes and shapes are checked by the caller.
+
+        Raises:
+            ServingError: UNAVAILABLE, too much is waiting already.
+        """
+        self._batchers[signature].submit(task)
+
+    def run(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The outputs for inputs, in this thread and by themselves, as in a warm-up."""
+        return self._batchers[signature].run(inputs)
+
+    def close(self) -> None:
+        """End the batching threads after what was submitted, and free the memory."""
+        for batcher in self._batchers.values():
+            batcher.close()
+        self._session.close()
+
+    def _callable(self, definition: Any) -> Callable[..., dict[str, np.ndarray]]:
+        names = sorted(definition.outputs)
+        options = config_pb2.CallableOptions(
+            feed=[definition.inputs[name].name for name in sorted(definition.inputs)],
+            fetch=[definition.outputs[name].name for name in names],
+        )
+        # The public `make_callable` goes by `run` and a dict once there are feeds, which takes
+        # longer than the model itself.
+        return partial(_call, self._session._make_callable_from_options(options), names)
+
+
+def _call(function: Callable, names: Sequence[str], *feeds: np.ndarray) -> dict[str, np.ndarray]:
+    try:
+        return dict(zip(names, function(*feeds), strict=True))
+    except tf.errors.OpError as error:
+        code = next((c for kind, c in _CODES.items() if isinstance(error, kind)), "INTERNAL")
+        raise ServingError(code, _first_lines(error.message)) from None
+    except UnicodeDecodeError as error:  # TensorFlow's message quotes the client's bytes
+        said = error.object.decode(errors="backslashreplace")
+        raise ServingError("INVALID_ARGUMENT", _first_lines(said)) from None
+
+
+def _first_lines(message: str) -> str:
+    """What went wrong, without where in the graph."""
+    lines = [line for line in message.splitlines() if line and not line.startswith("\t")]
+    said = [line for line in lines if line != "Graph execution error:"]
+    return said[0] if said else "the model could not be run"
+
+
+def _signature(name: str, definition: Any) -> Signature:
+    inputs = {key: _tensor(info) for key, info in sorted(definition.inputs.items())}
+    outputs = {key: _tensor(info) for key, info in sorted(definition.outputs.items())}
+    batched = all(
+        tensor.shape is None or (tensor.shape and tensor.shape[0] is None)
+        for tensor in (*inputs.values(), *outputs.values())
+    )
+    return Signature(name, definition.method_name, inputs, outputs, definition, batched)
+
+
+def _tensor(info: Any) -> Tensor:
+    shape = info.tensor_shape
+    sizes = (
+        None if shape.unknown_rank else tuple(d.size if d.size >= 0 else None for d in shape.dim)
+    )
+    return Tensor(tf.as_dtype(info.dtype), sizes)
+
+
+def _dtypes(signature: Signature) -> dict[str, Any]:
+    return {name: tensor.dtype.as_numpy_dtype for name, tensor in signature.inputs.items()}

@@ -1,0 +1,312 @@
+"""TF Serving's REST API over aiohttp's low-level server.
+
+    POST /v1/models/NAME[/versions/N|/labels/L]:predict|:classify|:regress
+    GET  /v1/models/NAME[/versions/N|/labels/L][/metadata]
+    GET  /monitoring/prometheus/metrics
+    GET  /healthz, /v2/health/live, /v2/health/ready
+
+Every answer of a model names the version in `X-Model-Version`; every error is JSON,
+`{"error": "..."}`. There is no router, and an answer is one write: see `connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from mfx.serve import json_answers, json_api, json_examples, json_models, json_text
+from mfx.serve.batching import Task
+from mfx.serve.connection import Answer, Bodies, BodyError, Limits, Server
+from mfx.serve.errors import ServingError
+from mfx.serve.metrics import CONTENT_TYPE, PATH, Metrics
+from mfx.serve.model import ServedModel, Signature
+from mfx.serve.versions import ModelVersions
+
+log = logging.getLogger("mfx.serve")
+# As `http_rest_api_util.cc` has them.
+_SPEC = r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?"
+_POST = re.compile(_SPEC + ":(classify|regress|predict)", re.IGNORECASE)
+_GET = re.compile(_SPEC + "(/metadata)?", re.IGNORECASE)
+_HEALTH = ("/healthz", "/v2/health/live", "/v2/health/ready")
+_MOST_READERS = 256
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a path asks for.
+
+    Attributes:
+        name: The model's.
+        version: Its number, None for the newest.
+        label: Instead of the number, or ''.
+        method: `predict`, `classify`, `regress`, `status` or `metadata`.
+    """
+
+    name: str
+    version: int | None
+    label: str
+    method: str
+
+
+@lru_cache(maxsize=1024)
+def parse_path(http_method: str, path: str) -> Call:
+    """What a request's path asks for.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, it is none of TF Serving's paths.
+    """
+    pattern = {"POST": _POST, "GET": _GET}.get(http_method)
+    found = pattern.fullmatch(path.partition("?")[0]) if pattern else None
+    if found is None:
+        raise ServingError("INVALID_ARGUMENT", f"Malformed request: {http_method} {path}")
+    name, version, label, method = found.groups()
+    if version and int(version[:20]) >= 2**63:
+        raise ServingError("INVALID_ARGUMENT", f"Failed to convert version: {version} to numeric.")
+    if http_method == "GET":
+        method = "metadata" if method else "status"
+    return Call(
+        unquote(name), int(version) if version else None, unquote(label or ""), method.lower()
+    )
+
+
+@dataclass(eq=False)
+class _Waited(Task):
+    """A task that a coroutine waits for."""
+
+    future: asyncio.Future[None] | None = field(default=None, repr=False)
+
+
+class _Sink:
+    """Wakes the coroutines of a whole batch at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def done(self, tasks: Sequence[Task]) -> None:
+        """Called from a batching thread."""
+        try:
+            self._loop.call_soon_threadsafe(_wake, tasks)
+        except RuntimeError:  # The loop is closed, so nobody waits.
+            return
+
+
+def _wake(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        future = task.future if isinstance(task, _Waited) else None
+        if future is not None and not future.done():
+            future.set_result(None)
+
+
+class Application:
+    """Answers requests; `__call__` is the handler of a `connection.Server`.
+
+    Args:
+        models: Those served.
+        limits: On what clients may take up.
+        metrics: Where requests are counted.
+    """
+
+    def __init__(
+        self, models: Mapping[str, ModelVersions], limits: Limits, metrics: Metrics
+    ) -> None:
+        self._models, self._limits, self._metrics = models, limits, metrics
+        self.bodies = Bodies(limits)
+        self._loop = asyncio.get_running_loop()
+        self._sink = _Sink(self._loop)
+        # One at a time, so that no more than one large request is spread out as Python objects.
+        self._apart = ThreadPoolExecutor(1, thread_name_prefix="rest-large")
+        self._readers: dict[int, tuple[Signature, json_api.PredictReader]] = {}
+
+    def close(self) -> None:
+        """End the thread for large requests."""
+        self._apart.shutdown(wait=False, cancel_futures=True)
+
+    async def __call__(self, request: web.BaseRequest) -> Answer:
+        """Answer a request, whatever it is."""
+        started = time.perf_counter()
+        path, method = request.message.path, request.message.method
+        code, model, api, version, held = "OK", "", "", 0, 0
+        try:
+            if method == "GET" and path in (PATH, *_HEALTH):
+                return await self._monitoring(path)
+            call = parse_path(method, path)
+            model, api = call.name, call.method
+            versions = self._versions(call)
+            if api == "status":
+                return Answer(json_models.status(versions, call.version, call.label))
+            body = await self.bodies.read(request)
+            held = len(body)
+            with versions.use(call.version, call.label) as served:
+                version = served.version
+                if api == "metadata":
+                    content = json_models.metadata(call.name, served)
+                elif api == "predict":
+                    content = await self._predict(served, body)
+                else:
+                    content = await self._examples(served, api, body)
+            answer = Answer(content, version=version)
+        except ServingError as error:
+            code = error.code
+            answer = Answer(json_answers.failure(error.message), error.http_status, version)
+        except BodyError as error:
+            code = "RESOURCE_EXHAUSTED" if error.status == 413 else "DEADLINE_EXCEEDED"
+            answer = Answer(json_answers.failure(str(error)), error.status, close=True)
+        except Exception as error:
+            code = "INTERNAL"
+            log.exception("%s %s", method, path)
+            answer = Answer(json_answers.failure(f"{type(error).__name__}: {error}"), 500, version)
+        finally:
+            self.bodies.release(held)
+        self._metrics.observe(model, api, "REST", code, time.perf_counter() - started)
+        return answer
+
+    def _versions(self, call: Call) -> ModelVersions:
+        versions = self._models.get(call.name)
+        if versions is not None:
+            return versions
+        if call.method == "status":
+            raise ServingError("NOT_FOUND", f"Could not find any versions of model {call.name}")
+        which = f"Latest({call.name})"
+        if call.version is not None:
+            which = f"Specific({call.name}, {call.version})"
+        raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
+
+    async def _predict(self, model: ServedModel, body: bytes) -> bytes:
+        if len(body) > self._limits.apart_bytes:
+            read = await self._loop.run_in_executor(self._apart, self._read, model, body)
+        else:
+            read = self._read(model, body)
+        signature, inputs, rows, as_rows = read
+        outputs = await self._run(model, signature, inputs, rows)
+        return await self._written(partial(json_answers.predictions, outputs, as_rows), outputs)
+
+    def _read(
+        self, model: ServedModel, body: bytes
+    ) -> tuple[Signature, Mapping[str, Any], int, bool]:
+        document = json_text.read_object(body)
+        signature = model.signature(json_text.signature_name(document))
+        return (signature, *self._reader(signature).read(document))
+
+    def _reader(self, signature: Signature) -> json_api.PredictReader:
+        """A signature's reader; kept, as it takes longer to make than to use."""
+        kept = self._readers.get(id(signature))
+        if kept is None:
+            if len(self._readers) >= _MOST_READERS:
+                self._readers.clear()
+            # With the signature, so that no other one gets its id.
+            kept = self._readers[id(signature)] = signature, json_api.PredictReader(signature)
+        return kept[1]
+
+    async def _examples(self, model: ServedModel, method: str, body: bytes) -> bytes:
+        if len(body) > self._limits.apart_bytes:
+            read = await self._loop.run_in_executor(
+                self._apart, _read_examples, model, method, body
+            )
+        else:
+            read = _read_examples(model, method, body)
+        signature, examples = read
+        outputs = await self._run(model, signature, {"inputs": examples}, len(examples))
+        write = json_answers.classifications if method == "classify" else json_answers.regressions
+        return await self._written(partial(write, outputs), outputs)
+
+    async def _run(
+        self, model: ServedModel, signature: Signature, inputs: Mapping[str, Any], rows: int
+    ) -> dict[str, Any]:
+        future = self._loop.create_future()
+        task = _Waited(inputs, rows, self._sink, future=future)
+        model.submit(signature.name, task)
+        try:
+            await future
+        except asyncio.CancelledError:
+            task.given_up = True
+            raise
+        if task.error is not None:
+            raise task.error
+        assert task.outputs is not None
+        return task.outputs
+
+    async def _written(self, write: Callable[[], bytes], outputs: Mapping[str, Any]) -> bytes:
+        """The answer; a large one is put together in the thread for large requests."""
+        if sum(array.size for array in outputs.values()) * 8 > self._limits.apart_bytes:
+            return await self._loop.run_in_executor(self._apart, write)
+        return write()
+
+    async def _monitoring(self, path: str) -> Answer:
+        if path == PATH:
+            page = await self._loop.run_in_executor(None, self._metrics.page)
+            return Answer(page, content_type=CONTENT_TYPE)
+        if path != "/v2/health/ready":
+            return Answer(b'{"live":true}')
+        if json_models.ready(self._models):
+            return Answer(b'{"ready":true}')
+        return Answer(b'{"ready":false}', 503)
+
+
+def _read_examples(model: ServedModel, method: str, body: bytes) -> tuple[Signature, list[bytes]]:
+    document = json_text.read_object(body)
+    name = json_text.signature_name(document)
+    examples = json_examples.read_examples(document, method)
+    signature = model.signature(name)
+    json_answers.check_method(signature, method)
+    return signature, examples
+
+
+class Running:
+    """A started server.
+
+    Attributes:
+        port: Where it listens.
+    """
+
+    def __init__(self, application: Application, runner: web.ServerRunner, port: int) -> None:
+        self._application, self._runner, self.port = application, runner, port
+
+    async def stop(self) -> None:
+        """Take no more requests, answer those at hand, and close."""
+        await self._runner.cleanup()
+        self._application.close()
+
+
+async def start(
+    models: Mapping[str, ModelVersions],
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    metrics: Metrics | None = None,
+) -> Running:
+    """Serve models.
+
+    Args:
+        models: By name.
+        host: The address to bind to.
+        port: 0 for any.
+        limits: On what clients may take up.
+        metrics: Where requests are counted, shared with gRPC.
+
+    Raises:
+        OSError: The address cannot be bound to.
+    """
+    limits = limits or Limits()
+    application = Application(models, limits, metrics or Metrics(models))
+    runner = web.ServerRunner(
+        Server(application, limits, application.bodies), shutdown_timeout=limits.shutdown_seconds
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=1024)
+        await site.start()
+    except OSError:
+        await runner.cleanup()
+        application.close()
+        raise
+    return Running(application, runner, runner.addresses[0][1])

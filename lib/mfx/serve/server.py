@@ -1,0 +1,175 @@
+"""The server: one model of a destination over REST and gRPC, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import tensorflow as tf
+
+from mfx import warmup
+from mfx.destination import Destination, open_folder
+from mfx.errors import MfxError
+from mfx.serve import grpc_api, rest
+from mfx.serve.batching import BatchingParameters
+from mfx.serve.metrics import Metrics
+from mfx.serve.model import ServedModel
+from mfx.serve.versions import AVAILABLE, END, ModelVersions
+
+GRACE_SECONDS = 10
+"""For the requests under way when the server is stopped."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to serve, and where.
+
+    Attributes:
+        folder: A model's folder of versions: `<destination>/<model>`, on disk or `s3://`.
+        name: The model's name for clients; by default the folder's.
+        host: The address to listen at; by default this machine only.
+        rest_port: 0 for any free one.
+        grpc_port: 0 for any free one.
+        keep: How many of the newest versions are served.
+        labels: Versions by label.
+        poll_seconds: Between two looks for new versions.
+        batching: How requests are put together.
+    """
+
+    folder: str
+    name: str = ""
+    host: str = "127.0.0.1"
+    rest_port: int = 8501
+    grpc_port: int = 8500
+    keep: int = 1
+    labels: Mapping[str, int] = field(default_factory=dict)
+    poll_seconds: float = 1.0
+    batching: BatchingParameters = field(default_factory=BatchingParameters)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A server that answers.
+
+    Attributes:
+        model: The model's name.
+        versions: Those that are served, ascending.
+        rest: Address of the REST API.
+        grpc: Address of the gRPC API.
+    """
+
+    model: str
+    versions: list[int]
+    rest: str
+    grpc: str
+
+
+def serve(options: Options, ready: Callable[[Serving], None]) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what is under way, and return.
+
+    Args:
+        options: What to serve, and where.
+        ready: Called once a version answers.
+
+    Raises:
+        MfxError: There is no version that can be served, or a port is taken.
+    """
+    import uvloop
+
+    source, name = open_folder(options.folder)
+    name = options.name or name
+    models: dict[str, ModelVersions] = {}
+    metrics = Metrics(models)
+    models[name] = versions = ModelVersions(
+        name,
+        source,
+        replace(options.batching, observed=metrics.batch_observer(name)),
+        keep=options.keep,
+        labels=options.labels,
+        poll_seconds=options.poll_seconds,
+        warm_up=warm_up,
+        observe_load=partial(metrics.observe_load, name),
+    )
+    versions.start()
+    try:
+        _must_serve(versions, source, options.folder)
+        uvloop.run(_answer(models, options, metrics, ready))
+    finally:
+        versions.stop()
+
+
+async def _answer(
+    models: Mapping[str, ModelVersions],
+    options: Options,
+    metrics: Metrics,
+    ready: Callable[[Serving], None],
+) -> None:
+    """Over REST and gRPC from one event loop, until a signal comes."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        over_rest = await rest.start(models, options.host, options.rest_port, metrics=metrics)
+    except OSError as error:
+        raise MfxError(
+            f"{options.host}:{options.rest_port}: cannot listen: {error.strerror}",
+            "Give another --rest-port or --host.",
+        ) from None
+    try:
+        over_grpc = await grpc_api.start(
+            models, options.host, options.grpc_port, observe=partial(_observe, metrics)
+        )
+        (versions,) = models.values()
+        served = [s.version for s in versions.status() if s.state == AVAILABLE]
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        ready(
+            Serving(
+                versions.name,
+                sorted(served),
+                f"http://{host}:{over_rest.port}/v1/models/{versions.name}",
+                f"{host}:{over_grpc.port}",
+            )
+        )
+        await stop.wait()
+        await over_grpc.stop(GRACE_SECONDS)
+    finally:
+        await over_rest.stop()
+
+
+def _observe(metrics: Metrics, model: str, method: str, code: str, seconds: float) -> None:
+    metrics.observe(model, method, "GRPC", code, seconds)
+
+
+def warm_up(model: ServedModel, folder: Path) -> None:
+    """Run the requests that a push left with the model, so that no client is the first.
+
+    Raises:
+        ServingError, KeyError, ValueError: A request does not fit the model.
+        AttributeError: It is of a kind that no signature takes.
+    """
+    for log in warmup.read(folder):
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request
+        signature = model.signature(request.model_spec.signature_name)
+        if kind == "predict_log":
+            inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+        else:
+            examples = request.input.example_list.examples
+            inputs = {name: [e.SerializeToString() for e in examples] for name in signature.inputs}
+        model.run(signature.name, inputs)
+
+
+def _must_serve(versions: ModelVersions, source: Destination, folder: str) -> None:
+    status = versions.status()
+    if not status:
+        raise MfxError(
+            f"{folder}: no version of a model here",
+            "Push one first: make run. Or name a model's folder: mfx serve pushed/taxi",
+        )
+    if all(version.state == END for version in status):
+        newest = status[0]
+        raise MfxError(f"{source.path(newest.version)} cannot be served: {newest.message}")

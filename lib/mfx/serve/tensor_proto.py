@@ -1,0 +1,192 @@
+"""TensorProto to values and back, as TF Serving reads and writes them.
+
+`tf.make_ndarray` makes an array of each tensor; for a single row a list is quicker, and batches are
+put together from lists anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+
+STRING = types_pb2.DT_STRING
+# The repeated field of a dtype's values; int_val serves all small integers.
+_FIELDS = {
+    types_pb2.DT_FLOAT: "float_val",
+    types_pb2.DT_DOUBLE: "double_val",
+    types_pb2.DT_INT32: "int_val",
+    types_pb2.DT_UINT8: "int_val",
+    types_pb2.DT_INT16: "int_val",
+    types_pb2.DT_INT8: "int_val",
+    types_pb2.DT_UINT16: "int_val",
+    types_pb2.DT_STRING: "string_val",
+    types_pb2.DT_COMPLEX64: "scomplex_val",
+    types_pb2.DT_COMPLEX128: "dcomplex_val",
+    types_pb2.DT_INT64: "int64_val",
+    types_pb2.DT_BOOL: "bool_val",
+    types_pb2.DT_BFLOAT16: "half_val",
+    types_pb2.DT_HALF: "half_val",
+    types_pb2.DT_UINT32: "uint32_val",
+    types_pb2.DT_UINT64: "uint64_val",
+}
+# A list of these is np.array(list, dtype) and nothing else.
+_PLAIN = frozenset(
+    getattr(types_pb2, name)
+    for name in ("DT_FLOAT", "DT_DOUBLE", "DT_INT32", "DT_INT64", "DT_STRING", "DT_BOOL")
+)
+
+
+def shape_of(proto: Any) -> tuple[int, ...]:
+    """The sizes of a TensorProto.
+
+    Raises:
+        ValueError: One is negative, or the rank is unknown.
+    """
+    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
+    if proto.tensor_shape.unknown_rank or (shape and min(shape) < 0):
+        raise ValueError("its shape is not fully known")
+    return shape
+
+
+def values(proto: Any, shape: tuple[int, ...], max_bytes: int) -> Sequence[Any] | np.ndarray:
+    """The values of a TensorProto: a list where the rank is 1, or an array.
+
+    As in TF Serving, the last value is repeated up to the shape, and no value at all is 0 or "".
+
+    Args:
+        proto: A TensorProto.
+        shape: `shape_of` it.
+        max_bytes: Of the array; a small message may name a large shape.
+
+    Raises:
+        ValueError: The values do not fit dtype and shape, or `max_bytes`.
+    """
+    dtype = proto.dtype
+    if dtype not in _FIELDS:
+        raise ValueError(f"tensors of {dtype_name(dtype)} are not served")
+    content = proto.tensor_content
+    if not content and len(shape) == 1 and dtype in _PLAIN:
+        given = getattr(proto, _FIELDS[dtype])
+        if len(given) == shape[0]:
+            return list(given)
+    size, numpy = prod(shape), numpy_dtype(dtype)
+    if size * numpy.itemsize > max_bytes:
+        raise ValueError(f"shape {list(shape)} takes more than {max_bytes} bytes")
+    if content and dtype == STRING:
+        return _objects(list(_strings(content, size)), shape)
+    if content:
+        if len(content) != size * numpy.itemsize:
+            raise ValueError(
+                f"tensor_content of {len(content)} bytes for {size} values of {dtype_name(dtype)}"
+            )
+        return np.frombuffer(content, numpy.newbyteorder("<")).reshape(shape)
+    return _from_field(proto, shape, size, numpy)
+
+
+def fill(proto: Any, array: np.ndarray) -> None:
+    """Write an array into an empty TensorProto, values into the field of their dtype.
+
+    Clients read `float_val` and the like, which is where TF Serving puts them.
+
+    Raises:
+        ValueError: TensorProto has no field for the dtype.
+    """
+    dtype = STRING if array.dtype == object else _enum(array.dtype)
+    if dtype not in _FIELDS:
+        raise ValueError(f"tensors of {dtype_name(dtype)} are not served")
+    proto.dtype = dtype
+    dims = proto.tensor_shape.dim
+    for size in array.shape:
+        dims.add(size=size)
+    flat = array.ravel()
+    name = _FIELDS[dtype]
+    if name == "half_val":
+        flat = flat.view(np.uint16)
+    elif name == "scomplex_val":
+        flat = flat.view(np.float32)
+    elif name == "dcomplex_val":
+        flat = flat.view(np.float64)
+    getattr(proto, name).extend(flat.tolist())
+
+
+def dtype_name(dtype: int) -> str:
+    """TensorFlow's C++ name, as `float` and `int64`."""
+    if dtype not in types_pb2.DataType.values():
+        return f"DataType {dtype}"
+    return types_pb2.DataType.Name(dtype)[3:].lower()
+
+
+@lru_cache(maxsize=64)
+def numpy_dtype(dtype: int) -> np.dtype:
+    """NumPy's dtype of a DataType; object for strings."""
+    return np.dtype(tf.as_dtype(dtype).as_numpy_dtype)
+
+
+@lru_cache(maxsize=64)
+def _enum(dtype: np.dtype) -> int:
+    return tf.as_dtype(dtype).as_datatype_enum
+
+
+def _from_field(proto: Any, shape: tuple[int, ...], size: int, numpy: np.dtype) -> np.ndarray:
+    """Values of a repeated field; the last one is repeated."""
+    name = _FIELDS[proto.dtype]
+    given = getattr(proto, name)
+    if name == "string_val":
+        found = list(given)
+        if len(found) > size:
+            raise ValueError(f"{len(found)} values for shape {list(shape)}")
+        return _objects(found + [found[-1] if found else b""] * (size - len(found)), shape)
+    if name == "half_val":
+        flat = np.array(given, np.int64).astype(np.uint16).view(numpy)
+    elif name in ("scomplex_val", "dcomplex_val"):
+        if len(given) % 2:
+            raise ValueError(f"{name} holds half a value")
+        part = np.float32 if name == "scomplex_val" else np.float64
+        flat = np.array(given, part).view(numpy)
+    elif name == "int_val":
+        # int_val is an int32 whatever the dtype; C++ takes its low bits.
+        flat = np.array(given, np.int32).astype(numpy)
+    else:
+        flat = np.array(given, numpy)
+    if len(flat) > size:
+        raise ValueError(f"{len(flat)} values for shape {list(shape)}")
+    if len(flat) < size:
+        last = flat[-1:] if len(flat) else np.zeros(1, numpy)
+        flat = np.concatenate([flat, np.repeat(last, size - len(flat))])
+    return flat.reshape(shape)
+
+
+def _objects(found: list[bytes], shape: tuple[int, ...]) -> np.ndarray:
+    array = np.empty(len(found), object)
+    array[:] = found
+    return array.reshape(shape)
+
+
+def _strings(content: bytes, size: int) -> Iterator[bytes]:
+    """Strings in tensor_content: all lengths as varints, then all bytes."""
+    if len(content) < size:
+        raise ValueError(f"tensor_content of {len(content)} bytes for {size} strings")
+    lengths, at = [], 0
+    for _ in range(size):
+        length = shift = 0
+        while True:
+            if at == len(content) or shift > 28:
+                raise ValueError("tensor_content does not hold the lengths of its strings")
+            byte = content[at]
+            at += 1
+            length |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        lengths.append(length)
+    if at + sum(lengths) != len(content):
+        raise ValueError(f"tensor_content of {len(content)} bytes, {at + sum(lengths)} expected")
+    for length in lengths:
+        yield content[at : at + length]
+        at += length

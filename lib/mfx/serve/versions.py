@@ -1,0 +1,214 @@
+"""The versions of one model: found at its destination, loaded, warmed, switched to, dropped.
+
+As TF Serving's file system source with `latest { num_versions }`: the newest versions that can be
+loaded are served, and an older one goes on until a newer one answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mfx.destination import Destination
+from mfx.errors import MfxError
+from mfx.serve.batching import BatchingParameters
+from mfx.serve.errors import ServingError
+from mfx.serve.model import ServedModel
+
+ATTEMPTS = 3
+"""To load a version, one at each poll, before it counts as broken."""
+# TF Serving's ModelVersionStatus.State.
+START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
+
+log = logging.getLogger("mfx.serve")
+
+
+@dataclass
+class VersionStatus:
+    """TF Serving's ModelVersionStatus.
+
+    Attributes:
+        version: Its number.
+        state: START, LOADING, AVAILABLE, UNLOADING or END.
+        code: gRPC's code, OK or why it is not served.
+        message: The error.
+        attempts: To load it, so far.
+    """
+
+    version: int
+    state: int = START
+    code: str = "OK"
+    message: str = ""
+    attempts: int = 0
+
+
+class ModelVersions:
+    """What is served under one model's name.
+
+    Args:
+        name: The model's name.
+        source: Where its versions lie.
+        parameters: How requests are put together.
+        keep: How many of the newest versions are served.
+        labels: Versions by label, for requests by label.
+        poll_seconds: Between two looks at the source.
+        warm_up: Called with a loaded version and its folder before it is switched to.
+        observe_load: Is told the seconds that it took to fetch, load and warm a version.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Destination,
+        parameters: BatchingParameters,
+        *,
+        keep: int = 1,
+        labels: Mapping[str, int] | None = None,
+        poll_seconds: float = 1.0,
+        warm_up: Callable[[ServedModel, Path], None] | None = None,
+        observe_load: Callable[[float], None] | None = None,
+    ) -> None:
+        self.name, self._source, self._parameters = name, source, parameters
+        self._keep, self._labels = keep, dict(labels or {})
+        self._poll_seconds, self._warm_up = poll_seconds, warm_up
+        self._observe_load = observe_load
+        self._loaded: dict[int, ServedModel] = {}
+        self._users: Counter[int] = Counter()
+        self._status: dict[int, VersionStatus] = {}
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._poll_for_ever, name=f"poll-{name}")
+
+    def start(self) -> None:
+        """Look at the source once, in this thread; then from time to time in another."""
+        self.poll()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Poll no more, and close all versions once their requests are answered."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for version in sorted(self._loaded):
+            self._unload(version)
+
+    @contextmanager
+    def use(self, version: int | None = None, label: str = "") -> Iterator[ServedModel]:
+        """A version for the length of one request; by default the newest.
+
+        Raises:
+            ServingError: NOT_FOUND, it is not served; INVALID_ARGUMENT, an unknown label.
+        """
+        with self._changed:
+            wanted = self._numbered(version, label) or max(self._loaded, default=0)
+            model = self._loaded.get(wanted)
+            if model is None:
+                which = f"Specific({self.name}, {wanted})" if wanted else f"Latest({self.name})"
+                raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
+            self._users[wanted] += 1
+        try:
+            yield model
+        finally:
+            with self._changed:
+                self._users[wanted] -= 1
+                if not self._users[wanted]:
+                    self._changed.notify_all()
+
+    def status(self, version: int | None = None, label: str = "") -> list[VersionStatus]:
+        """Of all versions seen, the newest first, or of one.
+
+        Raises:
+            ServingError: NOT_FOUND, no such version; INVALID_ARGUMENT, an unknown label.
+        """
+        with self._changed:
+            wanted = self._numbered(version, label)
+            found = [replace(s) for s in self._status.values() if wanted in (None, s.version)]
+        if wanted is not None and not found:
+            raise ServingError("NOT_FOUND", f"Could not find version {wanted} of model {self.name}")
+        return sorted(found, key=lambda status: -status.version)
+
+    def poll(self) -> None:
+        """Look at the source: load what is new, then drop what is no longer wanted."""
+        try:
+            there = self._source.versions()
+        except MfxError as error:
+            log.warning("%s: goes on with what is loaded: %s", self.name, error)
+            return
+        for version in there:
+            self._status.setdefault(version, VersionStatus(version))
+        for version in reversed(there):
+            good = [v for v in there if self._status[v].attempts < ATTEMPTS]
+            if version in good[-self._keep :] and version not in self._loaded:
+                self._load(version)
+        # What cannot be loaded for now, or at all, takes nobody's place.
+        served = [version for version in there if version in self._loaded]
+        if there:
+            for version in sorted(set(self._loaded) - set(served[-self._keep :])):
+                self._unload(version)
+
+    def _poll_for_ever(self) -> None:
+        while not self._stop.wait(self._poll_seconds):
+            try:
+                self.poll()
+            except Exception:
+                log.exception("%s: goes on with what is loaded", self.name)
+
+    def _numbered(self, version: int | None, label: str) -> int | None:
+        """The number asked for; None for the newest."""
+        if not label:
+            return version
+        if label not in self._labels:
+            raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
+        return self._labels[label]
+
+    def _load(self, version: int) -> None:
+        status = self._status[version]
+        status.state, status.attempts = LOADING, status.attempts + 1
+        model = None
+        begin = time.perf_counter()
+        try:
+            with tempfile.TemporaryDirectory(prefix="mfx-serve-") as copied:
+                folder = self._source.folder(version)
+                if folder is None:
+                    folder = Path(copied)
+                    self._source.fetch(version, folder)
+                model = ServedModel(folder, version, self._parameters)
+                if self._warm_up is not None:
+                    self._warm_up(model, folder)
+        except Exception as error:
+            if model is not None:
+                model.close()
+            status.state, status.code, status.message = END, "UNKNOWN", _said(error)
+            log.error("%s %d cannot be served: %s", self.name, version, status.message)
+            return
+        with self._changed:
+            self._loaded[version] = model
+            status.state, status.code, status.message = AVAILABLE, "OK", ""
+        seconds = time.perf_counter() - begin
+        if self._observe_load is not None:
+            self._observe_load(seconds)
+        log.info("%s %d is served, after %.1f s", self.name, version, seconds)
+
+    def _unload(self, version: int) -> None:
+        """Out of reach of new requests first; closed when the last one is answered."""
+        with self._changed:
+            model = self._loaded.pop(version)
+            self._status[version].state = UNLOADING
+            self._changed.wait_for(lambda: not self._users[version])
+            del self._users[version]
+        model.close()
+        self._status[version].state = END
+        log.info("%s %d is no longer served", self.name, version)
+
+
+def _said(error: Exception) -> str:
+    """An error's message on one line, without where in the graph."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,215 @@
+"""Versions come, are switched to and go, as with TF Serving; on disk and on S3."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import push_folder
+from serving_models import small_model
+
+from mfx.destination import open_destination
+from mfx.serve.batching import BatchingParameters
+from mfx.serve.errors import ServingError
+from mfx.serve.versions import ATTEMPTS, AVAILABLE, END, ModelVersions
+
+ROW = {"amount": [1.0], "count": [1], "kind": [b""]}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Models whose answer to ROW is 2 + their number."""
+    return [small_model(tmp_path_factory.mktemp("model"), offset=float(n)) for n in range(3)]
+
+
+@pytest.fixture
+def place(tmp_path):
+    return open_destination(str(tmp_path / "pushed"), "small")
+
+
+@pytest.fixture
+def versions_of():
+    made = []
+
+    def make(source, **options):
+        made.append(ModelVersions("small", source, BatchingParameters(), **options))
+        return made[-1]
+
+    yield make
+    for versions in made:
+        versions.stop()
+
+
+def put(place, folder, version):
+    shutil.copytree(folder, place.folder(version))
+
+
+def answer(versions, *which, **label):
+    with versions.use(*which, **label) as model:
+        return model.version, model.run("predict", ROW)["score"].tolist()[0]
+
+
+def states(versions):
+    return {s.version: (s.state, s.code) for s in versions.status()}
+
+
+def test_a_new_version_takes_over(place, models, versions_of):
+    put(place, models[0], 1)
+    versions = versions_of(place)
+    versions.poll()
+    assert answer(versions) == (1, 2.0)
+    put(place, models[1], 2)
+    versions.poll()
+    assert answer(versions) == (2, 3.0)
+    assert states(versions) == {2: (AVAILABLE, "OK"), 1: (END, "OK")}
+    with pytest.raises(ServingError, match=r"Specific\(small, 1\)") as gone:
+        answer(versions, 1)
+    assert gone.value.code == "NOT_FOUND"
+
+
+def test_a_broken_version_is_reported_and_the_old_one_goes_on(place, models, versions_of):
+    put(place, models[0], 1)
+    versions = versions_of(place)
+    versions.poll()
+    put(place, models[1], 2)
+    (place.folder(2) / "saved_model.pb").write_bytes(b"junk")
+    for _ in range(ATTEMPTS + 2):
+        versions.poll()
+        assert answer(versions) == (1, 2.0)
+    broken = versions.status(2)[0]
+    assert (broken.state, broken.code, broken.attempts) == (END, "UNKNOWN", ATTEMPTS)
+    assert broken.message
+    put(place, models[2], 3)
+    versions.poll()
+    assert answer(versions) == (3, 4.0)
+
+
+def test_what_fails_once_is_tried_again(place, models, versions_of):
+    put(place, models[0], 1)
+    variables = place.folder(1) / "variables"
+    variables.rename(place.folder(1) / "away")
+    versions = versions_of(place)
+    versions.poll()
+    assert states(versions) == {1: (END, "UNKNOWN")}
+    (place.folder(1) / "away").rename(variables)
+    versions.poll()
+    assert answer(versions) == (1, 2.0)
+
+
+def test_several_are_kept_and_chosen_by_number_and_label(place, models, versions_of):
+    for number, folder in enumerate(models, start=1):
+        put(place, folder, number)
+    versions = versions_of(place, keep=2, labels={"canary": 3, "stable": 2, "old": 1})
+    versions.poll()
+    assert answer(versions) == (3, 4.0)
+    assert answer(versions, 2) == (2, 3.0)
+    assert answer(versions, label="stable") == (2, 3.0)
+    with pytest.raises(ServingError, match="Unrecognized servable version label: none") as wrong:
+        answer(versions, label="none")
+    assert wrong.value.code == "INVALID_ARGUMENT"
+    with pytest.raises(ServingError) as gone:
+        answer(versions, label="old")
+    assert gone.value.code == "NOT_FOUND"
+
+
+def test_a_withdrawn_version_gives_way_to_the_one_before(place, models, versions_of):
+    put(place, models[0], 1)
+    put(place, models[1], 2)
+    versions = versions_of(place)
+    versions.poll()
+    assert answer(versions)[0] == 2
+    place.withdraw(2)
+    versions.poll()
+    assert answer(versions) == (1, 2.0)
+
+
+def test_a_source_gone_leaves_what_is_loaded(place, models, versions_of):
+    put(place, models[0], 1)
+    versions = versions_of(place)
+    versions.poll()
+    shutil.rmtree(place.folder(1).parent)
+    versions.poll()
+    assert answer(versions) == (1, 2.0)
+
+
+def test_a_version_is_closed_only_when_its_last_request_is_answered(place, models, versions_of):
+    put(place, models[0], 1)
+    versions = versions_of(place)
+    versions.poll()
+    with versions.use() as held:
+        put(place, models[1], 2)
+        polling = threading.Thread(target=versions.poll)
+        polling.start()
+        while answer(versions)[0] != 2:
+            pass
+        assert held.run("predict", ROW)["score"].tolist() == [2.0]
+        assert polling.is_alive()
+    polling.join(timeout=30)
+    assert states(versions)[1] == (END, "OK")
+
+
+def test_no_request_fails_while_versions_change(place, models, versions_of):
+    put(place, models[0], 1)
+    versions = versions_of(place, poll_seconds=0.05)
+    versions.start()
+    stop = threading.Event()
+
+    def ask():
+        answers = []
+        while not stop.is_set():
+            answers.append(answer(versions))
+        return answers
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask) for _ in range(4)]
+        for number in (2, 3):
+            put(place, models[number - 1], 10 * number)  # copied in place: at first half there
+            while answer(versions)[0] != 10 * number:
+                pass
+        stop.set()
+    seen = {pair for future in asked for pair in future.result()}
+    assert seen == {(1, 2.0), (20, 3.0), (30, 4.0)}
+
+
+def test_warm_up_comes_before_the_switch(place, models, versions_of):
+    seen = []
+    put(place, models[0], 1)
+    versions = versions_of(
+        place, warm_up=lambda model, folder: seen.append((model.version, folder))
+    )
+    versions.poll()
+    assert seen == [(1, place.folder(1))]
+
+
+def test_a_failed_warm_up_is_a_broken_version(place, models, versions_of):
+    def refuse(model, folder):
+        raise ValueError("the warm-up request has no such input")
+
+    put(place, models[0], 1)
+    versions = versions_of(place, warm_up=refuse)
+    versions.poll()
+    assert versions.status()[0].message == "the warm-up request has no such input"
+    with pytest.raises(ServingError, match=r"Latest\(small\)"):
+        answer(versions)
+
+
+def test_status_of_what_was_never_there(place, versions_of):
+    with pytest.raises(ServingError, match="Could not find version 5 of model small") as unknown:
+        versions_of(place).status(5)
+    assert unknown.value.code == "NOT_FOUND"
+
+
+def test_versions_on_s3(server, models, versions_of):
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="served")
+    place = open_destination("s3://served/models", "small")
+    first = push_folder(place, models[0])
+    versions = versions_of(place)
+    versions.poll()
+    assert answer(versions) == (first, 2.0)
+    second = push_folder(place, models[1])
+    versions.poll()
+    assert answer(versions) == (second, 3.0)

@@ -7,7 +7,6 @@ from pathlib import Path
 if __name__ == "__main__":
     if not __package__:
         sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-        sys.path.remove(str(Path(__file__).resolve().parent))
     from mfx.cli.serve import main
 
     sys.exit(main())

@@ -154,26 +154,25 @@ def test_metrics_are_where_prometheus_is_told():
 
 def test_a_record_gives_the_sizes():
     """Twice 700 MiB is 1400 MiB, rounded up to 64 MiB: 1408."""
-    record = {
-        "run": "1",
-        "infra_validation": {
-            "resident_bytes": 700 * 2**20,
-            "batching": {"max_batch_size": 32, "allowed_batch_sizes": [16, 32], "other": 1},
-        },
-    }
+    latencies = [
+        {"api": api, "batch_size": size, "requests": 30, "p50": 1.0, "p99": 2.0}
+        for api in ("REST predict", "gRPC predict")
+        for size in (1, 16, 32)
+    ]
+    record = {"run": "1", "infra_validation": {"memory_mb": 700.0, "latencies": latencies}}
     found = manifests.measured(record)
     assert found == {
         "memory": 1408,
-        "batching": Batching(max_batch_size=32, allowed_batch_sizes=(16, 32)),
+        "batching": Batching(max_batch_size=32, allowed_batch_sizes=(1, 16, 32)),
         "measured": True,
     }
-    assert (
-        "measured at infra validation"
-        in manifests.files(replace(TAXI, **found), Path())["compose.yaml"].splitlines()[0]
-    )
+    text = manifests.files(replace(TAXI, **found), Path())["compose.yaml"]
+    assert "measured at infra validation" in text.splitlines()[0]
 
 
-@pytest.mark.parametrize("record", [{}, {"run": "1"}, {"infra_validation": {}}])
+@pytest.mark.parametrize(
+    "record", [{}, {"infra_validation": {}}, {"infra_validation": {"memory_mb": None}}]
+)
 def test_a_record_without_sizes_gives_none(record):
     assert manifests.measured(record) == {}
     assert "defaults, not measured" in manifests.files(TAXI, Path())["compose.yaml"]

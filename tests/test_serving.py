@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -382,3 +383,30 @@ def test_the_example_says_in_one_line_that_nobody_is_there():
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.startswith("UNAVAILABLE: 127.0.0.1:")
+
+
+def test_manifests_have_the_sizes_that_the_run_measured(flow_run, tmp_path):
+    from mfx import cli
+
+    place = ("--model", "taxi", "--destination", str(flow_run.store / "pushed"))
+    assert cli.main(["manifests", *place, "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "batching_parameters.txt").read_text()
+    version = flow_run.data.pushed.version
+    assert text.startswith(
+        f"# Made by `mfx manifests` for taxi version {version}; sizes: measured at infra validation"
+    )
+    asked = {latency.batch_size for latency in flow_run.data.pushed.replay.latencies}
+    assert asked and asked == {int(size) for size in re.findall(r"allowed_batch_sizes: (.*)", text)}
+
+
+def test_the_local_server_takes_the_batching_that_manifests_state(tmp_path):
+    from mfx import manifests
+    from mfx.serve.batching import read_parameters
+
+    sizes = manifests.Batching(64, 2000, 10, 3, (8, 32, 64))
+    served = manifests.Served("taxi", "s3://example-mfx/models", batching=sizes)
+    file = tmp_path / "batching_parameters.txt"
+    file.write_text(manifests.files(served, tmp_path)[file.name])
+    read = read_parameters(file)
+    assert (read.max_batch_size, read.max_enqueued_batches, read.num_batch_threads) == (64, 10, 3)
+    assert read.allowed_batch_sizes == (8, 32, 64)

@@ -6,35 +6,30 @@ TF Serving reads no S3 since 2.7, so models on S3 are brought to a folder beside
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mfx.destination import MEASURED
 from mfx.manifests import compose, kubernetes
 from mfx.manifests.served import Batching, Served, config, head
 
 __all__ = ["Batching", "Served", "files", "measured", "write"]
 
-MEASURED = "infra_validation"
-"""Key of a version's record under which its measurements stand."""
-
 
 def measured(record: Mapping[str, Any]) -> dict[str, Any]:
     """Sizes for `Served` from a pushed version's record; empty if nothing was measured.
 
-    Under MEASURED a record has `batching`, with TF Serving's names, and `resident_bytes`, the
-    server's memory with the model in use. A server is given twice that, rounded up to 64 MiB:
-    while it switches, two versions are loaded.
+    A server is given twice the memory that the model was served with, rounded up to 64 MiB: while
+    it switches, two versions are loaded. Batches are of the sizes that the model was asked in.
     """
     given = record.get(MEASURED) or {}
     found: dict[str, Any] = {}
-    if batching := given.get("batching"):
-        known = {name: batching[name] for name in Batching.__dataclass_fields__ if name in batching}
-        if sizes := known.get("allowed_batch_sizes"):
-            known["allowed_batch_sizes"] = tuple(sizes)
-        found["batching"] = Batching(**known)
-    if resident := given.get("resident_bytes"):
-        found["memory"] = -(-2 * resident // (64 * 2**20)) * 64
+    if sizes := sorted({latency["batch_size"] for latency in given.get("latencies", [])}):
+        found["batching"] = Batching(max_batch_size=sizes[-1], allowed_batch_sizes=tuple(sizes))
+    if memory := given.get("memory_mb"):
+        found["memory"] = math.ceil(2 * memory / 64) * 64
     return {**found, "measured": True} if found else {}
 
 

@@ -24,6 +24,7 @@ COMMANDS = [
     ["history"],
     ["at"],
     ["gc"],
+    ["manifests"],
     ["schema", "accept"],
 ]
 

@@ -17,7 +17,7 @@ from metaflow.exception import MetaflowException
 from metaflow.metaflow_config import ARGO_EVENTS_WEBHOOK_URL as EVENTS_URL
 from metaflow.packaging_sys import ContentType
 
-from mfx import config, deploy
+from mfx import config, deploy, metaflow_s3
 from mfx.errors import MfxError
 
 
@@ -76,6 +76,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
     def mutate(self, mutable_flow):
         """Put `one_message` around every step, and what `[deploy]` says of a deployed one."""
         keep_cards_beside_runs()
+        metaflow_s3.keep_time()
         for step_name, step in mutable_flow.steps:
             step.add_decorator(one_message, duplicates=step.IGNORE)
             if self._settings is None or self._platform is None:

@@ -29,6 +29,7 @@ def keep_time() -> None:
         S3,
         MetaflowS3AccessDenied,
         MetaflowS3Exception,
+        MetaflowS3NotFound,
         MetaflowS3URLException,
     )
     from metaflow.plugins.datatools.s3.s3op import ERROR_TRANSIENT, ERROR_URL_ACCESS_DENIED
@@ -51,7 +52,9 @@ def keep_time() -> None:
             return one(self, watched, url, create_tmp_file)
         except MetaflowS3AccessDenied as error:
             raise _worded(error, f"{url}: access denied", _SETTINGS) from None
-        except MetaflowS3URLException as error:
+        except (MetaflowS3NotFound, MetaflowS3URLException) as error:
+            if "NoSuchBucket" not in self._mfx_said:
+                raise
             raise _worded(error, f"{url}: no such bucket", _SETTINGS) from None
         except MetaflowS3Exception as error:
             raise _gone(self, error) from None

@@ -89,7 +89,7 @@ def patiently(call: Callable[[], Out]) -> Out:
             left = first + patience() - time.monotonic()
             if left <= 0:
                 raise
-        time.sleep(min(left, random.uniform(0.5, 1) * 2**tries))
+        time.sleep(min(left, random.uniform(0.5, 1) * min(10, 0.25 * 2**tries)))
         tries += 1
 
 
@@ -122,6 +122,7 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(
         error,
         (
+            exceptions.ConnectionError,
             exceptions.HTTPClientError,
             exceptions.IncompleteReadError,
             exceptions.ResponseStreamingError,

@@ -32,7 +32,14 @@ def keep_time() -> None:
         MetaflowS3NotFound,
         MetaflowS3URLException,
     )
-    from metaflow.plugins.datatools.s3.s3op import ERROR_TRANSIENT, ERROR_URL_ACCESS_DENIED
+    from metaflow.plugins.datatools.s3.s3op import (
+        ERROR_TRANSIENT,
+        ERROR_URL_ACCESS_DENIED,
+        ERROR_WORKER_EXCEPTION,
+    )
+
+    # A transient one that stayed, and what s3op does not know: 1 is Python's.
+    unanswered = (None, 1, ERROR_TRANSIENT, ERROR_WORKER_EXCEPTION)
 
     if hasattr(S3, "_mfx_first"):
         return
@@ -46,6 +53,9 @@ def keep_time() -> None:
                 return op(client, path)
             except Exception as error:
                 self._mfx_said = str(error)
+                if s3.is_mistake(error):
+                    text = f"{url}: cannot be asked: {error}"
+                    raise _worded(MetaflowS3Exception(), text, _SETTINGS) from None
                 raise
 
         try:
@@ -57,7 +67,7 @@ def keep_time() -> None:
                 raise
             raise _worded(error, f"{url}: no such bucket", _SETTINGS) from None
         except MetaflowS3Exception as error:
-            raise _gone(self, error) from None
+            raise (error if stopped(error) else _gone(self, error)) from None
 
     def many_operations(self, mode, **options):
         _begin(self, self._s3root or "S3")
@@ -65,8 +75,8 @@ def keep_time() -> None:
         if said and code == ERROR_URL_ACCESS_DENIED:
             text = f"{self._mfx_url}: access denied"
             raise _worded(MetaflowS3AccessDenied(), text, _SETTINGS)
-        if said and code in (None, ERROR_TRANSIENT):
-            self._mfx_said = said.strip().splitlines()[-1]
+        if said and code in unanswered:
+            self._mfx_said = _reason(said)
             raise _gone(self, MetaflowS3Exception())
         return lines, said, code
 
@@ -111,6 +121,12 @@ def _gone(operation: Any, error: Any) -> Exception:
     )
     _Gone.error, _Gone.until = _worded(error, what, _remedy()), now + s3.patience()
     return _Gone.error
+
+
+def _reason(text: str) -> str:
+    """The line that says why, in what a process of Metaflow's own wrote before it ended."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return next((line for line in reversed(lines) if line.startswith("botocore.")), lines[-1])
 
 
 def _remedy() -> str:

@@ -135,6 +135,13 @@ def may_pass(error: BaseException) -> bool:
     )
 
 
+def is_mistake(error: BaseException) -> bool:
+    """Whether boto could not even ask: no credentials, a bucket's name that cannot be."""
+    from botocore.exceptions import BotoCoreError
+
+    return isinstance(error, BotoCoreError) and not may_pass(error)
+
+
 @contextmanager
 def one_error(address: str, what: str) -> Iterator[None]:
     """Say any failure of S3 in one message.

@@ -101,7 +101,7 @@ class Payload:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(b"")
         chunks = [(blob, number) for blob in self.blobs for number in range(len(blob.keys))]
-        sizes = Counter({blob: 0 for blob in self.blobs})
+        sizes = Counter(dict.fromkeys(self.blobs, 0))
         for (blob, _), size in zip(chunks, _in_parallel(load, chunks), strict=True):
             sizes[blob] += size
         for blob, found in sizes.items():

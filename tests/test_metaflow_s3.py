@@ -98,7 +98,7 @@ def test_many_at_a_time_give_up_too(operation, proxy, monkeypatch):
     with client() as found, pytest.raises(MetaflowS3Exception) as caught:
         getattr(found, operation)(["a", "b"])
     assert "s3://given/flow: S3 at http://localhost:" in str(caught.value)
-    reason = {"get_many": "operations failed", "list_paths": "botocore.*SlowDown"}[operation]
+    reason = {"get_many": "again and again", "list_paths": "botocore.*SlowDown"}[operation]
     assert re.search(reason, str(caught.value))
     assert "Traceback" not in str(caught.value) and time.monotonic() - begin < 20
 

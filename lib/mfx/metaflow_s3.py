@@ -109,7 +109,7 @@ def _begin(operation: Any, url: str) -> None:
     if _Gone.error and time.monotonic() < _Gone.until:
         raise _Gone.error
     operation._mfx_begun, operation._mfx_first = time.monotonic(), 0.0
-    operation._mfx_url, operation._mfx_said = url, "no answer"
+    operation._mfx_url, operation._mfx_said = url, "requests fail again and again"
 
 
 def _gone(operation: Any, error: Any) -> Exception:

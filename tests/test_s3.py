@@ -350,6 +350,16 @@ def test_a_run_stops_soon_when_s3_goes_for_good(storage, tmp_path):
     assert f"When it is back: resume --origin-run-id {run}\n" in end
 
 
+@pytest.mark.parametrize("command", [["run"], ["resume", "--origin-run-id", "1"]])
+def test_what_is_wrong_before_a_run_begins_is_one_error(command, storage):
+    proxy = FaultyProxy(host(storage), 1.0, [DENIED])
+    with running(proxy) as url, chaos._process(through(storage, url), *command) as process:
+        output = process.stdout.read()
+        assert process.wait() == 1
+    assert output.count("The pipeline stopped:") == 1 and "Traceback" not in output
+    assert "access denied\n    Check METAFLOW_DATASTORE_SYSROOT_S3" in output
+
+
 @pytest.mark.parametrize(("datastore", "passed"), [("", False), ("s3", True)])
 def test_make_run_chooses_the_datastore(datastore, passed):
     arguments = [f"DATASTORE={datastore}", "ARGS=--destination s3://models"]

@@ -32,14 +32,6 @@ def keep_time() -> None:
         MetaflowS3NotFound,
         MetaflowS3URLException,
     )
-    from metaflow.plugins.datatools.s3.s3op import (
-        ERROR_TRANSIENT,
-        ERROR_URL_ACCESS_DENIED,
-        ERROR_WORKER_EXCEPTION,
-    )
-
-    # A transient one that stayed, and what s3op does not know: 1 is Python's.
-    unanswered = (None, 1, ERROR_TRANSIENT, ERROR_WORKER_EXCEPTION)
 
     if hasattr(S3, "_mfx_first"):
         return
@@ -72,10 +64,15 @@ def keep_time() -> None:
     def many_operations(self, mode, **options):
         _begin(self, self._s3root or "S3")
         lines, said, code = many(self, mode, **options)
-        if said and code == ERROR_URL_ACCESS_DENIED:
+        if not said:
+            return lines, said, code
+        from metaflow.plugins.datatools.s3 import s3op  # imports boto3
+
+        if code == s3op.ERROR_URL_ACCESS_DENIED:
             text = f"{self._mfx_url}: access denied"
             raise _worded(MetaflowS3AccessDenied(), text, _SETTINGS)
-        if said and code in unanswered:
+        # A transient one that stayed, and what s3op does not know: 1 is Python's.
+        if code in (None, 1, s3op.ERROR_TRANSIENT, s3op.ERROR_WORKER_EXCEPTION):
             self._mfx_said = _reason(said)
             raise _gone(self, MetaflowS3Exception())
         return lines, said, code

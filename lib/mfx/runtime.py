@@ -55,6 +55,11 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
     _settings: config.Settings | None = None
     _platform: str | None = None
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        # Here, as `resume` reads the run that it resumes before any flow is mutated.
+        metaflow_s3.keep_time()
+
     def pre_mutate(self, mutable_flow):
         """Add the flow's decorators that `[deploy]` asks for."""
         self._settings = _settings_of(mutable_flow)
@@ -76,7 +81,6 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
     def mutate(self, mutable_flow):
         """Put `one_message` around every step, and what `[deploy]` says of a deployed one."""
         keep_cards_beside_runs()
-        metaflow_s3.keep_time()
         for step_name, step in mutable_flow.steps:
             step.add_decorator(one_message, duplicates=step.IGNORE)
             if self._settings is None or self._platform is None:

@@ -1,4 +1,4 @@
-# make run    set up .venv and run the taxi pipeline on data/taxi
+# make run    set up .venv and run the taxi pipeline on data/taxi; DATASTORE=s3, ARGS="--steps 50"
 # make test   lint, types and tests
 # make test-kills  100 promotions and rollbacks killed at random moments, on disk and on S3
 # make test-deploy  whole runs as Argo Workflows and Step Functions would execute them; and against
@@ -15,6 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.8
 SYNC_ARGS ?=
+DATASTORE ?=
 IMAGE ?= mfx
 GPU ?=
 TFX_SCRIPT ?= ../shared/peers/tfx/run_taxi.py
@@ -27,7 +28,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 .PHONY: run test test-kills test-deploy test-stack2 chaos image lint format setup lock bench bench-train clean
 
 run: setup
-	@$(BIN)/python flows/pipeline.py run $(ARGS)
+	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
 
 test: lint
 	$(BIN)/pytest $(ARGS)

@@ -9,6 +9,7 @@ and, at the end, how many ended with the unbroken run's hashes; exit code 1 if o
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import random
 import re
@@ -57,6 +58,7 @@ def storage(name: str, folder: Path) -> Iterator[Storage]:
     import boto3
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     try:

@@ -6,11 +6,8 @@
 A row is a dict of raw features; features left out, or null, are missing. Prints one JSON line a
 row: the model's answer and the version that gave it, null where the server does not tell.
 
-In a program:
-
     with RestClient("http://localhost:8501", "taxi") as client:
-        answer = client.predict([{"payment_type": "Credit Card", "fare": 12.5}])
-        answer.outputs["outputs"]  # [[0.61…]]
+        client.predict([{"payment_type": "Credit Card", "fare": 12.5}]).outputs
 
 It runs unchanged against `mfx serve` and TensorFlow Serving. REST needs Python alone, gRPC the
 packages `tensorflow-serving-api` and `grpcio`.
@@ -35,10 +32,9 @@ from urllib.parse import quote, urlsplit
 VERSION_HEADER = "X-Model-Version"
 """Where `mfx serve` names the version on REST; TensorFlow Serving does not."""
 
-CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 408: "DEADLINE_EXCEEDED"}
-CODES |= {413: "RESOURCE_EXHAUSTED", 429: "RESOURCE_EXHAUSTED", 501: "UNIMPLEMENTED"}
-CODES |= {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
-CODES |= {503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
+CODES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+CODES |= {404: "NOT_FOUND", 413: "RESOURCE_EXHAUSTED", 429: "RESOURCE_EXHAUSTED"}
+CODES |= {501: "UNIMPLEMENTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 """gRPC's name for an HTTP status; all others are UNKNOWN."""
 
 

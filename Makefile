@@ -1,6 +1,7 @@
 # make run    set up .venv and run the taxi pipeline on data/taxi; DATASTORE=s3, ARGS="--steps 50"
 # make test   lint, types and tests
 # make test-kills  100 promotions and rollbacks killed at random moments, on disk and on S3
+# make test-load    a minute of requests while versions are pushed, one of them broken
 # make test-deploy  whole runs as Argo Workflows and Step Functions would execute them; and against
 #                   Netflix's metadata service, where PostgreSQL is installed
 # make image        the container image of deployed runs, IMAGE=name, GPU=1 for one with GPUs
@@ -25,7 +26,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test test-kills test-deploy test-stack2 chaos image lint format setup lock bench bench-train clean
+.PHONY: run test test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -35,6 +36,9 @@ test: lint
 
 test-kills: setup
 	MFX_KILLS=100 $(BIN)/pytest -n 0 tests/test_registry_promotion.py -k killed $(ARGS)
+
+test-load: setup
+	MFX_LOAD_SECONDS=60 $(BIN)/pytest -n 0 tests/test_serve_server.py -k load $(ARGS)
 
 test-deploy: setup
 	$(BIN)/pytest -n 0 -m deploy tests/test_argo.py tests/test_step_functions.py \

@@ -728,6 +728,31 @@ def test_memory_is_bounded(models):
         client.channel.close()
 
 
+def test_small_messages_of_large_shapes_are_bounded_too(models):
+    def repeated(size):
+        fields = predict_pb2.PredictRequest().inputs
+        for name, dtype in (("amount", 1), ("count", 9), ("kind", 7)):
+            fields[name].dtype = dtype
+            fields[name].tensor_shape.dim.add(size=size)
+        return dict(fields)
+
+    # 4 + 8 + 8 bytes a row.
+    limits = GrpcLimits(message_bytes=20_000, total_bytes=25_000)
+    with served(models, limits) as address, ThreadPoolExecutor(1) as pool:
+        client = Client(address)
+        code, said = refused(lambda: client.predict(repeated(1001)))
+        assert (code, "takes more than" in said) == ("INVALID_ARGUMENT", True)
+        with stuck(models) as queue:
+            held = pool.submit(client.predict, repeated(500))
+            until(lambda: len(queue) == 1)
+            assert held.running()
+            code, said = refused(lambda: client.predict(repeated(1000)))
+        assert (code, said) == ("RESOURCE_EXHAUSTED", "too many large requests at once")
+        assert held.result().outputs["score"].float_val == [100.0] * 500
+        assert client.predict(repeated(1000)).outputs["score"].float_val == [100.0] * 1000
+        client.channel.close()
+
+
 def test_answers_are_observed(models):
     seen = []
     with served(models, observe=lambda *told: seen.append(told)) as address:

@@ -59,7 +59,7 @@ def predict_inputs(
     Args:
         signature: The one asked for.
         inputs: TensorProtos by name.
-        max_bytes: Of each array.
+        max_bytes: Of all arrays together.
 
     Raises:
         ServingError: INVALID_ARGUMENT, they are not what the signature takes.
@@ -81,6 +81,7 @@ def predict_inputs(
             size, found[name] = len(column), column
         else:
             array = _array(number, name, proto, signature, max_bytes)
+            max_bytes -= array.nbytes
             size, found[name] = len(array) if array.ndim else 0, array
         if signature.batched and size != rows:
             if rows >= 0:

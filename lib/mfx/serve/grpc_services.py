@@ -36,6 +36,31 @@ async def apart(large: bool, function: Callable[..., T], *values: Any) -> T:
     return await asyncio.to_thread(function, *values) if large else function(*values)
 
 
+class Budget:
+    """Bytes that all requests under way may take.
+
+    Args:
+        limit: How many.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def take(self, size: int) -> None:
+        """Take bytes, to be given back.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED, there are not so many left.
+        """
+        if size > self._left:
+            raise ServingError("RESOURCE_EXHAUSTED", "too many large requests at once")
+        self._left -= size
+
+    def give(self, size: int) -> None:
+        """Give back what was taken."""
+        self._left += size
+
+
 class PredictionService:
     """Answers with a model's outputs; used from one event loop.
 
@@ -43,11 +68,12 @@ class PredictionService:
 
     Args:
         models: By name.
-        max_bytes: Of one input, once its values are repeated up to its shape.
+        max_bytes: Of one request's arrays, whose values may be repeated up to a shape.
+        budget: For the arrays of all requests.
     """
 
-    def __init__(self, models: Mapping[str, ModelVersions], max_bytes: int) -> None:
-        self._models, self._max_bytes = models, max_bytes
+    def __init__(self, models: Mapping[str, ModelVersions], max_bytes: int, budget: Budget) -> None:
+        self._models, self._max_bytes, self._budget = models, max_bytes, budget
         self._sink = _LoopSink()
 
     async def predict(self, request: Any, large: bool) -> bytes:
@@ -59,7 +85,12 @@ class PredictionService:
                 large, inference.predict_inputs, signature, request.inputs, self._max_bytes
             )
             wanted = inference.wanted_outputs(signature, request.output_filter)
-            outputs = await self._run(model, signature, inputs, rows)
+            held = sum(array.nbytes for array in inputs.values() if isinstance(array, np.ndarray))
+            self._budget.take(held)
+            try:
+                outputs = await self._run(model, signature, inputs, rows)
+            finally:
+                self._budget.give(held)
             return await apart(
                 sum(array.size for array in outputs.values()) > LARGE_OUTPUTS,
                 *(inference.predict_response, spec.name, model.version, signature, wanted, outputs),

@@ -79,6 +79,13 @@ def test_columns():
     assert read(PAIRS, {"inputs": {"x": [[1, 2]]}})[1:] == (1, False)
 
 
+def test_many_single_values_are_an_array():
+    columns = {"a": [0.5] * 2000, "b": [2**62] * 2000, "c": ["x"] * 2000}
+    inputs, rows, _ = read(DEFAULT, {"inputs": columns})
+    assert rows == 2000 and inputs["a"].dtype == np.float32 and inputs["b"].dtype == np.int64
+    assert inputs["b"].tolist() == columns["b"] and inputs["c"] == [b"x"] * 2000
+
+
 def test_a_signature_of_fixed_sizes_takes_its_inputs_whole():
     reader = PredictReader(signature(batched=False, x=(tf.float32, ()), y=(tf.int32, (2,))))
     inputs, rows, _ = read(reader, {"inputs": {"x": 3, "y": [1, 2]}})

@@ -272,7 +272,7 @@ class Server(web.Server):
     """
 
     def __init__(self, handler: Any, limits: Limits, bodies: Bodies) -> None:
-        super().__init__(handler, handler_cancellation=True)
+        super().__init__(handler, request_factory=self._request, handler_cancellation=True)
         self.limits, self.bodies = limits, bodies
 
     @property
@@ -280,9 +280,11 @@ class Server(web.Server):
         """How many there are."""
         return len(self._connections)
 
-    def _make_request(self, message, payload, protocol, *rest: Any) -> web.BaseRequest:  # type: ignore[no-untyped-def]
-        protocol.reading = payload
-        return super()._make_request(message, payload, protocol, *rest)
+    def _request(
+        self, message: Any, body: Any, connection: Any, writer: Any, task: Any
+    ) -> web.BaseRequest:
+        connection.reading = body
+        return web.BaseRequest(message, body, connection, writer, task, self._loop)
 
     def __call__(self) -> _Connection:
         """A connection for asyncio."""

@@ -41,13 +41,9 @@ def predictions(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
     if not rows:
         return _written({"outputs": {name: _ready(name, array) for name, array in outputs.items()}})
     count = _row_count(outputs)
-    columns = {name: _ready(name, array) for name, array in outputs.items()}
     # In pieces, as orjson lets no other thread run meanwhile.
-    pieces = [
-        _written([{name: c[row] for name, c in columns.items()} for row in range(at, end)])
-        for at, end in ((n, min(n + _PIECE, count)) for n in range(0, count, _PIECE))
-    ]
-    return b'{"predictions":[' + b",".join(piece[1:-1] for piece in pieces) + b"]}"
+    pieces = [_rows(outputs, at, min(at + _PIECE, count)) for at in range(0, count, _PIECE)]
+    return b'{"predictions":[' + b",".join(pieces) + b"]}"
 
 
 def check_method(signature: Signature, method: str) -> None:
@@ -138,6 +134,28 @@ def _row_count(outputs: Mapping[str, np.ndarray]) -> int:
             )
         count = len(array)
     return count
+
+
+def _rows(outputs: Mapping[str, np.ndarray], start: int, end: int) -> bytes:
+    """Some rows as objects, without the brackets around them."""
+    columns = [_listed(name, array[start:end]) for name, array in outputs.items()]
+    names = tuple(outputs)
+    return _written([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])[
+        1:-1
+    ]
+
+
+def _listed(name: str, array: np.ndarray) -> Any:
+    """An output as nested lists."""
+    ready = _ready(name, array)
+    if not isinstance(ready, np.ndarray):
+        return ready
+    if ready.dtype != np.float32:
+        return ready.tolist()
+    if not np.isfinite(ready).all():
+        return _reals(ready)
+    # Over orjson's text: the digits of a float32, not those of it as a double.
+    return orjson.loads(orjson.dumps(ready, option=_NUMPY))
 
 
 def _ready(name: str, array: np.ndarray) -> Any:

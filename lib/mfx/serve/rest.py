@@ -161,6 +161,9 @@ class Application:
         except BodyError as error:
             code = "RESOURCE_EXHAUSTED" if error.status == 413 else "DEADLINE_EXCEEDED"
             answer = Answer(json_answers.failure(str(error)), error.status, close=True)
+        except asyncio.CancelledError:  # The client is gone.
+            self._metrics.observe(model, api, "REST", "CANCELLED", 0)
+            raise
         except Exception as error:
             code = "INTERNAL"
             log.exception("%s %s", method, path)

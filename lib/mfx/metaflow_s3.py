@@ -25,6 +25,7 @@ def keep_time() -> None:
     Metaflow 2.19 counts tries: with its waits between them it goes on for hours, and its message
     names neither the endpoint nor what to do. Its exceptions keep their classes.
     """
+    from metaflow.plugins.datatools.s3 import s3util
     from metaflow.plugins.datatools.s3.s3 import (
         S3,
         MetaflowS3AccessDenied,
@@ -35,6 +36,9 @@ def keep_time() -> None:
 
     if hasattr(S3, "_mfx_first"):
         return
+    # Making a client puts an object into these, which are a setting too: deploying writes all
+    # settings down as JSON, and could not any more.
+    s3util.DATATOOLS_CLIENT_PARAMS = dict(s3util.DATATOOLS_CLIENT_PARAMS)
     one, many, wait = S3._one_boto_op, S3._s3op_with_retries, S3._jitter_sleep
 
     def one_operation(self, op, url, create_tmp_file=True):

@@ -159,14 +159,14 @@ def _call(function: Callable, names: Sequence[str], *feeds: np.ndarray) -> dict[
         return dict(zip(names, function(*feeds), strict=True))
     except tf.errors.OpError as error:
         code = next((c for kind, c in _CODES.items() if isinstance(error, kind)), "INTERNAL")
-        raise ServingError(code, _first_lines(error.message)) from None
+        raise ServingError(code, first_lines(error.message)) from None
     except UnicodeDecodeError as error:  # TensorFlow's message quotes the client's bytes
         said = error.object.decode(errors="backslashreplace")
-        raise ServingError("INVALID_ARGUMENT", _first_lines(said)) from None
+        raise ServingError("INVALID_ARGUMENT", first_lines(said)) from None
 
 
-def _first_lines(message: str) -> str:
-    """What went wrong, without where in the graph."""
+def first_lines(message: str) -> str:
+    """What went wrong, of TensorFlow's message, without where in the graph."""
     lines = [line for line in message.splitlines() if line and not line.startswith("\t")]
     said = [line for line in lines if line != "Graph execution error:"]
     return said[0] if said else "the model could not be run"

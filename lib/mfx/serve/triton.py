@@ -25,10 +25,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mfx.destination import Destination, open_folder
+from mfx.destination import open_folder
 from mfx.errors import MfxError
 from mfx.serve import triton_repository as repository
-from mfx.serve.batching import BatchingParameters
 from mfx.serve.model import read_signatures
 from mfx.serve.server import GRACE_SECONDS, Options, Serving, must_serve
 from mfx.serve.versions import AVAILABLE, END, LOADING, ModelVersions, log
@@ -224,9 +223,7 @@ class _Loaded:
 
 
 @contextmanager
-def _running(
-    models: Path, backends: Path, host: str, ports: tuple[int, int]
-) -> Iterator[Triton]:
+def _running(models: Path, backends: Path, host: str, ports: tuple[int, int]) -> Iterator[Triton]:
     """Triton on a model repository, without a model yet; gone at the end."""
     key = secrets.token_hex(16)
     process = subprocess.Popen(

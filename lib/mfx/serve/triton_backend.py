@@ -14,7 +14,7 @@ import numpy as np
 
 from mfx.serve import triton_repository as repository
 from mfx.serve.batching import BatchingParameters
-from mfx.serve.model import ServedModel
+from mfx.serve.model import ServedModel, first_lines
 from mfx.serve.server import warm_up
 
 
@@ -28,21 +28,16 @@ class TritonPythonModel:
             args: From Triton: `model_config` (JSON), `model_repository`, `model_version`.
 
         Raises:
-            ValueError: The configuration is another signature's.
-            MfxError, tf.errors.OpError, ServingError: See ServedModel and warm_up.
+            RuntimeError: It cannot be loaded or warmed, or the configuration is not its own.
         """
         import triton_python_backend_utils as utils  # Triton's, only there inside its stub
 
         self._utils = utils
-        config, version = json.loads(args["model_config"]), args["model_version"]
-        parameters = {key: given["string_value"] for key, given in config["parameters"].items()}
-        sizes = tuple(json.loads(parameters[repository.ALLOWED_BATCH_SIZES]))
-        self._parameters = BatchingParameters(config["max_batch_size"], allowed_batch_sizes=sizes)
-        folder = Path(args["model_repository"], version, repository.SAVED_MODEL)
-        self._model = ServedModel(folder, int(version), self._parameters)
-        self._signature = self._model.signature(parameters[repository.SIGNATURE])
-        repository.must_fit(config, self._signature)
-        warm_up(self._model, folder)
+        try:
+            self._load(json.loads(args["model_config"]), args)
+        except Exception as error:
+            # One line, which Triton passes on to whoever asked for the version.
+            raise RuntimeError(first_lines(str(error))) from None
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer requests, all in one run; one by one where that fails, to each its own error."""
@@ -51,12 +46,23 @@ class TritonPythonModel:
         except Exception as error:
             if len(requests) > 1:
                 return [answer for request in requests for answer in self.execute([request])]
-            said = self._utils.TritonError(str(error).splitlines()[0])
+            said = self._utils.TritonError(first_lines(str(error)))
             return [self._utils.InferenceResponse(error=said)]
 
     def finalize(self) -> None:
         """Free what was loaded."""
         self._model.close()
+
+    def _load(self, config: dict[str, Any], args: dict[str, str]) -> None:
+        version = args["model_version"]
+        parameters = {key: given["string_value"] for key, given in config["parameters"].items()}
+        sizes = tuple(json.loads(parameters[repository.ALLOWED_BATCH_SIZES]))
+        self._parameters = BatchingParameters(config["max_batch_size"], allowed_batch_sizes=sizes)
+        folder = Path(args["model_repository"], version, repository.SAVED_MODEL)
+        self._model = ServedModel(folder, int(version), self._parameters)
+        self._signature = self._model.signature(parameters[repository.SIGNATURE])
+        repository.must_fit(config, self._signature)
+        warm_up(self._model, folder)
 
     def _answer(self, requests: Sequence[Any]) -> list[Any]:
         inputs, rows = {}, []
@@ -67,7 +73,9 @@ class TritonPythonModel:
             padding = self._parameters.padded(len(merged)) - len(merged)
             if padding:
                 merged = np.concatenate([merged, np.repeat(merged[-1:], padding, axis=0)])
-            shape = tensor.shape[1:] if tensor.shape and len(tensor.shape) == 1 else merged.shape[1:]
+            shape = (
+                tensor.shape[1:] if tensor.shape and len(tensor.shape) == 1 else merged.shape[1:]
+            )
             inputs[name] = merged.reshape(len(merged), *shape)
         outputs = self._model.run(self._signature.name, inputs)
         return [self._response(outputs, part) for part in _parts(rows)]

@@ -74,7 +74,11 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
             )
             versions.start()
             try:
-                must_serve(versions, source, options.folder)
+                while not versions.served():
+                    must_serve(versions, source, options.folder)
+                    triton.must_run()
+                    if stop.wait(0.1):
+                        return
                 ready(_serving(versions, options.host, ports))
                 while not stop.wait(0.2):
                     triton.must_run()
@@ -155,6 +159,10 @@ class TritonVersions(ModelVersions):
     def __init__(self, *given: Any, folder: Path, triton: Triton, **also: Any) -> None:
         super().__init__(*given, **also)
         self._folder, self._triton = folder, triton
+
+    def served(self) -> list[int]:
+        """Those that answer, ascending."""
+        return sorted(s.version for s in self.status() if s.state == AVAILABLE)
 
     def stop(self) -> None:
         """Poll no more. Triton answers what is under way when it is stopped."""
@@ -311,11 +319,10 @@ def _ports(options: Options) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _serving(versions: ModelVersions, host: str, ports: tuple[int, int]) -> Serving:
-    served = [status.version for status in versions.status() if status.state == AVAILABLE]
+def _serving(versions: TritonVersions, host: str, ports: tuple[int, int]) -> Serving:
     host = f"[{host}]" if ":" in host else host
     rest = f"http://{host}:{ports[0]}/v2/models/{versions.name}"
-    return Serving(versions.name, sorted(served), rest, f"{host}:{ports[1]}")
+    return Serving(versions.name, versions.served(), rest, f"{host}:{ports[1]}")
 
 
 def _reachable(host: str) -> str:

@@ -178,13 +178,11 @@ class TritonVersions(ModelVersions):
         before = self._config().read_text() if self._loaded else ""
         try:
             self._place(repository.write_version(self._folder, version), version)
-            # With one version wanted Triton goes from one to the other, whatever their signatures.
-            beside = self._loaded if self._keep > 1 else {}
-            self._write({*beside, version})
+            self._write(version)
             self._triton.load(self.name)
         except Exception as error:
             shutil.rmtree(self._folder / str(version), ignore_errors=True)
-            if before:
+            if before and self._config().read_text() != before:
                 self._config().write_text(before)
             status.state, status.code, status.message = END, "UNKNOWN", str(error).splitlines()[0]
             log.error("%s %d cannot be served: %s", self.name, version, status.message)
@@ -196,11 +194,8 @@ class TritonVersions(ModelVersions):
 
     def drop(self, version: int) -> None:
         """Have Triton serve a version no longer."""
-        left = set(self._loaded) - {version}
-        if left:
-            self._write(left)
-        self._triton.load(self.name, "load" if left else "unload")
         shutil.rmtree(self._folder / str(version))
+        self._triton.load(self.name, "load" if self._loaded else "unload")
 
     def _place(self, place: Path, version: int) -> None:
         folder = self._source.folder(version)
@@ -209,12 +204,19 @@ class TritonVersions(ModelVersions):
         else:
             place.symlink_to(folder.resolve(), target_is_directory=True)
 
-    def _write(self, versions: set[int]) -> None:
-        """The configuration: the newest version's signature, for all."""
-        folder = self._folder / str(max(versions)) / repository.SAVED_MODEL
+    def _write(self, version: int) -> None:
+        """The configuration for a version that is to be loaded.
+
+        If one version is wanted, it is named: Triton goes from one to the other, even if their
+        signatures differ. Several share one signature, and each change loads all of them again,
+        while those loaded before go on serving.
+        """
+        folder = self._folder / str(version) / repository.SAVED_MODEL
         signature = repository.served_signature(read_signatures(folder))
-        text = repository.config(self.name, signature, sorted(versions), self._parameters)
-        self._config().write_text(text)
+        only = version if self._keep == 1 else None
+        text = repository.config(self.name, signature, only, self._parameters)
+        if not self._config().is_file() or self._config().read_text() != text:
+            self._config().write_text(text)
 
     def _config(self) -> Path:
         return self._folder / "config.pbtxt"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def served_signature(signatures: Mapping[str, Signature]) -> Signature:
 
 
 def config(
-    model: str, signature: Signature, versions: Sequence[int], batching: BatchingParameters
+    model: str, signature: Signature, version: int | None, batching: BatchingParameters
 ) -> str:
     """Triton's ModelConfig in text format.
 
@@ -70,9 +70,10 @@ def config(
     Args:
         model: The model's name.
         signature: What is served.
-        versions: Which are.
+        version: The one that is served; None for all that are there.
         batching: As TF Serving has them. Nothing waits for further requests.
     """
+    policy = "all {}" if version is None else f"specific {{ versions: [{version}] }}"
     sizes = list(batching.allowed_batch_sizes)
     queue = batching.max_enqueued_batches * batching.max_batch_size
     lines = [
@@ -81,7 +82,7 @@ def config(
         f"max_batch_size: {batching.max_batch_size}",
         *(f"input {{ {_tensor(*each)} }}" for each in signature.inputs.items()),
         *(f"output {{ {_tensor(*each)} }}" for each in signature.outputs.items()),
-        f"version_policy {{ specific {{ versions: {sorted(versions)} }} }}",
+        f"version_policy {{ {policy} }}",
         f"instance_group {{ kind: KIND_CPU count: {batching.num_batch_threads} }}",
         f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {queue} }} }}",
         _parameter(SIGNATURE, signature.name),

@@ -158,7 +158,8 @@ def home() -> Path:
     package = find_spec("pytriton")
     if package is None or not package.submodule_search_locations:
         raise MfxError(
-            "Triton is not installed", "Install the extra, on Linux: uv sync --extra triton"
+            "Triton is not installed",
+            "Install the extra mfx[triton], on Linux: uv sync --extra triton",
         )
     return Path(next(iter(package.submodule_search_locations)), "tritonserver")
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from mfx import model_server
+from mfx import kserve, model_server
 from mfx.artifacts import Latency, Replay
 from mfx.config import Push
-from mfx.model_server import Server, ServerError
+from mfx.model_server import AnswerError, Server, ServerError
 from mfx.serve.batching import BatchingParameters
 from mfx.tf_examples import to_example
 
@@ -28,12 +28,13 @@ Row = Mapping[str, Any]
 Call = Callable[[Sequence[Row]], np.ndarray]
 
 
-class AnswerError(Exception):
-    """A request was not answered, in one line."""
-
-
 def validate(
-    folder: Path, name: str, rows: Sequence[Row], expected: np.ndarray, push: Push
+    folder: Path,
+    name: str,
+    rows: Sequence[Row],
+    expected: np.ndarray,
+    push: Push,
+    kind: str = "",
 ) -> Replay:
     """Start a server on a SavedModel in a clean process and ask it for rows.
 
@@ -46,10 +47,11 @@ def validate(
         rows: Raw features, missing ones None.
         expected: The evaluator's predictions for them, float [rows, outputs].
         push: Sizes and tolerance.
+        kind: Of server, see `model_server`; by default the `best`.
     """
     sizes = push.batch_sizes
     parameters = BatchingParameters(max_batch_size=sizes[-1], allowed_batch_sizes=tuple(sizes))
-    kind = model_server.best()
+    kind = kind or model_server.best()
     measured = Measured(expected)
     try:
         with model_server.running(folder, name, parameters, TIMEOUT_SECONDS, kind) as server:
@@ -117,6 +119,9 @@ class Measured:
 
 def _calls(server: Server, name: str) -> Iterator[tuple[str, Call]]:
     """Each way to ask: its name, and the function that asks for rows."""
+    if server.kind == model_server.TRITON:
+        yield from kserve.calls(server.rest, server.grpc, name)
+        return
     rest, grpc = _Rest(server, name), _Grpc(server, name)
     yield "REST serving_default", rest.examples
     yield "gRPC serving_default", grpc.examples

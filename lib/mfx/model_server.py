@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from mfx.serve.batching import BatchingParameters
 TF_SERVING_IMAGE = "tensorflow/serving:2.16.1"
 """What is run where there is Docker but no `tensorflow_model_server`."""
 MFX, TF_SERVING, DOCKER = "mfx serve", "tensorflow_model_server", f"docker {TF_SERVING_IMAGE}"
+TRITON = "mfx serve --engine triton"
+"""KServe's V2 API; all others have TF Serving's."""
 _VERSION = "1"
 
 
@@ -27,12 +29,16 @@ class ServerError(Exception):
     """The server did not come up, in one line."""
 
 
+class AnswerError(Exception):
+    """A request was not answered, in one line."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A server that answers.
 
     Attributes:
-        kind: MFX, TF_SERVING or DOCKER.
+        kind: MFX, TRITON, TF_SERVING or DOCKER.
         rest: `host:port` of the REST API.
         grpc: `host:port` of the gRPC API.
         start_seconds: From the start of its process until the model was available.
@@ -46,12 +52,13 @@ class Server:
     process: subprocess.Popen
 
     def memory(self) -> int | None:
-        """Bytes of memory that the server holds; None where the system does not tell."""
-        status = Path(f"/proc/{self.process.pid}/status")
-        if self.kind == DOCKER or not status.is_file():
+        """Bytes of memory that the server holds, with the processes that it started.
+
+        None where the system does not tell.
+        """
+        if self.kind == DOCKER or not Path(f"/proc/{self.process.pid}/status").is_file():
             return None
-        kilobytes = [line.split()[1] for line in status.read_text().splitlines() if "VmRSS" in line]
-        return 1024 * int(kilobytes[0]) if kilobytes else None
+        return sum(_memory(pid) for pid in _with_children(self.process.pid)) or None
 
 
 def best() -> str:
@@ -79,7 +86,7 @@ def running(
         name: The model's name for clients.
         batching: Sizes that requests are put together to.
         timeout: Seconds that it may take to come up.
-        kind: Of MFX, TF_SERVING, DOCKER; by default the `best`.
+        kind: Of MFX, TRITON, TF_SERVING, DOCKER; by default the `best`.
 
     Raises:
         ServerError: It did not come up.
@@ -97,9 +104,9 @@ def running(
             begin = time.monotonic()
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
             try:
-                _wait(
-                    process, f"http://127.0.0.1:{rest}/v1/models/{name}", timeout, Path(errors.name)
-                )
+                api = "v2" if kind == TRITON else "v1"
+                url = f"http://127.0.0.1:{rest}/{api}/models/{name}"
+                _wait(process, url, timeout, Path(errors.name))
                 seconds = time.monotonic() - begin
                 yield Server(kind, f"127.0.0.1:{rest}", f"127.0.0.1:{grpc}", seconds, process)
             finally:
@@ -126,12 +133,13 @@ def _command(
     kind: str, model: Path, base: Path, parameters: Path, rest: int, grpc: int
 ) -> Sequence[str]:
     name = base.name
-    if kind == MFX:
+    if kind in (MFX, TRITON):
         # -I: neither the current folder nor the user's packages reach the process.
         script = Path(__file__).parent / "serve" / "__main__.py"
         flags = ["--rest-port", str(rest), "--grpc-port", str(grpc), "--model-name", name]
         given = ["--batching-parameters-file", str(parameters)]
-        return [sys.executable, "-I", str(script), str(base), *flags, *given]
+        engine = ["--engine", "triton" if kind == TRITON else "mfx"]
+        return [sys.executable, "-I", str(script), str(base), *engine, *flags, *given]
     flags = [f"--model_name={name}", "--enable_batching"]
     if kind == TF_SERVING:
         ports = [f"--rest_api_port={rest}", f"--port={grpc}", "--grpc_socket_path="]
@@ -156,7 +164,10 @@ def _wait(process: subprocess.Popen, url: str, timeout: float, errors: Path) -> 
             raise ServerError(f"the server ended with exit code {process.returncode}: {lines[-1]}")
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
-                status = json.load(answer)["model_version_status"][0]
+                said = json.load(answer)
+            if "/v2/" in url:  # Triton knows no version that is not served
+                return
+            status = said["model_version_status"][0]
         except (OSError, ValueError, LookupError):
             time.sleep(0.05)
             continue
@@ -166,6 +177,22 @@ def _wait(process: subprocess.Popen, url: str, timeout: float, errors: Path) -> 
             raise ServerError(f"the server says: {status['status']['error_message']}")
         time.sleep(0.05)
     raise ServerError(f"no model was served within {timeout:g} s")
+
+
+def _memory(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return 1024 * int(line.split()[1])
+    return 0
+
+
+def _with_children(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError):
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in children.read_text().split():
+                yield from _with_children(int(child))
 
 
 def _free_ports(count: int) -> list[int]:

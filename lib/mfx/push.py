@@ -64,17 +64,17 @@ def warm_up(folder: Path, examples: Examples, settings: Settings) -> Payload:
 
 
 def replay_rows(
-    folder: Path, evaluation: Evaluation, examples: Examples, settings: Settings
+    folder: Path, evaluation: Evaluation, examples: Examples, settings: Settings, kind: str = ""
 ) -> Replay:
     """Serve the SavedModel in `folder`, ask for eval rows, and compare with the evaluator's
-    predictions."""
+    predictions; by a server of the kind, see `mfx.model_server`, or the best there is."""
     with evaluation.predictions.files() as directory:
         table = pq.read_table(directory / "predictions.parquet", columns=["prediction"])
     expected = np.asarray(table["prediction"].to_pylist(), np.float64).reshape(table.num_rows, -1)
     chosen = _chosen(table.num_rows, settings)
     rows = _raw_rows(examples, chosen, settings.label.columns).to_pylist()
     name = settings.pipeline.name
-    return infra_validation.validate(folder, name, rows, expected[chosen], settings.push)
+    return infra_validation.validate(folder, name, rows, expected[chosen], settings.push, kind)
 
 
 def _chosen(rows: int, settings: Settings) -> np.ndarray:

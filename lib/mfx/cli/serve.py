@@ -12,6 +12,8 @@ from typing import Any
 from mfx.cli.text import command, model_of, where
 from mfx.errors import MfxError
 
+MFX, TRITON = "mfx", "triton"
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command to the parser."""
@@ -63,7 +65,12 @@ def run(given: argparse.Namespace) -> str:
         given.poll_seconds,
         read_parameters(file) if file else BatchingParameters(),
     )
-    server.serve(options, _tell)
+    serve = server.serve
+    if given.engine == TRITON:
+        from mfx.serve import triton
+
+        serve = triton.serve
+    serve(options, _tell)
     return "stopped; all requests under way were answered"
 
 
@@ -97,6 +104,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="LABEL=VERSION",
         help="a name for a version, several times",
+    )
+    add(
+        "--engine",
+        choices=[MFX, TRITON],
+        default=MFX,
+        help="triton: NVIDIA's server, KServe's V2 API instead; needs the extra triton "
+        "(%(default)s)",
     )
     add("--poll-seconds", type=float, default=1.0, help="between looks (%(default)s)")
     add(

@@ -86,16 +86,13 @@ class ServedModel:
         except BaseException:
             self._session.close()
             raise
-        self.signatures: dict[str, Signature] = {}
+        self.signatures = _signatures(meta)
         self._batchers: dict[str, Batcher] = {}
-        for name, definition in sorted(meta.signature_def.items()):
-            if name not in NOT_SERVED:
-                signature = _signature(name, definition)
-                self.signatures[name] = signature
-                run = self._callable(definition)
-                self._batchers[name] = Batcher(
-                    run, _dtypes(signature), parameters, name, signature.batched
-                )
+        for name, signature in self.signatures.items():
+            run = self._callable(signature.definition)
+            self._batchers[name] = Batcher(
+                run, _dtypes(signature), parameters, name, signature.batched
+            )
 
     def signature(self, name: str) -> Signature:
         """The signature of this name, `serving_default` for ''.
@@ -158,22 +155,39 @@ def _check_variables(session: Any) -> None:
         )
 
 
+def read_signatures(folder: Path) -> dict[str, Signature]:
+    """A SavedModel's signatures by name, without loading it.
+
+    Raises:
+        OSError, google.protobuf.message.DecodeError: The folder holds no SavedModel.
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    return _signatures(saved.meta_graphs[0]) if saved.meta_graphs else {}
+
+
 def _call(function: Callable, names: Sequence[str], *feeds: np.ndarray) -> dict[str, np.ndarray]:
     try:
         return dict(zip(names, function(*feeds), strict=True))
     except tf.errors.OpError as error:
         code = next((c for kind, c in _CODES.items() if isinstance(error, kind)), "INTERNAL")
-        raise ServingError(code, _first_lines(error.message)) from None
+        raise ServingError(code, first_lines(error.message)) from None
     except UnicodeDecodeError as error:  # TensorFlow's message quotes the client's bytes
         said = error.object.decode(errors="backslashreplace")
-        raise ServingError("INVALID_ARGUMENT", _first_lines(said)) from None
+        raise ServingError("INVALID_ARGUMENT", first_lines(said)) from None
 
 
-def _first_lines(message: str) -> str:
-    """What went wrong, without where in the graph."""
+def first_lines(message: str) -> str:
+    """What went wrong, of TensorFlow's message, without where in the graph."""
     lines = [line for line in message.splitlines() if line and not line.startswith("\t")]
     said = [line for line in lines if line != "Graph execution error:"]
     return said[0] if said else "the model could not be run"
+
+
+def _signatures(meta: Any) -> dict[str, Signature]:
+    given = sorted(meta.signature_def.items())
+    return {name: _signature(name, each) for name, each in given if name not in NOT_SERVED}
 
 
 def _signature(name: str, definition: Any) -> Signature:

@@ -96,7 +96,7 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
     )
     versions.start()
     try:
-        _must_serve(versions, source, options.folder)
+        must_serve(versions, source, options.folder)
         uvloop.run(_answer(models, options, metrics, ready))
     finally:
         versions.stop()
@@ -163,7 +163,12 @@ def warm_up(model: ServedModel, folder: Path) -> None:
         model.run(signature.name, inputs)
 
 
-def _must_serve(versions: ModelVersions, source: Destination, folder: str) -> None:
+def must_serve(versions: ModelVersions, source: Destination, folder: str) -> None:
+    """Check that there is, or may soon be, something to serve.
+
+    Raises:
+        MfxError: There is no version, or none can be loaded.
+    """
     status = versions.status()
     if not status:
         raise MfxError(

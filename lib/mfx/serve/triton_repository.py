@@ -1,0 +1,181 @@
+"""Triton's model repository for a SavedModel: `<model>/config.pbtxt` and `<model>/<version>/`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mfx.errors import MfxError
+from mfx.serve.batching import BatchingParameters
+from mfx.serve.model import Signature, Tensor
+
+SAVED_MODEL = "model.savedmodel"
+"""The SavedModel's folder, or a link to it, in the folder of a version."""
+SIGNATURE, ALLOWED_BATCH_SIZES = "signature", "allowed_batch_sizes"
+"""Names of the configuration's parameters."""
+TYPES = {
+    "bool": "BOOL",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+    "string": "STRING",
+}
+"""Triton's `TYPE_` by TensorFlow's dtype."""
+_MODEL_PY = """\
+import sys
+
+sys.path[:0] = {path}
+from mfx.serve.triton_backend import TritonPythonModel
+"""
+
+
+def served_signature(signatures: Mapping[str, Signature]) -> Signature:
+    """The one of a model's signatures that Triton serves: it has one for a model.
+
+    `predict`, on named tensors; `serving_default` where there is none.
+
+    Raises:
+        MfxError: There is neither, or Triton cannot have its tensors.
+    """
+    found = signatures.get("predict") or signatures.get("serving_default")
+    if found is None:
+        raise MfxError(f"no signature predict or serving_default, only {', '.join(signatures)}")
+    for name, tensor in (*found.inputs.items(), *found.outputs.items()):
+        if tensor.dtype.name not in TYPES or not tensor.shape or tensor.shape[0] is not None:
+            raise MfxError(
+                f"signature {found.name}: {name} is {tensor.dtype.name} {tensor.shape}",
+                "Triton serves numbers and strings, the first dimension being the batch's.",
+            )
+    return found
+
+
+def config(
+    model: str, signature: Signature, version: int | None, batching: BatchingParameters
+) -> str:
+    """Triton's ModelConfig in text format.
+
+    A tensor [batch] is [batch, 1] for clients: Triton knows no rows without a dimension.
+
+    Args:
+        model: The model's name.
+        signature: What is served.
+        version: The one that is served; None for all that are there.
+        batching: As TF Serving has them. Nothing waits for further requests.
+    """
+    policy = "all {}" if version is None else f"specific {{ versions: [{version}] }}"
+    sizes = list(batching.allowed_batch_sizes)
+    queue = batching.max_enqueued_batches * batching.max_batch_size
+    lines = [
+        f"name: {json.dumps(model)}",
+        'backend: "python"',
+        f"max_batch_size: {batching.max_batch_size}",
+        *(f"input {{ {_tensor(*each)} }}" for each in signature.inputs.items()),
+        *(f"output {{ {_tensor(*each)} }}" for each in signature.outputs.items()),
+        f"version_policy {{ {policy} }}",
+        f"instance_group {{ kind: KIND_CPU count: {batching.num_batch_threads} }}",
+        f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {queue} }} }}",
+        _parameter(SIGNATURE, signature.name),
+        _parameter(ALLOWED_BATCH_SIZES, json.dumps(sizes)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def must_fit(given: Mapping[str, Any], signature: Signature) -> None:
+    """Check that a loaded version is what the configuration says.
+
+    Args:
+        given: Triton's ModelConfig as JSON.
+        signature: The version's.
+
+    Raises:
+        ValueError: It is not.
+    """
+    for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+        stated = {t["name"]: (t["data_type"], [int(d) for d in t["dims"]]) for t in given[kind]}
+        own = {name: (_type(tensor), _dims(tensor)) for name, tensor in tensors.items()}
+        if stated != own:
+            raise ValueError(f"its {kind}s are {own}, those of the versions beside it {stated}")
+
+
+def link_backend(folder: Path) -> None:
+    """Make a folder of backends: Triton's Python for the interpreter that runs this.
+
+    Raises:
+        MfxError: The extra is not installed, or has none for this version of Python.
+    """
+    python = folder / "python"
+    python.mkdir(parents=True)
+    for path in (stub(), *(home() / "backends" / "python").iterdir()):
+        (python / path.name).symlink_to(path)
+
+
+def write_version(folder: Path, version: int) -> Path:
+    """Make a version's folder; returns where its SavedModel goes."""
+    # Triton's Python goes by the one on PATH, with its packages, but not by PYTHONPATH.
+    path = [str(Path(entry).absolute()) for entry in sys.path if entry]
+    place = folder / str(version)
+    place.mkdir(parents=True)
+    (place / "model.py").write_text(_MODEL_PY.format(path=path))
+    return place / SAVED_MODEL
+
+
+def stub() -> Path:
+    """Triton's Python backend for this interpreter, from the `triton` extra.
+
+    Raises:
+        MfxError: The extra is not installed, or has none for this version of Python.
+    """
+    stubs = home() / "python_backend_stubs"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = stubs / version / "triton_python_backend_stub"
+    if not found.is_file():
+        there = ", ".join(sorted(path.name for path in stubs.iterdir()))
+        raise MfxError(
+            f"nvidia-pytriton has no Python backend for Python {version}, only for {there}"
+        )
+    return found
+
+
+def home() -> Path:
+    """Where the `triton` extra has Triton.
+
+    Raises:
+        MfxError: It is not installed.
+    """
+    from importlib.util import find_spec
+
+    package = find_spec("pytriton")
+    if package is None or not package.submodule_search_locations:
+        raise MfxError(
+            "Triton is not installed",
+            "Install the extra mfx[triton], on Linux: uv sync --extra triton",
+        )
+    return Path(next(iter(package.submodule_search_locations)), "tritonserver")
+
+
+def _tensor(name: str, tensor: Tensor) -> str:
+    return f"name: {json.dumps(name)} data_type: {_type(tensor)} dims: {_dims(tensor)}"
+
+
+def _type(tensor: Tensor) -> str:
+    return f"TYPE_{TYPES[tensor.dtype.name]}"
+
+
+def _dims(tensor: Tensor) -> list[int]:
+    assert tensor.shape is not None
+    return [-1 if size is None else size for size in tensor.shape[1:]] or [1]
+
+
+def _parameter(key: str, value: str) -> str:
+    return f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(value)} }} }}'

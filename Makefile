@@ -1,7 +1,9 @@
-# make run    set up .venv and run the taxi pipeline on data/taxi
+# make run    set up .venv and run the taxi pipeline on data/taxi; DATASTORE=s3, ARGS="--steps 50"
 # make test   lint, types and tests
 # make test-kills  100 promotions and rollbacks killed at random moments, on disk and on S3
-# make test-deploy  whole runs as Argo Workflows and Step Functions would execute them
+# make test-load    a minute of requests while versions are pushed, one of them broken
+# make test-deploy  whole runs as Argo Workflows and Step Functions would execute them; and against
+#                   Netflix's metadata service, where PostgreSQL is installed
 # make image        the container image of deployed runs, IMAGE=name, GPU=1 for one with GPUs
 # make test-stack2  tests and a run on Python 3.13 in a root of Debian 13; as root
 # make chaos  runs killed at random moments and resumed, on disk and on S3
@@ -15,6 +17,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.8
 SYNC_ARGS ?=
+DATASTORE ?=
 IMAGE ?= mfx
 GPU ?=
 TFX_SCRIPT ?= ../shared/peers/tfx/run_taxi.py
@@ -24,10 +27,10 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test test-kills test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving clean
+.PHONY: run test test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving clean
 
 run: setup
-	@$(BIN)/python flows/pipeline.py run $(ARGS)
+	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
 
 test: lint
 	$(BIN)/pytest $(ARGS)
@@ -35,8 +38,12 @@ test: lint
 test-kills: setup
 	MFX_KILLS=100 $(BIN)/pytest -n 0 tests/test_registry_promotion.py -k killed $(ARGS)
 
+test-load: setup
+	MFX_LOAD_SECONDS=60 $(BIN)/pytest -n 0 tests/test_serve_server.py -k load $(ARGS)
+
 test-deploy: setup
-	$(BIN)/pytest -n 0 -m deploy tests/test_argo.py tests/test_step_functions.py $(ARGS)
+	$(BIN)/pytest -n 0 -m deploy tests/test_argo.py tests/test_step_functions.py \
+		tests/test_metadata_service.py $(ARGS)
 
 image:
 	docker build --build-arg EXTRAS="$(if $(GPU),--extra gpu)" --tag $(IMAGE) .

@@ -26,7 +26,7 @@ class Pipeline(FlowSpec):
     4. transform: analyse the train split, keep one transform graph.
     5. train (one task a candidate): fit a Keras model, export it with the graph.
     6. evaluate: pick a candidate, sliced metrics, bless it or not.
-    7. push: replay eval rows in a clean process, then push what is blessed.
+    7. push: serve the model and ask for eval rows, then push what is blessed.
     8. end: say what came of it.
     """
 
@@ -125,7 +125,7 @@ class Pipeline(FlowSpec):
     @card(type="blank")
     @step
     def push(self):
-        """Replay eval rows in a clean process, then push what is blessed."""
+        """Serve the model and ask for eval rows, then push what is blessed."""
         from mfx import cards, push
 
         self.pushed = push.push(

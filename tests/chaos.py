@@ -9,6 +9,7 @@ and, at the end, how many ended with the unbroken run's hashes; exit code 1 if o
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import random
 import re
@@ -57,6 +58,7 @@ def storage(name: str, folder: Path) -> Iterator[Storage]:
     import boto3
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     try:
@@ -131,11 +133,10 @@ def unbroken(storage: Storage, destination: str, *arguments: str) -> tuple[str, 
     return run, times
 
 
-def killed(
-    storage: Storage, step: str, after: float, destination: str, *arguments: str
-) -> str | None:
-    """A run killed some seconds after a step has begun: its id, or None if it was done before."""
-    with _process(storage, "run", "--destination", destination, *arguments) as process:
+def killed(storage: Storage, step: str, after: float, *command: str) -> str | None:
+    """`run` or `resume` killed some seconds after a step has begun: the run's id, or None if it
+    was done before."""
+    with _process(storage, *command) as process:
         for line in process.stdout:
             found = STARTING.search(line)
             if found and found["step"] == step:
@@ -195,7 +196,7 @@ def main() -> int:
                     total += 1
                     after = draw.uniform(0, times[step])
                     target = f"{place.root}/pushed-{total}"
-                    dead = killed(place, step, after, target)
+                    dead = killed(place, step, after, "run", "--destination", target)
                     if dead is None:
                         print(f"{name} {step} #{number}: done before {after:.1f} s", flush=True)
                         good += 1

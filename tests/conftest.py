@@ -24,7 +24,7 @@ os.environ.setdefault("METAFLOW_USER", "tester")
 
 
 LONG = ["test_argo", "test_several_runs", "test_resume", "test_s3", "test_reuse", "test_real_data"]
-LONG += ["test_flow", "test_bad_input"]
+LONG += ["test_chaos", "test_flow", "test_bad_input"]
 """Files of many flow runs: first, so that the two processes end at about the same time."""
 
 

@@ -14,8 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KINDS = ("500", "503", "cut before", "cut after", "slow")
 """Server error; SlowDown; the connection closed before the request is passed on, or in the middle
-of the answer; an answer that comes seconds late."""
+of the answer (instead of one that has no body); an answer that comes seconds late."""
+DENIED = "403"
+"""Access denied; not among KINDS, as it does not pass."""
 SLOW_SECONDS = 2.0
+_CODES = {"500": "InternalError", "503": "SlowDown", DENIED: "AccessDenied"}
 _ERROR = (
     '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code>'
     "<Message>a fault of the test</Message></Error>"
@@ -28,7 +31,7 @@ class FaultyProxy:
     Args:
         target: `host:port` of the endpoint.
         share: Of requests that fail, 0 to 1; may be changed while it runs.
-        kinds: Of KINDS.
+        kinds: Of KINDS, or DENIED.
         seed: Of the draw.
     """
 
@@ -76,8 +79,8 @@ def running(proxy: FaultyProxy) -> Iterator[str]:
 def _handle(request: BaseHTTPRequestHandler, proxy: FaultyProxy) -> None:
     kind = proxy.fault()
     body = _body(request)
-    if kind in ("500", "503"):
-        code = "InternalError" if kind == "500" else "SlowDown"
+    if kind in _CODES:
+        code = _CODES[kind]
         _answer(request, int(kind), [("Content-Type", "application/xml")], _ERROR.format(code=code))
         return
     if kind == "cut before":
@@ -92,6 +95,9 @@ def _handle(request: BaseHTTPRequestHandler, proxy: FaultyProxy) -> None:
         connection.request(request.command, request.path, body, headers)
         answer = connection.getresponse()
         data = answer.read()
+    except OSError:  # the endpoint is gone, as it is once a test has ended
+        _cut(request)
+        return
     finally:
         connection.close()
     kept = [
@@ -127,6 +133,9 @@ def _answer(
     cut: bool = False,
 ) -> None:
     data = body.encode() if isinstance(body, str) else body
+    if cut and not data:
+        _cut(request)
+        return
     request.send_response(status)
     for name, value in headers:
         request.send_header(name, value)

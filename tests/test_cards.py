@@ -23,6 +23,7 @@ from mfx.artifacts import (
     Check,
     Evaluation,
     Examples,
+    Latency,
     Model,
     PushedModel,
     Replay,
@@ -77,7 +78,9 @@ FIRST = replace(
     curves=models("candidate"),
     blessing=Blessing(True, CHECKS[:2], "first run"),
 )
-REPLAY = Replay(100, 3.2e-7, 1.834)
+REPLAY = Replay(
+    100, 3.2e-7, 1.834, "", "mfx serve", 612.5, [Latency("gRPC predict", 32, 104, 1.25, 3.5)]
+)
 PUSHED = PushedModel("models/taxi/3", 3, "blessed", REPLAY, LINEAGE)
 
 
@@ -218,7 +221,10 @@ def test_push():
         ["path", "models/taxi/3"],
         ["eval rows replayed", "100"],
         ["largest difference from the evaluation", "3.2e-07"],
-        ["seconds to load the model", "1.834"],
+        ["seconds until it was available", "1.834"],
+        ["served by", "mfx serve"],
+        ["memory of the server, MiB", "612.5"],
+        ["gRPC predict", "32", "104", "1.25", "3.5"],
     ):
         assert row in rows(drawn)
 
@@ -246,7 +252,8 @@ def hostile() -> dict[str, list]:
         engine=HOSTILE,
         blessing=Blessing(False, checks, HOSTILE),
     )
-    pushed = PushedModel(HOSTILE, 1, HOSTILE, replace(REPLAY, error=HOSTILE), LINEAGE)
+    replay = replace(REPLAY, error=HOSTILE, server=HOSTILE)
+    pushed = PushedModel(HOSTILE, 1, HOSTILE, replay, LINEAGE)
     model = replace(MODEL, hyperparameters={HOSTILE: HOSTILE}, history={HOSTILE: [1.0]})
     return {
         "validate": cards.validate(

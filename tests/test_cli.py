@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from conftest import ROOT, small_runs_in
@@ -14,6 +13,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mfx import cli, registry
+from mfx.errors import MfxError
 
 COMMANDS = [
     ["ls"],
@@ -24,6 +24,7 @@ COMMANDS = [
     ["history"],
     ["at"],
     ["gc"],
+    ["manifests"],
     ["schema", "accept"],
 ]
 
@@ -301,16 +302,76 @@ def test_an_unknown_run_is_one_clear_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_runs_schema_is_accepted(flow_run, tmp_path, monkeypatch):
+def test_a_runs_schema_is_accepted(flow_run, tmp_path):
     schema = flow_run.run["validate"].task.data.schema
     target = tmp_path / "schema.pbtxt"
     assert registry.artifact("Pipeline", flow_run.run_id, "validate", "schema") == schema
-    moved = replace(schema, path=str(target))
-    monkeypatch.setattr(registry, "artifact", lambda *_: moved)
-    assert cli.accept_schema("Pipeline", flow_run.run_id).startswith(f"wrote {target}\n")
+    accept = ("Pipeline", flow_run.run_id, str(target))
+    assert cli.accept_schema(*accept).startswith(f"wrote {target}\n")
     written = text_format.Parse(target.read_text(), schema_pb2.Schema())
     assert len(written.feature) == 18
-    assert cli.accept_schema("Pipeline", None).startswith(f"replaced {target}\n")
+    assert cli.accept_schema(*accept).startswith(f"replaced {target}\n")
+
+
+DEPLOYED = """
+import os
+
+from metaflow import FlowSpec, step
+
+
+class Deployed(FlowSpec):
+    @step
+    def start(self):
+        from mfx import config
+
+        self.settings = config.load(os.environ["CONFIG"])
+        self.next(self.validate)
+
+    @step
+    def validate(self):
+        from mfx.artifacts import Schema
+        from mfx.lineage import Lineage
+
+        # What a container records: its own code package's path.
+        path = "/home/mfx/metaflow/mfx_home/schema.pbtxt"
+        self.schema = Schema("", path, True, 'feature { name: "x" }', Lineage("", "", ""))
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Deployed()
+"""
+
+
+def test_a_deployed_runs_schema_goes_to_the_users_own_file(tmp_path, monkeypatch):
+    small = small_runs_in(tmp_path)
+    (tmp_path / "deployed.py").write_text(DEPLOYED)
+    environment = {
+        **os.environ,
+        "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), os.environ.get("PYTHONPATH", "")]),
+        "CONFIG": str(small.config),
+    }
+    command = [sys.executable, str(tmp_path / "deployed.py"), "run"]
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    small.look()
+    ours = small.config.parent / "schema.pbtxt"
+    assert cli.accept_schema("Deployed", None).startswith(f"wrote {ours}\n")
+    assert ours.read_text() == 'feature { name: "x" }'
+
+    # Deployed from another machine, such as CI's, whose folders are not here.
+    moved = small.config.parent.rename(tmp_path / "elsewhere")
+    with pytest.raises(MfxError) as error:
+        cli.accept_schema("Deployed", None)
+    assert error.value.what == f"{ours}: there is no such folder on this machine"
+    assert "--to flows/taxi/schema.pbtxt" in error.value.remedy
+    (moved / "schema.pbtxt").unlink()
+    code = cli.main(["schema", "accept", "--flow", "Deployed", "--to", f"{moved}/schema.pbtxt"])
+    assert code == 0 and (moved / "schema.pbtxt").read_text() == 'feature { name: "x" }'
 
 
 @pytest.mark.parametrize("arguments", [[], ["schema"], ["promote"], ["at"], ["gc"]])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, call_flow
 
 from mfx import config, deploy
 from mfx.config import Deploy
@@ -24,11 +26,76 @@ from mfx.errors import MfxError
         ("argo-workflows trigger", {}, None),
         ("step train", {"METAFLOW_KUBERNETES_WORKLOAD": "1"}, KUBERNETES),
         ("step train", {"AWS_BATCH_JOB_ID": "b"}, BATCH),
+        ("--datastore s3 kubernetes step train {}", {}, KUBERNETES),
+        ("batch step train", {}, BATCH),
+        ("run --with kubernetes", {}, None),
+        ("batch list", {}, None),
     ],
 )
 def test_where_a_process_deploys_to_or_runs(line, environment, expected):
     assert deploy.platform(line.split(), environment) == expected
     assert deploy.is_creating(line.split()) == ("create" in line and "tag" not in line)
+
+
+@pytest.mark.parametrize(
+    ("line", "environment", "expected"),
+    [
+        ("argo-workflows trigger", {}, True),
+        ("init", {"ARGO_WORKFLOW_TEMPLATE": "t", "METAFLOW_KUBERNETES_WORKLOAD": "1"}, True),
+        ("step train", {"SFN_STATE_MACHINE": "s", "AWS_BATCH_JOB_ID": "b"}, True),
+        ("run", {}, False),
+        # A container of `run --with …`, whose run has no branch: it must not push to one.
+        ("step push", {"METAFLOW_KUBERNETES_WORKLOAD": "1"}, False),
+        ("step push", {"AWS_BATCH_JOB_ID": "b"}, False),
+    ],
+)
+def test_only_what_was_deployed_has_a_branch(line, environment, expected):
+    assert deploy.is_deployed(line.split(), environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("run", []),
+        ("run --with retry", []),
+        ("--with kubernetes show", []),
+        (
+            "--datastore s3 run --with kubernetes",
+            ['kubernetes:image=i:1,cpu=1,memory=4096,disk=10240,secrets=["s3"]'],
+        ),
+        (
+            "resume --with=kubernetes:image=mine,cpu=4",
+            ['kubernetes:image=mine,cpu=4,memory=4096,disk=10240,secrets=["s3"]'],
+        ),
+        ("--with batch:memory=9 run", ["batch:memory=9,image=i:1,cpu=1"]),
+    ],
+)
+def test_a_run_with_containers_takes_what_the_command_line_leaves_open(line, expected):
+    given = Deploy(image="i:1", secrets=["s3"])
+    assert list(deploy.remote_steps(given, line.split())) == expected
+
+
+@pytest.mark.parametrize("where", [KUBERNETES, BATCH])
+def test_a_run_with_containers_starts_them_from_the_image(where, s3, tmp_path):
+    """Metaflow's own command for the first container; there is nothing here to start it on."""
+    taxi = ROOT / "flows" / "taxi"
+    for name in ("model.py", "schema.pbtxt"):
+        shutil.copy(taxi / name, tmp_path)
+    text = (taxi / "config.toml").read_text() + '\n[deploy]\nimage = "example.com/mfx:1"\n'
+    (tmp_path / "config.toml").write_text(text)
+    result = call_flow(
+        tmp_path,
+        *("--config", "config", str(tmp_path / "config.toml"), "--datastore", "s3"),
+        *("run", "--with", where),
+        METAFLOW_DATASTORE_SYSROOT_S3=f"s3://{s3.bucket}/metaflow",
+        METAFLOW_BATCH_JOB_QUEUE="none",
+        KUBECONFIG="/none",
+        METAFLOW_DEBUG_SUBCOMMAND="1",
+    )
+    assert result.code == 1
+    assert re.findall(rf" {where} step start .* --image (\S+) ", result.output) == [
+        "example.com/mfx:1"
+    ]
 
 
 @pytest.mark.parametrize(

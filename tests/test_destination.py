@@ -386,7 +386,7 @@ def test_s3_out_of_reach_is_one_error(problem, server, monkeypatch):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setenv("MFX_S3_PATIENCE", "0")
     with pytest.raises(MfxError, match="s3://models/taxi/: cannot list: "):
         open_destination("s3://models", "taxi").versions()
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
 from mfx.environment import code_package, place_of, set_defaults
 
 NAMES = ("METAFLOW_USER", "METAFLOW_DATASTORE_SYSROOT_LOCAL", "TF_CPP_MIN_LOG_LEVEL")
+S3 = ("METAFLOW_S3_RETRY_COUNT", "METAFLOW_S3_CLIENT_RETRY_CONFIG")
+S3 += ("METAFLOW_DATATOOLS_CLIENT_PARAMS",)
 
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch, tmp_path):
-    for name in (*NAMES, "METAFLOW_PROFILE", "USER", "LOGNAME", "USERNAME"):
+    for name in (*NAMES, *S3, "METAFLOW_PROFILE", "USER", "LOGNAME", "USERNAME"):
         # Set before deleting, so that what the code sets is undone afterwards.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -40,6 +44,24 @@ def test_the_users_metaflow_profile_stays(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     set_defaults(tmp_path)
     assert "METAFLOW_DATASTORE_SYSROOT_LOCAL" not in os.environ
+
+
+def test_metaflow_gets_short_tries_on_s3(tmp_path):
+    """As Metaflow itself reads them, in a process of its own."""
+    set_defaults(tmp_path)
+    code = (
+        "from metaflow import metaflow_config as m; print(m.S3_RETRY_COUNT, "
+        "m.S3_CLIENT_RETRY_CONFIG['max_attempts'], m.DATATOOLS_CLIENT_PARAMS['config'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "3 1 {'connect_timeout': 5, 'read_timeout': 15}"
+
+
+def test_the_users_settings_of_s3_stay(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text(json.dumps({S3[0]: 5}))
+    monkeypatch.setenv(S3[1], "{}")
+    set_defaults(tmp_path)
+    assert S3[0] not in os.environ and os.environ[S3[1]] == "{}" and S3[2] in os.environ
 
 
 def test_a_container_keeps_metaflows_own_datastore(tmp_path, monkeypatch):

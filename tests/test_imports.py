@@ -30,6 +30,7 @@ def _loaded(code: str) -> set[str]:
         ("mfx.cli", set()),
         ("mfx.runtime", set()),
         ("mfx.deploy", set()),
+        ("mfx.manifests", set()),
         ("mfx.notify", set()),
         ("mfx.csv_files", set()),
         ("mfx.start", set()),

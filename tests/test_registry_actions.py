@@ -11,7 +11,7 @@ import pytest
 from mfx import registry
 from mfx.destination import folder_digest, open_destination
 from mfx.errors import MfxError
-from mfx.registry import actions, place
+from mfx.registry import actions, place, runs
 from mfx.warmup import WARMUP
 
 
@@ -109,29 +109,22 @@ def test_the_runs_warm_up_requests_go_with_its_model(small_runs, pushed):
     assert (newest(pushed) / WARMUP).read_text() == "requests for 1"
 
 
-def test_promoting_keeps_as_many_versions_as_the_run_says(all_small_runs, small_runs, pushed):
-    small, _ = all_small_runs
-    text = small.config.read_text()
-    small.config.write_text(text + "keep = 2\n")
-    try:
-        keeping = small.make("--weight", "9")
-    finally:
-        small.config.write_text(text)
+def test_promoting_keeps_as_many_versions_as_the_run_says(small_runs, pushed, monkeypatch):
+    def need(found, step, name, real=runs.Results.need):
+        value = real(found, step, name)
+        return value.override(push__keep=2) if name == "settings" else value
+
     versions = [registry.promote(small_runs[name]).version for name in ("one", "two", "three")]
-    dry = actions.promote(keeping, dry_run=True)
+    monkeypatch.setattr(runs.Results, "need", need)
+    dry = actions.promote(small_runs["two"], dry_run=True)
     assert not [remark for remark in dry.remarks if "removed" in remark]
-    outcome = actions.promote(keeping)
-    assert f"older versions removed, as [push] keep = 2: {versions[0]}, {versions[1]}" in (
-        outcome.remarks
-    )
-    assert place_of(pushed).versions() == [versions[2], outcome.entry.version]
+    outcome = actions.promote(small_runs["two"])
+    destination = open_destination(str(pushed), "small")
+    assert destination.versions() == [versions[2], outcome.entry.version]
+    gone = f"older versions removed, as [push] keep = 2: {versions[0]}, {versions[1]}"
+    assert gone in outcome.remarks
     entry = registry.rollback("small", to=small_runs["one"])
     assert (entry.run, served(pushed)) == (small_runs["one"], "1"), "from its run's payload"
-    assert registry.production("small").run == small_runs["one"]
-
-
-def place_of(pushed: Path):
-    return open_destination(str(pushed), "small")
 
 
 @pytest.mark.parametrize(

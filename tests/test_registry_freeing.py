@@ -52,8 +52,8 @@ def test_only_what_no_kept_run_shares_is_free(small_runs, plan):
     assert why[small_runs["two"]].startswith("in production at ")
     assert why[small_runs["three"]] == why[small_runs["invalid"]] == ""
     # The graph, the examples and the code are the same in all; each has its weights, and its
-    # predictions.
-    assert len(found.blobs) == 3 * 2
+    # predictions; two of them, which are valid, have warm-up requests.
+    assert len(found.blobs) == 3 * 2 + 2
     own = {h.run: h.freeable for h in found.holdings}
     assert own[small_runs["one"]] == 0 < own[small_runs["three"]]
     assert sum(own.values()) == found.size < found.holdings[0].size

@@ -122,6 +122,15 @@ def test_a_full_queue_refuses_and_takes_again(doubler):
     assert submit(batcher, [3.0])() == [6.0]
 
 
+def test_a_large_request_leaves_room_for_others(doubler):
+    batcher = batcher_of(doubler, max_batch_size=2, max_enqueued_batches=2)
+    answers = held(batcher, doubler, [[1.0] * 1000, [2.0]])
+    assert [answer() for answer in answers] == [[2.0] * 1000, [4.0]]
+    with pytest.raises(ServingError):
+        held(batcher, doubler, [[1.0] * 1000] * 3)
+    doubler.free.set()
+
+
 def test_a_request_nobody_waits_for_is_not_run(doubler):
     batcher = batcher_of(doubler)
     doubler.free.clear()

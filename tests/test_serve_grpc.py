@@ -1,6 +1,7 @@
 """The gRPC API, asked over a socket with the stubs of tensorflow-serving-api."""
 
 import asyncio
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import uvloop
-from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 from serving_models import small_model
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -315,13 +315,17 @@ def test_models_cannot_be_reloaded(client):
     assert "polling" in said
 
 
+def asks_for(name):
+    """grpc.health.v1.HealthCheckRequest: `string service = 1`."""
+    return b"\x0a" + bytes([len(name)]) + name.encode() if name else b""
+
+
 def health(channel, name=""):
-    check = channel.unary_unary(
-        "/grpc.health.v1.Health/Check",
-        StringValue.SerializeToString,
-        Int32Value.FromString,
-    )
-    return check(StringValue(value=name), timeout=20).value
+    """HealthCheckResponse's `ServingStatus status = 1`."""
+    check = channel.unary_unary("/grpc.health.v1.Health/Check")
+    tag, status = check(asks_for(name), timeout=20)
+    assert tag == 8
+    return status
 
 
 def test_health(client):
@@ -330,13 +334,27 @@ def test_health(client):
     assert health(client.channel) == 2
     code, said = refused(lambda: health(client.channel, "unknown"))
     assert (code, said) == ("NOT_FOUND", "unknown service unknown")
-    watch = client.channel.unary_stream(
-        "/grpc.health.v1.Health/Watch", StringValue.SerializeToString, Int32Value.FromString
-    )
-    for name, state in (("small", 1), ("unknown", 3)):
-        states = watch(StringValue(value=name), timeout=20)
-        assert next(states).value == state
+
+
+@pytest.mark.parametrize(("name", "state"), [("small", 1), ("unknown", 3)])
+def test_health_is_watched(client, name, state):
+    states = client.channel.unary_stream("/grpc.health.v1.Health/Watch")(asks_for(name), timeout=20)
+    assert list(next(states)) == [8, state]
+    states.cancel()
+
+
+def test_a_change_of_health_is_told(destination, tmp_path):
+    versions = ModelVersions("m", open_destination(str(tmp_path), "m"), BatchingParameters())
+    with served({"m": versions}) as address:
+        client = Client(address)
+        states = client.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=20)
+        assert list(next(states)) == [8, 2]
+        shutil.copytree(destination / "small" / "1", tmp_path / "m" / "1")
+        versions.poll()
+        assert list(next(states)) == [8, 1]
         states.cancel()
+        client.channel.close()
+    versions.stop()
 
 
 PREDICT_ERRORS = {
@@ -710,6 +728,31 @@ def test_memory_is_bounded(models):
         client.channel.close()
 
 
+def test_small_messages_of_large_shapes_are_bounded_too(models):
+    def repeated(size):
+        fields = predict_pb2.PredictRequest().inputs
+        for name, dtype in (("amount", 1), ("count", 9), ("kind", 7)):
+            fields[name].dtype = dtype
+            fields[name].tensor_shape.dim.add(size=size)
+        return dict(fields)
+
+    # 4 + 8 + 8 bytes a row.
+    limits = GrpcLimits(message_bytes=20_000, total_bytes=25_000)
+    with served(models, limits) as address, ThreadPoolExecutor(1) as pool:
+        client = Client(address)
+        code, said = refused(lambda: client.predict(repeated(1001)))
+        assert (code, "takes more than" in said) == ("INVALID_ARGUMENT", True)
+        with stuck(models) as queue:
+            held = pool.submit(client.predict, repeated(500))
+            until(lambda: len(queue) == 1)
+            assert held.running()
+            code, said = refused(lambda: client.predict(repeated(1000)))
+        assert (code, said) == ("RESOURCE_EXHAUSTED", "too many large requests at once")
+        assert held.result().outputs["score"].float_val == [100.0] * 500
+        assert client.predict(repeated(1000)).outputs["score"].float_val == [100.0] * 1000
+        client.channel.close()
+
+
 def test_answers_are_observed(models):
     seen = []
     with served(models, observe=lambda *told: seen.append(told)) as address:
@@ -740,3 +783,18 @@ def test_a_taken_port_is_told(models, address):
 
     with pytest.raises(MfxError, match=f"gRPC cannot listen at 127.0.0.1:{port}"):
         asyncio.run(start())
+
+
+def test_large_requests_and_answers(client):
+    kind = b"x" * 10_000_000
+    assert client.predict(rows(1.0, kind=kind)).outputs["score"].float_val == [10_000_102.0]
+    amounts = np.arange(25_000, dtype=np.float32)
+    response = client.predict(rows(*amounts, kind=b"x" * 20))
+    assert np.array_equal(response.outputs["score"].float_val, amounts + 121)
+    code, said = refused(lambda: client.predict({**rows(1.0, kind=kind), "count": [b"1"]}))
+    assert (code, said.split(";")[0]) == (
+        "INVALID_ARGUMENT",
+        "Expects arg[1] to be int64 but string is provided",
+    )
+    many = example_list(*[example(1.0, kind=b"x" * 50)] * 4000)
+    assert [r.value for r in regress(client, many, "regress").result.regressions] == [152] * 4000

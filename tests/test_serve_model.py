@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -79,3 +80,19 @@ def test_the_flows_model_answers_as_it_does_eagerly(flow_run):
     expected = eager(**{n: tf.constant(v) for n, v in rows.items()})["outputs"].numpy()
     np.testing.assert_allclose(model.run("predict", rows)["outputs"], expected, rtol=1e-6)
     model.close()
+
+
+def test_variables_that_are_not_restored_are_found_when_loaded(tmp_path):
+    """As Keras 3 exports them: what is restored is not what the signature reads."""
+    weight = keras.Variable(2.0)
+
+    class Keras(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def serve(self, x):
+            return {"y": x * weight.value}
+
+    module = Keras()
+    module.weights = [weight]
+    tf.saved_model.save(module, str(tmp_path), {"serving_default": module.serve})
+    with pytest.raises(RuntimeError, match="1 variables are not restored in a v1 session"):
+        ServedModel(tmp_path, 1, BatchingParameters())

@@ -16,7 +16,16 @@ DTYPES = [
 
 
 def values(proto: TensorProto, limit: int = LIMIT):
-    return tensor_proto.values(proto, tensor_proto.shape_of(proto), limit)
+    found = tensor_proto.values(proto, tensor_proto.shape_of(proto), limit)
+    column = tensor_proto.column(proto, tf.as_dtype(proto.dtype))
+    if column is not None:
+        again = np.array(column, found.dtype)
+        assert (
+            again.tolist() == found.tolist()
+            if again.dtype == object
+            else bits(again) == bits(found)
+        )
+    return found
 
 
 def bits(array: np.ndarray) -> tuple:
@@ -61,7 +70,8 @@ def test_strings(strings):
     tensor_proto.fill(proto, array)
     assert list(proto.string_val) == strings
     assert tf.make_ndarray(proto).tolist() == strings
-    assert values(proto) == strings
+    assert values(proto).tolist() == strings
+    assert tensor_proto.column(proto, tf.string) == (strings or None)
     assert list(values(tf.make_tensor_proto(array, tf.string))) == strings
 
 
@@ -92,6 +102,29 @@ def test_strings_as_content():
     content = bytes([1, 0, 200, 1]) + b"a" + b"b" * 200
     proto = TensorProto(dtype=7, tensor_content=content, tensor_shape={"dim": [{"size": 3}]})
     assert list(values(proto)) == [b"a", b"", b"b" * 200]
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        tf.make_tensor_proto([1.0, 2.0], tf.float64),
+        tf.make_tensor_proto([1.0, 2.0], shape=[2, 1]),
+        tf.make_tensor_proto(1.0),
+        tf.make_tensor_proto(1.0, shape=[2]),
+        tf.make_tensor_proto(np.array([1, 2], np.float32).astype(np.float16)),
+        TensorProto(dtype=1, tensor_shape={"dim": [{"size": 0}]}),
+        TensorProto(
+            dtype=1, float_val=[1], tensor_content=b"1234", tensor_shape={"dim": [{"size": 1}]}
+        ),
+    ],
+)
+def test_only_the_usual_form_is_a_column(proto):
+    assert tensor_proto.column(proto, tf.float32) is None
+
+
+def test_a_column():
+    proto = TensorProto(dtype=9, int64_val=[3, -4], tensor_shape={"dim": [{"size": 2}]})
+    assert tensor_proto.column(proto, tf.int64) == [3, -4]
 
 
 @pytest.mark.parametrize("content", [b"\1", b"\2a", b"\xff\xff\xff\xff\xff\xff", b"\1ab", b"\x80"])

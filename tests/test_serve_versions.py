@@ -67,6 +67,8 @@ def test_a_new_version_takes_over(place, models, versions_of):
     with pytest.raises(ServingError, match=r"Specific\(small, 1\)") as gone:
         answer(versions, 1)
     assert gone.value.code == "NOT_FOUND"
+    with pytest.raises(ServingError, match=r"Specific\(small, 0\)"):
+        answer(versions, 0)
 
 
 def test_a_broken_version_is_reported_and_the_old_one_goes_on(place, models, versions_of):

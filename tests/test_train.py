@@ -230,6 +230,7 @@ import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
+from test_export import V1Session
 from test_train import Checkpoints
 from test_transform import saving, small_world
 from mfx import train
@@ -250,7 +251,9 @@ with saving(folder / "datastore"):
 served = tf.saved_model.load(str(folder / "model")).signatures["predict"]
 answers = served(x=tf.constant([1.0, 2.0]), word=tf.constant(["a", "b"]))["outputs"]
 answers = answers.numpy().reshape(-1).tolist()
-print(json.dumps([model.device, model.history["loss"], lines, answers]))
+inputs = {"x": [1.0, 2.0], "word": ["a", "b"]}
+session = V1Session(folder / "model").ask("predict", **inputs)["outputs"].reshape(-1).tolist()
+print(json.dumps([model.device, model.history["loss"], lines, answers, session]))
 """
 """Settings that a process keeps once made: which devices there are, whether ops are repeatable."""
 
@@ -273,8 +276,9 @@ def test_several_devices_and_xla(tmp_path, devices, jit_compile, device):
         cwd=Path(__file__).parent,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    placed, loss, lines, answers = json.loads(done.stdout.splitlines()[-1])
+    placed, loss, lines, answers, session = json.loads(done.stdout.splitlines()[-1])
     assert placed == device
     assert loss[-1] < loss[0]
     assert ("one training step an execution" in lines[0]) == (len(devices) > 1)
     assert len(answers) == 2 and all(map(math.isfinite, answers))
+    assert session == pytest.approx(answers, abs=1e-7), "as TF Serving runs it"

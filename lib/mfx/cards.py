@@ -142,14 +142,20 @@ def evaluate(evaluation: Evaluation) -> Components:
 
 @_safe
 def push(pushed: PushedModel, evaluation: Evaluation) -> Components:
-    """Where the model went or why it did not, and how the replay of eval rows went."""
+    """Where the model went or why it did not, and how it answered eval rows."""
     replay = pushed.replay
     rows = [
         ["result", "valid" if replay.valid else "NOT VALID"],
         *([["error", text(replay.error, 1000)]] if replay.error else []),
         ["eval rows replayed", _cell(replay.rows)],
         ["largest difference from the evaluation", _cell(replay.max_difference)],
-        ["seconds to load the model", _figure(replay.load_seconds)],
+        ["served by", text(replay.server) or NONE],
+        ["seconds until it was available", _figure(replay.load_seconds)],
+        ["memory of the server, MiB", _figure(replay.memory_mb)],
+    ]
+    latencies = [
+        [text(x.api), *map(_figure, (x.batch_size, x.requests, x.p50, x.p99))]
+        for x in replay.latencies
     ]
     where = [["reason", text(pushed.reason, 1000)]]
     if pushed.pushed:
@@ -162,8 +168,9 @@ def push(pushed: PushedModel, evaluation: Evaluation) -> Components:
             "success" if pushed.pushed else "warning",
         ),
         *_table(["", ""], where),
-        Markdown("## Replay in a clean process"),
+        Markdown("## Served in a clean process"),
         *_table(["", ""], rows),
+        *_table(["asked over", "rows each", "requests", "p50, ms", "p99, ms"], latencies),
         _verdict(evaluation.blessing),
     ]
 

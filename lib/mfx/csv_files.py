@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from mfx import s3
 from mfx.errors import MfxError
 
 _PATTERN = "*?["
@@ -70,13 +70,14 @@ def _find_on_s3(url: str) -> list[str]:
 
 def _keys(url: str, bucket: str, prefix: str) -> list[str]:
     """Keys that begin with `prefix`, without those in folders below, sorted."""
+
+    def listed() -> list[str]:
+        pages = paginator.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
     with _one_error(url):
-        pages = (
-            _client()
-            .get_paginator("list_objects_v2")
-            .paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-        )
-        return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
+        paginator = s3.client().get_paginator("list_objects_v2")
+        return sorted(s3.patiently(listed))
 
 
 @contextmanager
@@ -95,7 +96,9 @@ def on_disk(address: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         path = Path(directory, Path(key).name)
         with _one_error(address):
-            _client().download_file(bucket, key, str(path))
+            client = s3.client()
+            # In parts, several at a time; boto compares their checksums, where S3 has them.
+            s3.patiently(lambda: client.download_file(bucket, key, str(path)))
         try:
             yield path
         except MfxError as error:
@@ -108,27 +111,16 @@ def _split(url: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _client() -> Any:
-    import boto3
-
-    return boto3.client("s3")
-
-
 @contextmanager
 def _one_error(url: str) -> Iterator[None]:
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
-    try:
-        yield
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+    with s3.one_error(url, "cannot read"):
+        try:
+            yield
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+                raise
             raise MfxError(
                 f"{url}: no such object", "Give one that exists: --data, or path under [data]."
             ) from None
-        raise MfxError(f"{url}: cannot read: {error}", _REMEDY) from None
-    except (Boto3Error, BotoCoreError) as error:
-        raise MfxError(f"{url}: cannot read: {error}", _REMEDY) from None
-
-
-_REMEDY = "Check the bucket's name, the credentials and AWS_ENDPOINT_URL."

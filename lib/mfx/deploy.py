@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,13 @@ KUBERNETES, BATCH = "kubernetes", "batch"
 """Metaflow's names of what executes the steps of Argo Workflows and of Step Functions."""
 
 _COMMANDS = {"argo-workflows": KUBERNETES, "step-functions": BATCH}
+_CONTAINERS = ("ARGO_WORKFLOW_TEMPLATE", "SFN_STATE_MACHINE")
+"""Variables of the containers of what was deployed, and not of `run --with kubernetes`."""
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
 
 def platform(arguments: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """Where this process deploys to, or runs as one step of a deployed run.
+    """Where this process deploys to, or runs as one step or starts one's container.
 
     Args:
         arguments: The command line.
@@ -31,15 +36,21 @@ def platform(arguments: Sequence[str], environment: Mapping[str, str]) -> str | 
     for command, name in _COMMANDS.items():
         if command in arguments and "create" in arguments:
             return name
+    for name in (KUBERNETES, BATCH):
+        if (name, "step") in pairwise(arguments):
+            return name
     if "METAFLOW_KUBERNETES_WORKLOAD" in environment:
         return KUBERNETES
     return BATCH if "AWS_BATCH_JOB_ID" in environment else None
 
 
 def is_deployed(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether this process is a deployed run's, or deals with deployments."""
+    """Whether this process is a deployed run's, or deals with deployments.
+
+    A container of `run --with kubernetes` or `--with batch` is neither: that run has no branch.
+    """
     asked = any(command in arguments for command in _COMMANDS)
-    return asked or platform(arguments, environment) is not None
+    return asked or any(name in environment for name in _CONTAINERS)
 
 
 def is_creating(arguments: Sequence[str]) -> bool:
@@ -101,6 +112,32 @@ def flow_decorators(deploy: Deploy, where: str | None) -> Iterator[tuple[str, di
         yield "schedule", {"cron": cron, "timezone": deploy.timezone}
     if deploy.trigger:
         yield "trigger", {"event": deploy.trigger}
+
+
+def remote_steps(deploy: Deploy, arguments: Sequence[str]) -> Iterator[str]:
+    """The `--with kubernetes` or `--with batch` of a run, with what `[deploy]` says of containers.
+
+    What the command line says has precedence, such as the image of `--with kubernetes:image=…`.
+
+    Returns:
+        Metaflow's specifications of decorators, for all steps.
+    """
+    if not {"run", "resume"} & set(arguments):
+        return
+    values = [a.removeprefix("--with=") for a in arguments if a.startswith("--with=")]
+    values += [b for a, b in pairwise(arguments) if a == "--with"]
+    for value in values:
+        name, _, given = value.partition(":")
+        if name not in (KUBERNETES, BATCH):
+            continue
+        attributes = dict(step_decorators(deploy, name, ""))[name]
+        stated = re.findall(r"(?:^|,)\s*(\w+)=", given)
+        added = [
+            f"{key}={attribute if isinstance(attribute, str) else json.dumps(attribute)}"
+            for key, attribute in attributes.items()
+            if attribute is not None and key not in stated
+        ]
+        yield f"{name}:{','.join([given] * bool(given) + added)}"
 
 
 def step_decorators(deploy: Deploy, where: str, step: str) -> Iterator[tuple[str, dict[str, Any]]]:

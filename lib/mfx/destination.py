@@ -22,6 +22,8 @@ from mfx.lineage import hash_file
 
 RECORD = "assets.extra/mfx.json"
 """In each version: what it was pushed from. Model servers ignore `assets.extra`."""
+MEASURED = "infra_validation"
+"""Key of the record: how the model was served before the push, the fields of `artifacts.Replay`."""
 LOG = "promotions"
 STAGED = ".staged-"
 """Names of staged files begin so; no server reads them."""

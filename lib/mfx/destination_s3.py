@@ -5,21 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import uuid
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from mfx import s3
 from mfx.destination import LOG, RECORD, STAGED, VersionTakenError, above, files_digest
-from mfx.errors import MfxError
 
-_TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
+_TAKEN = "PreconditionFailed"
 """What S3 says to a conditional write that came second."""
-
-
-_READERS = 8
-"""Entries of the log read at a time: no more than boto3 keeps connections."""
 
 
 class S3Destination:
@@ -32,12 +28,11 @@ class S3Destination:
     """Copied last: servers take a version for complete once it holds this file."""
 
     def __init__(self, url: str, model: str) -> None:
-        import boto3
-
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         self._bucket = bucket
         self._prefix = "/".join(part for part in (prefix.strip("/"), model) if part) + "/"
-        self._s3 = boto3.client("s3")
+        with s3.one_error(url, "cannot open"):
+            self._s3 = s3.client()
         self._read: dict[str, dict[str, Any]] = {}
 
     def versions(self) -> list[int]:
@@ -64,13 +59,15 @@ class S3Destination:
         """None: it must be fetched."""
 
     def fetch(self, version: int, directory: Path) -> None:
-        """Download the version's files into `directory`."""
-        for path in self._below(f"{version}/"):
+        """Download the version's files into `directory`; each appears there whole."""
+
+        def download(path: str) -> None:
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            with self._one_error("cannot read"):
-                key = f"{self._prefix}{version}/{path}"
-                self._s3.download_file(self._bucket, key, str(target))
+            self._s3.download_file(self._bucket, f"{self._prefix}{version}/{path}", str(target))
+
+        with self._one_error("cannot read"):
+            s3.in_parallel(download, self._below(f"{version}/"))
 
     def digest(self, version: int) -> str:
         """`files_digest` of the version, read back whole; empty if it is not there."""
@@ -82,11 +79,16 @@ class S3Destination:
         Raises:
             MfxError: The bucket is missing or access is denied.
         """
+
+        def upload(path: Path) -> None:
+            key = f"{self._prefix}{name}/{path.relative_to(directory).as_posix()}"
+            self._s3.upload_file(str(path), self._bucket, key)
+
         try:
             with self._one_error("cannot push"):
-                for path in sorted(path for path in directory.rglob("*") if path.is_file()):
-                    key = f"{self._prefix}{name}/{path.relative_to(directory).as_posix()}"
-                    self._s3.upload_file(str(path), self._bucket, key)
+                s3.in_parallel(upload, sorted(p for p in directory.rglob("*") if p.is_file()))
+        except s3.S3GoneError:  # nothing can be removed now either
+            raise
         except BaseException:
             self.discard(name)
             raise
@@ -104,18 +106,25 @@ class S3Destination:
         """
         record = self._json(f"{name}/{RECORD}")
         if record is None or not self._put(f"{version}/{RECORD}", record):
-            there = self.record(version).get("push")
-            if there == name and self._exists(f"{version}/{self._LAST}"):
+            push = self.record(version).get("push")
+            if push == name and self._exists(f"{version}/{self._LAST}"):
                 return
-            if there != name and record is not None:
+            if push != name and record is not None:
                 raise VersionTakenError(self.path(version))
-        paths = [path for path in self._below(f"{name}/") if path != RECORD]
+        sizes = self._sizes(f"{name}/")
         with self._one_error("cannot push"):
-            if not paths:
+            if set(sizes) <= {RECORD}:
                 raise OSError(f"{name} is gone")
-            for path in sorted(paths, key=lambda path: (path == self._LAST, path)):
-                source = {"Bucket": self._bucket, "Key": f"{self._prefix}{name}/{path}"}
-                self._s3.copy(source, self._bucket, f"{self._prefix}{version}/{path}")
+            copied = [path for path in sizes if path not in (RECORD, self._LAST)]
+            s3.in_parallel(lambda path: self._copy(name, version, path), copied)
+            there = self._sizes(f"{version}/")
+            if wrong := [path for path in copied if there.get(path) != sizes[path]]:
+                raise OSError(f"{', '.join(wrong)}: not all bytes came to {version}")
+            s3.patiently(lambda: self._copy(name, version, self._LAST))
+
+    def _copy(self, name: str, version: int, path: str) -> None:
+        source = {"Bucket": self._bucket, "Key": f"{self._prefix}{name}/{path}"}
+        self._s3.copy(source, self._bucket, f"{self._prefix}{version}/{path}")
 
     def discard(self, name: str) -> None:
         """Remove staged files, if they are still there."""
@@ -132,7 +141,7 @@ class S3Destination:
     def withdraw(self, version: int) -> None:
         """Remove the file that completes the version first."""
         with self._one_error("cannot remove"):
-            self._s3.delete_object(Bucket=self._bucket, Key=f"{self._prefix}{version}/{self._LAST}")
+            self._remove(f"{self._prefix}{version}/{self._LAST}")
         self._delete(f"{version}/")
 
     def entries(self) -> list[str]:
@@ -143,9 +152,8 @@ class S3Destination:
     def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Entries of the log, by name; each is asked for once, several at a time."""
         missing = [name for name in names if name not in self._read]
-        with ThreadPoolExecutor(_READERS) as pool:
-            found = pool.map(lambda name: self._json(f"{LOG}/{name}.json") or {}, missing)
-            self._read |= dict(zip(missing, found, strict=True))
+        found = s3.in_parallel(lambda name: self._json(f"{LOG}/{name}.json") or {}, missing)
+        self._read |= dict(zip(missing, found, strict=True))
         return [self._read[name] for name in names]
 
     def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
@@ -154,51 +162,65 @@ class S3Destination:
 
     def _put(self, key: str, value: dict[str, Any]) -> bool:
         """Write JSON where there is nothing yet."""
-        from botocore.exceptions import ClientError
+        body, writer = json.dumps(value, indent=2).encode(), uuid.uuid4().hex
 
-        body = json.dumps(value, indent=2).encode()
-        with self._one_error("cannot write"):
+        def write() -> bool:
             try:
                 self._s3.put_object(
-                    Bucket=self._bucket, Key=self._prefix + key, Body=body, IfNoneMatch="*"
+                    Bucket=self._bucket,
+                    Key=self._prefix + key,
+                    Body=body,
+                    Metadata={"writer": writer},
+                    IfNoneMatch="*",
                 )
-            except ClientError as error:
-                if error.response["Error"]["Code"] in _TAKEN:
-                    return False
-                raise
-        return True
+            except self._s3.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] != _TAKEN:
+                    raise
+                # By an earlier try of ours, whose answer was lost, or by another writer.
+                found = self._s3.head_object(Bucket=self._bucket, Key=self._prefix + key)
+                return found["Metadata"].get("writer") == writer
+            return True
+
+        with self._one_error("cannot write"):
+            return s3.patiently(write)
 
     def _json(self, key: str) -> dict[str, Any] | None:
         """An object's JSON; None if there is no such object."""
-        with self._one_error("cannot read"):
+
+        def read() -> dict[str, Any] | None:
             try:
                 found = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)
             except self._s3.exceptions.NoSuchKey:
                 return None
             return json.loads(found["Body"].read())
 
+        with self._one_error("cannot read"):
+            return s3.patiently(read)
+
     def _exists(self, key: str) -> bool:
         return any(e["Key"] == self._prefix + key for e in self._list(key))
 
     def _digest(self, below: str) -> str:
-        hashes = []
+        def digest(path: str) -> tuple[str, str] | None:
+            key = f"{self._prefix}{below}{path}"
+            try:
+                body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
+            except self._s3.exceptions.NoSuchKey:  # removed while we looked
+                return None
+            found = hashlib.sha256()
+            for block in body.iter_chunks(2**20):
+                found.update(block)
+            return path, found.hexdigest()
+
         with self._one_error("cannot read"):
-            for path in self._below(below):
-                key = f"{self._prefix}{below}{path}"
-                try:
-                    body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
-                except self._s3.exceptions.NoSuchKey:  # removed while we looked
-                    continue
-                digest = hashlib.sha256()
-                for block in body.iter_chunks(2**20):
-                    digest.update(block)
-                hashes.append((path, digest.hexdigest()))
-        return files_digest(hashes)
+            return files_digest(filter(None, s3.in_parallel(digest, self._below(below))))
 
     def _delete(self, below: str) -> None:
         with self._one_error("cannot remove"):
-            for entry in self._list(below):
-                self._s3.delete_object(Bucket=self._bucket, Key=entry["Key"])
+            s3.in_parallel(self._remove, [entry["Key"] for entry in self._list(below)])
+
+    def _remove(self, key: str) -> None:
+        s3.patiently(lambda: self._s3.delete_object(Bucket=self._bucket, Key=key))
 
     def _numbered(self) -> list[list[str]]:
         """Keys below a number, in parts."""
@@ -207,25 +229,22 @@ class S3Destination:
 
     def _below(self, prefix: str) -> list[str]:
         """Keys below a prefix of the model's own, without it."""
+        return list(self._sizes(prefix))
+
+    def _sizes(self, prefix: str) -> dict[str, int]:
+        """Sizes of what is below a prefix of the model's own, by key without it."""
         skipped = len(self._prefix + prefix)
-        return [entry["Key"][skipped:] for entry in self._list(prefix)]
+        return {entry["Key"][skipped:]: entry["Size"] for entry in self._list(prefix)}
 
     def _list(self, prefix: str) -> list[dict[str, Any]]:
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + prefix
-        )
-        with self._one_error("cannot list"):
+        paginator = self._s3.get_paginator("list_objects_v2")
+
+        def listed() -> list[dict[str, Any]]:
+            pages = paginator.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
             return [entry for page in pages for entry in page.get("Contents", [])]
 
-    @contextmanager
-    def _one_error(self, what: str) -> Iterator[None]:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
+        with self._one_error("cannot list"):
+            return s3.patiently(listed)
 
-        try:
-            yield
-        except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
-            raise MfxError(
-                f"s3://{self._bucket}/{self._prefix}: {what}: {error}",
-                "Check the bucket's name, the credentials and AWS_ENDPOINT_URL.",
-            ) from None
+    def _one_error(self, what: str) -> AbstractContextManager[None]:
+        return s3.one_error(f"s3://{self._bucket}/{self._prefix}", what)

@@ -8,19 +8,31 @@ import os
 import sys
 from pathlib import Path
 
+from mfx import s3
+
 HOME = "mfx_home"
 """The folder beside the flow, in a code package, with the files that the config names."""
 
 _ROOT = "METAFLOW_DATASTORE_SYSROOT_LOCAL"
+_S3 = {
+    # Tries of a listing; all else is tried for as long as `mfx.s3.patience` says.
+    "METAFLOW_S3_RETRY_COUNT": "3",
+    "METAFLOW_S3_CLIENT_RETRY_CONFIG": {"mode": "standard", "max_attempts": s3.RETRIES},
+    "METAFLOW_DATATOOLS_CLIENT_PARAMS": {
+        "config": {"connect_timeout": s3.CONNECT_SECONDS, "read_timeout": s3.READ_SECONDS}
+    },
+}
+"""What keeps one try of Metaflow's short."""
 _PACKAGE_MARK = ".mf_install"  # Metaflow's, at the root of an unpacked code package
 
 
 def set_defaults(root: Path) -> None:
     """Give Metaflow what a bare machine lacks; what the user has set stays.
 
-    That is a user name (there may be none in the environment), and a local datastore below
-    `root`, so that `run`, `resume` and `card` find the same runs from any folder. A container of
-    a deployed run keeps nothing, and Metaflow's own default suits it.
+    That is a user name (there may be none in the environment), the time after which S3 counts as
+    gone, and a local datastore below `root`, so that `run`, `resume` and `card` find the same runs
+    from any folder. A container of a deployed run keeps nothing, and Metaflow's own default suits
+    it.
     """
     try:
         user = getpass.getuser()
@@ -29,7 +41,11 @@ def set_defaults(root: Path) -> None:
     # Metaflow takes `root` for no user at all.
     os.environ.setdefault("METAFLOW_USER", "mfx" if user == "root" else user)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if _ROOT not in _profile() and code_package() is None:
+    profile = _profile()
+    for name, value in _S3.items():
+        if name not in profile:
+            os.environ.setdefault(name, value if isinstance(value, str) else json.dumps(value))
+    if _ROOT not in profile and code_package() is None:
         os.environ.setdefault(_ROOT, str(root))
 
 

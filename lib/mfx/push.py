@@ -43,7 +43,7 @@ def push(
         return PushedModel("", None, reason, replayed, lineage, requests)
     try:
         entry, remark = registry.actions.promote_model(
-            place, view, model, evaluation, run, requests, settings.push.keep
+            place, view, model, evaluation, run, requests, settings.push.keep, replayed
         )
     except registry.ConflictError as error:
         reason = f"blessed and valid, but {error.what}; to promote it: mfx promote {run}"

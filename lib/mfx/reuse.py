@@ -150,11 +150,14 @@ def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, 
     from metaflow import Flow, Run, current
     from metaflow.exception import MetaflowException
 
+    from mfx.registry.runs import asking
+
     try:
-        if from_run:
-            runs = iter([Run(f"{flow}/{from_run}", _namespace_check=False)])
-        else:
-            runs = islice(Flow(flow, _namespace_check=False).runs(), LATEST + 1)
+        with asking():
+            if from_run:
+                runs = iter([Run(f"{flow}/{from_run}", _namespace_check=False)])
+            else:
+                runs = islice(Flow(flow, _namespace_check=False).runs(), LATEST + 1)
     except MetaflowException:
         if not from_run:
             return

@@ -17,7 +17,7 @@ from metaflow.exception import MetaflowException
 from metaflow.metaflow_config import ARGO_EVENTS_WEBHOOK_URL as EVENTS_URL
 from metaflow.packaging_sys import ContentType
 
-from mfx import config, deploy
+from mfx import config, deploy, metaflow_s3
 from mfx.errors import MfxError
 
 
@@ -55,6 +55,11 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
     _settings: config.Settings | None = None
     _platform: str | None = None
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        # Here, as `resume` reads the run that it resumes before any flow is mutated.
+        metaflow_s3.keep_time()
+
     def pre_mutate(self, mutable_flow):
         """Add the flow's decorators that `[deploy]` asks for."""
         self._settings = _settings_of(mutable_flow)
@@ -62,6 +67,10 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         if self._settings is None:
             return
         given = self._settings.deploy
+        # Here, as those of `--with` are on the steps when `mutate` is called.
+        for decorator in deploy.remote_steps(given, sys.argv[1:]):
+            for _, step in mutable_flow.steps:
+                step.add_decorator(decorator, duplicates=step.IGNORE)
         try:
             if self._platform and deploy.is_creating(sys.argv[1:]):
                 deploy.check(self._settings, self._platform)

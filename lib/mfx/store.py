@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
+from mfx import metaflow_s3
 from mfx.errors import MfxError
 
 CHUNK_BYTES = 64 * 2**20
 """Largest piece of a file held in memory and stored under one key."""
+CHUNKS = 4
+"""Pieces read or written at a time."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -77,15 +86,28 @@ class Payload:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         store = _open(self.flow, self.storage, self.root)
+
+        def load(chunk: tuple[Blob, int]) -> int:
+            blob, number = chunk
+            data = self._load(store, blob.keys[number], blob.path)
+            with (directory / blob.path).open("r+b") as out:
+                # All but the last are of one size, whatever CHUNK_BYTES was when they were saved.
+                last = number == len(blob.keys) - 1
+                out.seek(blob.size - len(data) if last else number * len(data))
+                return out.write(data)
+
         for blob in self.blobs:
             target = directory / blob.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as out:
-                for key in blob.keys:
-                    out.write(self._load(store, key, blob.path))
-            if target.stat().st_size != blob.size:
+            target.write_bytes(b"")
+        chunks = [(blob, number) for blob in self.blobs for number in range(len(blob.keys))]
+        sizes = Counter(dict.fromkeys(self.blobs, 0))
+        for (blob, _), size in zip(chunks, _in_parallel(load, chunks), strict=True):
+            sizes[blob] += size
+        for blob, found in sizes.items():
+            if found != blob.size:
                 raise MfxError(
-                    f"{blob.path}: {target.stat().st_size} bytes came back from the datastore "
+                    f"{blob.path}: {found} bytes came back from the datastore "
                     f"at {self.root}, expected {blob.size}"
                 )
         return directory
@@ -100,10 +122,18 @@ class Payload:
         try:
             ((_, data),) = store.load_data([key], force_raw=True)
         except Exception as error:
+            if metaflow_s3.stopped(error):
+                raise
             raise MfxError(
                 f"{path}: the datastore at {self.root} cannot give back {key}: {error}",
                 "Was the datastore moved or cleaned? Run the flow again to rebuild it.",
             ) from error
+        if hashlib.sha1(data).hexdigest() != key:
+            raise MfxError(
+                f"{path}: the datastore at {self.root} gave back other bytes than were stored "
+                f"under {key}",
+                "Were its files changed? Remove that one, and run the flow again to rebuild it.",
+            )
         return data
 
 
@@ -118,17 +148,30 @@ def save(directory: str | Path) -> Payload:
     store = FlowDataStore(current.flow_name, None, storage_impl=storage)
     root = Path(directory)
     paths = sorted(path for path in root.rglob("*") if path.is_file())
-    blobs = []
-    for path in paths:
-        keys = tuple(key for chunk in _chunks(path) for _, key in store.save_data([chunk], 1))
-        blobs.append(Blob(path.relative_to(root).as_posix(), path.stat().st_size, keys))
+    sizes = {path: path.stat().st_size for path in paths}
+
+    def put(chunk: tuple[Path, int]) -> str:
+        path, begin = chunk
+        with path.open("rb") as file:
+            file.seek(begin)
+            ((_, key),) = store.save_data([file.read(CHUNK_BYTES)], 1)
+        return key
+
+    chunks = [(path, begin) for path in paths for begin in range(0, sizes[path], CHUNK_BYTES)]
+    keys: dict[Path, list[str]] = {path: [] for path in paths}
+    for (path, _), key in zip(chunks, _in_parallel(put, chunks), strict=True):
+        keys[path].append(key)
+    blobs = [Blob(p.relative_to(root).as_posix(), sizes[p], tuple(keys[p])) for p in paths]
     return Payload(current.flow_name, storage.TYPE, storage.datastore_root, tuple(blobs))
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+def _in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """`function` of each item, CHUNKS at a time; the first error stops the rest."""
+    with ThreadPoolExecutor(CHUNKS) as pool:
+        try:
+            return list(pool.map(function, items))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _open(flow: str, storage: str, root: str):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mfx.cli import comparing, production, runs, schema, serve
+from mfx.cli import comparing, manifests, production, runs, schema, serve
 from mfx.cli.schema import accept_schema
 from mfx.environment import set_defaults
 from mfx.errors import MfxError
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="mfx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for group in (runs, comparing, production, schema, serve):
+    for group in (runs, comparing, production, serve, manifests, schema):
         group.add(commands)
     given = parser.parse_args(arguments)
     set_defaults(root=_project_root(Path.cwd()))

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mfx.cli.text import command
+from mfx.errors import MfxError
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -15,7 +16,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     accept = command(
         actions,
         "accept",
-        lambda given: accept_schema(given.flow, given.run),
+        lambda given: accept_schema(given.flow, given.run, given.to),
         "commit the schema that a run's data would give",
         "mfx schema accept 1795224328407074",
     )
@@ -23,18 +24,33 @@ def add(commands: argparse._SubParsersAction) -> None:
         "run", nargs="?", help="id of the run, also of a stopped one; by default the latest"
     )
     accept.add_argument("--flow", default="Pipeline", help="the flow's name (%(default)s)")
+    accept.add_argument(
+        "--to", metavar="PATH", help="the file to write; by default the one that the config names"
+    )
 
 
-def accept_schema(flow: str, run: str | None) -> str:
+def accept_schema(flow: str, run: str | None, to: str | None = None) -> str:
     """Write the schema that a run proposes to its committed place; say what was done.
 
+    Args:
+        flow: The flow's name.
+        run: Id of the run; None is the latest, of any user.
+        to: The file to write; None is the schema of the run's config, on this machine.
+
     Raises:
-        MfxError: There is no such run, or it stopped before it saw its data.
+        MfxError: There is no such run, it stopped before it saw its data, or there is no such
+            folder here.
     """
     from mfx import registry, schema_file
 
-    schema = registry.artifact(flow, run, "validate", "schema")
-    path = Path(schema.path)
+    schema, settings = registry.artifacts(flow, run, ("validate", "schema"), ("start", "settings"))
+    # Not `schema.path`: in a deployed run that is a file of the container's code package.
+    path = Path(to or settings.resolve(settings.schema_.path))
+    if not path.parent.is_dir():
+        raise MfxError(
+            f"{path}: there is no such folder on this machine",
+            "Name the file to write, such as --to flows/taxi/schema.pbtxt.",
+        )
     existed = path.exists()
     schema_file.write(path, schema.proposal)
     return (

@@ -42,6 +42,7 @@ __all__ = [
     "Place",
     "Production",
     "artifact",
+    "artifacts",
     "at",
     "compare",
     "entries",
@@ -305,17 +306,28 @@ def artifact(flow: str, run: str | None, step: str, name: str) -> Any:
         name: The artifact's name.
 
     Raises:
-        MfxError: There is no such flow, run or result.
+        MfxError: There is no such flow, run or result; the metadata service does not answer.
     """
+    (found,) = artifacts(flow, run, (step, name))
+    return found
+
+
+def artifacts(flow: str, run: str | None, *wanted: tuple[str, str]) -> list[Any]:
+    """Results of one run, each by step and name; otherwise as `artifact`."""
     from metaflow import Flow, Run
     from metaflow.exception import MetaflowException
 
+    step, name = wanted[0]
     try:
-        if run is None:
-            found = max(Flow(flow, _namespace_check=False), key=runs.began)
-        else:
-            found = Run(f"{flow}/{run}", _namespace_check=False)
-        return found[step].task[name].data
+        with runs.asking():
+            if run is None:
+                found = max(Flow(flow, _namespace_check=False), key=runs.began)
+            else:
+                found = Run(f"{flow}/{run}", _namespace_check=False)
+            kept = []
+            for step, name in wanted:
+                kept.append(found[step].task[name])
+        return [one.data for one in kept]
     except (MetaflowException, KeyError, TypeError, ValueError):
         which = f"run {flow}/{run}" if run else f"latest run of {flow}"
         raise MfxError(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mfx.artifacts import Evaluation, Model, Replay
-from mfx.destination import Destination, folder_digest
+from mfx.destination import MEASURED, Destination, folder_digest
 from mfx.errors import MfxError
 from mfx.registry import place as places
 from mfx.registry import promotion, retention, runs
@@ -33,8 +33,11 @@ class Outcome:
     new: bool
 
 
-def facts(model: Model, evaluation: Evaluation) -> dict[str, Any]:
+def facts(model: Model, evaluation: Evaluation, replayed: Replay | None) -> dict[str, Any]:
     """What the version's record and the log say of a model."""
+    # Not `asdict`: what older runs left has no latencies.
+    served = dict(vars(replayed)) if replayed else {}
+    served["latencies"] = [asdict(latency) for latency in served.get("latencies", [])]
     return {
         "model": model.digest,
         "files": model.payload.digest,
@@ -43,6 +46,7 @@ def facts(model: Model, evaluation: Evaluation) -> dict[str, Any]:
         "config": model.lineage.config,
         "baseline": evaluation.blessing.baseline,
         "metrics": evaluation.rows[0],
+        MEASURED: served,
     }
 
 
@@ -69,16 +73,19 @@ def promote_model(
     run: str,
     warmup: Payload | None = None,
     keep: int | None = None,
+    replayed: Replay | None = None,
 ) -> tuple[Entry, str]:
     """What the flow's `push` does with a blessed and valid model: the code path of `promote`.
 
-    `warmup` are files that go with the model's, `keep` is `[push] keep`.
+    `warmup` are files that go with the model's, `keep` is `[push] keep`, `replayed` is how the
+    model was served.
 
     Returns:
         The entry in the log, and what is to be said of the run's tags and older versions, or ''.
     """
     flow = model.payload.flow
-    request = Request("promote", flow, run, {"flow": flow, "run": run, **facts(model, evaluation)})
+    known = {"flow": flow, "run": run, **facts(model, evaluation, replayed)}
+    request = Request("promote", flow, run, known)
     entry = promotion.apply(place.open(), view, request, lambda to: _save(model, warmup, to))
     remarks = [tag(place, entry), retention.remark(place.open(), keep, entry.version)]
     return entry, "; ".join(filter(None, remarks))
@@ -103,7 +110,8 @@ def promote(
     evaluation: Evaluation = found.need("evaluate", "evaluation")
     model: Model = found.need("evaluate", "model")
     pushed = found.pushed
-    reasons = refusals(evaluation, pushed.replay if pushed else None)
+    replayed = pushed.replay if pushed else None
+    reasons = refusals(evaluation, replayed)
     if place.model != found.place.model:
         reasons.append(
             f"of branch {found.place.branch or PRODUCTION_BRANCH}: not compared with what "
@@ -118,7 +126,7 @@ def promote(
         "promote",
         found.run.parent.id,
         found.id,
-        {"flow": found.run.parent.id, "run": found.id, **facts(model, evaluation)},
+        {"flow": found.run.parent.id, "run": found.id, **facts(model, evaluation, replayed)},
         reason,
         override if reasons else "",
     )

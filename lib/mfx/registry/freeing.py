@@ -15,7 +15,7 @@ from mfx.errors import MfxError
 from mfx.registry import promotion
 from mfx.registry.log import UNDONE, Log
 from mfx.registry.place import Place
-from mfx.registry.runs import Results, began
+from mfx.registry.runs import Results, asking, began
 from mfx.store import CHUNK_BYTES, Payload
 
 BUSY = timedelta(hours=24)
@@ -144,7 +144,8 @@ def _all_runs(flow: str) -> list[Results]:
     from metaflow.exception import MetaflowException
 
     try:
-        runs = sorted(Flow(flow, _namespace_check=False), key=began, reverse=True)
+        with asking():
+            runs = sorted(Flow(flow, _namespace_check=False), key=began, reverse=True)
     except MetaflowException:
         raise MfxError(f"no run of {flow} yet", "There is nothing to free.") from None
     return [Results(run) for run in runs]

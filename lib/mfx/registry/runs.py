@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class Results:
 
     def __init__(self, run: Any) -> None:
         self.run = run
+        self._steps: dict[str, Any] = {}
 
     @property
     def id(self) -> str:
@@ -98,11 +100,19 @@ class Results:
         return self.get("push", "pushed")
 
     def get(self, step: str, name: str) -> Any:
-        """An artifact, or None."""
+        """An artifact, or None.
+
+        Raises:
+            MfxError: Metaflow's metadata service does not answer.
+        """
         from metaflow.exception import MetaflowException
 
         try:
-            return self.run[step].task[name].data
+            with asking():
+                if step not in self._steps:  # each takes a service several requests
+                    self._steps[step] = self.run[step].task
+                found = self._steps[step][name]
+            return found.data
         except (MetaflowException, KeyError, TypeError):
             return None
         except (ImportError, AttributeError):  # of a class that this version no longer has
@@ -130,7 +140,41 @@ class Results:
     @property
     def state(self) -> str:
         """`finished`, or `unfinished`: stopped, or running still."""
-        return "finished" if self.run.successful else "unfinished"
+        with asking():
+            return "finished" if self.run.successful else "unfinished"
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Around what asks Metaflow's metadata: a service that does not answer is no absent run.
+
+    What is not there stays Metaflow's exception.
+
+    Raises:
+        MfxError: The metadata service is out of reach, or answers with an error.
+    """
+    from metaflow import get_metadata
+    from metaflow.exception import (
+        MetaflowException,
+        MetaflowInvalidPathspec,
+        MetaflowNamespaceMismatch,
+        MetaflowNotFound,
+    )
+    from requests import RequestException
+
+    try:
+        yield
+    except (MetaflowNotFound, MetaflowNamespaceMismatch, MetaflowInvalidPathspec):
+        raise
+    except (MetaflowException, RequestException) as error:
+        where = get_metadata()
+        if not where.startswith("service@"):
+            raise
+        raise MfxError(
+            f"Metaflow's metadata service at {where.removeprefix('service@')}: {error}",
+            "Is it up, and METAFLOW_SERVICE_URL its address? "
+            "METAFLOW_DEFAULT_METADATA=local asks for this machine's own runs.",
+        ) from None
 
 
 def results(run: str, flow: str = FLOW) -> Results:
@@ -150,7 +194,8 @@ def results(run: str, flow: str = FLOW) -> Results:
     flow, _, run = run.rpartition("/") if "/" in run else (flow, "", run)
     if run not in ("", LATEST):
         try:
-            return Results(Run(f"{flow}/{run}", _namespace_check=False))
+            with asking():
+                return Results(Run(f"{flow}/{run}", _namespace_check=False))
         except (MetaflowException, ValueError):
             pass
     found = list(itertools.islice(_runs(flow), 1 if run == LATEST else _SEARCHED))
@@ -187,7 +232,8 @@ def _runs(flow: str) -> Iterator[Any]:
     from metaflow.exception import MetaflowException
 
     try:
-        found = list(Flow(flow))
+        with asking():
+            found = list(Flow(flow))
     except MetaflowException:
         return
     yield from sorted(found, key=began, reverse=True)

@@ -226,8 +226,7 @@ class Batcher:
         with self._changed:
             if self._closed:
                 raise ServingError("UNAVAILABLE", "this version is no longer served")
-            # A request larger than the queue is let in when nothing else waits.
-            if self._rows and self._rows + task.rows > self._limit:
+            if self._rows + self._weight(task) > self._limit:
                 raise ServingError(
                     "UNAVAILABLE",
                     "The batch scheduling queue to which this request was submitted is full",
@@ -235,7 +234,7 @@ class Batcher:
             if not self._threads:
                 self._start()
             self._queue.append(task)
-            self._rows += task.rows
+            self._rows += self._weight(task)
             self._changed.notify()
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -269,6 +268,10 @@ class Batcher:
             if batch:
                 self._answer(batch)
 
+    def _weight(self, task: Task) -> int:
+        """What a task counts in the queue: a large one holds up the others by one batch a turn."""
+        return min(task.rows, self._parameters.max_batch_size)
+
     def _take(self) -> list[tuple[Task, int]]:
         """The next batch: tasks, and how many of their rows. Whole ones, or one that is larger."""
         batch: list[tuple[Task, int]] = []
@@ -279,13 +282,12 @@ class Batcher:
             if batch and (left > room or not self._together):
                 break
             self._queue.popleft()
+            self._rows -= self._weight(task)
             if task.given_up:
-                self._rows -= left
                 continue
             size = min(left, room) if self._together else left
             batch.append((task, size))
             room -= size
-            self._rows -= size
         if batch and self._parameters.observed is not None:
             self._parameters.observed(sum(size for _, size in batch))
         return batch
@@ -298,6 +300,7 @@ class Batcher:
         if unfinished:
             with self._changed:
                 self._queue.extend(unfinished)
+                self._rows += sum(map(self._weight, unfinished))
                 self._changed.notify()
         by_sink: dict[int, list[Task]] = {}
         for task in done:

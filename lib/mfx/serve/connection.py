@@ -22,6 +22,8 @@ from mfx.serve.json_answers import failure
 log = logging.getLogger("mfx.serve")
 JSON = "application/json"
 _LARGE = 1 << 16
+_LINGER_SECONDS = 2.0
+"""For which the rest of a body that was refused is read, so that the client sees the answer."""
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 } | {499: "HTTP/1.1 499 Client Closed Request\r\n"}
@@ -100,9 +102,6 @@ class Bodies:
                 raise BodyError(
                     408, f"The body did not come within {self._limits.body_seconds:g} s"
                 ) from None
-        connection = request.protocol
-        if isinstance(connection, _Connection):
-            connection.answering = True
         return body
 
     def release(self, size: int) -> None:
@@ -114,29 +113,25 @@ class Bodies:
         size = 0
         try:
             while part := await request.content.readany():
+                self._hold(len(part), size + len(part))
                 size += len(part)
                 parts.append(part)
-                self._hold(len(part), size)
-            body = b"".join(parts)
         except BaseException as error:
-            self.held -= sum(map(len, parts))
+            self.held -= size
             if isinstance(error, web.RequestPayloadError):
                 raise BodyError(400, f"The body cannot be read: {error}") from None
             raise
-        return body
+        return b"".join(parts)
 
     def _hold(self, more: int, size: int) -> None:
-        self.held += more
+        """Hold some more bytes of a body that has come to this size."""
         if size > self._limits.body_bytes:
-            if size == more:
-                self.held -= more
             raise self._too_large()
-        if self.held > self._limits.bytes_in_flight:
-            if size == more:
-                self.held -= more
+        if self.held + more > self._limits.bytes_in_flight:
             raise ServingError(
                 "RESOURCE_EXHAUSTED", "Too many bytes of requests are being worked on"
             )
+        self.held += more
 
     def _too_large(self) -> BodyError:
         return BodyError(413, f"The body is larger than {self._limits.body_bytes} bytes")
@@ -178,8 +173,8 @@ class Answer:
         self.keep_alive = request.keep_alive and not self._close
         connection = request.protocol
         if isinstance(connection, _Connection):
-            connection.answering = False
-            self.keep_alive = self.keep_alive and not connection.half_closed
+            connection.reading = None
+            self.keep_alive = self.keep_alive and not connection.last()
 
     async def write_eof(self) -> None:
         """Write all; wait for a slow client when it is much."""
@@ -204,14 +199,15 @@ class _Connection(RequestHandler):
     """One client's.
 
     Attributes:
-        answering: Whether a request was read whole and has no answer yet.
+        reading: The body of the request at hand.
         half_closed: Whether the client has said that it sends nothing more.
     """
 
     def __init__(self, server: Server, **parameters: Any) -> None:
         super().__init__(server, **parameters)
         self._server = server
-        self.answering = self.half_closed = False
+        self.reading: Any = None
+        self.half_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Refuse one more than the limit."""
@@ -232,7 +228,14 @@ class _Connection(RequestHandler):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more, but may wait for the answer to what it sent."""
         self.half_closed = True
-        return self.answering
+        bodies = [body for _, body in self._messages]
+        if self.reading is not None:
+            bodies.append(self.reading)
+        return bool(bodies) and all(body.is_eof() for body in bodies)
+
+    def last(self) -> bool:
+        """Whether no request comes after the one at hand."""
+        return self.half_closed and not self._messages
 
     async def drained(self, request: web.BaseRequest, size: int) -> None:
         """Wait until most of an answer is sent; give up on a client that does not take it."""
@@ -269,13 +272,19 @@ class Server(web.Server):
     """
 
     def __init__(self, handler: Any, limits: Limits, bodies: Bodies) -> None:
-        super().__init__(handler, handler_cancellation=True)
+        super().__init__(handler, request_factory=self._request, handler_cancellation=True)
         self.limits, self.bodies = limits, bodies
 
     @property
     def open_connections(self) -> int:
         """How many there are."""
         return len(self._connections)
+
+    def _request(
+        self, message: Any, body: Any, connection: Any, writer: Any, task: Any
+    ) -> web.BaseRequest:
+        connection.reading = body
+        return web.BaseRequest(message, body, connection, writer, task, self._loop)
 
     def __call__(self) -> _Connection:
         """A connection for asyncio."""
@@ -284,4 +293,5 @@ class Server(web.Server):
             loop=self._loop,
             keepalive_timeout=self.limits.idle_seconds,
             access_log=None,
+            lingering_time=_LINGER_SECONDS,
         )

@@ -29,12 +29,14 @@ from tensorflow_serving.apis import (
 
 from mfx.errors import MfxError
 from mfx.serve.errors import ServingError
-from mfx.serve.grpc_services import ModelService, PredictionService
+from mfx.serve.grpc_services import Budget, ModelService, PredictionService, apart
 from mfx.serve.versions import AVAILABLE, ModelVersions
 
 Observe = Callable[[str, str, str, float], None]
 """Is told each answer's model ('' for an unknown one), method, gRPC code and seconds."""
-Answer = Callable[[Any], Awaitable[bytes]]
+Answer = Callable[[Any, bool], Awaitable[bytes]]
+LARGE = 1 << 18
+"""Bytes of a request from which on it is read in a thread."""
 
 DETAILS = 2000
 """Bytes of an error's text; gRPC sends it in a header, each as up to 3, and clients take 8 KB."""
@@ -51,15 +53,16 @@ class GrpcLimits:
     """What bounds the server's memory; what is beyond gets RESOURCE_EXHAUSTED.
 
     Attributes:
-        message_bytes: Of one request. Also of each of its inputs, once the values are repeated up
-            to the shape; that gets INVALID_ARGUMENT.
+        message_bytes: Of one request. Also of its arrays, whose values may be repeated up to a
+            shape; that gets INVALID_ARGUMENT.
         requests: Under way at once.
-        total_bytes: Of all requests being answered.
+        total_bytes: Of all requests being answered, with their arrays. Python's objects for short
+            strings take some 20 times what they take in a message.
     """
 
     message_bytes: int = 16 << 20
     requests: int = 1024
-    total_bytes: int = 128 << 20
+    total_bytes: int = 64 << 20
 
 
 class GrpcServer:
@@ -119,10 +122,11 @@ def _services(
     models: Mapping[str, ModelVersions], limits: GrpcLimits, observe: Observe | None
 ) -> list[Any]:
     """All methods by service, as gRPC wants them."""
-    prediction = PredictionService(models, limits.message_bytes)
+    budget = Budget(limits.total_bytes)
+    prediction = PredictionService(models, limits.message_bytes, budget)
     status, health = ModelService(models), HealthService(models)
     metadata = get_model_metadata_pb2.GetModelMetadataRequest
-    calls = _Calls(models, limits, observe)
+    calls = _Calls(models, budget, observe)
     methods: dict[str, dict[str, tuple[Any, Answer]]] = {
         "tensorflow.serving.PredictionService": {
             "Predict": (predict_pb2.PredictRequest, prediction.predict),
@@ -149,10 +153,9 @@ class _Calls:
     """What all methods have in common: statuses, the bound on memory, and who is told."""
 
     def __init__(
-        self, models: Mapping[str, ModelVersions], limits: GrpcLimits, observe: Observe | None
+        self, models: Mapping[str, ModelVersions], budget: Budget, observe: Observe | None
     ) -> None:
-        self._models, self._observe = models, observe
-        self._limit, self._bytes = limits.total_bytes, 0
+        self._models, self._budget, self._observe = models, budget, observe
 
     def handler(self, method: str, kind: Any, answer: Answer) -> grpc.RpcMethodHandler:
         """A method for gRPC: bytes in, and bytes or a status out.
@@ -160,17 +163,18 @@ class _Calls:
         Args:
             method: Its name, for `observe`.
             kind: The request's class.
-            answer: From the request to the answer's bytes; raises ServingError.
+            answer: From the request, and whether it is large, to the answer's bytes; may raise
+                ServingError.
         """
 
         async def call(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
             started, size, request, code = time.perf_counter(), len(data), None, "OK"
-            self._bytes += size
+            held = 0
             try:
-                if self._bytes > self._limit:
-                    raise ServingError("RESOURCE_EXHAUSTED", "too many large requests at once")
-                request = kind.FromString(data)
-                return await answer(request)
+                self._budget.take(size)
+                held, large = size, size > LARGE
+                request = await apart(large, kind.FromString, data)
+                return await answer(request, large)
             except asyncio.CancelledError:
                 left = context.time_remaining()
                 code = "CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED"
@@ -183,13 +187,12 @@ class _Calls:
                 log.exception("%s", method)
                 code, message = "INTERNAL", f"{type(error).__name__}; the server's log says more"
             finally:
-                self._bytes -= size
+                self._budget.give(held)
                 if self._observe is not None:
                     seconds = time.perf_counter() - started
                     self._observe(self._known_model(request), method, code, seconds)
             short = message.encode(errors="replace")[:DETAILS].decode(errors="ignore")
-            await context.abort(grpc.StatusCode[code], short)
-            raise AssertionError  # abort has raised
+            return await context.abort(grpc.StatusCode[code], short)
 
         return grpc.unary_unary_rpc_method_handler(call)
 
@@ -213,7 +216,7 @@ class HealthService:
     def __init__(self, models: Mapping[str, ModelVersions]) -> None:
         self._models = models
 
-    async def check(self, request: StringValue) -> bytes:
+    async def check(self, request: StringValue, large: bool) -> bytes:
         """Check.
 
         Raises:

@@ -59,7 +59,7 @@ def predict_inputs(
     Args:
         signature: The one asked for.
         inputs: TensorProtos by name.
-        max_bytes: Of each array.
+        max_bytes: Of all arrays together.
 
     Raises:
         ServingError: INVALID_ARGUMENT, they are not what the signature takes.
@@ -76,27 +76,20 @@ def predict_inputs(
                 f"Inputs expected to be in the set {_names(signature.inputs)}."
             )
         proto = inputs[name]
-        if proto.dtype != expected.dtype.as_datatype_enum:
-            wanted = tensor_proto.dtype_name(expected.dtype.as_datatype_enum)
-            given = tensor_proto.dtype_name(proto.dtype)
-            raise bad(
-                f"Expects arg[{number}] to be {wanted} but {given} is provided; "
-                f"arg[{number}] is the input {name}"
-            )
-        try:
-            shape = tensor_proto.shape_of(proto)
-            if shape[1:] or expected.shape != (None,) or not shape:
-                _check_shape(name, shape, expected, signature.batched)
-            found[name] = tensor_proto.values(proto, shape, max_bytes)
-        except ValueError as error:
-            raise bad(f"tensor parsing error: {name}: {error}") from None
-        if signature.batched and shape[0] != rows:
+        column = tensor_proto.column(proto, expected.dtype)
+        if column is not None and expected.shape == (None,) and signature.batched:
+            size, found[name] = len(column), column
+        else:
+            array = _array(number, name, proto, signature, max_bytes)
+            max_bytes -= array.nbytes
+            size, found[name] = len(array) if array.ndim else 0, array
+        if signature.batched and size != rows:
             if rows >= 0:
                 raise bad(
                     "Batching Run() input tensors must have equal 0th-dimension size; "
-                    f"{name} has {shape[0]}, those before it {rows}"
+                    f"{name} has {size}, those before it {rows}"
                 )
-            rows = shape[0]
+            rows = size
     if not rows:
         raise bad("the inputs have no rows")
     return found, max(rows, 1)
@@ -255,6 +248,24 @@ def _wrong_number(given: set[str], expected: set[str]) -> None:
         f"Sent extra: {_names(given - expected)}. "
         f"Missing but required: {_names(expected - given)}."
     )
+
+
+def _array(number: int, name: str, proto: Any, signature: Signature, max_bytes: int) -> np.ndarray:
+    """An input's values, once dtype and shape are those of the signature."""
+    expected = signature.inputs[name]
+    if proto.dtype != expected.dtype.as_datatype_enum:
+        wanted = tensor_proto.dtype_name(expected.dtype.as_datatype_enum)
+        given = tensor_proto.dtype_name(proto.dtype)
+        raise bad(
+            f"Expects arg[{number}] to be {wanted} but {given} is provided; "
+            f"arg[{number}] is the input {name}"
+        )
+    try:
+        shape = tensor_proto.shape_of(proto)
+        _check_shape(name, shape, expected, signature.batched)
+        return tensor_proto.values(proto, shape, max_bytes)
+    except ValueError as error:
+        raise bad(f"tensor parsing error: {name}: {error}") from None
 
 
 def _check_shape(name: str, shape: tuple[int, ...], expected: Tensor, batched: bool) -> None:

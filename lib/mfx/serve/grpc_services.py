@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tensorflow.core.protobuf import error_codes_pb2
@@ -24,51 +24,98 @@ from mfx.serve.grpc_inference import CLASSIFY, REGRESS, bad
 from mfx.serve.model import ServedModel, Signature
 from mfx.serve.versions import ModelVersions
 
+LARGE_OUTPUTS = 20_000
+"""Values that are written apart."""
 UNKNOWN_SIGNATURE = "No signature was found with the name"
+
+T = TypeVar("T")
+
+
+async def apart(large: bool, function: Callable[..., T], *values: Any) -> T:
+    """What a function gives; if it is `large`, from a thread, so that others are answered too."""
+    return await asyncio.to_thread(function, *values) if large else function(*values)
+
+
+class Budget:
+    """Bytes that all requests under way may take.
+
+    Args:
+        limit: How many.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def take(self, size: int) -> None:
+        """Take bytes, to be given back.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED, there are not so many left.
+        """
+        if size > self._left:
+            raise ServingError("RESOURCE_EXHAUSTED", "too many large requests at once")
+        self._left -= size
+
+    def give(self, size: int) -> None:
+        """Give back what was taken."""
+        self._left += size
 
 
 class PredictionService:
     """Answers with a model's outputs; used from one event loop.
 
+    A request is said to be `large` when to read it takes so long that others would notice.
+
     Args:
         models: By name.
-        max_bytes: Of one input, once its values are repeated up to its shape.
+        max_bytes: Of one request's arrays, whose values may be repeated up to a shape.
+        budget: For the arrays of all requests.
     """
 
-    def __init__(self, models: Mapping[str, ModelVersions], max_bytes: int) -> None:
-        self._models, self._max_bytes = models, max_bytes
+    def __init__(self, models: Mapping[str, ModelVersions], max_bytes: int, budget: Budget) -> None:
+        self._models, self._max_bytes, self._budget = models, max_bytes, budget
         self._sink = _LoopSink()
 
-    async def predict(self, request: Any) -> bytes:
+    async def predict(self, request: Any, large: bool) -> bytes:
         """Predict: named tensors to named tensors."""
         spec = _spec(request)
         with _use(self._models, spec) as model:
             signature = inference.predict_signature(model, spec.signature_name)
-            inputs, rows = inference.predict_inputs(signature, request.inputs, self._max_bytes)
+            inputs, rows = await apart(
+                large, inference.predict_inputs, signature, request.inputs, self._max_bytes
+            )
             wanted = inference.wanted_outputs(signature, request.output_filter)
-            outputs = await self._run(model, signature, inputs, rows)
-            return inference.predict_response(spec.name, model.version, signature, wanted, outputs)
+            held = sum(array.nbytes for array in inputs.values() if isinstance(array, np.ndarray))
+            self._budget.take(held)
+            try:
+                outputs = await self._run(model, signature, inputs, rows)
+            finally:
+                self._budget.give(held)
+            return await apart(
+                sum(array.size for array in outputs.values()) > LARGE_OUTPUTS,
+                *(inference.predict_response, spec.name, model.version, signature, wanted, outputs),
+            )
 
-    async def classify(self, request: Any) -> bytes:
+    async def classify(self, request: Any, large: bool) -> bytes:
         """Classify: tf.Examples to classes and scores."""
         response = classification_pb2.ClassificationResponse()
-        await self._infer(request, CLASSIFY, response)
+        await self._infer(request, large, CLASSIFY, response)
         return response.SerializeToString()
 
-    async def regress(self, request: Any) -> bytes:
+    async def regress(self, request: Any, large: bool) -> bytes:
         """Regress: tf.Examples to a number each."""
         response = regression_pb2.RegressionResponse()
-        await self._infer(request, REGRESS, response)
+        await self._infer(request, large, REGRESS, response)
         return response.SerializeToString()
 
-    async def multi_inference(self, request: Any) -> bytes:
+    async def multi_inference(self, request: Any, large: bool) -> bytes:
         """MultiInference: the same tf.Examples for several signatures of one model."""
         if not request.tasks:
             raise bad("ModelSpec has no name specified.")
         response = inference_pb2.MultiInferenceResponse()
         with _use(self._models, request.tasks[0].model_spec) as model:
             asked = _asked(model, request.tasks)
-            examples = inference.examples_of(request.input)
+            examples = await apart(large, inference.examples_of, request.input)
             answers = await asyncio.gather(
                 *(self._run_examples(model, signature, examples) for signature, _ in asked)
             )
@@ -81,7 +128,7 @@ class PredictionService:
                 inference.write_spec(result.model_spec, name, signature.name, model.version)
         return response.SerializeToString()
 
-    async def metadata(self, request: Any) -> bytes:
+    async def metadata(self, request: Any, large: bool) -> bytes:
         """GetModelMetadata: the signatures."""
         spec = _spec(request)
         if not request.metadata_field:
@@ -99,13 +146,13 @@ class PredictionService:
         response.metadata["signature_def"].Pack(signatures)
         return response.SerializeToString()
 
-    async def _infer(self, request: Any, method: str, response: Any) -> None:
+    async def _infer(self, request: Any, large: bool, method: str, response: Any) -> None:
         spec = _spec(request)
         with _use(self._models, spec) as model:
             signature = inference.example_signature(
                 model, spec.signature_name, method, UNKNOWN_SIGNATURE
             )
-            examples = inference.examples_of(request.input)
+            examples = await apart(large, inference.examples_of, request.input)
             outputs = await self._run_examples(model, signature, examples)
             inference.write_spec(response.model_spec, spec.name, signature.name, model.version)
         write = (
@@ -123,7 +170,7 @@ class PredictionService:
     ) -> dict[str, np.ndarray]:
         """The outputs, once a batch had the rows; a request that is cancelled gives them up."""
         task = _AwaitedTask(inputs, rows, self._sink)
-        model.submit(signature.name, task)
+        self._sink.submit(model, signature.name, task)
         try:
             await task.answered_event
         except asyncio.CancelledError:
@@ -145,7 +192,7 @@ class ModelService:
     def __init__(self, models: Mapping[str, ModelVersions]) -> None:
         self._models = models
 
-    async def status(self, request: Any) -> bytes:
+    async def status(self, request: Any, large: bool) -> bytes:
         """GetModelStatus: all versions seen, or the one asked for."""
         spec = _spec(request)
         none = ServingError("NOT_FOUND", f"Could not find any versions of model {spec.name}")
@@ -161,7 +208,7 @@ class ModelService:
             added.status.error_message = status.message
         return response.SerializeToString()
 
-    async def reload(self, request: Any) -> bytes:
+    async def reload(self, request: Any, large: bool) -> bytes:
         """HandleReloadConfigRequest: not served.
 
         Raises:
@@ -183,10 +230,30 @@ class _AwaitedTask(Task):
 
 
 class _LoopSink:
-    """Wakes an event loop once for all tasks of a batch."""
+    """Between an event loop and the batching threads, each told of several tasks at once.
+
+    Requests that gRPC hands over together are submitted together, so that they make one batch; the
+    thread would begin with the first of them otherwise. And a batch wakes the loop once.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._unsent: list[tuple[ServedModel, str, _AwaitedTask]] = []
+
+    def submit(self, model: ServedModel, signature: str, task: _AwaitedTask) -> None:
+        """Have a task answered, with all others that are ready now."""
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append((model, signature, task))
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for model, signature, task in unsent:
+            try:
+                model.submit(signature, task)
+            except ServingError as error:
+                task.error = error
+                self._resolve([task])
 
     def future(self) -> asyncio.Future[None]:
         """What `done` resolves."""

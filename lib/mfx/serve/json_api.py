@@ -28,6 +28,8 @@ MISSING_SIGNATURE = "predict"
 _DTYPE_NAMES = {tf.float32: "float", tf.float64: "double", tf.float16: "half"}
 _FLOATS = (tf.float32, tf.float64)
 _INTEGERS = (tf.int64, tf.int32, tf.int16, tf.int8, tf.uint8, tf.uint32, tf.uint64)
+_MOST_LISTED = 1024
+"""Single values; a list of more takes up several times an array's room."""
 _NUMBERS = frozenset((int, float))
 
 
@@ -188,7 +190,7 @@ class PredictReader:
         return inputs, rows[self._names[0]]
 
     def _values(self, name: str, given: Any) -> Any:
-        """One input: a list of single values, or an array of any other rank."""
+        """One input: a list of single values; an array where they are many, or of another rank."""
         tensor = self._signature.inputs[name]
         flat, shape = _flattened(given)
         per_row = math.prod(shape[1:])
@@ -207,7 +209,7 @@ class PredictReader:
                 f"Input {name}: expecting shape [{','.join(map(str, wanted))}] "
                 f"but got: [{','.join(map(str, shape))}]"
             )
-        if len(shape) == 1:
+        if len(shape) == 1 and (len(values) <= _MOST_LISTED or tensor.dtype == tf.string):
             return values
         return np.array(values, tensor.dtype.as_numpy_dtype).reshape(shape)
 

@@ -44,7 +44,7 @@ def _example(given: Any) -> bytes:
         try:
             _add_feature(example.features.feature[name], name, values)
         except UnicodeEncodeError as error:
-            raise invalid(f"Feature: {shown(name)}: {error}") from None
+            raise invalid(f"Feature: {name}: {error}") from None
     return example.SerializeToString()
 
 

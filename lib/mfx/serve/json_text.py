@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gc
 import json
 import math
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import orjson
 from mfx.serve.errors import ServingError
 
 _MOST_SHOWN = 256
+_LARGE = 1 << 16
 _TYPE_NAMES = {
     dict: "Object",
     list: "Array",
@@ -34,7 +36,7 @@ def read_object(body: bytes) -> dict[str, Any]:
         ServingError: INVALID_ARGUMENT, it is no JSON object.
     """
     try:
-        document = orjson.loads(body)
+        document = _loaded(body)
     except orjson.JSONDecodeError as error:
         if not any(literal in body for literal in _LITERALS):
             raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
@@ -101,6 +103,17 @@ def shown(value: Any) -> str:
         if length > _MOST_SHOWN:
             break
     return "".join(parts)[:_MOST_SHOWN].encode("utf-8", "replace").decode()
+
+
+def _loaded(body: bytes) -> Any:
+    """orjson's; over a million lists it takes 0.2 s, with the collector's passes between 3 s."""
+    if len(body) < _LARGE or not gc.isenabled():
+        return orjson.loads(body)
+    gc.disable()
+    try:
+        return orjson.loads(body)
+    finally:
+        gc.enable()
 
 
 def _with_literals(body: bytes) -> Any:

@@ -68,8 +68,8 @@ class ServedModel:
         parameters: How requests are put together.
 
     Raises:
-        MfxError, tf.errors.OpError, OSError, ValueError, RuntimeError: The folder holds no
-            SavedModel that can be loaded.
+        tf.errors.OpError, OSError, ValueError, RuntimeError: The folder holds no SavedModel that
+            can be loaded.
     """
 
     def __init__(self, folder: Path, version: int, parameters: BatchingParameters) -> None:
@@ -82,6 +82,7 @@ class ServedModel:
         try:
             with graph.as_default():
                 meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+                _check_variables(self._session)
         except BaseException:
             self._session.close()
             raise
@@ -143,6 +144,18 @@ class ServedModel:
         # The public `make_callable` goes by `run` and a dict once there are feeds, which takes
         # longer than the model itself.
         return partial(_call, self._session._make_callable_from_options(options), names)
+
+
+def _check_variables(session: Any) -> None:
+    """Keras' own variables are exported twice, and only those are restored that nobody reads."""
+    found = [op for op in session.graph.get_operations() if op.type == "VarHandleOp"]
+    there = session.run([tf.raw_ops.VarIsInitializedOp(resource=op.outputs[0]) for op in found])
+    missing = [op.name for op, restored in zip(found, there, strict=True) if not restored]
+    if missing:
+        raise RuntimeError(
+            f"{len(missing)} variables are not restored in a v1 session, nor in TF Serving, "
+            f"such as {missing[0]}; export the model anew"
+        )
 
 
 def _call(function: Callable, names: Sequence[str], *feeds: np.ndarray) -> dict[str, np.ndarray]:

@@ -134,7 +134,7 @@ class Application:
     async def __call__(self, request: web.BaseRequest) -> Answer:
         """Answer a request, whatever it is."""
         started = time.perf_counter()
-        path, method = request.message.path, request.message.method
+        path, method = request.raw_path, request.method
         code, model, api, version, held = "OK", "", "", 0, 0
         try:
             if method == "GET" and path in (PATH, *_HEALTH):
@@ -161,6 +161,9 @@ class Application:
         except BodyError as error:
             code = "RESOURCE_EXHAUSTED" if error.status == 413 else "DEADLINE_EXCEEDED"
             answer = Answer(json_answers.failure(str(error)), error.status, close=True)
+        except asyncio.CancelledError:  # The client is gone.
+            self._metrics.observe(model, api, "REST", "CANCELLED", 0)
+            raise
         except Exception as error:
             code = "INTERNAL"
             log.exception("%s %s", method, path)
@@ -270,6 +273,11 @@ class Running:
 
     def __init__(self, application: Application, runner: web.ServerRunner, port: int) -> None:
         self._application, self._runner, self.port = application, runner, port
+
+    @property
+    def held(self) -> int:
+        """Bytes of bodies and large answers in flight."""
+        return self._application.bodies.held
 
     async def stop(self) -> None:
         """Take no more requests, answer those at hand, and close."""

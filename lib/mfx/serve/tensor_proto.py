@@ -6,7 +6,7 @@ put together from lists anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -36,10 +36,24 @@ _FIELDS = {
     types_pb2.DT_UINT64: "uint64_val",
 }
 # A list of these is np.array(list, dtype) and nothing else.
-_PLAIN = frozenset(
-    getattr(types_pb2, name)
-    for name in ("DT_FLOAT", "DT_DOUBLE", "DT_INT32", "DT_INT64", "DT_STRING", "DT_BOOL")
-)
+_PLAIN = {
+    dtype: (dtype.as_datatype_enum, _FIELDS[dtype.as_datatype_enum])
+    for dtype in (tf.float32, tf.float64, tf.int32, tf.int64, tf.string, tf.bool)
+}
+
+
+def column(proto: Any, dtype: tf.DType) -> list[Any] | None:
+    """The values of a TensorProto in its most usual form, or None.
+
+    That form is rank 1, at least one value, each value given, and in the field of the dtype.
+    """
+    enum, field = _PLAIN.get(dtype, (0, ""))
+    if not enum or proto.dtype != enum:
+        return None
+    given, dims = getattr(proto, field), proto.tensor_shape.dim
+    if given and len(dims) == 1 and dims[0].size == len(given) and not proto.tensor_content:
+        return list(given)
+    return None
 
 
 def shape_of(proto: Any) -> tuple[int, ...]:
@@ -54,8 +68,8 @@ def shape_of(proto: Any) -> tuple[int, ...]:
     return shape
 
 
-def values(proto: Any, shape: tuple[int, ...], max_bytes: int) -> Sequence[Any] | np.ndarray:
-    """The values of a TensorProto: a list where the rank is 1, or an array.
+def values(proto: Any, shape: tuple[int, ...], max_bytes: int) -> np.ndarray:
+    """The values of a TensorProto as an array.
 
     As in TF Serving, the last value is repeated up to the shape, and no value at all is 0 or "".
 
@@ -71,10 +85,6 @@ def values(proto: Any, shape: tuple[int, ...], max_bytes: int) -> Sequence[Any] 
     if dtype not in _FIELDS:
         raise ValueError(f"tensors of {dtype_name(dtype)} are not served")
     content = proto.tensor_content
-    if not content and len(shape) == 1 and dtype in _PLAIN:
-        given = getattr(proto, _FIELDS[dtype])
-        if len(given) == shape[0]:
-            return list(given)
     size, numpy = prod(shape), numpy_dtype(dtype)
     if size * numpy.itemsize > max_bytes:
         raise ValueError(f"shape {list(shape)} takes more than {max_bytes} bytes")

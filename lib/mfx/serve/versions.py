@@ -107,10 +107,13 @@ class ModelVersions:
             ServingError: NOT_FOUND, it is not served; INVALID_ARGUMENT, an unknown label.
         """
         with self._changed:
-            wanted = self._numbered(version, label) or max(self._loaded, default=0)
+            asked = self._numbered(version, label)
+            wanted = max(self._loaded, default=0) if asked is None else asked
             model = self._loaded.get(wanted)
             if model is None:
-                which = f"Specific({self.name}, {wanted})" if wanted else f"Latest({self.name})"
+                which = f"Latest({self.name})"
+                if asked is not None:
+                    which = f"Specific({self.name}, {asked})"
                 raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
             self._users[wanted] += 1
         try:

@@ -1,0 +1,361 @@
+"""TF Serving's JSON to inputs, and outputs back."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from mfx.serve import json_answers, json_examples, json_text
+from mfx.serve.errors import ServingError
+from mfx.serve.json_api import PredictReader
+from mfx.serve.model import Signature, Tensor
+
+LOWEST = -(2**63)
+
+
+def signature(name="serving_default", batched=True, **inputs):
+    tensors = {key: Tensor(dtype, shape) for key, (dtype, shape) in inputs.items()}
+    return Signature(name, "tensorflow/serving/predict", tensors, {}, None, batched)
+
+
+ROWS = {"a": (tf.float32, (None,)), "b": (tf.int64, (None,)), "c": (tf.string, (None,))}
+PREDICT = PredictReader(signature("predict", **ROWS))
+DEFAULT = PredictReader(signature(**ROWS))
+PAIRS = PredictReader(signature(x=(tf.float32, (None, 2))))
+TEXT = PredictReader(signature(x=(tf.string, (None,))))
+
+
+def read(reader, document):
+    if not isinstance(document, bytes):
+        document = json.dumps(document).encode()
+    return reader.read(json_text.read_object(document))
+
+
+def refused(reader, document, code="INVALID_ARGUMENT"):
+    with pytest.raises(ServingError) as caught:
+        read(reader, document)
+    assert caught.value.code == code
+    return caught.value.message
+
+
+def test_rows_of_named_values():
+    row = {"a": 1.5, "b": 2, "c": "é"}
+    assert read(DEFAULT, {"instances": [row]}) == (
+        {"a": [1.5], "b": [2], "c": ["é".encode()]},
+        1,
+        True,
+    )
+    inputs, rows, as_rows = read(DEFAULT, {"instances": [row, {"a": 1, "b": -1, "c": ""}]})
+    assert (inputs, rows, as_rows) == (
+        {"a": [1.5, 1], "b": [2, -1], "c": ["é".encode(), b""]},
+        2,
+        True,
+    )
+
+
+def test_rows_of_one_input_are_plain_values_lists_or_objects():
+    assert read(TEXT, {"instances": ["x", {"b64": "/w=="}]})[0] == {"x": [b"x", b"\xff"]}
+    assert read(TEXT, {"instances": [{"x": "y"}]})[0] == {"x": [b"y"]}
+    inputs, rows, _ = read(PAIRS, {"instances": [[1, 2.5], [3, 4]]})
+    assert rows == 2 and inputs["x"].dtype == np.float32
+    assert inputs["x"].tolist() == [[1, 2.5], [3, 4]]
+
+
+def test_columns():
+    given_columns = {"inputs": {"a": [1, 2], "b": [3, 4], "c": ["x", {"b64": "YQ"}]}}
+    assert read(DEFAULT, given_columns) == (
+        {"a": [1, 2], "b": [3, 4], "c": [b"x", b"a"]},
+        2,
+        False,
+    )
+    assert read(PAIRS, {"inputs": [[1, 2]]})[0]["x"].tolist() == [[1, 2]]
+    assert read(PAIRS, {"inputs": {"x": [[1, 2]]}})[1:] == (1, False)
+
+
+def test_many_single_values_are_an_array():
+    columns = {"a": [0.5] * 2000, "b": [2**62] * 2000, "c": ["x"] * 2000}
+    inputs, rows, _ = read(DEFAULT, {"inputs": columns})
+    assert rows == 2000 and inputs["a"].dtype == np.float32 and inputs["b"].dtype == np.int64
+    assert inputs["b"].tolist() == columns["b"] and inputs["c"] == [b"x"] * 2000
+
+
+def test_a_signature_of_fixed_sizes_takes_its_inputs_whole():
+    reader = PredictReader(signature(batched=False, x=(tf.float32, ()), y=(tf.int32, (2,))))
+    inputs, rows, _ = read(reader, {"inputs": {"x": 3, "y": [1, 2]}})
+    assert inputs["x"].shape == () and inputs["y"] == [1, 2] and rows == 1
+    assert "expecting shape [2] but got: [3]" in refused(reader, {"inputs": {"x": 3, "y": [1] * 3}})
+
+
+def test_null_and_what_is_left_out_are_missing_on_predict_alone():
+    rows = {"instances": [{"a": None, "b": None, "c": None}, {"b": 5}]}
+    inputs, *_ = read(PREDICT, rows)
+    assert inputs["b"] == [LOWEST, 5] and inputs["c"] == [b"", b""]
+    assert all(map(math.isnan, inputs["a"]))
+    assert read(PREDICT, {"inputs": {"a": [1], "b": [None], "c": ["x"]}})[0]["b"] == [LOWEST]
+    assert "Missing named input: a" in refused(PREDICT, {"inputs": {"b": [1], "c": ["x"]}})
+    nulls = {"instances": [{"a": None, "b": 1, "c": ""}]}
+    assert "Type: Null is not of expected type: float" in refused(DEFAULT, nulls)
+    assert "keys must be equal to: a,b,c" in refused(DEFAULT, {"instances": [{"b": 5}]})
+    # Only for one value per row, and for what has a form for missing.
+    lists = PredictReader(signature("predict", x=(tf.float32, (None, 2))))
+    assert "Type: Null" in refused(lists, {"instances": [[1, None]]})
+    flags = PredictReader(signature("predict", x=(tf.bool, (None,)), y=(tf.int64, (None,))))
+    assert "Type: Null" in refused(flags, {"instances": [{"x": None, "y": 1}]})
+    assert "keys must be equal" in refused(flags, {"instances": [{"y": 1}]})
+
+
+def test_literals_are_numbers():
+    inputs, *_ = read(DEFAULT, b'{"instances":[{"a":-Infinity,"b":1,"c":"NaN"}]}')
+    assert inputs == {"a": [-math.inf], "b": [1], "c": [b"NaN"]}
+    assert math.isnan(read(PAIRS, b'{"instances": [[NaN, 1]]}')[0]["x"][0, 0])
+
+
+# Texts of TF Serving's json_tensor.cc.
+BAD_ROWS = [
+    ([{"a": 1, "b": 2.0, "c": ""}], "JSON Value: 2.0 Type: Number is not of expected type: int64"),
+    ([{"a": 1, "b": 2**63, "c": ""}], "is not of expected type: int64"),
+    ([{"a": 1, "b": True, "c": ""}], "JSON Value: true Type: True is not of expected type: int64"),
+    ([{"a": "x", "b": 1, "c": ""}], 'JSON Value: "x" Type: String is not of expected type: float'),
+    ([{"a": 1, "b": 1, "c": 1}], "JSON Value: 1 Type: Number is not of expected type: string"),
+    ([{"a": 1, "b": 1, "c": {"b64": "?"}}], "Unable to base64 decode"),
+    ([{"a": 1, "b": 1, "c": {"b65": ""}}], "not formatted correctly for base64 data"),
+    ([{"a": 1, "b": 1, "c": "", "d": 1}], "JSON object: does not have named input: d"),
+    ([{"a": [1], "b": 1, "c": ""}], "Input a: expecting shape [-1] but got: [1,1]"),
+    ([1], "instances is a plain list, but expecting list of objects"),
+    ([{"a": 1, "b": 1, "c": ""}, 1], "Expecting object but got list at item 1 of input list"),
+    ([], "No values in 'instances' array"),
+    ({}, "Expecting 'instances' to be an list/array"),
+]
+
+
+@pytest.mark.parametrize(("instances", "message"), BAD_ROWS)
+def test_bad_rows(instances, message):
+    assert message in refused(PREDICT, {"instances": instances})
+
+
+def test_a_bad_value_is_found_in_its_row():
+    rows = [{"a": 1, "b": 1, "c": "x"}] * 2 + [{"a": 1, "b": "no", "c": "x"}]
+    assert refused(DEFAULT, {"instances": rows}) == (
+        "Failed to process element: 2 key: b of 'instances' list. Error: INVALID_ARGUMENT: "
+        'JSON Value: "no" Type: String is not of expected type: int64'
+    )
+    assert "element: 1 of 'instances'" in refused(PAIRS, {"instances": [[1, 2], [3, "x"]]})
+    unlike = refused(PAIRS, {"instances": [[1, 2], [3]]})
+    assert "element: 1" in unlike and "unexpected size: 1 at level: 0 expected size: 2" in unlike
+    assert "element: 1" in refused(PAIRS, {"instances": [[1, 2], 3]})
+    assert "[-1,2] but got: [1,3]" in refused(PAIRS, {"instances": [[1, 2, 3]]})
+    assert "unexpected level" in refused(PAIRS, {"instances": [[1, [2]]]})
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "JSON Parse error"),
+        (b'{"instances": [1', "JSON Parse error"),
+        (b'{"instances": [1e999]}', "JSON Parse error"),
+        (b'{"instances": [NaN, 1e999]}', "Number too big to be stored in double."),
+        (b'{"instances": [NaN}', "JSON Parse error"),
+        (b'{"instances": ["\xff"]}', "JSON Parse error"),
+        (b'{"a":' + b"[" * 100_000, "JSON Parse error"),
+        (b'{"a": NaN, "b":' + b"[" * 100_000, "JSON Parse error"),
+        (b'["NaN", 1]', 'JSON Value: ["NaN", 1] Is not object'),
+        (b'{"instances": [NaN, "\\ud800"]}', "Type: String"),
+        (b"{}", "Missing 'inputs' or 'instances' key"),
+        (b'{"inputs": [1], "instances": [1]}', "expecting only one of 'inputs' or 'instances'"),
+    ],
+)
+def test_bad_documents(body, message):
+    assert message in refused(PAIRS, body)
+
+
+def test_bad_columns():
+    assert "plain value/list" in refused(DEFAULT, {"inputs": [1]})
+    different = {"inputs": {"a": [1], "b": [1], "c": ["x", "y"]}}
+    assert "different numbers of rows" in refused(DEFAULT, different)
+    assert "No rows" in refused(TEXT, {"inputs": []})
+    assert "but got: []" in refused(TEXT, {"inputs": "x"})
+
+
+def test_a_long_value_is_quoted_in_part():
+    assert len(refused(TEXT, {"instances": [["x" * 10**6] * 3, 1]})) < 500
+    assert len(refused(PAIRS, {"instances": ["x" * 10**7]})) < 500
+
+
+def test_dtypes_without_json():
+    reader = PredictReader(signature(x=(tf.complex64, (None,))))
+    assert "to type: complex64" in refused(reader, {"instances": [1]}, "UNIMPLEMENTED")
+
+
+def test_signature_name():
+    assert json_text.signature_name({"signature_name": "x"}) == "x"
+    assert json_text.signature_name({}) == ""
+    with pytest.raises(ServingError, match="'signature_name' key must be a string value"):
+        json_text.signature_name({"signature_name": 1})
+
+
+VALUES = st.fixed_dictionaries(
+    {
+        "a": st.floats(width=32),
+        "b": st.integers(LOWEST, 2**63 - 1),
+        "c": st.text(st.characters(exclude_categories=["Cs"])),
+    }
+)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=5))
+def test_rows_and_columns_are_read_alike(rows):
+    as_rows, *_ = read(DEFAULT, {"instances": rows})
+    columns = {name: [row[name] for row in rows] for name in ROWS}
+    as_columns, *_ = read(DEFAULT, {"inputs": columns})
+    np.testing.assert_equal(as_rows, as_columns)
+    np.testing.assert_equal(as_rows["a"], columns["a"])
+    assert as_rows["b"] == columns["b"]
+    assert as_rows["c"] == [text.encode() for text in columns["c"]]
+
+
+@given(hnp.arrays(np.float32, hnp.array_shapes(max_dims=3), elements=st.floats(width=32)))
+def test_floats_come_back_bit_for_bit(array):
+    shape = (None, *array.shape[1:])
+    written = json_answers.predictions({"x": array}, rows=False)
+    given_back = {"inputs": json.loads(written)["outputs"]}
+    reader = PredictReader(signature(x=(tf.float32, shape)))
+    again, rows, _ = read(reader, given_back)
+    assert rows == len(array)
+    np.testing.assert_array_equal(np.asarray(again["x"], np.float32), array)
+
+
+@given(st.lists(st.binary(), min_size=1, max_size=4))
+def test_bytes_come_back(values):
+    array = np.empty(len(values), object)
+    array[:] = values
+    written = json_answers.predictions({"x_bytes": array}, rows=True)
+    inputs, *_ = read(TEXT, {"instances": json.loads(written)["predictions"]})
+    assert inputs["x"] == values
+
+
+def test_answers():
+    scores = np.array([[0.2, 5]], np.float32)
+    assert json_answers.predictions({"s": scores}, rows=True) == b'{"predictions":[[0.2,5.0]]}'
+    assert json_answers.predictions({"s": scores}, rows=False) == b'{"outputs":[[0.2,5.0]]}'
+    both = {"n": np.array([7], np.int64), "s": scores, "t": np.array([b"null"], object)}
+    assert json.loads(json_answers.predictions(both, rows=True)) == {
+        "predictions": [{"n": 7, "s": [0.2, 5.0], "t": "null"}]
+    }
+    assert json.loads(json_answers.predictions(both, rows=False)) == {
+        "outputs": {"n": [7], "s": [[0.2, 5.0]], "t": ["null"]}
+    }
+    literals = {"s": np.array([0.2, np.nan, -np.inf], np.float32)}
+    assert json_answers.predictions(literals, rows=True) == b'{"predictions":[0.2,NaN,-Infinity]}'
+    mixed = {"s": np.array([np.nan, 1], np.float32), "t": np.array([b"a", b"null"], object)}
+    assert json_answers.predictions(mixed, rows=True) == (
+        b'{"predictions":[{"s":NaN,"t":"a"},{"s":1.0,"t":"null"}]}'
+    )
+    assert json_answers.predictions({"x": np.array(2.5, np.float32)}, rows=False) == (
+        b'{"outputs":2.5}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({"x": np.float32(1)}, "Tensor name: x has no shape information"),
+        ({"x": np.zeros(2), "y": np.zeros(3)}, "y has inconsistent batch size: 3 expecting: 2"),
+        ({"x": np.array([b"\xff"], object)}, "x is not UTF-8"),
+        ({"x": np.zeros(1, np.complex64)}, "tensor type: complex64"),
+    ],
+)
+def test_outputs_without_json(outputs, message):
+    outputs = {name: np.asarray(array) for name, array in outputs.items()}
+    with pytest.raises(ServingError, match=message):
+        json_answers.predictions(outputs, rows=True)
+
+
+def test_classifications_and_regressions():
+    classes = np.array([[b"a", b"b"]], object)
+    scores = np.array([[0.1, np.inf]], np.float32)
+    both = {"classes": classes, "scores": scores}
+    assert json_answers.classifications(both) == b'{"results":[[["a",0.1],["b",Infinity]]]}'
+    # What is absent has proto3's default.
+    assert (
+        json_answers.classifications({"classes": classes}) == b'{"results":[[["a",0.0],["b",0.0]]]}'
+    )
+    assert json.loads(json_answers.classifications({"scores": scores[:, :1]})) == {
+        "results": [[["", 0.1]]]
+    }
+    with pytest.raises(ServingError, match="Expected Tensor shape"):
+        json_answers.classifications({"scores": scores[0]})
+    assert json_answers.regressions({"outputs": scores[:, :1]}) == b'{"results":[0.1]}'
+    with pytest.raises(ServingError, match="Expected output Tensor shape"):
+        json_answers.regressions({"outputs": scores})
+
+
+def examples(document):
+    found = json_examples.read_examples(document, "classify")
+    return [tf.train.Example.FromString(example).features.feature for example in found]
+
+
+def test_examples():
+    (first, second) = examples(
+        {
+            "context": {"city": "x", "n": 1},
+            "examples": [
+                {"n": 2, "f": [1.5, 2.0], "s": ["a", {"b64": "/w=="}], "flag": True, "none": []},
+                {},
+            ],
+        }
+    )
+    assert first["n"].int64_list.value == [2] and second["n"].int64_list.value == [1]
+    assert first["city"].bytes_list.value == [b"x"]
+    assert first["f"].float_list.value == [1.5, 2.0]
+    assert first["s"].bytes_list.value == [b"a", b"\xff"]
+    assert first["flag"].int64_list.value == [1]
+    assert first["none"].WhichOneof("kind") is None
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({}, "When method is classify, key 'examples' is expected and was not found"),
+        ({"examples": {}}, "Expecting 'examples' value to be an list/array"),
+        ({"examples": []}, "'examples' value is an empty array"),
+        ({"examples": [1]}, "Example must be JSON object but got JSON Number"),
+        ({"examples": [{"a": None}]}, "Feature: a has element with unexpected JSON type: Null"),
+        ({"examples": [{"a": [[1]]}]}, "Feature: a has element with unexpected JSON type: Array"),
+        (
+            {"examples": [{"a": [1, 2.5]}]},
+            "Unexpected element type in feature: a expecting type: int64",
+        ),
+        ({"examples": [{"a": 2**63}]}, "Feature: a has uint64_t element"),
+        ({"examples": [{"a": {"b64": "?"}}]}, "Unable to base64 decode"),
+        ({"examples": [{"a": "\ud800"}]}, "Feature: a"),
+        ({"context": 1, "examples": [{}]}, "Example must be JSON object"),
+    ],
+)
+def test_bad_examples(document, message):
+    with pytest.raises(ServingError, match=message) as caught:
+        examples(document)
+    assert caught.value.code == "INVALID_ARGUMENT"
+
+
+def test_methods():
+    def of(method, inputs, outputs):
+        tensors = {name: Tensor(tf.string, (None,)) for name in inputs}
+        return Signature("s", f"tensorflow/serving/{method}", tensors, dict.fromkeys(outputs), None)
+
+    json_answers.check_method(of("classify", ["inputs"], ["scores"]), "classify")
+    json_answers.check_method(of("regress", ["inputs"], ["outputs"]), "regress")
+    for signature_, method, message in [
+        (of("predict", ["inputs"], ["scores"]), "classify", "Was: tensorflow/serving/predict"),
+        (of("classify", ["a", "b"], ["scores"]), "classify", "Expected one input Tensor."),
+        (of("classify", ["a"], ["scores"]), "classify", "No classification inputs"),
+        (of("regress", ["inputs"], ["scores"]), "regress", "Expected regression signature outputs"),
+    ]:
+        with pytest.raises(ServingError, match=message):
+            json_answers.check_method(signature_, method)

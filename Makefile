@@ -9,6 +9,7 @@
 # make chaos  runs killed at random moments and resumed, on disk and on S3
 # make bench  this pipeline beside TFX's own, step by step
 # make bench-train  training input beside model.fit on arrays, and the settings of [train]
+# make bench-serving  `mfx serve` under load, beside its core, Triton and servers as one would write
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,7 +27,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train clean
+.PHONY: run test test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -87,6 +88,9 @@ bench: setup
 
 bench-train: setup
 	$(BIN)/python benchmarks/bench_train.py --data $(REAL_DATA) $(ARGS)
+
+bench-serving: setup
+	$(BIN)/python benchmarks/bench_serving.py --page docs/benchmarks-serving.md $(ARGS)
 
 clean:
 	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis

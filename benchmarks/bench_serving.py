@@ -1,0 +1,459 @@
+"""`mfx serve` under load, beside its own core without a network and beside other servers.
+
+    python benchmarks/bench_serving.py [--model DIR] [--seconds 10] [--rounds 3]
+
+Single rows of the taxi model: over REST by h2load, over gRPC by grpc_load. Servers run one at a
+time, in turn, so that a slow moment of a shared machine hits all; a figure is the median of the
+rounds. Server and load generator are pinned the same way for all: `--cpus SERVER:CLIENT`.
+Each server must first give the same prediction, and a request that fails ends the benchmark.
+Prints a Markdown page and, with --page, writes it there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import importlib.util
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import serving_page
+from bench import ROOT
+from serving_subjects import OUTPUT, SIGNATURE, SITE
+
+FASTAPI = ["fastapi==0.165.0", "uvicorn[standard]==0.54.0"]
+SUBJECTS = Path(__file__).with_name("serving_subjects.py")
+SERVE = ROOT / "lib" / "mfx" / "serve" / "__main__.py"
+TRITON = "--engine triton"
+WARM_UP_SECONDS = 2
+START_SECONDS = 120
+
+
+class Cpus(NamedTuple):
+    """Where servers and load generators run."""
+
+    server: tuple[int, ...]
+    client: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Cpus:
+        """`SERVER:CLIENT`, as `0:1` or `0,1:2,3`."""
+        server, client = (tuple(map(int, part.split(","))) for part in text.split(":"))
+        return cls(server, client)
+
+
+class Setup(NamedTuple):
+    """What all subjects have in common.
+
+    Attributes:
+        version: The SavedModel's folder.
+        row: One row's features by name.
+        dtypes: Of the signature's inputs, as `DT_INT64`.
+        folder: For files.
+    """
+
+    version: Path
+    row: dict[str, Any]
+    dtypes: dict[str, str]
+    cpus: Cpus
+    seconds: float
+    folder: Path
+
+
+class Server(NamedTuple):
+    """A started server."""
+
+    pid: int
+    rest: int
+    grpc: int
+
+
+def main() -> None:
+    """Measure, and print the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, help="a version's folder; by default one is trained")
+    parser.add_argument("--data", type=Path, default=ROOT / "data" / "taxi" / "trips.csv")
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    last = max(os.sched_getaffinity(0))
+    parser.add_argument("--cpus", type=Cpus.parse, default=Cpus.parse(f"0:{last}"))
+    parser.add_argument("--page", type=Path)
+    given = parser.parse_args()
+    if not shutil.which("h2load"):
+        sys.exit("h2load: not found. Install Debian's nghttp2-client")
+    install_fastapi()
+    with tempfile.TemporaryDirectory(prefix="mfx-bench-") as directory:
+        version = version_of(given.model) if given.model else pushed(given.data, Path(directory))
+        dtypes = inputs_of(version)
+        row = first_row(given.data, dtypes)
+        setup = Setup(version, row, dtypes, given.cpus, given.seconds, Path(directory))
+        rounds = []
+        for number in range(given.rounds):
+            print(f"round {number + 1}", file=sys.stderr)
+            rounds.append(one_round(setup))
+    page = serving_page.render(rounds, setup.cpus, given.seconds, triton_missing())
+    if given.page:
+        given.page.write_text(page)
+    print(page)
+
+
+def install_fastapi() -> None:
+    """FastAPI and uvicorn in a folder of their own, once."""
+    done = SITE / ".installed"
+    if not done.exists():
+        uv = Path(sys.executable).with_name("uv")
+        command = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", SITE]
+        subprocess.run([*command, *FASTAPI], check=True)
+        done.touch()
+
+
+def pushed(data: Path, folder: Path) -> Path:
+    """The version that a run of the taxi pipeline pushes."""
+    print("training a model", file=sys.stderr)
+    environment = {**os.environ, "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder)}
+    command = [sys.executable, ROOT / "flows" / "pipeline.py", "run", "--data", data]
+    command += ["--destination", folder / "pushed"]
+    subprocess.run(
+        [str(word) for word in command], check=True, stdout=subprocess.DEVNULL, env=environment
+    )
+    return version_of(folder / "pushed" / "taxi")
+
+
+def version_of(folder: Path) -> Path:
+    """The folder itself, or the newest version in it."""
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
+    if not versions:
+        sys.exit(f"{folder}: neither a SavedModel nor a folder of versions")
+    return max(versions, key=lambda path: int(path.name))
+
+
+def inputs_of(version: Path) -> dict[str, str]:
+    """DT_ names of the inputs of the signature `predict`."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from tensorflow.core.framework.types_pb2 import DataType
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    model = SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    inputs = model.meta_graphs[0].signature_def[SIGNATURE].inputs
+    return {name: DataType.Name(info.dtype) for name, info in sorted(inputs.items())}
+
+
+def first_row(data: Path, dtypes: dict[str, str]) -> dict[str, Any]:
+    """The file's first row; 0 and '' for what it lacks, as not every server here knows missing."""
+    with data.open() as lines:
+        values = next(csv.DictReader(lines))
+    row: dict[str, Any] = {}
+    for name, dtype in dtypes.items():
+        if dtype == "DT_STRING":
+            row[name] = values[name]
+        else:
+            row[name] = (int if "INT" in dtype else float)(values[name] or 0)
+    return row
+
+
+def one_round(setup: Setup) -> dict[str, dict[str, float]]:
+    """What each subject did, by a name that `serving_page` knows."""
+    found: dict[str, dict[str, float]] = {}
+    body = {"signature_name": SIGNATURE, "instances": [setup.row]}
+    with server(setup, mfx(setup)) as ours:
+        url = f"http://127.0.0.1:{ours.rest}/v1/models/taxi:predict"
+        expected = answered(url, body)["predictions"][0][0]
+        for clients in (1, 32, 64):
+            before = batches(ours)
+            found[f"rest {clients}"] = over_rest(setup, ours, url, body, clients)
+            found[f"rest {clients}"]["batch"] = mean_batch(before, batches(ours))
+        before = batches(ours)
+        found["grpc 32"] = over_grpc(setup, ours, expected)
+        found["grpc 32"]["batch"] = mean_batch(before, batches(ours))
+    found |= ceilings(setup, {name: found[name]["batch"] for name in ("rest 32", "grpc 32")})
+    for kind in ("fastapi", "keras"):
+        with server(setup, subject(setup, kind)) as theirs:
+            url = f"http://127.0.0.1:{theirs.rest}/predict"
+            same(kind, answered(url, setup.row)["predictions"][0], expected)
+            found[kind] = over_rest(setup, theirs, url, setup.row, 32)
+    with server(setup, subject(setup, "grpc")) as theirs:
+        found["eager grpc"] = over_grpc(setup, theirs, expected)
+    if not triton_missing():
+        with server(setup, mfx(setup, *TRITON.split())) as theirs:
+            url, body = kserve(theirs, setup)
+            same("triton", answered(url, body)["outputs"][0]["data"][0], expected)
+            found["triton"] = over_rest(setup, theirs, url, body, 32)
+    return found
+
+
+def mfx(setup: Setup, *flags: str) -> list[str]:
+    """`mfx serve` on a folder of this one version."""
+    base = setup.folder / "served" / "taxi"
+    if not base.exists():
+        base.mkdir(parents=True)
+        shutil.copytree(setup.version, base / "1")
+    return [sys.executable, "-I", str(SERVE), str(base), *flags]
+
+
+def subject(setup: Setup, kind: str) -> list[str]:
+    """One of `serving_subjects`."""
+    return [sys.executable, str(SUBJECTS), kind, str(setup.version)]
+
+
+def triton_missing() -> str:
+    """Why Triton cannot be measured here; '' when it can."""
+    if importlib.util.find_spec("pytriton") is None:
+        return "the extra is not installed: uv sync --extra triton"
+    said = subprocess.run(
+        [sys.executable, "-I", SERVE, "--help"], capture_output=True, text=True, check=True
+    )
+    return "" if "--engine" in said.stdout else "this `mfx serve` has no --engine"
+
+
+@contextlib.contextmanager
+def server(setup: Setup, command: list[str]) -> Iterator[Server]:
+    """A server that answers at its ports; gone at the end."""
+    rest, grpc = free_ports(2)
+    if str(SERVE) in command:
+        command = [*command, "--rest-port", str(rest), "--grpc-port", str(grpc)]
+        ports = [rest, grpc] if "triton" not in command else [rest]
+    else:
+        kind = command[2]
+        ports = [grpc if kind == "grpc" else rest]
+        command = [*command, str(ports[0])]
+    log = setup.folder / "server.log"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=out,
+            env=environment,
+            preexec_fn=lambda: os.sched_setaffinity(0, setup.cpus.server),
+            start_new_session=True,
+        )
+    try:
+        end = time.monotonic() + START_SECONDS
+        while not all(map(listening, ports)):
+            if process.poll() is not None or time.monotonic() > end:
+                sys.exit(f"{' '.join(command)} did not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.1)
+        yield Server(process.pid, rest, grpc)
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at.
+
+    Below those that clients get: one that asks for its own port would be connected to itself.
+    """
+    found: list[int] = []
+    for port in itertools.count(20000 + os.getpid() % 10000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
+
+
+def listening(port: int) -> bool:
+    """Whether a server is there."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answered(url: str, body: dict) -> Any:
+    """A server's answer to one request."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def same(kind: str, got: float, expected: float) -> None:
+    """End the benchmark when a server answers something else."""
+    if abs(got - expected) > 1e-5:
+        sys.exit(f"{kind} predicts {got}, mfx serve {expected}")
+
+
+def over_rest(setup: Setup, at: Server, url: str, body: dict, clients: int) -> dict[str, float]:
+    """Load by h2load over HTTP/1.1, each client with one request under way."""
+    file, log = setup.folder / "body.json", setup.folder / "requests.tsv"
+    file.write_text(json.dumps(body))
+    command = ["h2load", "--h1", f"--clients={clients}", f"--data={file}"]
+    command += ["--header=content-type: application/json", f"--log-file={log}"]
+    # Without a warm-up, h2load 1.52 now and then never gets past its first requests.
+    command += [f"--warm-up-time={WARM_UP_SECONDS}", f"--duration={setup.seconds:g}"]
+    log.unlink(missing_ok=True)
+    cpu = cpu_seconds(at.pid)
+    said = h2load(setup, [*command, url])
+    cpu = cpu_seconds(at.pid) - cpu
+    rows = [line.split("\t") for line in log.read_text().splitlines()]
+    counts = [int(n) for n in re.findall(r"(\d+) (?:failed|errored|timeout|[345]xx)", said)]
+    if not rows or any(counts) or any(status != "200" for _, status, _ in rows):
+        sys.exit(f"{url}: not every request was answered with 200:\n{said}")
+    times = sorted(int(taken) / 1000 for _, _, taken in rows)
+    return {
+        "rate": len(times) / setup.seconds,
+        "p50": quantile(times, 0.5),
+        "p99": quantile(times, 0.99),
+        "cpu": 1e6 * cpu / len(times) * in_measured(setup),
+    }
+
+
+def h2load(setup: Setup, command: list[str]) -> str:
+    """Run it on the client's cores; what it prints."""
+    done = subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, setup.cpus.client),
+    )
+    return done.stdout
+
+
+def quantile(ordered: Sequence[float], q: float) -> float:
+    """So many of the ordered values are no larger."""
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def over_grpc(setup: Setup, at: Server, expected: float) -> dict[str, float]:
+    """Load by `grpc_load`: Predict, 32 requests under way."""
+    import grpc
+    import tensorflow as tf
+    from grpc_load import load
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "taxi", SIGNATURE
+    for name, value in setup.row.items():
+        dtype = getattr(tf, setup.dtypes[name].removeprefix("DT_").lower(), tf.float32)
+        request.inputs[name].CopyFrom(tf.make_tensor_proto([value], dtype))
+    address = f"127.0.0.1:{at.grpc}"
+    with grpc.insecure_channel(address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        outputs = stub.Predict(request, timeout=60).outputs
+    same(address, tf.make_ndarray(outputs[OUTPUT])[0, 0], expected)
+    cpu = cpu_seconds(at.pid)
+    found = load(
+        address,
+        request.SerializeToString(),
+        seconds=setup.seconds,
+        warm_up=WARM_UP_SECONDS,
+        cpus=setup.cpus.client,
+    )
+    if found.errors:
+        sys.exit(f"gRPC: {found.errors}")
+    cpu = cpu_seconds(at.pid) - cpu
+    return {
+        "rate": found.rate,
+        "p50": found.p50_ms,
+        "p99": found.p99_ms,
+        "cpu": 1e6 * cpu / found.requests * in_measured(setup),
+    }
+
+
+def in_measured(setup: Setup) -> float:
+    """How much of a load is measured: the warm-up's requests take CPU time as well."""
+    return setup.seconds / (setup.seconds + WARM_UP_SECONDS)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process and its children, so far."""
+    own = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [child for task in tasks for child in (task / "children").read_text().split()]
+    ticks = int(own[11]) + int(own[12])
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(int(child)) for child in children)
+
+
+def batches(at: Server) -> tuple[float, float]:
+    """Batches that `mfx serve` has run, and their rows."""
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{at.rest}/monitoring/prometheus/metrics", timeout=60
+    ) as answer:
+        page = answer.read().decode()
+    count, rows = (
+        sum(map(float, re.findall(rf"processed_batch_size_{which}\S* (\S+)", page)))
+        for which in ("count", "sum")
+    )
+    return count, rows
+
+
+def mean_batch(before: tuple[float, float], after: tuple[float, float]) -> float:
+    """Rows of a batch between two counts."""
+    return (after[1] - before[1]) / (after[0] - before[0])
+
+
+def ceilings(setup: Setup, sizes: dict[str, float]) -> dict[str, dict[str, float]]:
+    """The server's core by itself at some batch sizes, and at the mean ones of servers."""
+    whole = sorted({1, 32, 64, *(n for size in sizes.values() for n in (int(size), int(size) + 1))})
+    command = [*subject(setup, "ceiling"), f"{setup.seconds / 2:g}", json.dumps(setup.row)]
+    done = subprocess.run(
+        [*command, *map(str, whole)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "lib")},
+        preexec_fn=lambda: os.sched_setaffinity(0, setup.cpus.server),
+    )
+    by_size = dict(zip(whole, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    found = {f"ceiling {size}": by_size[size] for size in (1, 32, 64)}
+    for name, size in sizes.items():
+        low, high = by_size[int(size)], by_size[int(size) + 1]
+        part = size - int(size)
+        mixed = {key: (1 - part) * low[key] + part * high[key] for key in low}
+        # A batch's time is what lies between, not the rate.
+        mixed |= {"rate": size / mixed["seconds_batch"], "cpu": mixed["cpu_batch"] / size}
+        found[f"ceiling at {name}"] = mixed
+    return found
+
+
+def kserve(at: Server, setup: Setup) -> tuple[str, dict]:
+    """Address and body of a request to Triton, by KServe's V2 protocol."""
+    url = f"http://127.0.0.1:{at.rest}/v2/models/taxi"
+    end = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                inputs = json.load(answer)["inputs"]
+            break
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+    return f"{url}/infer", {
+        "inputs": [
+            {
+                "name": each["name"],
+                "shape": [1 if size < 0 else size for size in each["shape"]],
+                "datatype": each["datatype"],
+                "data": [setup.row[each["name"]]],
+            }
+            for each in inputs
+            if each["name"] in setup.row
+        ]
+    }
+
+
+if __name__ == "__main__":
+    main()

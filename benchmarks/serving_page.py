@@ -1,0 +1,133 @@
+"""The Markdown page of `bench_serving`."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+ROWS = {
+    "ceiling 1": "core in process, 1 row under way",
+    "ceiling 32": "core in process, 32 rows",
+    "ceiling 64": "core in process, 64 rows",
+    "ceiling at rest 32": "core in process, batches of REST at 32",
+    "ceiling at grpc 32": "core in process, batches of gRPC at 32",
+    "rest 1": "`mfx serve`, REST, 1 client",
+    "rest 32": "`mfx serve`, REST, 32 clients",
+    "rest 64": "`mfx serve`, REST, 64 clients",
+    "grpc 32": "`mfx serve`, gRPC, 32 under way",
+    "triton": "`mfx serve --engine triton`, REST, 32 clients",
+    "fastapi": "FastAPI, eager signature, REST, 32 clients",
+    "keras": "FastAPI, Keras' `model.predict`, REST, 32 clients",
+    "eager grpc": "gRPC thread pool, eager signature, 32 under way",
+}
+"""What was measured, in the page's order."""
+Rounds = Sequence[dict[str, dict[str, float]]]
+
+
+def middle(rounds: Rounds, name: str, key: str) -> float:
+    """The median over rounds."""
+    return statistics.median(found[name][key] for found in rounds)
+
+
+def ratio(rounds: Rounds, name: str, other: str) -> float:
+    """The median over rounds of one rate to another of the same round."""
+    return statistics.median(found[name]["rate"] / found[other]["rate"] for found in rounds)
+
+
+def render(rounds: Rounds, cpus: Any, seconds: float, triton_missing: str) -> str:
+    """The page.
+
+    Args:
+        rounds: For each round and each of ROWS what was found; `rate`, `p50` and `p99` in ms, `cpu`
+            in microseconds for a row, `batch` in rows.
+        cpus: Where servers and load generators were pinned.
+        seconds: Of one measurement.
+        triton_missing: Why Triton is not among them; '' when it is.
+    """
+    table = "\n".join(_row(rounds, name) for name in ROWS if name in rounds[0])
+    bounds = "\n".join(_bounds(rounds))
+    without = f"\nTriton was not measured: {triton_missing}.\n" if triton_missing else ""
+    server, client = (", ".join(map(str, where)) for where in cpus)
+    return f"""# Serving
+
+One row of the taxi model in each request, on its signature `predict`. Servers run one after
+another, pinned to core {server}, the load generator (h2load over HTTP/1.1;
+`benchmarks/grpc_load.py`) to core {client}. Medians of {len(rounds)} rounds of {seconds:g} s, in
+brackets the least and the most. The first answer of each server is compared with the others', and
+one request that fails ends the run. Made by `make bench-serving` on
+{datetime.date.today().isoformat()}: {platform.system()} {platform.machine()}, {os.cpu_count()}
+cores, Python {platform.python_version()}, {_versions()}.
+
+| | requests/s | p50 | p99 | CPU of the server per row | rows in a batch |
+|---|---|---|---|---|---|
+{table}
+{without}
+| must hold | found | holds |
+|---|---|---|
+{bounds}
+
+"Core in process" is what both APIs stand on, `ServedModel` and its batches, given rows that are
+ready to be run; no request is received, read or answered. So many rows are always under way, and
+one batch has them all. "Batches of REST at 32" is that at the mean size that the server's batches
+had in the same round (`processed_batch_size` of its metrics).
+
+The FastAPI server takes a typed Pydantic model and calls the model in a plain `def`, on uvicorn
+with uvloop and httptools and without access log. The exported SavedModel takes raw features and is
+no Keras model, so one would call its signature eagerly; a `keras.Model` around it gives
+`model.predict`. The eager gRPC server is the stock servicer of `tensorflow-serving-api`.
+"""
+
+
+def _row(rounds: Rounds, name: str) -> str:
+    rates = [found[name]["rate"] for found in rounds]
+    cells = [
+        f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})",
+        *(_cell(rounds, name, key, "{:.2f} ms") for key in ("p50", "p99")),
+        _cell(rounds, name, "cpu", "{:.0f} µs"),
+        _cell(rounds, name, "batch", "{:.1f}"),
+    ]
+    return f"| {ROWS[name]} | {' | '.join(cells)} |"
+
+
+def _cell(rounds: Rounds, name: str, key: str, form: str) -> str:
+    return form.format(middle(rounds, name, key)) if key in rounds[0][name] else ""
+
+
+def _bounds(rounds: Rounds) -> list[str]:
+    of_ceiling = ratio(rounds, "rest 32", "ceiling at rest 32")
+    of_cpu = middle(rounds, "ceiling at rest 32", "cpu") / middle(rounds, "rest 32", "cpu")
+    fastapi, keras = (ratio(rounds, "rest 32", name) for name in ("fastapi", "keras"))
+    p99 = middle(rounds, "rest 32", "p99")
+    rate, eager = middle(rounds, "grpc 32", "rate"), ratio(rounds, "grpc 32", "eager grpc")
+    return [
+        _bound(
+            "REST at 32 ≥ 60 % of the core at the same batch sizes",
+            f"{of_ceiling:.0%} (of CPU time {of_cpu:.0%})",
+            of_ceiling >= 0.6,
+        ),
+        _bound("REST at 32 ≥ 5 x FastAPI, eager signature", f"{fastapi:.1f} x", fastapi >= 5),
+        _bound("REST at 32 ≥ 5 x FastAPI, `model.predict`", f"{keras:.1f} x", keras >= 5),
+        _bound("REST at 32: p99 ≤ 10 ms", f"{p99:.1f} ms", p99 <= 10),
+        _bound(
+            "gRPC at 32 ≥ 2,000 requests/s or ≥ 3 x the eager server",
+            f"{rate:,.0f}, {eager:.1f} x",
+            rate >= 2000 or eager >= 3,
+        ),
+    ]
+
+
+def _bound(what: str, found: str, holds: bool) -> str:
+    return f"| {what} | {found} | {'yes' if holds else '**no**'} |"
+
+
+def _versions() -> str:
+    names = ["tensorflow", "aiohttp", "uvloop", "grpcio"]
+    said = subprocess.run(["h2load", "--version"], capture_output=True, text=True, check=True)
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in names]
+    return ", ".join([*versions, said.stdout.strip().replace("/", " ")])

@@ -1,0 +1,205 @@
+"""What `bench_serving` measures beside `mfx serve`, each in a process of its own.
+
+    python benchmarks/serving_subjects.py ceiling VERSION_DIR SECONDS ROW_JSON IN_FLIGHT...
+    python benchmarks/serving_subjects.py fastapi|keras|grpc VERSION_DIR PORT
+
+`fastapi`, `keras` and `grpc` are servers as one would write them: the model is called once for each
+request.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / ".bench" / "fastapi"
+SIGNATURE, OUTPUT = "predict", "outputs"
+GRPC_THREADS = 10
+"""As in gRPC's own examples."""
+
+
+def main() -> None:
+    """Serve, or measure the ceiling and print it as JSON."""
+    kind, folder, *rest = sys.argv[1:]
+    if kind == "ceiling":
+        row = {name: [_encoded(value)] for name, value in json.loads(rest[1]).items()}
+        print(json.dumps(ceiling(Path(folder), float(rest[0]), row, list(map(int, rest[2:])))))
+    else:
+        if kind != "grpc":
+            # First of all, so that FastAPI gets the packages that it came with.
+            sys.path.insert(0, str(SITE))
+        {"fastapi": fastapi, "keras": keras, "grpc": grpc}[kind](folder, int(rest[0]))
+
+
+def _encoded(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
+
+
+class Load:
+    """A sink that sends each task's row again when it is answered.
+
+    Args:
+        submit: Takes a row.
+    """
+
+    def __init__(self, submit: Callable[[Load], None]) -> None:
+        self._submit = submit
+        self.goes_on = True
+        self.rows = self.batches = self.under_way = 0
+        self.error: Exception | None = None
+
+    def start(self, rows: int) -> None:
+        """Send so many rows."""
+        for _ in range(rows):
+            self.under_way += 1
+            self._submit(self)
+
+    def done(self, tasks: Sequence[Any]) -> None:
+        """Called from the batching thread, once for each batch."""
+        self.batches += 1
+        self.rows += len(tasks)
+        self.under_way -= len(tasks)
+        self.error = self.error or next((t.error for t in tasks if t.error), None)
+        if self.goes_on:
+            self.start(len(tasks))
+
+
+def ceiling(folder: Path, seconds: float, row: dict, in_flight: list[int]) -> list[dict]:
+    """Rows a second of the server's core by itself, without HTTP, gRPC or JSON.
+
+    Args:
+        folder: The SavedModel's.
+        seconds: To measure for each of `in_flight`.
+        row: Inputs of one row.
+        in_flight: Rows submitted at once, each as a task; all of them make one batch.
+    """
+    from mfx.serve.batching import BatchingParameters, Task
+    from mfx.serve.model import ServedModel
+
+    model = ServedModel(folder, 1, BatchingParameters())
+    found = []
+    for rows in in_flight:
+        load = Load(lambda sink: model.submit(SIGNATURE, Task(row, 1, sink)))
+        load.start(rows)
+        time.sleep(1)
+        before, begin, cpu = (load.rows, load.batches), time.perf_counter(), time.process_time()
+        time.sleep(seconds)
+        answered, batches = load.rows - before[0], load.batches - before[1]
+        taken, spent = time.perf_counter() - begin, time.process_time() - cpu
+        load.goes_on = False
+        while load.under_way:
+            time.sleep(0.01)
+        if load.error is not None:
+            raise load.error
+        found.append(
+            {
+                "rate": answered / taken,
+                "batch": answered / batches,
+                "cpu": 1e6 * spent / answered,
+                "cpu_batch": 1e6 * spent / batches,
+                "seconds_batch": taken / batches,
+            }
+        )
+    model.close()
+    return found
+
+
+def fastapi(folder: str, port: int) -> None:
+    """FastAPI on uvicorn; the eager signature."""
+    import tensorflow as tf
+
+    signature = tf.saved_model.load(folder).signatures[SIGNATURE]
+    dtypes = {name: spec.dtype for name, spec in signature.structured_input_signature[1].items()}
+
+    def predict(row: dict[str, Any]) -> float:
+        tensors = {name: tf.constant([row[name]], dtype) for name, dtype in dtypes.items()}
+        return float(signature(**tensors)[OUTPUT][0, 0])
+
+    _serve(predict, dtypes, port)
+
+
+def keras(folder: str, port: int) -> None:
+    """FastAPI on uvicorn; Keras' `model.predict`."""
+    import keras as k
+    import numpy as np
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(folder)
+    signature = loaded.signatures[SIGNATURE]
+    dtypes = {name: spec.dtype for name, spec in signature.structured_input_signature[1].items()}
+
+    class Model(k.Model):
+        def call(self, inputs: dict) -> Any:
+            return signature(**inputs)[OUTPUT]
+
+    model = Model()
+
+    def predict(row: dict[str, Any]) -> float:
+        # TensorFlow, not NumPy, for strings: Keras takes no arrays of objects.
+        arrays = {
+            name: tf.constant([row[name]])
+            if dtype == tf.string
+            else np.array([row[name]], dtype.as_numpy_dtype)
+            for name, dtype in dtypes.items()
+        }
+        return float(model.predict(arrays, verbose=0)[0, 0])
+
+    _serve(predict, dtypes, port)
+
+
+def _serve(predict: Callable[[dict[str, Any]], float], dtypes: dict, port: int) -> None:
+    import uvicorn
+    from fastapi import FastAPI
+    from pydantic import create_model
+
+    kinds = {
+        name: str if t.name == "string" else int if t.is_integer else float
+        for name, t in dtypes.items()
+    }
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in kinds.items()}
+    row_model = create_model("Row", **fields)
+    app = FastAPI()
+
+    def answer(row: Any) -> dict[str, list[float]]:
+        return {"predictions": [predict(row.model_dump())]}
+
+    # A class made here cannot be named in the annotation itself.
+    answer.__annotations__["row"] = row_model
+    app.post("/predict")(answer)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+
+
+def grpc(folder: str, port: int) -> None:
+    """gRPC's thread pool and TF Serving's stock servicer; the eager signature."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import grpc as g
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    signature = tf.saved_model.load(folder).signatures[SIGNATURE]
+
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
+            tensors = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+            response = predict_pb2.PredictResponse()
+            for name, tensor in signature(**tensors).items():
+                response.outputs[name].CopyFrom(tf.make_tensor_proto(tensor.numpy()))
+            return response
+
+    server = g.server(ThreadPoolExecutor(GRPC_THREADS))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,8 @@ ROWS = {
     "ceiling 64": "core in process, 64 rows",
     "ceiling at rest 32": "core in process, batches of REST at 32",
     "ceiling at grpc 32": "core in process, batches of gRPC at 32",
+    "threads 32": "core in process, 32 threads that wait",
+    "coroutines 32": "core in process, 32 coroutines that wait",
     "rest 1": "`mfx serve`, REST, 1 client",
     "rest 32": "`mfx serve`, REST, 32 clients",
     "rest 64": "`mfx serve`, REST, 64 clients",
@@ -73,9 +75,10 @@ cores, Python {platform.python_version()}, {_versions()}.
 {bounds}
 
 "Core in process" is what both APIs stand on, `ServedModel` and its batches, given rows that are
-ready to be run; no request is received, read or answered. So many rows are always under way, and
-one batch has them all. "Batches of REST at 32" is that at the mean size that the server's batches
-had in the same round (`processed_batch_size` of its metrics).
+ready to be run; no request is received, read or answered. So many rows are always under way, sent
+again from the batching thread itself, so that one batch has them all and nobody waits. "Batches of
+REST at 32" is that at the mean size that the server's batches had in the same round
+(`processed_batch_size` of its metrics). Threads and coroutines wait for each answer, as clients do.
 
 The FastAPI server takes a typed Pydantic model and calls the model in a plain `def`, on uvicorn
 with uvloop and httptools and without access log. The exported SavedModel takes raw features and is
@@ -102,6 +105,9 @@ def _cell(rounds: Rounds, name: str, key: str, form: str) -> str:
 def _bounds(rounds: Rounds) -> list[str]:
     of_ceiling = ratio(rounds, "rest 32", "ceiling at rest 32")
     of_cpu = middle(rounds, "ceiling at rest 32", "cpu") / middle(rounds, "rest 32", "cpu")
+    of_threads, of_coroutines = (
+        ratio(rounds, "rest 32", f"{kind} 32") for kind in ("threads", "coroutines")
+    )
     fastapi, keras = (ratio(rounds, "rest 32", name) for name in ("fastapi", "keras"))
     p99 = middle(rounds, "rest 32", "p99")
     rate, eager = middle(rounds, "grpc 32", "rate"), ratio(rounds, "grpc 32", "eager grpc")
@@ -111,6 +117,8 @@ def _bounds(rounds: Rounds) -> list[str]:
             f"{of_ceiling:.0%} (of CPU time {of_cpu:.0%})",
             of_ceiling >= 0.6,
         ),
+        _bound("as much of 32 threads in process", f"{of_threads:.0%}", of_threads >= 0.6),
+        _bound("as much of 32 coroutines in process", f"{of_coroutines:.0%}", of_coroutines >= 0.6),
         _bound("REST at 32 ≥ 5 x FastAPI, eager signature", f"{fastapi:.1f} x", fastapi >= 5),
         _bound("REST at 32 ≥ 5 x FastAPI, `model.predict`", f"{keras:.1f} x", keras >= 5),
         _bound("REST at 32: p99 ≤ 10 ms", f"{p99:.1f} ms", p99 <= 10),

@@ -9,11 +9,15 @@ request.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / ".bench" / "fastapi"
 SIGNATURE, OUTPUT = "predict", "outputs"
+CALLERS = 32
 GRPC_THREADS = 10
 """As in gRPC's own examples."""
 
@@ -42,17 +47,17 @@ def _encoded(value: Any) -> Any:
     return value.encode() if isinstance(value, str) else value
 
 
-class Load:
+class Again:
     """A sink that sends each task's row again when it is answered.
 
     Args:
         submit: Takes a row.
     """
 
-    def __init__(self, submit: Callable[[Load], None]) -> None:
+    def __init__(self, submit: Callable[[Again], None]) -> None:
         self._submit = submit
         self.goes_on = True
-        self.rows = self.batches = self.under_way = 0
+        self.under_way = 0
         self.error: Exception | None = None
 
     def start(self, rows: int) -> None:
@@ -63,12 +68,30 @@ class Load:
 
     def done(self, tasks: Sequence[Any]) -> None:
         """Called from the batching thread, once for each batch."""
-        self.batches += 1
-        self.rows += len(tasks)
         self.under_way -= len(tasks)
         self.error = self.error or next((t.error for t in tasks if t.error), None)
         if self.goes_on:
             self.start(len(tasks))
+
+
+class Waking:
+    """A sink that wakes the coroutines of a whole batch at once, as the server's.
+
+    Args:
+        loop: Theirs.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.futures: dict[Any, asyncio.Future[None]] = {}
+
+    def done(self, tasks: Sequence[Any]) -> None:
+        """Called from the batching thread, once for each batch."""
+        self._loop.call_soon_threadsafe(self._wake, tasks)
+
+    def _wake(self, tasks: Sequence[Any]) -> None:
+        for task in tasks:
+            self.futures.pop(task).set_result(None)
 
 
 def ceiling(folder: Path, seconds: float, row: dict, in_flight: list[int]) -> list[dict]:
@@ -79,36 +102,102 @@ def ceiling(folder: Path, seconds: float, row: dict, in_flight: list[int]) -> li
         seconds: To measure for each of `in_flight`.
         row: Inputs of one row.
         in_flight: Rows submitted at once, each as a task; all of them make one batch.
+
+    Returns:
+        For each of `in_flight`, then for 32 threads and for 32 coroutines that send a row and wait
+        for its answer, again and again.
     """
     from mfx.serve.batching import BatchingParameters, Task
     from mfx.serve.model import ServedModel
 
-    model = ServedModel(folder, 1, BatchingParameters())
+    sizes: list[int] = []
+    model = ServedModel(folder, 1, BatchingParameters(observed=sizes.append))
+
+    def measured() -> dict[str, float]:
+        time.sleep(1)
+        first, begin, cpu = len(sizes), time.perf_counter(), time.process_time()
+        time.sleep(seconds)
+        last, taken, spent = len(sizes), time.perf_counter() - begin, time.process_time() - cpu
+        rows = sum(sizes[first:last])
+        return {
+            "rate": rows / taken,
+            "batch": rows / (last - first),
+            "cpu": 1e6 * spent / rows,
+            "cpu_batch": 1e6 * spent / (last - first),
+            "seconds_batch": taken / (last - first),
+        }
+
     found = []
     for rows in in_flight:
-        load = Load(lambda sink: model.submit(SIGNATURE, Task(row, 1, sink)))
-        load.start(rows)
-        time.sleep(1)
-        before, begin, cpu = (load.rows, load.batches), time.perf_counter(), time.process_time()
-        time.sleep(seconds)
-        answered, batches = load.rows - before[0], load.batches - before[1]
-        taken, spent = time.perf_counter() - begin, time.process_time() - cpu
-        load.goes_on = False
-        while load.under_way:
+        sink = Again(lambda sink: model.submit(SIGNATURE, Task(row, 1, sink)))
+        sink.start(rows)
+        found.append(measured())
+        sink.goes_on = False
+        while sink.under_way:
             time.sleep(0.01)
-        if load.error is not None:
-            raise load.error
-        found.append(
-            {
-                "rate": answered / taken,
-                "batch": answered / batches,
-                "cpu": 1e6 * spent / answered,
-                "cpu_batch": 1e6 * spent / batches,
-                "seconds_batch": taken / batches,
-            }
-        )
+        if sink.error is not None:
+            raise sink.error
+    for callers in (threads, coroutines):
+        with callers(model, row):
+            found.append(measured())
     model.close()
     return found
+
+
+@contextmanager
+def threads(model: Any, row: dict) -> Iterator[None]:
+    """32 threads, each with a row under way; an error ends the program."""
+    from mfx.serve.batching import Task, Waiting
+
+    stop = threading.Event()
+
+    def call() -> None:
+        while not stop.is_set():
+            waiting = Waiting()
+            task = Task(row, 1, waiting)
+            model.submit(SIGNATURE, task)
+            waiting.outputs(task, 60)
+
+    with ThreadPoolExecutor(CALLERS) as pool:
+        calls = [pool.submit(call) for _ in range(CALLERS)]
+        try:
+            yield
+        finally:
+            stop.set()
+        for each in calls:
+            each.result()
+
+
+@contextmanager
+def coroutines(model: Any, row: dict) -> Iterator[None]:
+    """32 coroutines on uvloop in a thread of its own, each with a row under way."""
+    import uvloop
+
+    from mfx.serve.batching import Task
+
+    stop = threading.Event()
+
+    async def call(sink: Waking) -> None:
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            task = Task(row, 1, sink)
+            sink.futures[task] = answered = loop.create_future()
+            model.submit(SIGNATURE, task)
+            await answered
+            if task.error is not None:
+                raise task.error
+
+    async def calls() -> None:
+        sink = Waking(asyncio.get_running_loop())
+        await asyncio.gather(*(call(sink) for _ in range(CALLERS)))
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(lambda: uvloop.run(calls()))
+        try:
+            yield
+        finally:
+            stop.set()
+        ended.result()
 
 
 def fastapi(folder: str, port: int) -> None:
@@ -178,8 +267,6 @@ def _serve(predict: Callable[[dict[str, Any]], float], dtypes: dict, port: int) 
 
 def grpc(folder: str, port: int) -> None:
     """gRPC's thread pool and TF Serving's stock servicer; the eager signature."""
-    from concurrent.futures import ThreadPoolExecutor
-
     import grpc as g
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc

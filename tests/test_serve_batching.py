@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfx.errors import MfxError
-from mfx.serve.batching import Batcher, BatchingParameters, Task, Waiting, read_parameters
+from mfx.serve.batching import NICE, Batcher, BatchingParameters, Task, Waiting, read_parameters
 from mfx.serve.errors import ServingError
 
 
@@ -172,6 +174,20 @@ def test_what_cannot_be_batched_runs_one_by_one():
     batcher.submit(task)
     assert waiting.outputs(task, 30)["y"] == 6.0
     assert shapes == [(2, 3)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority on Linux only")
+def test_batches_run_at_a_lower_priority_than_the_rest():
+    found = []
+
+    def run(x):
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return {"y": x}
+
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    submit(batcher_of(run), [1.0])()
+    assert found == [min(19, own + NICE)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
 def test_parameters_have_tf_servings_names(tmp_path):

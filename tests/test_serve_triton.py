@@ -285,7 +285,7 @@ def test_the_configuration(models):
         'output { name: "score" data_type: TYPE_FP32 dims: [1] }',
         "version_policy { specific { versions: [3] } }",
         "instance_group { kind: KIND_CPU count: 2 }",
-        "dynamic_batching { default_queue_policy { max_queue_size: 32 } }",
+        "dynamic_batching {}",
         'parameters { key: "signature" value { string_value: "predict" } }',
         'parameters { key: "allowed_batch_sizes" value { string_value: "[1, 4]" } }',
     ]

@@ -214,11 +214,21 @@ def test_several_versions_and_clients_rights(place, models, tmp_path):
         _until(lambda: _ready(served, third) and not _ready(served, first))
         assert ask(served, ROW)["outputs"][0]["data"] == [6.0]
         assert ask(served, ROW, second)["outputs"][0]["data"] == [5.0]
+        assert (place.folder(first) / "saved_model.pb").is_file()
         code, said = refused(urllib.request.Request(f"{served.rest}/infer", b'{"inputs": []}'))
         assert code == 400 and "expected 3 inputs but got 0" in said
         base = f"http://{served.address}/v2/repository/models/small"
         assert refused(urllib.request.Request(f"{base}/unload", b""))[0] in (401, 403)
         assert ask(served, ROW)["outputs"][0]["data"] == [6.0]
+
+
+@triton
+def test_a_model_on_s3_is_fetched(s3, models):
+    version = push_folder(open_destination(f"s3://{s3.bucket}/pushed", "small"), models[0])
+    with serving(f"s3://{s3.bucket}/pushed/small", "--model-name", "other") as served:
+        answer = ask(served, ROW)
+    assert (answer["model_name"], answer["model_version"]) == ("other", str(version))
+    assert answer["outputs"][0]["data"] == [4.0]
 
 
 @triton
@@ -285,7 +295,7 @@ def test_the_configuration(models):
         'output { name: "score" data_type: TYPE_FP32 dims: [1] }',
         "version_policy { specific { versions: [3] } }",
         "instance_group { kind: KIND_CPU count: 2 }",
-        "dynamic_batching { default_queue_policy { max_queue_size: 32 } }",
+        "dynamic_batching {}",
         'parameters { key: "signature" value { string_value: "predict" } }',
         'parameters { key: "allowed_batch_sizes" value { string_value: "[1, 4]" } }',
     ]

@@ -184,7 +184,8 @@ class TritonVersions(ModelVersions):
             shutil.rmtree(self._folder / str(version), ignore_errors=True)
             if before and self._config().read_text() != before:
                 self._config().write_text(before)
-            status.state, status.code, status.message = END, "UNKNOWN", str(error).splitlines()[0]
+            message = (str(error) or repr(error)).splitlines()[0]
+            status.state, status.code, status.message = END, "UNKNOWN", message
             log.error("%s %d cannot be served: %s", self.name, version, status.message)
             return
         with self._changed:
@@ -195,11 +196,15 @@ class TritonVersions(ModelVersions):
     def drop(self, version: int) -> None:
         """Have Triton serve a version no longer."""
         shutil.rmtree(self._folder / str(version))
-        self._triton.load(self.name, "load" if self._loaded else "unload")
+        if not self._loaded:
+            self._triton.load(self.name, "unload")
+        elif self._keep > 1:  # else it went when the other one came
+            self._triton.load(self.name)
 
     def _place(self, place: Path, version: int) -> None:
         folder = self._source.folder(version)
         if folder is None:
+            place.mkdir()
             self._source.fetch(version, place)
         else:
             place.symlink_to(folder.resolve(), target_is_directory=True)

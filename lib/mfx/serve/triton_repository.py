@@ -71,11 +71,12 @@ def config(
         model: The model's name.
         signature: What is served.
         version: The one that is served; None for all that are there.
-        batching: As TF Serving has them. Nothing waits for further requests.
+        batching: As TF Serving has them, without `max_enqueued_batches`: with a limit to its queue
+            (`max_queue_size`) this Triton lets single requests lie for half a second. Nothing waits
+            for further requests.
     """
     policy = "all {}" if version is None else f"specific {{ versions: [{version}] }}"
     sizes = list(batching.allowed_batch_sizes)
-    queue = batching.max_enqueued_batches * batching.max_batch_size
     lines = [
         f"name: {json.dumps(model)}",
         'backend: "python"',
@@ -84,7 +85,7 @@ def config(
         *(f"output {{ {_tensor(*each)} }}" for each in signature.outputs.items()),
         f"version_policy {{ {policy} }}",
         f"instance_group {{ kind: KIND_CPU count: {batching.num_batch_threads} }}",
-        f"dynamic_batching {{ default_queue_policy {{ max_queue_size: {queue} }} }}",
+        "dynamic_batching {}",
         _parameter(SIGNATURE, signature.name),
         _parameter(ALLOWED_BATCH_SIZES, json.dumps(sizes)),
     ]

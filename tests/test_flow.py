@@ -210,6 +210,8 @@ def test_a_good_run_logs_no_warnings(flow_run):
         line
         for line in flow_run.output.splitlines()
         if re.search(r"warning|traceback|error|failed|deprecat", line, re.IGNORECASE)
+        # TensorFlow 2.21 says how it works before anybody can ask it not to.
+        and not re.search(r"absl::InitializeLog|oneDNN custom operations", line)
     ]
     assert noise == []
 

@@ -88,6 +88,16 @@ def test_a_broken_version_is_reported_and_the_old_one_goes_on(place, models, ver
     assert answer(versions) == (3, 4.0)
 
 
+def test_a_server_starts_on_an_older_version_when_the_newest_is_broken(place, models, versions_of):
+    put(place, models[0], 1)
+    put(place, models[1], 2)
+    (place.folder(2) / "saved_model.pb").write_bytes(b"junk")
+    versions = versions_of(place)
+    versions.poll()
+    assert answer(versions) == (1, 2.0)
+    assert states(versions) == {2: (END, "UNKNOWN"), 1: (AVAILABLE, "OK")}
+
+
 def test_what_fails_once_is_tried_again(place, models, versions_of):
     put(place, models[0], 1)
     variables = place.folder(1) / "variables"
@@ -162,7 +172,7 @@ def test_no_request_fails_while_versions_change(place, models, versions_of):
         answers = []
         while not stop.is_set():
             answers.append(answer(versions))
-        return answers
+        return [*answers, answer(versions)]
 
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(ask) for _ in range(4)]

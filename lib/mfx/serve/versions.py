@@ -20,7 +20,7 @@ from mfx.destination import Destination
 from mfx.errors import MfxError
 from mfx.serve.batching import BatchingParameters
 from mfx.serve.errors import ServingError
-from mfx.serve.model import ServedModel
+from mfx.serve.model import ServedModel, first_lines
 
 ATTEMPTS = 3
 """To load a version, one at each poll, before it counts as broken."""
@@ -146,14 +146,17 @@ class ModelVersions:
             return
         for version in there:
             self._status.setdefault(version, VersionStatus(version))
+        served: list[int] = []
         for version in reversed(there):
-            good = [v for v in there if self._status[v].attempts < ATTEMPTS]
-            if version in good[-self._keep :] and version not in self._loaded:
+            # What cannot be loaded, for now or at all, takes nobody's place.
+            if len(served) == self._keep:
+                break
+            if version not in self._loaded and self._status[version].attempts < ATTEMPTS:
                 self._load(version)
-        # What cannot be loaded for now, or at all, takes nobody's place.
-        served = [version for version in there if version in self._loaded]
+            if version in self._loaded:
+                served.append(version)
         if there:
-            for version in sorted(set(self._loaded) - set(served[-self._keep :])):
+            for version in sorted(set(self._loaded) - set(served)):
                 self._unload(version)
 
     def _poll_for_ever(self) -> None:
@@ -188,7 +191,11 @@ class ModelVersions:
         except Exception as error:
             if model is not None:
                 model.close()
-            status.state, status.code, status.message = END, "UNKNOWN", _said(error)
+            status.state, status.code, status.message = (
+                END,
+                "UNKNOWN",
+                first_lines(str(error)) or type(error).__name__,
+            )
             log.error("%s %d cannot be served: %s", self.name, version, status.message)
             return
         with self._changed:
@@ -209,9 +216,3 @@ class ModelVersions:
         model.close()
         self._status[version].state = END
         log.info("%s %d is no longer served", self.name, version)
-
-
-def _said(error: Exception) -> str:
-    """An error's message on one line, without where in the graph."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
-import tensorflow as tf
 
 
 def serialize(batch: pa.RecordBatch) -> Iterator[bytes]:
@@ -24,6 +23,8 @@ def to_example(row: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError: A value of another type.
     """
+    import tensorflow as tf
+
     example = tf.train.Example()
     for name, value in row.items():
         if value is None:

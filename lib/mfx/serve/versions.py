@@ -191,11 +191,8 @@ class ModelVersions:
         except Exception as error:
             if model is not None:
                 model.close()
-            status.state, status.code, status.message = (
-                END,
-                "UNKNOWN",
-                first_lines(str(error)) or type(error).__name__,
-            )
+            status.state, status.code = END, "UNKNOWN"
+            status.message = first_lines(str(error)) or type(error).__name__
             log.error("%s %d cannot be served: %s", self.name, version, status.message)
             return
         with self._changed:

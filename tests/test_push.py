@@ -141,10 +141,7 @@ def test_only_what_is_blessed_and_valid_is_written(blessed, valid, tmp_path, exa
         assert not written(settings).exists()
         assert (pushed.path, pushed.version) == ("", None)
         assert ("not blessed: FAILED: auc on Overall" in pushed.reason) == (not blessed)
-        assert (
-            "not valid: predictions served over REST serving_default, 1 at a time differ"
-            in pushed.reason
-        ) == (not valid)
+        assert ("not valid: predictions served over " in pushed.reason) == (not valid)
 
 
 def test_warm_up_asks_rows_that_were_validated(tmp_path, examples, settings, stand_in):
@@ -236,7 +233,7 @@ def test_the_rows_asked_are_spread_and_match_their_predictions(
     """By the label's neighbours they must be the right rows, without the label's own column."""
     seen = []
 
-    def validate(folder, name, rows, expected, given):
+    def validate(folder, name, rows, expected, *_):
         assert (folder, name) == (tmp_path, "small")
         seen.extend(zip(rows, expected.tolist(), strict=True))
         return Replay(len(rows), 0.0, 0.1)
@@ -269,7 +266,7 @@ def test_the_process_sees_no_folder_of_the_user(monkeypatch, tmp_path, examples,
 def stand_in(monkeypatch):
     """Where serving is not what is tested: answered as evaluated, without a server's start."""
 
-    def validate(folder, name, rows, expected, given):
+    def validate(folder, name, rows, expected, *_):
         return Replay(len(rows), 0.0, 0.1)
 
     monkeypatch.setattr(push.infra_validation, "validate", validate)

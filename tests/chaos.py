@@ -9,6 +9,7 @@ and, at the end, how many ended with the unbroken run's hashes; exit code 1 if o
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import os
 import queue
@@ -201,6 +202,7 @@ def main() -> int:
     given = parser.parse_args()
     draw = random.Random(given.seed)
     good = total = 0
+    targets = itertools.count(1)
     for name in given.storage or ["local", "s3"]:
         folder = Path(tempfile.mkdtemp(prefix="mfx-chaos-"))
         with storage(name, folder) as place:
@@ -209,11 +211,13 @@ def main() -> int:
             for number in range(given.kills):
                 for step in given.step or STEPS:
                     total += 1
-                    command = ("run", "--destination", f"{place.root}/pushed-{total}")
-                    after = draw.uniform(0, times[step])
-                    while (dead := killed(place, step, after, *command)) is None:
-                        times[step] *= 0.8  # the step is not always as slow
+                    dead = None
+                    while dead is None:
                         after = draw.uniform(0, times[step])
+                        # One for each run, or the model pushed before would be its baseline.
+                        target = f"{place.root}/pushed-{next(targets)}"
+                        dead = killed(place, step, after, "run", "--destination", target)
+                        times[step] *= 0.9 if dead is None else 1  # it is not always as slow
                     again, anew = resumed(place, dead)
                     found = digests(place, again)
                     wrong = [key for key in expected if found[key] != expected[key]]

@@ -61,7 +61,7 @@ setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml uv.lock
 	@$(PYTHON) .ci/check_host.py
-	@echo "Setting up $(VENV): about 240 packages, 3.5 GB, a few minutes, once"
+	@echo "Setting up $(VENV): about 300 packages, 4 GB, a few minutes, once"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 # Without byte-compiling, `import tensorflow` takes three times as long where

@@ -275,7 +275,7 @@ ARROW = {"pandas"}
         ("transform", TFX | {"apache_beam", "tensorflow_transform"}),
         ("train", TFX | {"tensorflow_transform"}),
         ("evaluate", TFX | {"apache_beam", "tensorflow_model_analysis"}),
-        ("push", TENSORFLOW | ARROW),
+        ("push", TENSORFLOW | ARROW | {"tf_keras"}),
         ("end", set()),
     ],
 )

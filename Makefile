@@ -43,7 +43,7 @@ test-load: setup
 
 test-deploy: setup
 	$(BIN)/pytest -n 0 -m deploy tests/test_argo.py tests/test_step_functions.py \
-		tests/test_metadata_service.py $(ARGS)
+		tests/test_metadata_service.py tests/test_serve_triton.py $(ARGS)
 
 image:
 	docker build --build-arg EXTRAS="$(if $(GPU),--extra gpu)" --tag $(IMAGE) .

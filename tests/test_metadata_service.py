@@ -19,7 +19,11 @@ from mfx.errors import MfxError
 from mfx.registry import runs
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("netflix", marks=pytest.mark.deploy)])
+# Two whole runs for each service: `make test-deploy`.
+pytestmark = pytest.mark.deploy
+
+
+@pytest.fixture(scope="module", params=["local", "netflix"])
 def service(request):
     """The service's URL, which Metaflow's client and processes started here use."""
     from metaflow import metadata, namespace

@@ -343,7 +343,7 @@ def test_killed_at_any_moment_there_is_one_production_model(taxi, place, record_
     dice = random.Random(int.from_bytes(os.urandom(4), "big"))
     record_property("dice", dice.getstate()[1][0])
     promote(taxi, "0")
-    seconds = _duration(place)
+    seconds = min(_duration(place) for _ in range(3))
     states: dict[str, int] = {}
     for number in range(KILLS):
         before = check(taxi)

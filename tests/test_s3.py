@@ -363,9 +363,9 @@ def test_what_is_wrong_before_a_run_begins_is_one_error(command, storage):
 
 @pytest.mark.parametrize(("datastore", "passed"), [("", False), ("s3", True)])
 def test_make_run_chooses_the_datastore(datastore, passed):
-    arguments = [f"DATASTORE={datastore}", "ARGS=--destination s3://models"]
+    arguments = ["run", f"DATASTORE={datastore}", "ARGS=--destination s3://models"]
     done = subprocess.run(
-        ["make", "--dry-run", "--old-file=.venv/.installed", "run", *arguments],
+        ["make", "--dry-run", "--no-print-directory", "--old-file=.venv/.installed", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -692,19 +692,14 @@ def test_a_cancelled_request_is_not_run(models, client):
 
 
 def test_a_full_queue_refuses(models, client):
-    with ThreadPoolExecutor(1) as pool, stuck(models):
-        # 8 rows in a batch, 64 batches in the queue: 512 rows wait, a 513th may not.
-        first = pool.submit(client.predict, rows(*[1.0] * 512))
-        until(lambda: client_waits(models))
+    with ThreadPoolExecutor(64) as pool, stuck(models) as queue:
+        # 8 rows in a batch, 64 batches in the queue: 64 requests of 8 rows wait, one more may not.
+        waiting = [pool.submit(client.predict, rows(*[1.0] * 8)) for _ in range(64)]
+        until(lambda: len(queue) == 64)
         code, said = refused(lambda: client.predict(rows(1.0)))
     assert code == "UNAVAILABLE"
     assert "queue" in said
-    assert len(first.result().outputs["score"].float_val) == 512
-
-
-def client_waits(models):
-    with models["small"].use() as model:
-        return bool(model._batchers["predict"]._queue)
+    assert all(len(one.result().outputs["score"].float_val) == 8 for one in waiting)
 
 
 def test_memory_is_bounded(models):

@@ -34,6 +34,9 @@ from mfx.serve import triton_repository as repository
 from mfx.serve.batching import BatchingParameters
 from mfx.serve.model import read_signatures
 
+# Starting Triton takes its time: `make test-deploy`.
+pytestmark = pytest.mark.deploy
+
 
 def _missing() -> str:
     try:

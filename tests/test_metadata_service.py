@@ -18,7 +18,6 @@ from mfx import cli, registry
 from mfx.errors import MfxError
 from mfx.registry import runs
 
-
 # Two whole runs for each service: `make test-deploy`.
 pytestmark = pytest.mark.deploy
 

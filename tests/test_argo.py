@@ -276,7 +276,7 @@ def test_a_step_that_is_killed_is_tried_again(place, aws, tmp_path, webhook, iso
     here.pop("pushed")
     assert again == here
     (said,) = webhook.bodies
-    assert f"s3://{place.bucket}/after-kill/taxi/" in json.loads(said)["text"]
+    assert f"s3://{place.bucket}/after-kill/taxi.user.tester/" in json.loads(said)["text"]
 
 
 def _kill_when_an_epoch_is_done(folder):

@@ -163,9 +163,8 @@ def test_s3_that_is_gone_is_one_error_in_the_stated_time(
         begin = time.monotonic()
         with pytest.raises(Exception, match="does not answer, tried for") as caught:
             call()
-    # A second of patience between two tries, each with boto's own wait and second request: 8 s,
-    # and time for a busy machine; by its own settings Metaflow goes on for hours.
-    assert time.monotonic() - begin < 60
+    # A second of patience between two tries, each with boto's own wait and second request.
+    assert time.monotonic() - begin < 1 + 2 * 2 * (1 + 0.5) + 1
     assert isinstance(caught.value, s3.S3GoneError) or operation == "save"
     assert f"s3://{payloads}/" in str(caught.value) and "When it is back" in (
         getattr(caught.value, "remedy", "When it is back")

@@ -107,8 +107,9 @@ def ceiling(folder: Path, seconds: float, row: dict, in_flight: list[int]) -> li
         For each of `in_flight`, then for 32 threads and for 32 coroutines that send a row and wait
         for its answer, again and again.
     """
-    from mfx.serve.batching import BatchingParameters, Task
+    from mfx.serve.batching import Task
     from mfx.serve.model import ServedModel
+    from mfx.serve.parameters import BatchingParameters
 
     sizes: list[int] = []
     model = ServedModel(folder, 1, BatchingParameters(observed=sizes.append))

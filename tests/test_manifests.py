@@ -31,7 +31,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from mfx import cli, manifests
 from mfx.destination import LOG, RECORD, STAGED, open_destination
 from mfx.errors import MfxError
-from mfx.manifests import Batching, Served
+from mfx.manifests import Served
 
 TAXI = Served("taxi", "s3://example-mfx/models")
 MEASURED = Served(
@@ -39,7 +39,7 @@ MEASURED = Served(
     "s3://example-mfx/models/",
     version=18,
     labels={"stable": 17, "canary": 18},
-    batching=Batching(64, 2000, 10, 3, (8, 32, 64)),
+    sizes=(8, 32, 64),
     memory=1408,
     measured=True,
     cpu=4,
@@ -134,8 +134,8 @@ def _batching(served: Served) -> Any:
 
 def test_batching_is_as_measured():
     found = _batching(MEASURED)
-    assert (found.max_batch_size.value, found.batch_timeout_micros.value) == (64, 2000)
-    assert (found.max_enqueued_batches.value, found.num_batch_threads.value) == (10, 3)
+    assert (found.max_batch_size.value, found.batch_timeout_micros.value) == (64, 0)
+    assert (found.max_enqueued_batches.value, found.num_batch_threads.value) == (64, 4)
     assert list(found.allowed_batch_sizes) == [8, 32, 64]
 
 
@@ -163,7 +163,7 @@ def test_a_record_gives_the_sizes():
     found = manifests.measured(record)
     assert found == {
         "memory": 1408,
-        "batching": Batching(max_batch_size=32, allowed_batch_sizes=(1, 16, 32)),
+        "sizes": (1, 16, 32),
         "measured": True,
     }
     text = manifests.files(replace(TAXI, **found), Path())["compose.yaml"]
@@ -307,7 +307,7 @@ def test_new_sizes_make_new_pods_and_a_new_version_does_not():
         return by_kind(served)["Deployment"]["spec"]["template"]
 
     assert pod(TAXI) == pod(replace(TAXI, version=18))
-    assert pod(TAXI) != pod(replace(TAXI, batching=Batching(64)))
+    assert pod(TAXI) != pod(replace(TAXI, sizes=(64,)))
 
 
 def test_gpus_are_asked_for():

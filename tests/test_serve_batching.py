@@ -1,4 +1,4 @@
-"""Requests put together: the right rows to each, whatever their sizes; limits; parameters."""
+"""Requests put together: the right rows to each, whatever their sizes; limits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx.errors import MfxError
-from mfx.serve.batching import NICE, Batcher, BatchingParameters, Task, Waiting, read_parameters
+from mfx.serve.batching import NICE, Batcher, Task, Waiting
 from mfx.serve.errors import ServingError
+from mfx.serve.parameters import BatchingParameters
 
 
 class Doubler:
@@ -188,32 +188,3 @@ def test_batches_run_at_a_lower_priority_than_the_rest():
     submit(batcher_of(run), [1.0])()
     assert found == [min(19, own + NICE)]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
-
-
-def test_parameters_have_tf_servings_names(tmp_path):
-    path = tmp_path / "batching_parameters.txt"
-    path.write_text(
-        "max_batch_size { value: 64 }\n"
-        "batch_timeout_micros { value: 0 }\n"
-        "max_enqueued_batches { value: 100 }\n"
-        "num_batch_threads { value: 2 }\n"
-        "allowed_batch_sizes: 8\nallowed_batch_sizes: 64\n"
-    )
-    assert read_parameters(path) == BatchingParameters(64, 100, 2, (8, 64))
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("max_batch_size { value: many }", "1:25"),
-        ("max_batchsize { value: 1 }", "max_batchsize"),
-        ("max_batch_size { value: 8 } allowed_batch_sizes: 4", "end with max_batch_size"),
-        ("max_batch_size { value: 0 }", "at least 1"),
-    ],
-)
-def test_wrong_parameters_are_one_message(tmp_path, text, said):
-    path = tmp_path / "batching_parameters.txt"
-    path.write_text(text)
-    with pytest.raises(MfxError) as error:
-        read_parameters(path)
-    assert str(path) in str(error.value) and said in str(error.value)

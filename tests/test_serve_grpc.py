@@ -29,8 +29,9 @@ from tensorflow_serving.apis import (
 from mfx.destination import open_destination
 from mfx.errors import MfxError
 from mfx.serve import grpc_api
-from mfx.serve.batching import BatchingParameters, Task
+from mfx.serve.batching import Task
 from mfx.serve.grpc_api import GrpcLimits
+from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ModelVersions
 
 METHODS = "tensorflow/serving/"

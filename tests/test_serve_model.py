@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 from serving_models import small_model
 
-from mfx.serve.batching import BatchingParameters, Task, Waiting
+from mfx.serve.batching import Task, Waiting
 from mfx.serve.errors import ServingError
 from mfx.serve.model import ServedModel
+from mfx.serve.parameters import BatchingParameters
 
 ROWS = {"amount": [1.5, float("nan")], "count": [2, 3], "kind": [b"abc", b""]}
 

@@ -20,9 +20,9 @@ from serving_models import small_model
 from mfx.destination import open_destination
 from mfx.errors import MfxError
 from mfx.serve import rest
-from mfx.serve.batching import BatchingParameters
 from mfx.serve.connection import Limits
 from mfx.serve.metrics import Metrics
+from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ModelVersions
 
 ROW = {"amount": 1.5, "count": 2, "kind": "abc"}

@@ -31,8 +31,8 @@ from mfx.config import Push
 from mfx.destination import open_destination
 from mfx.errors import MfxError
 from mfx.serve import triton_repository as repository
-from mfx.serve.batching import BatchingParameters
 from mfx.serve.model import read_signatures
+from mfx.serve.parameters import BatchingParameters
 
 # Starting Triton takes its time: `make test-deploy`.
 pytestmark = pytest.mark.deploy

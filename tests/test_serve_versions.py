@@ -11,8 +11,8 @@ from conftest import push_folder
 from serving_models import small_model
 
 from mfx.destination import open_destination
-from mfx.serve.batching import BatchingParameters
 from mfx.serve.errors import ServingError
+from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ATTEMPTS, AVAILABLE, END, ModelVersions
 
 ROW = {"amount": [1.0], "count": [1], "kind": [b""]}

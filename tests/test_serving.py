@@ -401,12 +401,11 @@ def test_manifests_have_the_sizes_that_the_run_measured(flow_run, tmp_path):
 
 def test_the_local_server_takes_the_batching_that_manifests_state(tmp_path):
     from mfx import manifests
-    from mfx.serve.batching import read_parameters
+    from mfx.serve.parameters import read
 
-    sizes = manifests.Batching(64, 2000, 10, 3, (8, 32, 64))
-    served = manifests.Served("taxi", "s3://example-mfx/models", batching=sizes)
+    served = manifests.Served("taxi", "s3://example-mfx/models", sizes=(8, 32, 64), cpu=3)
     file = tmp_path / "batching_parameters.txt"
     file.write_text(manifests.files(served, tmp_path)[file.name])
-    read = read_parameters(file)
-    assert (read.max_batch_size, read.max_enqueued_batches, read.num_batch_threads) == (64, 10, 3)
-    assert read.allowed_batch_sizes == (8, 32, 64)
+    found = read(file)
+    assert (found.max_batch_size, found.num_batch_threads) == (64, 3)
+    assert found.allowed_batch_sizes == (8, 32, 64) and found == served.batching

@@ -17,7 +17,7 @@ from mfx import kserve, model_server
 from mfx.artifacts import Latency, Replay
 from mfx.config import Push
 from mfx.model_server import AnswerError, Server, ServerError
-from mfx.serve.batching import BatchingParameters
+from mfx.serve.parameters import BatchingParameters
 from mfx.tf_examples import to_example
 
 TIMEOUT_SECONDS = 600

@@ -15,11 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfx.serve.batching import BatchingParameters
+from mfx.manifests.served import IMAGE
+from mfx.serve.parameters import BatchingParameters
 
-TF_SERVING_IMAGE = "tensorflow/serving:2.16.1"
-"""What is run where there is Docker but no `tensorflow_model_server`."""
-MFX, TF_SERVING, DOCKER = "mfx serve", "tensorflow_model_server", f"docker {TF_SERVING_IMAGE}"
+MFX, TF_SERVING, DOCKER = "mfx serve", "tensorflow_model_server", f"docker {IMAGE}"
 TRITON = "mfx serve --engine triton"
 """KServe's V2 API; all others have TF Serving's."""
 _VERSION = "1"
@@ -67,7 +66,7 @@ def best() -> str:
         return TF_SERVING
     if shutil.which("docker"):
         found = subprocess.run(
-            ["docker", "image", "inspect", TF_SERVING_IMAGE], capture_output=True, check=False
+            ["docker", "image", "inspect", IMAGE], capture_output=True, check=False
         )
         # Not pulled: a push should not wait for half a gigabyte that nobody asked for.
         if found.returncode == 0:
@@ -97,7 +96,7 @@ def running(
         base.mkdir()
         if kind != DOCKER:
             (base / _VERSION).symlink_to(model.resolve(), target_is_directory=True)
-        parameters.write_text(parameters_text(batching))
+        parameters.write_text(batching.text())
         rest, grpc = _free_ports(2)
         command = _command(kind, model.resolve(), base, parameters, rest, grpc)
         with Path(directory, "stderr").open("w+") as errors:
@@ -116,17 +115,6 @@ def running(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-
-
-def parameters_text(batching: BatchingParameters) -> str:
-    """TF Serving's `batching_parameters.txt`, which waits for no further requests."""
-    sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in batching.allowed_batch_sizes)
-    return (
-        f"max_batch_size {{ value: {batching.max_batch_size} }}\n"
-        "batch_timeout_micros { value: 0 }\n"
-        f"max_enqueued_batches {{ value: {batching.max_enqueued_batches} }}\n"
-        f"num_batch_threads {{ value: {batching.num_batch_threads} }}\n{sizes}"
-    )
 
 
 def _command(
@@ -149,7 +137,7 @@ def _command(
         *("docker", "run", "--rm", "--init"),
         *("--publish", f"127.0.0.1:{rest}:8501", "--publish", f"127.0.0.1:{grpc}:8500"),
         *("--volume", f"{model}:/models/{name}/{_VERSION}:ro"),
-        *("--volume", f"{parameters}:/batching_parameters.txt:ro", TF_SERVING_IMAGE),
+        *("--volume", f"{parameters}:/batching_parameters.txt:ro", IMAGE),
         *(*flags, f"--model_base_path=/models/{name}"),
         "--batching_parameters_file=/batching_parameters.txt",
     ]

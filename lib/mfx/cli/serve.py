@@ -51,7 +51,7 @@ def run(given: argparse.Namespace) -> str:
     logging.getLogger("mfx").setLevel(logging.INFO)
     folder = given.model_dir or str(model_of(given))
     from mfx.serve import server
-    from mfx.serve.batching import BatchingParameters, read_parameters
+    from mfx.serve.parameters import BatchingParameters, read
 
     file = given.batching_parameters_file
     options = server.Options(
@@ -63,7 +63,7 @@ def run(given: argparse.Namespace) -> str:
         given.keep,
         dict(given.version_label),
         given.poll_seconds,
-        read_parameters(file) if file else BatchingParameters(),
+        read(file) if file else BatchingParameters(),
     )
     serve = server.serve
     if given.engine == TRITON:

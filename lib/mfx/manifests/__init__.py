@@ -13,9 +13,9 @@ from typing import Any
 
 from mfx.destination import MEASURED
 from mfx.manifests import compose, kubernetes
-from mfx.manifests.served import Batching, Served, config, head
+from mfx.manifests.served import Served, config, head
 
-__all__ = ["Batching", "Served", "files", "measured", "write"]
+__all__ = ["Served", "files", "measured", "write"]
 
 
 def measured(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def measured(record: Mapping[str, Any]) -> dict[str, Any]:
     given = record.get(MEASURED) or {}
     found: dict[str, Any] = {}
     if sizes := sorted({latency["batch_size"] for latency in given.get("latencies", [])}):
-        found["batching"] = Batching(max_batch_size=sizes[-1], allowed_batch_sizes=tuple(sizes))
+        found["sizes"] = tuple(sizes)
     if memory := given.get("memory_mb"):
         found["memory"] = math.ceil(2 * memory / 64) * 64
     return {**found, "measured": True} if found else {}

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mfx.errors import MfxError
+from mfx.serve.parameters import BatchingParameters
 
 IMAGE = "tensorflow/serving:2.19.1"
-"""TF Serving's image; with `-gpu` the one for GPUs."""
+"""TF Serving's image, here and at infra validation; with `-gpu` the one for GPUs."""
 FETCH_IMAGE = "amazon/aws-cli:2.22.0"
 METRICS = "/monitoring/prometheus/metrics"
 MODELS, CONFIG = "/models", "/etc/serving"
 """Folders in the containers."""
 FETCH = "fetch_models.sh"
 USER = 1000
-
-
-@dataclass(frozen=True)
-class Batching:
-    """TF Serving's batching parameters; requests of more than `max_batch_size` rows it refuses.
-
-    The defaults are those of `mfx serve`, with a thread for each CPU: TF Serving's batching guide,
-    "CPU-only: one approach".
-    """
-
-    max_batch_size: int = 128
-    batch_timeout_micros: int = 0
-    max_enqueued_batches: int = 64
-    num_batch_threads: int = 0
-    """0: as many as CPUs."""
-    allowed_batch_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +30,7 @@ class Served:
         version: In production now; None if not looked up.
         labels: Versions by label. With any, those versions are served and no others; without, the
             newest.
-        batching: Sizes for batching.
+        sizes: Rows that a batch may have, ascending; empty: any, as with `mfx serve`.
         memory: MiB that one server needs.
         measured: Whether the sizes were measured, or are defaults.
         image: TF Serving's image; empty: IMAGE, for GPUs with `-gpu`.
@@ -58,7 +43,7 @@ class Served:
     destination: str
     version: int | None = None
     labels: Mapping[str, int] = field(default_factory=dict)
-    batching: Batching = Batching()
+    sizes: tuple[int, ...] = ()
     memory: int = 2048
     measured: bool = False
     image: str = ""
@@ -91,6 +76,13 @@ class Served:
         """The model's name as Kubernetes takes it: RFC 1123, and here of at most 40 characters."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:40].rstrip("-") or "model"
 
+    @property
+    def batching(self) -> BatchingParameters:
+        """How requests are put together, with a thread for each CPU: TF Serving's batching guide,
+        "CPU-only: one approach". It refuses requests of more than `max_batch_size` rows."""
+        given = BatchingParameters(num_batch_threads=self.cpu, allowed_batch_sizes=self.sizes)
+        return replace(given, max_batch_size=self.sizes[-1]) if self.sizes else given
+
     def image_for(self, gpu: bool) -> str:
         """TF Serving's image."""
         return self.image or IMAGE + ("-gpu" if gpu else "")
@@ -113,7 +105,7 @@ def config(served: Served) -> dict[str, str]:
     first = head(served)
     made = {
         "models.config": first + _models(served),
-        "batching_parameters.txt": first + _batching(served),
+        "batching_parameters.txt": first + served.batching.text(),
         "monitoring.config": f'{first}prometheus_config {{ enable: true path: "{METRICS}" }}\n',
     }
     if served.on_s3:
@@ -165,16 +157,3 @@ def _models(served: Served) -> str:
     ]
     inner = "".join(f"    {line}\n" for line in lines)
     return f"model_config_list {{\n  config {{\n{inner}  }}\n}}\n"
-
-
-def _batching(served: Served) -> str:
-    """BatchingParameters."""
-    sizes = served.batching
-    values = {
-        "max_batch_size": sizes.max_batch_size,
-        "batch_timeout_micros": sizes.batch_timeout_micros,
-        "max_enqueued_batches": sizes.max_enqueued_batches,
-        "num_batch_threads": sizes.num_batch_threads or served.cpu,
-    }
-    lines = [f"{name} {{ value: {value} }}\n" for name, value in values.items()]
-    return "".join([*lines, *(f"allowed_batch_sizes: {n}\n" for n in sizes.allowed_batch_sizes)])

@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from mfx.serve.batching import Batcher, BatchingParameters, Task
+from mfx.serve.batching import Batcher, Task
 from mfx.serve.errors import ServingError
+from mfx.serve.parameters import BatchingParameters
 
 NOT_SERVED = ("__saved_model_init_op", "__saved_model_train_op")
 _CODES = {

@@ -15,9 +15,9 @@ from mfx import warmup
 from mfx.destination import Destination, open_folder
 from mfx.errors import MfxError
 from mfx.serve import grpc_api, rest
-from mfx.serve.batching import BatchingParameters
 from mfx.serve.metrics import Metrics
 from mfx.serve.model import ServedModel
+from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import AVAILABLE, END, ModelVersions
 
 GRACE_SECONDS = 10

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mfx.serve import triton_repository as repository
-from mfx.serve.batching import BatchingParameters
 from mfx.serve.model import ServedModel, first_lines
+from mfx.serve.parameters import BatchingParameters
 from mfx.serve.server import warm_up
 
 

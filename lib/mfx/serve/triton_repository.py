@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mfx.errors import MfxError
-from mfx.serve.batching import BatchingParameters
 from mfx.serve.model import Signature, Tensor
+from mfx.serve.parameters import BatchingParameters
 
 SAVED_MODEL = "model.savedmodel"
 """The SavedModel's folder, or a link to it, in the folder of a version."""

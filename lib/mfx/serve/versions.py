@@ -18,9 +18,9 @@ from pathlib import Path
 
 from mfx.destination import Destination
 from mfx.errors import MfxError
-from mfx.serve.batching import BatchingParameters
 from mfx.serve.errors import ServingError
 from mfx.serve.model import ServedModel, first_lines
+from mfx.serve.parameters import BatchingParameters
 
 ATTEMPTS = 3
 """To load a version, one at each poll, before it counts as broken."""

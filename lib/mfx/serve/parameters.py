@@ -1,0 +1,119 @@
+"""TF Serving's batching parameters: what this server, the real one and Triton's are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mfx.errors import MfxError
+
+
+@dataclass(frozen=True)
+class BatchingParameters:
+    """TF Serving's `--batching_parameters_file`, what applies here.
+
+    Attributes:
+        max_batch_size: Rows that run at once; a larger request runs in parts.
+        max_enqueued_batches: Full batches that may wait; more is refused with UNAVAILABLE.
+        num_batch_threads: Batches of one signature that run beside each other.
+        allowed_batch_sizes: A batch is filled up to the next of these; ascending, the last one
+            is `max_batch_size`. Empty: none is filled up.
+        observed: Is told the rows of each batch, without padding; called with a lock held.
+    """
+
+    max_batch_size: int = 128
+    max_enqueued_batches: int = 64
+    num_batch_threads: int = 1
+    allowed_batch_sizes: tuple[int, ...] = ()
+    observed: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
+
+    def padded(self, rows: int) -> int:
+        """The size that a batch of so many rows is run with."""
+        return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
+
+    def text(self) -> str:
+        """TF Serving's file, in text format; it too waits for no further requests."""
+        values = {
+            "max_batch_size": self.max_batch_size,
+            "batch_timeout_micros": 0,
+            "max_enqueued_batches": self.max_enqueued_batches,
+            "num_batch_threads": self.num_batch_threads,
+        }
+        lines = [f"{name} {{ value: {value} }}\n" for name, value in values.items()]
+        return "".join([*lines, *(f"allowed_batch_sizes: {n}\n" for n in self.allowed_batch_sizes)])
+
+
+def read(path: Path) -> BatchingParameters:
+    """Read TF Serving's text file, as `max_batch_size { value: 64 }`.
+
+    Raises:
+        MfxError: It is not such a file, or the sizes do not fit.
+    """
+    from google.protobuf import text_format
+
+    message = _message()
+    try:
+        text_format.Parse(path.read_text(), message)
+    except text_format.ParseError as error:
+        raise MfxError(
+            f"{path}: {error}", "Expected TF Serving's batching parameters in text format."
+        ) from None
+    given: dict[str, Any] = {
+        name: getattr(message, name).value
+        for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads")
+        if message.HasField(name)
+    }
+    found = BatchingParameters(**given, allowed_batch_sizes=tuple(message.allowed_batch_sizes))
+    sizes = found.allowed_batch_sizes
+    if min(found.max_batch_size, found.max_enqueued_batches, found.num_batch_threads) < 1:
+        raise MfxError(f"{path}: sizes and numbers are at least 1")
+    if sizes and (sorted(set(sizes)) != list(sizes) or sizes[-1] != found.max_batch_size):
+        raise MfxError(
+            f"{path}: allowed_batch_sizes {list(sizes)}, max_batch_size {found.max_batch_size}",
+            "The allowed sizes ascend and end with max_batch_size.",
+        )
+    return found
+
+
+def _message() -> Any:
+    """TF Serving's BatchingParameters (`session_bundle_config.proto`), which its package lacks."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
+
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    file = descriptor_pb2.FileDescriptorProto(
+        name="batching.proto",
+        package="tensorflow.serving",
+        syntax="proto3",
+        dependency=["google/protobuf/wrappers.proto"],
+    )
+    message = file.message_type.add(name="BatchingParameters")
+    kind = descriptor_pb2.FieldDescriptorProto
+    wrapped = {
+        "max_batch_size": (1, "Int64Value"),
+        "batch_timeout_micros": (2, "Int64Value"),
+        "max_enqueued_batches": (3, "Int64Value"),
+        "num_batch_threads": (4, "Int64Value"),
+        "thread_pool_name": (5, "StringValue"),
+        "enable_large_batch_splitting": (8, "BoolValue"),
+        "max_execution_batch_size": (9, "Int64Value"),
+    }
+    for name, (number, wrapper) in wrapped.items():
+        message.field.add(
+            name=name,
+            number=number,
+            label=kind.LABEL_OPTIONAL,
+            type=kind.TYPE_MESSAGE,
+            type_name=f".google.protobuf.{wrapper}",
+        )
+    message.field.add(
+        name="allowed_batch_sizes", number=6, label=kind.LABEL_REPEATED, type=kind.TYPE_INT64
+    )
+    message.field.add(
+        name="pad_variable_length_inputs", number=7, label=kind.LABEL_OPTIONAL, type=kind.TYPE_BOOL
+    )
+    pool.Add(file)
+    descriptor = pool.FindMessageTypeByName("tensorflow.serving.BatchingParameters")
+    return message_factory.GetMessageClass(descriptor)()

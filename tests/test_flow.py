@@ -280,7 +280,7 @@ ARROW = {"pandas"}
         ("transform", TFX | {"apache_beam", "tensorflow_transform"}),
         ("train", TFX | {"tensorflow_transform"}),
         ("evaluate", TFX | {"apache_beam", "tensorflow_model_analysis"}),
-        ("push", TENSORFLOW | ARROW | ({"tf_keras"} if SECOND_STACK else set())),
+        ("push", TENSORFLOW | ARROW),
         ("end", set()),
     ],
 )

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mfx import store
+from mfx import artifacts, store
 from mfx.artifacts import (
     Anomalies,
     Anomaly,
@@ -201,3 +201,8 @@ def test_a_model_without_a_version_was_not_pushed():
     assert not Replay(0, None, None, "no answer").valid
     assert not PushedModel("", None, "not blessed", replay, LINEAGE).pushed
     assert PushedModel("/models/taxi/1", 1, "blessed", replay, LINEAGE).pushed
+
+
+@pytest.mark.parametrize("name", sorted(set(artifacts.__all__) - {"SPLITS"}))
+def test_runs_pickled_when_this_was_one_file_can_be_read(name):
+    assert pickle.loads(f"cmfx.artifacts\n{name}\n.".encode()) is getattr(artifacts, name)

@@ -1,0 +1,30 @@
+"""The results that travel between steps: one small object each, payload files behind it.
+
+Every object can be read in a notebook, `Run("Pipeline/<id>").data.<name>`: methods bring back the
+payload and import what they need. Runs pickled before this was a package have the classes here.
+"""
+
+from mfx.artifacts.evaluation import Blessing, Check, Evaluation, Latency, PushedModel, Replay
+from mfx.artifacts.examples import SPLITS, Code, Examples, Shard, Sources
+from mfx.artifacts.model import Model, TransformGraph
+from mfx.artifacts.validation import Anomalies, Anomaly, Schema, Statistics
+
+__all__ = [
+    "SPLITS",
+    "Anomalies",
+    "Anomaly",
+    "Blessing",
+    "Check",
+    "Code",
+    "Evaluation",
+    "Examples",
+    "Latency",
+    "Model",
+    "PushedModel",
+    "Replay",
+    "Schema",
+    "Shard",
+    "Sources",
+    "Statistics",
+    "TransformGraph",
+]

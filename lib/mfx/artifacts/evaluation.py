@@ -1,0 +1,155 @@
+"""Of `evaluate` and `push`: the verdict on a model, how it was served, where it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mfx.lineage import Lineage
+from mfx.store import Payload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Check:
+    """One threshold on one metric of one slice, and whether the model passed it."""
+
+    metric: str
+    slice: str
+    rule: str
+    value: float | None
+    passed: bool
+
+    def __str__(self) -> str:
+        value = "no value" if self.value is None else f"{self.value:.4f}"
+        verdict = "passed" if self.passed else "FAILED"
+        return f"{verdict}: {self.metric} on {self.slice} is {value}, needs {self.rule}"
+
+
+@dataclass(frozen=True)
+class Blessing:
+    """Whether a model may be pushed, and why: one check for each metric, slice and rule.
+
+    Args:
+        baseline: Run id of the production model it was compared with, or `first run`.
+    """
+
+    blessed: bool
+    checks: tuple[Check, ...]
+    baseline: str
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that were not passed."""
+        return tuple(check for check in self.checks if not check.passed)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Sliced metrics, curves, predictions and the blessing of the chosen candidate.
+
+    Args:
+        rows: One entry a slice: `slice`, then the metrics; `Overall` first.
+        baseline_rows: The same for the model now in production, on the same examples; or empty.
+        curves: `roc` and `calibration` points for plots, by model.
+        candidates: Each candidate's value of the selecting metric.
+        predictions: `predictions.parquet`: label and prediction of each eval row, in order.
+        results: TFMA's own result files, for `tfma.load_eval_result`.
+        engine: What computed the metrics.
+    """
+
+    rows: list[dict[str, Any]]
+    baseline_rows: list[dict[str, Any]]
+    curves: dict[str, Any]
+    candidates: list[float]
+    blessing: Blessing
+    predictions: Payload
+    results: Payload
+    engine: str
+    lineage: Lineage
+
+    def metrics(self) -> pd.DataFrame:
+        """One row a slice, `Overall` first; one column a metric."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows).set_index("slice")
+
+    def baseline_metrics(self) -> pd.DataFrame:
+        """As `metrics`, of the model now in production; empty on a first run."""
+        import pandas as pd
+
+        return pd.DataFrame(self.baseline_rows, columns=list(self.rows[0])).set_index("slice")
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long a served model took to answer one client.
+
+    Args:
+        api: REST or gRPC, and the signature.
+        batch_size: Rows in each request.
+        requests: How many there were.
+        p50: Milliseconds that half of them stayed below.
+        p99: Milliseconds that 99 of 100 stayed below.
+    """
+
+    api: str
+    batch_size: int
+    requests: int
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a model server in a clean process answered raw eval rows.
+
+    Args:
+        rows: Rows replayed.
+        max_difference: Largest difference from the evaluator's predictions; None if none came back.
+        load_seconds: From the server's start until the model was available.
+        error: Why it is not valid; empty if it is.
+        server: Which server it was; see `model_server`.
+        memory_mb: Resident memory of the server after all requests, MiB; None where not known.
+        latencies: Of each API, signature and batch size.
+    """
+
+    rows: int
+    max_difference: float | None
+    load_seconds: float | None
+    error: str = ""
+    server: str = ""
+    memory_mb: float | None = None
+    latencies: list[Latency] = field(default_factory=list)
+
+    @property
+    def valid(self) -> bool:
+        """Whether the model may be served."""
+        return not self.error
+
+
+@dataclass(frozen=True)
+class PushedModel:
+    """Where the model went, or why it did not.
+
+    Args:
+        path: `<destination>/<name>/<version>`; empty if nothing was written.
+        version: The version served; None if nothing was written.
+        reason: One line for people.
+        warmup: Requests made of the rows replayed, which go with the model wherever it is pushed
+            (`warmup.read`); None if it did not answer them as evaluated.
+    """
+
+    path: str
+    version: int | None
+    reason: str
+    replay: Replay
+    lineage: Lineage = field(repr=False)
+    warmup: Payload | None = field(default=None, repr=False)
+
+    @property
+    def pushed(self) -> bool:
+        """Whether the model is at the destination."""
+        return self.version is not None

@@ -11,6 +11,7 @@ from conftest import push_folder
 from serving_models import small_model
 
 from mfx.destination import open_destination
+from mfx.errors import MfxError
 from mfx.serve.errors import ServingError
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ATTEMPTS, AVAILABLE, END, ModelVersions
@@ -225,3 +226,24 @@ def test_versions_on_s3(server, models, versions_of):
     second = push_folder(place, models[1])
     versions.poll()
     assert answer(versions) == (second, 3.0)
+
+
+def test_a_source_that_cannot_be_read_is_said_at_the_start_and_outlived_later(
+    server, models, versions_of, caplog
+):
+    import boto3
+
+    place = open_destination("s3://not-there-yet/models", "small")
+    with pytest.raises(MfxError, match="s3://not-there-yet/models/small"):
+        versions_of(place).start()
+    boto3.client("s3").create_bucket(Bucket="not-there-yet")
+    version = push_folder(place, models[0])
+    versions = versions_of(place)
+    versions.start()
+    client = boto3.client("s3")
+    for found in client.list_objects_v2(Bucket="not-there-yet")["Contents"]:
+        client.delete_object(Bucket="not-there-yet", Key=found["Key"])
+    client.delete_bucket(Bucket="not-there-yet")
+    versions.poll()
+    assert "goes on with what is loaded" in caplog.text
+    assert answer(versions) == (version, 2.0)

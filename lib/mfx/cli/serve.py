@@ -71,7 +71,7 @@ def run(given: argparse.Namespace) -> str:
 
         serve = triton.serve
     serve(options, _tell)
-    return "stopped; all requests under way were answered"
+    return "stopped"
 
 
 def _tell(serving: Any) -> None:

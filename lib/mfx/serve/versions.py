@@ -87,8 +87,12 @@ class ModelVersions:
         self._thread = threading.Thread(target=self._poll_for_ever, name=f"poll-{name}")
 
     def start(self) -> None:
-        """Look at the source once, in this thread; then from time to time in another."""
-        self.poll()
+        """Look at the source once, in this thread; then from time to time in another.
+
+        Raises:
+            MfxError: The source cannot be read.
+        """
+        self._follow(self._source.versions())
         self._thread.start()
 
     def stop(self) -> None:
@@ -144,6 +148,9 @@ class ModelVersions:
         except MfxError as error:
             log.warning("%s: goes on with what is loaded: %s", self.name, error)
             return
+        self._follow(there)
+
+    def _follow(self, there: list[int]) -> None:
         for version in there:
             self._status.setdefault(version, VersionStatus(version))
         served: list[int] = []

@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import csv
 import importlib.util
-import itertools
 import json
 import os
 import re
@@ -34,6 +33,8 @@ import serving_page
 from bench import ROOT
 from serving_load import Cpus, Server, Setup, over_grpc, over_rest, same
 from serving_subjects import SIGNATURE, SITE
+
+from mfx.model_server import free_ports
 
 FASTAPI = ["fastapi==0.165.0", "uvicorn[standard]==0.54.0"]
 SUBJECTS = Path(__file__).with_name("serving_subjects.py")
@@ -219,20 +220,6 @@ def server(setup: Setup, command: list[str]) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at.
-
-    Below those that clients get: one that asks for its own port would be connected to itself.
-    """
-    found: list[int] = []
-    for port in itertools.count(20000 + os.getpid() % 10000):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
 
 
 def listening(port: int) -> bool:

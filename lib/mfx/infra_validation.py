@@ -7,6 +7,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,14 +123,12 @@ def _calls(server: Server, name: str) -> Iterator[tuple[str, Call]]:
     if server.kind == model_server.TRITON:
         yield from kserve.calls(server.rest, server.grpc, name)
         return
-    rest, grpc = _Rest(server, name), _Grpc(server, name)
-    yield "REST serving_default", rest.examples
-    yield "gRPC serving_default", grpc.examples
-    if grpc.inputs:
-        yield "REST predict", lambda rows: rest.raw(rows, grpc.inputs)
-        yield "gRPC predict", grpc.raw
-    grpc.close()
-    rest.close()
+    with closing(_Rest(server, name)) as rest, closing(_Grpc(server, name)) as grpc:
+        yield "REST serving_default", rest.examples
+        yield "gRPC serving_default", grpc.examples
+        if grpc.inputs:
+            yield "REST predict", lambda rows: rest.raw(rows, grpc.inputs)
+            yield "gRPC predict", grpc.raw
 
 
 def _filled(rows: Sequence[Row], name: str, dtype: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -97,7 +98,7 @@ def running(
         if kind != DOCKER:
             (base / _VERSION).symlink_to(model.resolve(), target_is_directory=True)
         parameters.write_text(batching.text())
-        rest, grpc = _free_ports(2)
+        rest, grpc = free_ports(2)
         command = _command(kind, model.resolve(), base, parameters, rest, grpc)
         with Path(directory, "stderr").open("w+") as errors:
             begin = time.monotonic()
@@ -115,6 +116,22 @@ def running(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of localhost that nobody listens at.
+
+    They lie below those that clients are given: a client that asks for the port that it was given
+    itself, before the server is there, is connected to itself, and keeps the server out.
+    """
+    found: list[int] = []
+    ports = range(20_000, 32_000)
+    for port in random.SystemRandom().sample(ports, len(ports)):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ServerError(f"no {count} free ports from {ports.start} to {ports.stop - 1}")
 
 
 def _command(
@@ -181,14 +198,3 @@ def _with_children(pid: int) -> Iterator[int]:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             for child in children.read_text().split():
                 yield from _with_children(int(child))
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -249,12 +249,12 @@ class Batcher:
                 else task.inputs[name][task.answered : task.answered + size]
                 for task, size in batch
             ]
-            feeds.append(_merged(pieces, dtype, padding))
+            feeds.append(merged(pieces, dtype, padding))
         return self._run_signature(*feeds)
 
 
-def _merged(pieces: Sequence[Any], dtype: Any, padding: int) -> np.ndarray:
-    """Lists and arrays one after the other; the last row is repeated as padding."""
+def merged(pieces: Sequence[Any], dtype: Any, padding: int) -> np.ndarray:
+    """Lists and arrays of rows one after the other; the last row is repeated as padding."""
     if len(pieces) == 1:
         merged = np.asarray(pieces[0], dtype)
     elif all(type(piece) is list for piece in pieces):

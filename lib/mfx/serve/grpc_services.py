@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from mfx.serve import grpc_inference as inference
-from mfx.serve.batching import Task
+from mfx.serve.awaiting import Awaiting
 from mfx.serve.errors import ServingError
 from mfx.serve.grpc_inference import CLASSIFY, REGRESS, bad
 from mfx.serve.model import ServedModel, Signature
@@ -74,7 +74,7 @@ class PredictionService:
 
     def __init__(self, models: Mapping[str, ModelVersions], max_bytes: int, budget: Budget) -> None:
         self._models, self._max_bytes, self._budget = models, max_bytes, budget
-        self._sink = _LoopSink()
+        self._awaiting = Awaiting()
 
     async def predict(self, request: Any, large: bool) -> bytes:
         """Predict: named tensors to named tensors."""
@@ -88,7 +88,7 @@ class PredictionService:
             held = sum(array.nbytes for array in inputs.values() if isinstance(array, np.ndarray))
             self._budget.take(held)
             try:
-                outputs = await self._run(model, signature, inputs, rows)
+                outputs = await self._awaiting.outputs(model, signature.name, inputs, rows)
             finally:
                 self._budget.give(held)
             return await apart(
@@ -163,23 +163,8 @@ class PredictionService:
     async def _run_examples(
         self, model: ServedModel, signature: Signature, examples: list[bytes]
     ) -> dict[str, np.ndarray]:
-        return await self._run(model, signature, {"inputs": examples}, len(examples))
-
-    async def _run(
-        self, model: ServedModel, signature: Signature, inputs: Mapping[str, Any], rows: int
-    ) -> dict[str, np.ndarray]:
-        """The outputs, once a batch had the rows; a request that is cancelled gives them up."""
-        task = _AwaitedTask(inputs, rows, self._sink)
-        self._sink.submit(model, signature.name, task)
-        try:
-            await task.answered_event
-        except asyncio.CancelledError:
-            task.given_up = True
-            raise
-        if task.error is not None:
-            raise task.error
-        assert task.outputs is not None
-        return task.outputs
+        inputs = {"inputs": examples}
+        return await self._awaiting.outputs(model, signature.name, inputs, len(examples))
 
 
 class ModelService:
@@ -219,56 +204,6 @@ class ModelService:
             "The models are fixed when the server starts, and their versions are found by polling; "
             "push a version, or start the server again with other models.",
         )
-
-
-class _AwaitedTask(Task):
-    """A task that a coroutine waits for."""
-
-    def __init__(self, inputs: Mapping[str, Any], rows: int, sink: _LoopSink) -> None:
-        super().__init__(inputs, rows, sink)
-        self.answered_event = sink.future()
-
-
-class _LoopSink:
-    """Between an event loop and the batching threads, each told of several tasks at once.
-
-    Requests that gRPC hands over together are submitted together, so that they make one batch; the
-    thread would begin with the first of them otherwise. And a batch wakes the loop once.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._unsent: list[tuple[ServedModel, str, _AwaitedTask]] = []
-
-    def submit(self, model: ServedModel, signature: str, task: _AwaitedTask) -> None:
-        """Have a task answered, with all others that are ready now."""
-        if not self._unsent:
-            self._loop.call_soon(self._send)
-        self._unsent.append((model, signature, task))
-
-    def _send(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        for model, signature, task in unsent:
-            try:
-                model.submit(signature, task)
-            except ServingError as error:
-                task.error = error
-                self._resolve([task])
-
-    def future(self) -> asyncio.Future[None]:
-        """What `done` resolves."""
-        return self._loop.create_future()
-
-    def done(self, tasks: Sequence[Task]) -> None:
-        """Called from a batching thread."""
-        with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
-            self._loop.call_soon_threadsafe(self._resolve, tasks)
-
-    @staticmethod
-    def _resolve(tasks: Sequence[Any]) -> None:
-        for task in tasks:
-            if not task.answered_event.done():
-                task.answered_event.set_result(None)
 
 
 def _spec(request: Any) -> Any:

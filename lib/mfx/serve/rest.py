@@ -15,9 +15,9 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import unquote
@@ -25,7 +25,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from mfx.serve import json_answers, json_api, json_examples, json_models, json_text
-from mfx.serve.batching import Task
+from mfx.serve.awaiting import Awaiting
 from mfx.serve.connection import Answer, Bodies, BodyError, Limits, Server
 from mfx.serve.errors import ServingError
 from mfx.serve.metrics import CONTENT_TYPE, PATH, Metrics
@@ -79,34 +79,6 @@ def parse_path(http_method: str, path: str) -> Call:
     )
 
 
-@dataclass(eq=False)
-class _Waited(Task):
-    """A task that a coroutine waits for."""
-
-    future: asyncio.Future[None] | None = field(default=None, repr=False)
-
-
-class _Sink:
-    """Wakes the coroutines of a whole batch at once."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-
-    def done(self, tasks: Sequence[Task]) -> None:
-        """Called from a batching thread."""
-        try:
-            self._loop.call_soon_threadsafe(_wake, tasks)
-        except RuntimeError:  # The loop is closed, so nobody waits.
-            return
-
-
-def _wake(tasks: Sequence[Task]) -> None:
-    for task in tasks:
-        future = task.future if isinstance(task, _Waited) else None
-        if future is not None and not future.done():
-            future.set_result(None)
-
-
 class Application:
     """Answers requests; `__call__` is the handler of a `connection.Server`.
 
@@ -122,7 +94,7 @@ class Application:
         self._models, self._limits, self._metrics = models, limits, metrics
         self.bodies = Bodies(limits)
         self._loop = asyncio.get_running_loop()
-        self._sink = _Sink(self._loop)
+        self._awaiting = Awaiting()
         # One at a time, so that no more than one large request is spread out as Python objects.
         self._apart = ThreadPoolExecutor(1, thread_name_prefix="rest-large")
         self._readers: dict[int, tuple[Signature, json_api.PredictReader]] = {}
@@ -190,7 +162,7 @@ class Application:
         else:
             read = self._read(model, body)
         signature, inputs, rows, as_rows = read
-        outputs = await self._run(model, signature, inputs, rows)
+        outputs = await self._awaiting.outputs(model, signature.name, inputs, rows)
         return await self._written(partial(json_answers.predictions, outputs, as_rows), outputs)
 
     def _read(
@@ -218,25 +190,10 @@ class Application:
         else:
             read = _read_examples(model, method, body)
         signature, examples = read
-        outputs = await self._run(model, signature, {"inputs": examples}, len(examples))
+        inputs = {"inputs": examples}
+        outputs = await self._awaiting.outputs(model, signature.name, inputs, len(examples))
         write = json_answers.classifications if method == "classify" else json_answers.regressions
         return await self._written(partial(write, outputs), outputs)
-
-    async def _run(
-        self, model: ServedModel, signature: Signature, inputs: Mapping[str, Any], rows: int
-    ) -> dict[str, Any]:
-        future = self._loop.create_future()
-        task = _Waited(inputs, rows, self._sink, future=future)
-        model.submit(signature.name, task)
-        try:
-            await future
-        except asyncio.CancelledError:
-            task.given_up = True
-            raise
-        if task.error is not None:
-            raise task.error
-        assert task.outputs is not None
-        return task.outputs
 
     async def _written(self, write: Callable[[], bytes], outputs: Mapping[str, Any]) -> bytes:
         """The answer; a large one is put together in the thread for large requests."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mfx.serve import triton_repository as repository
+from mfx.serve.batching import merged
 from mfx.serve.model import ServedModel, first_lines
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.server import warm_up
@@ -69,14 +70,10 @@ class TritonPythonModel:
         for name, tensor in self._signature.inputs.items():
             pieces = [self._values(request, name) for request in requests]
             rows = [len(piece) for piece in pieces]
-            merged = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
-            padding = self._parameters.padded(len(merged)) - len(merged)
-            if padding:
-                merged = np.concatenate([merged, np.repeat(merged[-1:], padding, axis=0)])
-            shape = (
-                tensor.shape[1:] if tensor.shape and len(tensor.shape) == 1 else merged.shape[1:]
-            )
-            inputs[name] = merged.reshape(len(merged), *shape)
+            padding = self._parameters.padded(sum(rows)) - sum(rows)
+            values = merged(pieces, pieces[0].dtype, padding)
+            # [rows, 1] of what is [rows] to the model.
+            inputs[name] = values.ravel() if tensor.shape and len(tensor.shape) == 1 else values
         outputs = self._model.run(self._signature.name, inputs)
         return [self._response(outputs, part) for part in _parts(rows)]
 

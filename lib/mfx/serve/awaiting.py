@@ -1,0 +1,84 @@
+"""Between an event loop, whose coroutines wait for outputs, and the threads that run batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mfx.serve.batching import Task
+from mfx.serve.errors import ServingError
+from mfx.serve.model import ServedModel
+
+
+@dataclass(eq=False, kw_only=True)
+class _Awaited(Task):
+    """A task that a coroutine waits for."""
+
+    answered_event: asyncio.Future[None]
+
+
+class Awaiting:
+    """Runs the rows of an event loop's requests; made and used in that loop.
+
+    Threads and loop are told of several tasks at once: requests that are ready together are
+    submitted together, so that they make one batch (the thread would begin with the first of them
+    otherwise), and a batch wakes the loop once.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._unsent: list[tuple[ServedModel, str, _Awaited]] = []
+
+    async def outputs(
+        self, model: ServedModel, signature: str, inputs: Mapping[str, Any], rows: int
+    ) -> dict[str, np.ndarray]:
+        """A signature's outputs, once a batch had the rows; who is cancelled gives them up.
+
+        Args:
+            model: A version that is in use until then.
+            signature: Its name.
+            inputs: For each input a list or array, the rows first.
+            rows: How many.
+
+        Raises:
+            ServingError: UNAVAILABLE, the queue is full.
+            Exception: Whatever the model failed with.
+        """
+        task = _Awaited(inputs, rows, self, answered_event=self._loop.create_future())
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append((model, signature, task))
+        try:
+            await task.answered_event
+        except asyncio.CancelledError:
+            task.given_up = True
+            raise
+        if task.error is not None:
+            raise task.error
+        assert task.outputs is not None
+        return task.outputs
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for model, signature, task in unsent:
+            try:
+                model.submit(signature, task)
+            except ServingError as error:
+                task.error = error
+                _wake([task])
+
+    def done(self, tasks: Sequence[Task]) -> None:
+        """Called from a batching thread."""
+        with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
+            self._loop.call_soon_threadsafe(_wake, tasks)
+
+
+def _wake(tasks: Sequence[Any]) -> None:
+    for task in tasks:
+        if not task.answered_event.done():
+            task.answered_event.set_result(None)

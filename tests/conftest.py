@@ -23,13 +23,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("METAFLOW_USER", "tester")
 
 
-LONG = ["test_argo", "test_several_runs", "test_resume", "test_s3", "test_reuse", "test_real_data"]
-LONG += ["test_chaos", "test_flow", "test_bad_input"]
-"""Files of many flow runs: first, so that the two processes end at about the same time."""
+TOGETHER = ["test_several_runs", "test_s3", "test_chaos", "test_flow", "test_cli", "test_serving"]
+TOGETHER += ["test_model", "test_serve_model", "test_registry_actions", "test_registry_comparison"]
+TOGETHER += ["test_registry_freeing", "test_registry_runs"]
+"""Files that share `flow_run` or `small_runs`: in one process, so that these are made once."""
+LONG = ["test_several_runs", "test_argo", "test_resume", "test_real_data", "test_reuse_flow"]
+LONG += ["test_bad_input", "test_beam_pipeline", "test_tfma_local", "test_train"]
+"""Files that take long: first, so that the two processes end at about the same time."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give a process whole files, and one process TOGETHER."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return TOGETHER[0] if Path(file).stem in TOGETHER else file
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long files first, all others in their order; deployed runs only when asked for."""
+    """Long files first, then the others in their order; deployed runs only when asked for."""
     if not config.option.markexpr:
         asked = [item for item in items if not item.get_closest_marker("deploy")]
         config.hook.pytest_deselected(items=[item for item in items if item not in asked])

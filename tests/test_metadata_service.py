@@ -18,11 +18,11 @@ from mfx import cli, registry
 from mfx.errors import MfxError
 from mfx.registry import runs
 
-# Two whole runs for each service: `make test-deploy`.
-pytestmark = pytest.mark.deploy
+# Whole runs of the pipeline.
+long = pytest.mark.deploy
 
 
-@pytest.fixture(scope="module", params=["local", "netflix"])
+@pytest.fixture(scope="module", params=["local", pytest.param("netflix", marks=long)])
 def service(request):
     """The service's URL, which Metaflow's client and processes started here use."""
     from metaflow import metadata, namespace
@@ -167,6 +167,7 @@ def resumed(failed):
     return _call(result.store, "resume", "--origin-run-id", result.run_id)
 
 
+@long
 def test_resume_does_what_is_left(failed, resumed):
     from metaflow import Run
 
@@ -183,7 +184,8 @@ def test_resume_does_what_is_left(failed, resumed):
     assert len(frame) == after.data.examples.rows["eval"]
 
 
-@pytest.mark.parametrize("how", ["reuse", pytest.param("from-run", marks=pytest.mark.deploy)])
+@long
+@pytest.mark.parametrize("how", ["reuse", "from-run"])
 def test_results_are_taken_over(how, failed, resumed):
     first, given = failed
     chosen = ("--from-run", resumed.run_id) if how == "from-run" else ("--reuse", "true")
@@ -195,6 +197,7 @@ def test_results_are_taken_over(how, failed, resumed):
     assert said == [*reused, ("evaluate", "made anew")]
 
 
+@long
 def test_an_unknown_run_is_one_message(failed):
     first, given = failed
     result = _call(first.store, *given, "--from-run", "999999")

@@ -34,8 +34,8 @@ from mfx.serve import triton_repository as repository
 from mfx.serve.model import read_signatures
 from mfx.serve.parameters import BatchingParameters
 
-# Starting Triton takes its time: `make test-deploy`.
-pytestmark = pytest.mark.deploy
+# Starting Triton takes its time.
+long = pytest.mark.deploy
 
 
 def _missing() -> str:
@@ -155,6 +155,7 @@ def test_other_numbers_do_not_pass(models):
     assert "served over V2 REST, 1 at a time differ" in found.error
 
 
+@long
 @triton
 def test_the_flows_model_passes_the_parity_check(flow_run):
     """The evaluator's predictions for the rows that the push step asked for."""
@@ -171,6 +172,7 @@ def test_the_flows_model_passes_the_parity_check(flow_run):
     )
 
 
+@long
 @triton
 def test_versions_change_without_a_failed_request(place, models, tmp_path):
     """A push, and a broken version that changes nothing; SIGTERM leaves nothing behind."""
@@ -205,6 +207,7 @@ def test_versions_change_without_a_failed_request(place, models, tmp_path):
     _until(lambda: not any(map(alive, started)))
 
 
+@long
 @triton
 def test_several_versions_and_clients_rights(place, models, tmp_path):
     """`--keep 2`; bad requests are 4xx; no client unloads a model."""
@@ -225,6 +228,7 @@ def test_several_versions_and_clients_rights(place, models, tmp_path):
         assert ask(served, ROW)["outputs"][0]["data"] == [6.0]
 
 
+@long
 @triton
 def test_a_model_on_s3_is_fetched(s3, models):
     version = push_folder(open_destination(f"s3://{s3.bucket}/pushed", "small"), models[0])
@@ -234,6 +238,7 @@ def test_a_model_on_s3_is_fetched(s3, models):
     assert answer["outputs"][0]["data"] == [4.0]
 
 
+@long
 @triton
 def test_it_ends_with_whoever_started_it(place, models, tmp_path):
     """Killed, it cannot stop Triton; the system does."""

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import local_s3
+
 FLOW = Path(__file__).resolve().parents[1] / "flows" / "pipeline.py"
 STEPS = ["start", "ingest", "validate", "transform", "train", "evaluate", "push", "end"]
 STARTING = re.compile(r"\[(?P<run>\d+)/(?P<step>\w+)/\d+ \(pid \d+\)\] Task is starting\.")
@@ -60,32 +62,22 @@ def storage(name: str, folder: Path) -> Iterator[Storage]:
         yield Storage(name, common, str(folder))
         return
     import boto3
-    from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        region = {"AWS_DEFAULT_REGION": "us-east-1"}
-        boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        ).create_bucket(Bucket="chaos")
-        given = {
+    with local_s3.running() as given:
+        keys = {
+            "endpoint_url": given["AWS_ENDPOINT_URL"],
+            "region_name": given["AWS_DEFAULT_REGION"],
+            "aws_access_key_id": given["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": given["AWS_SECRET_ACCESS_KEY"],
+        }
+        boto3.client("s3", **keys).create_bucket(Bucket="chaos")
+        metaflow = {
             "METAFLOW_DEFAULT_DATASTORE": "s3",
             "METAFLOW_DATASTORE_SYSROOT_S3": "s3://chaos/metaflow",
-            "METAFLOW_S3_ENDPOINT_URL": endpoint,
-            "AWS_ENDPOINT_URL": endpoint,
+            "METAFLOW_S3_ENDPOINT_URL": given["AWS_ENDPOINT_URL"],
         }
-        yield Storage(name, {**common, **keys, **region, **given}, "s3://chaos")
-    finally:
-        server.stop()
+        yield Storage(name, {**common, **given, **metaflow}, "s3://chaos")
 
 
 def digests(storage: Storage, run: str) -> dict[str, Any]:

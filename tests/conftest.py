@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
+import local_s3
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,25 +136,12 @@ def flow_run(tmp_path_factory) -> FlowResult:
 
 @pytest.fixture(scope="module")
 def server():
-    """A local S3, gone with the module."""
-    from moto.server import ThreadedMotoServer
-
-    with pytest.MonkeyPatch.context() as patch:
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }.items():
+    """A local S3, and nothing else of AWS, for all that reads the environment."""
+    with local_s3.running() as given, pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
             patch.setenv(name, value)
         patch.delenv("AWS_PROFILE", raising=False)
-        yield server
-        server.stop()
+        yield
 
 
 @pytest.fixture
@@ -162,7 +150,8 @@ def s3(server, request):
     import boto3
 
     client = boto3.client("s3")
-    name = "b-" + re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:55]
+    name = "b-" + re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:50]
+    name += f"-{hash(request.node.name) % 1000}"
     client.create_bucket(Bucket=name)
     client.bucket = name
     return client

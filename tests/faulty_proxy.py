@@ -17,6 +17,8 @@ KINDS = ("500", "503", "cut before", "cut after", "slow")
 of the answer (instead of one that has no body); an answer that comes seconds late."""
 DENIED = "403"
 """Access denied; not among KINDS, as it does not pass."""
+UNCONDITIONAL = "unconditional"
+"""Conditions are passed over, as by an S3 of before August 2024; not among KINDS either."""
 SLOW_SECONDS = 2.0
 _CODES = {"500": "InternalError", "503": "SlowDown", DENIED: "AccessDenied"}
 _ERROR = (
@@ -31,7 +33,7 @@ class FaultyProxy:
     Args:
         target: `host:port` of the endpoint.
         share: Of requests that fail, 0 to 1; may be changed while it runs.
-        kinds: Of KINDS, or DENIED.
+        kinds: Of KINDS, or DENIED, UNCONDITIONAL.
         seed: Of the draw.
     """
 
@@ -92,6 +94,8 @@ def _handle(request: BaseHTTPRequestHandler, proxy: FaultyProxy) -> None:
     try:
         headers = {k: v for k, v in request.headers.items() if k.lower() != "transfer-encoding"}
         headers["Content-Length"] = str(len(body))
+        if kind == UNCONDITIONAL:
+            headers.pop("If-None-Match", None)
         connection.request(request.command, request.path, body, headers)
         answer = connection.getresponse()
         data = answer.read()

@@ -14,7 +14,7 @@ FILES |= {"day/notes.txt": "not data", "daylight.csv": "n,w\n4,q\n"}
 
 
 @pytest.fixture(scope="module")
-def s3(aws):
+def s3(server):
     import boto3
 
     client = boto3.client("s3")

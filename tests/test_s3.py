@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -17,11 +18,12 @@ import faulty_proxy
 import pytest
 from botocore import exceptions
 from conftest import ROOT, SAMPLE, push_folder
-from faulty_proxy import DENIED, KINDS, FaultyProxy, running
+from faulty_proxy import DENIED, KINDS, UNCONDITIONAL, FaultyProxy, running
 
 from mfx import csv_files, s3, store
 from mfx.destination import RECORD, folder_digest, open_destination
 from mfx.errors import MfxError
+from mfx.registry import promotion
 
 MODEL = {f"variables/part-{number}": bytes([number]) * 50_000 for number in range(4)}
 MODEL |= {"saved_model.pb": b"graph", RECORD: json.dumps({"run": "7"}).encode()}
@@ -208,8 +210,24 @@ def test_an_answer_that_was_lost_is_not_anothers_write(bucket):
     with behind(0, "", FirstWrite(target, 0)) as proxy:
         taxi = open_destination(f"s3://{bucket}", "taxi")
         assert taxi.write_entry("00000001-intent", {})
-        assert proxy.counts["all"] == 3  # lost, refused, looked at
+        assert proxy.counts["all"] == 4  # lost, refused, looked at, refused again
         assert not open_destination(f"s3://{bucket}", "taxi").write_entry("00000001-intent", {})
+
+
+def test_a_storage_that_knows_no_conditional_writes_is_refused(bucket, model):
+    with behind(1.0, UNCONDITIONAL):
+        taxi = open_destination(f"s3://{bucket}", "taxi")
+        with pytest.raises(MfxError, match=r"writes over what is there even when told not to"):
+            promotion.apply(taxi, promotion.begin(taxi), request("7"), copy_of(model))
+        assert (taxi.entries(), taxi.versions(), taxi.staged()) == ([], [], {})
+
+
+def request(run: str) -> promotion.Request:
+    return promotion.Request("promote", "Pipeline", run, {"run": run, "flow": "Pipeline"})
+
+
+def copy_of(model: Path):
+    return lambda folder: shutil.copytree(model, folder, dirs_exist_ok=True)
 
 
 def test_a_copy_that_lacks_bytes_is_not_published(bucket, s3_client, model, monkeypatch):

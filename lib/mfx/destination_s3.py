@@ -13,6 +13,7 @@ from typing import Any
 
 from mfx import s3
 from mfx.destination import LOG, RECORD, STAGED, VersionTakenError, above, files_digest
+from mfx.errors import MfxError
 
 _TAKEN = "PreconditionFailed"
 """What S3 says to a conditional write that came second."""
@@ -21,7 +22,8 @@ _TAKEN = "PreconditionFailed"
 class S3Destination:
     """Versions as key prefixes; credentials and endpoint as boto3 finds them.
 
-    The storage must know conditional writes (`If-None-Match: *`), as S3 does since August 2024.
+    The storage must know conditional writes (`If-None-Match: *`), as S3 does since August 2024; one
+    that does not is found out, and refused, at the first write that needs them.
     """
 
     _LAST = "saved_model.pb"
@@ -34,6 +36,7 @@ class S3Destination:
         with s3.one_error(url, "cannot open"):
             self._s3 = s3.client()
         self._read: dict[str, dict[str, Any]] = {}
+        self._excludes = False
 
     def versions(self) -> list[int]:
         """Complete versions, oldest first.
@@ -161,10 +164,14 @@ class S3Destination:
         return self._put(f"{LOG}/{name}.json", entry)
 
     def _put(self, key: str, value: dict[str, Any]) -> bool:
-        """Write JSON where there is nothing yet."""
+        """Write JSON where there is nothing yet; whether it is ours that is there.
+
+        Raises:
+            MfxError: The storage writes over what is there.
+        """
         body, writer = json.dumps(value, indent=2).encode(), uuid.uuid4().hex
 
-        def write() -> bool:
+        def written() -> bool:
             try:
                 self._s3.put_object(
                     Bucket=self._bucket,
@@ -176,13 +183,28 @@ class S3Destination:
             except self._s3.exceptions.ClientError as error:
                 if error.response["Error"]["Code"] != _TAKEN:
                     raise
-                # By an earlier try of ours, whose answer was lost, or by another writer.
-                found = self._s3.head_object(Bucket=self._bucket, Key=self._prefix + key)
-                return found["Metadata"].get("writer") == writer
+                return False
             return True
 
+        def write() -> bool:
+            if written():
+                return True
+            # By an earlier try of ours, whose answer was lost, or by another writer.
+            found = self._s3.head_object(Bucket=self._bucket, Key=self._prefix + key)
+            return found["Metadata"].get("writer") == writer
+
         with self._one_error("cannot write"):
-            return s3.patiently(write)
+            ours = s3.patiently(write)
+            # The second write of the same must be refused, or any other writer's would not be.
+            if ours and not self._excludes and s3.patiently(written):
+                self._remove(self._prefix + key)
+                raise MfxError(
+                    f"s3://{self._bucket}/{self._prefix}: this S3 writes over what is there even "
+                    "when told not to (If-None-Match), so two pushes could undo each other",
+                    "Push to a storage that knows conditional writes, as Amazon S3 does.",
+                )
+            self._excludes = True
+        return ours
 
     def _json(self, key: str) -> dict[str, Any] | None:
         """An object's JSON; None if there is no such object."""

@@ -233,6 +233,7 @@ def test_a_source_that_cannot_be_read_is_said_at_the_start_and_outlived_later(
 ):
     import boto3
 
+    caplog.set_level("WARNING", "mfx.serve")
     place = open_destination("s3://not-there-yet/models", "small")
     with pytest.raises(MfxError, match="s3://not-there-yet/models/small"):
         versions_of(place).start()

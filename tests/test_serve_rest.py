@@ -296,6 +296,16 @@ def test_a_million_instances_are_answered_and_others_meanwhile(server):
     assert predictions[0]["twice"] == [2, 4] and predictions[-1]["twice"] == [6, 8]
 
 
+@pytest.mark.parametrize(("method", "key"), [("predict", "instances"), ("classify", "examples")])
+def test_more_rows_than_the_limit_are_refused_before_they_are_spread_out(server, method, key):
+    rows = b"{}," * 1_000_000 + b"{}"
+    body = b'{"signature_name": "predict", "%s": [%s]}' % (key.encode(), rows)
+    answer, content = server.ask("POST", f"/v1/models/small:{method}", body)
+    assert answer.status == 400
+    said = f"1000001 {key}: at most 1000000 in one request"
+    assert json.loads(content) == {"error": said}
+
+
 def test_bodies_over_the_limit(models):
     server = Server(models, Limits(body_bytes=100_000, bytes_in_flight=150_000, body_seconds=5))
     try:

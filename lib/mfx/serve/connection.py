@@ -37,6 +37,8 @@ class Limits:
         body_bytes: Of one request; more is answered with 413.
         bytes_in_flight: Of all bodies being read or answered, and answers being sent; a request
             beyond it is answered with 429.
+        rows: Of one request's instances or examples, which may be a few bytes each and many once
+            read; more are answered with 400.
         connections: At once; more are answered with 503 and closed.
         idle_seconds: Until a connection without a whole request header is closed.
         body_seconds: To send a body, then 408.
@@ -47,6 +49,7 @@ class Limits:
 
     body_bytes: int = 32 << 20
     bytes_in_flight: int = 128 << 20
+    rows: int = 1_000_000
     connections: int = 1000
     idle_seconds: float = 60.0
     body_seconds: float = 30.0

@@ -168,9 +168,21 @@ class Application:
     def _read(
         self, model: ServedModel, body: bytes
     ) -> tuple[Signature, Mapping[str, Any], int, bool]:
-        document = json_text.read_object(body)
+        document = self._document(body)
         signature = model.signature(json_text.signature_name(document))
         return (signature, *self._reader(signature).read(document))
+
+    def _document(self, body: bytes) -> dict[str, Any]:
+        document = json_text.read_object(body)
+        most = self._limits.rows
+        if len(body) > most:
+            for key in ("instances", "examples"):
+                given = document.get(key)
+                if type(given) is list and len(given) > most:
+                    raise ServingError(
+                        "INVALID_ARGUMENT", f"{len(given)} {key}: at most {most} in one request"
+                    )
+        return document
 
     def _reader(self, signature: Signature) -> json_api.PredictReader:
         """A signature's reader; kept, as it takes longer to make than to use."""
@@ -185,15 +197,25 @@ class Application:
     async def _examples(self, model: ServedModel, method: str, body: bytes) -> bytes:
         if len(body) > self._limits.apart_bytes:
             read = await self._loop.run_in_executor(
-                self._apart, _read_examples, model, method, body
+                self._apart, self._read_examples, model, method, body
             )
         else:
-            read = _read_examples(model, method, body)
+            read = self._read_examples(model, method, body)
         signature, examples = read
         inputs = {"inputs": examples}
         outputs = await self._awaiting.outputs(model, signature.name, inputs, len(examples))
         write = json_answers.classifications if method == "classify" else json_answers.regressions
         return await self._written(partial(write, outputs), outputs)
+
+    def _read_examples(
+        self, model: ServedModel, method: str, body: bytes
+    ) -> tuple[Signature, list[bytes]]:
+        document = self._document(body)
+        name = json_text.signature_name(document)
+        examples = json_examples.read_examples(document, method)
+        signature = model.signature(name)
+        json_answers.check_method(signature, method)
+        return signature, examples
 
     async def _written(self, write: Callable[[], bytes], outputs: Mapping[str, Any]) -> bytes:
         """The answer; a large one is put together in the thread for large requests."""
@@ -210,15 +232,6 @@ class Application:
         if json_models.ready(self._models):
             return Answer(b'{"ready":true}')
         return Answer(b'{"ready":false}', 503)
-
-
-def _read_examples(model: ServedModel, method: str, body: bytes) -> tuple[Signature, list[bytes]]:
-    document = json_text.read_object(body)
-    name = json_text.signature_name(document)
-    examples = json_examples.read_examples(document, method)
-    signature = model.signature(name)
-    json_answers.check_method(signature, method)
-    return signature, examples
 
 
 class Running:

@@ -14,7 +14,8 @@ class Task(SimpleNamespace):
     """A task of step `train`, with the checkpoints of each of its attempts."""
 
     def __init__(self, *attempts: list[dict], origin: str | None = None) -> None:
-        metadata = {"origin-run-id": str(origin)}  # as Metaflow has it, "None" included
+        # As Metaflow has it, "None" included.
+        metadata = {"origin-run-id": str(origin), "ds-root": "s3://store"}
         super().__init__(
             attempts=attempts, current_attempt=len(attempts) - 1, metadata_dict=metadata
         )
@@ -45,6 +46,8 @@ class World:
         }
 
     def list(self, name: str, task: Task, attempt: int) -> list[dict]:
+        if "ds-root" not in task.metadata_dict:
+            raise RuntimeError("as `metaflow-checkpoint` does")
         return [found for found in task.attempts[attempt] if found["name"] == name]
 
     def load(self, found: dict, path: str) -> None:
@@ -102,6 +105,15 @@ def test_a_run_without_any_is_passed_over_for_the_one_it_was_resumed_from(world)
     now.run("1", Task([made("a", "2026-01-01")]))
     assert StepCheckpoint("candidate-0").is_loaded
     assert now.loaded == ["a"]
+
+
+def test_a_task_killed_before_it_began_has_nothing(world):
+    this = world(origin="2")
+    killed = Task([])
+    del killed.metadata_dict["ds-root"]
+    this.run("2", killed, origin="1")
+    this.run("1", Task([made("old", "2026-01-01")]))
+    assert StepCheckpoint("candidate-0").is_loaded and this.loaded == ["old"]
 
 
 def test_the_nearest_run_wins_over_an_older_one(world):

@@ -6,6 +6,10 @@ from typing import Any
 
 from metaflow import Run, current, namespace
 
+_STORES = {"ds-root", "artifact-store-ds-root"}
+"""Metadata that a task has once it has begun. Killed before, it saved nothing, and to ask
+`metaflow-checkpoint` for its checkpoints is an error."""
+
 
 class StepCheckpoint:
     """`mfx.train.Checkpoint` on top of `metaflow-checkpoint`.
@@ -42,6 +46,8 @@ class StepCheckpoint:
         """The newest checkpoint of this name among the run's tasks of this step."""
         found: list[dict[str, Any]] = []
         for task in run[current.step_name].tasks() if current.step_name in run else ():
+            if not task.metadata_dict.keys() & _STORES:
+                continue
             for attempt in range(task.current_attempt + 1):
                 found += current.checkpoint.list(name=self._name, task=task, attempt=attempt)
         return max(found, key=lambda checkpoint: checkpoint["created_on"], default=None)

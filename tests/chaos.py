@@ -184,6 +184,38 @@ def _process(storage: Storage, *arguments: str) -> Iterator[subprocess.Popen]:
         process.wait()
 
 
+def _dead(
+    place: Storage,
+    step: str,
+    times: dict[str, float],
+    targets: Iterator[str],
+    draw: random.Random | None,
+) -> tuple[str, float]:
+    """A run killed in a step: its id, and after how many seconds of the step."""
+    while True:
+        after = draw.uniform(0, times[step]) if draw else 0.0
+        # A destination for each run, or the model pushed before would be its baseline.
+        dead = killed(place, step, after, "run", "--destination", next(targets))
+        if dead is not None:
+            return dead, after
+        times[step] *= 0.9  # it is not always as slow
+
+
+def _outcome(
+    place: Storage, dead: str, step: str, expected: dict[str, Any]
+) -> tuple[list[str], str]:
+    """What is wrong with what `resume` makes of a killed run, and a line on it."""
+    try:
+        again, anew = resumed(place, dead)
+    except RuntimeError as error:
+        return ["resume"], f"FAILED: {error}"
+    found = digests(place, again)
+    wrong = [key for key in expected if found[key] != expected[key]]
+    wrong += [f"{s} done anew" for s in STEPS[: STEPS.index(step)] if s in anew]
+    said = f"DIFFERS: {', '.join(wrong)}" if wrong else "equal"
+    return wrong, f"done anew: {', '.join(anew)}; {said}"
+
+
 def main() -> int:
     """All kills asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -194,32 +226,20 @@ def main() -> int:
     given = parser.parse_args()
     draw = random.Random(given.seed)
     good = total = 0
-    targets = itertools.count(1)
     for name in given.storage or ["local", "s3"]:
         folder = Path(tempfile.mkdtemp(prefix="mfx-chaos-"))
         with storage(name, folder) as place:
             run, times = unbroken(place, f"{place.root}/pushed-0")
             expected = digests(place, run)
+            targets = (f"{place.root}/pushed-{number}" for number in itertools.count(1))
             for number in range(given.kills):
                 for step in given.step or STEPS:
-                    total += 1
-                    dead = None
-                    while dead is None:
-                        after = draw.uniform(0, times[step])
-                        # One for each run, or the model pushed before would be its baseline.
-                        target = f"{place.root}/pushed-{next(targets)}"
-                        dead = killed(place, step, after, "run", "--destination", target)
-                        times[step] *= 0.9 if dead is None else 1  # it is not always as slow
-                    again, anew = resumed(place, dead)
-                    found = digests(place, again)
-                    wrong = [key for key in expected if found[key] != expected[key]]
-                    early = [s for s in STEPS[: STEPS.index(step)] if s in anew]
-                    good += not (wrong or early)
+                    # The first as soon as Metaflow says that it starts the step.
+                    dead, after = _dead(place, step, times, targets, draw if number else None)
+                    wrong, said = _outcome(place, dead, step, expected)
+                    total, good = total + 1, good + (not wrong)
                     print(
-                        f"{name} {step} #{number}: killed after {after:.1f} s of "
-                        f"{times[step]:.1f}; done anew: {', '.join(anew)}; "
-                        + (f"DIFFERS: {wrong} {early}" if wrong or early else "equal"),
-                        flush=True,
+                        f"{name} {step} #{number}: killed after {after:.1f} s; {said}", flush=True
                     )
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{good} of {total} ended with the unbroken run's hashes")

@@ -20,6 +20,7 @@ import base64
 import http.client
 import json
 import operator
+import os
 import random
 import sys
 import time
@@ -363,6 +364,7 @@ def _json(value: Any) -> Any:
 
 def main() -> None:
     """Read the arguments, print the answers."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # gRPC needs TensorFlow, not its remarks
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -19,7 +19,7 @@ import urllib.request
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from conftest import push_folder
@@ -78,15 +78,6 @@ def state(served: Served) -> list[dict]:
         return json.load(answer)["model_version_status"]
 
 
-def posted(url: str, body: str) -> Any:
-    """The answer to curl, as TF Serving's documentation has it; to Python where curl is not."""
-    if not shutil.which("curl"):
-        with urllib.request.urlopen(url, body.encode()) as answer:
-            return json.load(answer)
-    command = ["curl", "-s", "-d", body, "-X", "POST", url]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-
-
 def test_both_apis_answer_the_stock_clients(place, models, tmp_path):
     import grpc
     import tensorflow as tf
@@ -96,7 +87,12 @@ def test_both_apis_answer_the_stock_clients(place, models, tmp_path):
     version = push_folder(place, models[0])
     with serving(tmp_path / "pushed" / "small") as served:
         body = json.dumps({"signature_name": "predict", "instances": [ROW]})
-        assert posted(f"{served.rest}:predict", body) == {"predictions": [2.0]}
+        said = subprocess.run(
+            ["curl", "-s", "-d", body, "-X", "POST", f"{served.rest}:predict"],
+            capture_output=True,
+            check=True,
+        )
+        assert json.loads(said.stdout) == {"predictions": [2.0]}
         request = predict_pb2.PredictRequest()
         request.model_spec.name, request.model_spec.signature_name = "small", "predict"
         for name, value in ROW.items():

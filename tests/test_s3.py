@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,18 +160,18 @@ OPERATIONS = ["list", "push", "log", "find", "read", "save"]
 def test_s3_that_is_gone_is_one_error_in_the_stated_time(
     kind, operation, payloads, model, impatient
 ):
-    call = operations(payloads, model)[operation]
-    begin = time.monotonic()
-    with suppress(MfxError):  # there is nothing to read or to find
-        call()
-    own = time.monotonic() - begin
+    own = 0.0
+    if operation == "save":  # Metaflow starts processes for it, as slow as the machine is now
+        begin = time.monotonic()
+        store.save(model)
+        own = time.monotonic() - begin
     with behind(1.0, kind):
         call = operations(payloads, model)[operation]
         begin = time.monotonic()
         with pytest.raises(Exception, match="does not answer, tried for") as caught:
             call()
     # A second of patience between two tries, each with boto's own wait and second request, and
-    # with what the operation takes here when S3 is in order (processes that it starts).
+    # with what it takes when S3 is in order.
     assert time.monotonic() - begin < 1 + 2 * 2 * (1 + 0.5) + 1 + 2 * own
     assert isinstance(caught.value, s3.S3GoneError) or operation == "save"
     assert f"s3://{payloads}/" in str(caught.value) and "When it is back" in (

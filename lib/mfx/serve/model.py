@@ -84,16 +84,16 @@ class ServedModel:
             with graph.as_default():
                 meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
                 _check_variables(self._session)
+            self.signatures = _signatures(meta)
+            self._batchers: dict[str, Batcher] = {}
+            for name, signature in self.signatures.items():
+                run = self._callable(signature.definition)
+                self._batchers[name] = Batcher(
+                    run, _dtypes(signature), parameters, name, signature.batched
+                )
         except BaseException:
             self._session.close()
             raise
-        self.signatures = _signatures(meta)
-        self._batchers: dict[str, Batcher] = {}
-        for name, signature in self.signatures.items():
-            run = self._callable(signature.definition)
-            self._batchers[name] = Batcher(
-                run, _dtypes(signature), parameters, name, signature.batched
-            )
 
     def signature(self, name: str) -> Signature:
         """The signature of this name, `serving_default` for ''.

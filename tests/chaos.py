@@ -61,17 +61,9 @@ def storage(name: str, folder: Path) -> Iterator[Storage]:
     if name == "local":
         yield Storage(name, common, str(folder))
         return
-    import boto3
-
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
     with local_s3.running() as given:
-        keys = {
-            "endpoint_url": given["AWS_ENDPOINT_URL"],
-            "region_name": given["AWS_DEFAULT_REGION"],
-            "aws_access_key_id": given["AWS_ACCESS_KEY_ID"],
-            "aws_secret_access_key": given["AWS_SECRET_ACCESS_KEY"],
-        }
-        boto3.client("s3", **keys).create_bucket(Bucket="chaos")
+        local_s3.client(given).create_bucket(Bucket="chaos")
         metaflow = {
             "METAFLOW_DEFAULT_DATASTORE": "s3",
             "METAFLOW_DATASTORE_SYSROOT_S3": "s3://chaos/metaflow",

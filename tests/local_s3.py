@@ -4,7 +4,7 @@ keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,13 +21,26 @@ def running() -> Iterator[dict[str, str]]:
         with _moto() as url:
             yield _environment(url, "test", "test")
         return
-    url = os.environ[GIVEN]
     keys = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
-    there = _buckets(_client(url, *keys))
+    given = _environment(os.environ[GIVEN], *keys)
+    there = _buckets(client(given))
     try:
-        yield _environment(url, *keys)
+        yield given
     finally:
-        _clear(_client(url, *keys), there)
+        _clear(client(given), there)
+
+
+def client(given: Mapping[str, str]) -> Any:
+    """boto3's, whatever the environment says now."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=given["AWS_ENDPOINT_URL"],
+        region_name=given["AWS_DEFAULT_REGION"],
+        aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
+    )
 
 
 @contextmanager
@@ -54,25 +67,13 @@ def _environment(url: str, key: str, secret: str) -> dict[str, str]:
     }
 
 
-def _client(url: str, key: str, secret: str) -> Any:
-    import boto3
-
-    return boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id=key,
-        aws_secret_access_key=secret,
-        region_name=_environment(url, key, secret)["AWS_DEFAULT_REGION"],
-    )
+def _buckets(s3: Any) -> set[str]:
+    return {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
 
 
-def _buckets(client: Any) -> set[str]:
-    return {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-
-
-def _clear(client: Any, but: set[str]) -> None:
-    for bucket in _buckets(client) - but:
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+def _clear(s3: Any, but: set[str]) -> None:
+    for bucket in _buckets(s3) - but:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             for found in page.get("Contents", []):
-                client.delete_object(Bucket=bucket, Key=found["Key"])
-        client.delete_bucket(Bucket=bucket)
+                s3.delete_object(Bucket=bucket, Key=found["Key"])
+        s3.delete_bucket(Bucket=bucket)

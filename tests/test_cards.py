@@ -15,7 +15,7 @@ from metaflow.cards import Error, Markdown, Table, ValueBox, VegaChart
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from test_charts import HOSTILE, add_numeric, add_text, dataset, models
 
-from mfx import cards
+from mfx import card_parts, cards
 from mfx.artifacts import (
     Anomalies,
     Anomaly,
@@ -149,7 +149,7 @@ def test_many_features_are_bounded_and_counted():
     charts_drawn = [c for part in of(VegaChart, drawn) for c in part["spec"]["concat"]]
     assert len(charts_drawn) == 60
     assert "241 features are not drawn" in prose(drawn)
-    assert max(len(table["data"]) for table in of(Table, drawn)) == cards.MAX_ROWS
+    assert max(len(table["data"]) for table in of(Table, drawn)) == card_parts.MAX_ROWS
     assert "400 more rows are not shown." in prose(drawn)
     assert len(json.dumps([c.render() for c in drawn])) < 2**20
 

@@ -1,7 +1,7 @@
 """The Metaflow cards of the steps validate, train, evaluate and push.
 
 A card is one HTML file with its data and renderer inside. Text from data goes into table cells and
-value boxes, which show it as it is; inside Markdown it goes through `_code`, because the card's
+value boxes, which show it as it is; inside Markdown it goes through `code`, because the card's
 Markdown renderer takes HTML as HTML and drops escaped characters.
 """
 
@@ -10,10 +10,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral, Real
 from typing import Any
 
-from metaflow.cards import Error, Markdown, Table, ValueBox, VegaChart
+from metaflow.cards import Error, Markdown, ValueBox, VegaChart
 
 from mfx import charts, distributions
 from mfx.artifacts import (
@@ -28,15 +27,9 @@ from mfx.artifacts import (
     Schema,
     Statistics,
 )
+from mfx.card_parts import NONE, Components, box, cell, code, figure, many, share, table
 from mfx.charts import number, text
 from mfx.statistics_view import feature_rows
-
-MAX_ROWS = 200
-"""Most rows of one table."""
-NONE = "—"
-"""Shown where there is no number."""
-
-Components = list[Any]
 
 
 def show(components: Components) -> None:
@@ -70,10 +63,10 @@ def validate(
     origin = "a schema inferred in this run" if schema.inferred else "the committed schema"
     examples_held = f"{sum(examples.rows.values()):,} examples held to {origin}"
     return [
-        _box(
+        box(
             "Validation",
-            _many(errors, "error") if errors else "No errors" if warnings else "No anomalies",
-            f"{examples_held}, {_many(warnings, 'warning')}" if warnings else examples_held,
+            many(errors, "error") if errors else "No errors" if warnings else "No anomalies",
+            f"{examples_held}, {many(warnings, 'warning')}" if warnings else examples_held,
             "danger" if errors else "success",
         ),
         Markdown("## Rows"),
@@ -104,7 +97,7 @@ def train(model: Model, seed: int | None = None) -> Components:
         [text(name), text(value if isinstance(value, str) else json.dumps(value, default=str))]
         for name, value in model.hyperparameters.items()
     ]
-    last = {name: _cell(values[-1]) for name, values in model.history.items() if len(values)}
+    last = {name: cell(values[-1]) for name, values in model.history.items() if len(values)}
     final = [
         [text(name), last.get(name, NONE), last.get(f"val_{name}", NONE)]
         for name in dict.fromkeys(name.removeprefix("val_") for name in last)
@@ -112,12 +105,12 @@ def train(model: Model, seed: int | None = None) -> Components:
     drawn = charts.curves(model.history)
     return [
         Markdown(f"## Candidate {model.candidate}"),
-        *_table(["", ""], [[k, text(v)] for k, v in facts.items() if v is not None]),
+        *table(["", ""], [[k, text(v)] for k, v in facts.items() if v is not None]),
         Markdown("## Hyperparameters"),
-        *(_table(["name", "value"], hyperparameters) or [Markdown("None.")]),
+        *(table(["name", "value"], hyperparameters) or [Markdown("None.")]),
         Markdown("## Loss and metrics"),
         *([VegaChart(charts.grid(drawn, 3))] if drawn else [Markdown("No history.")]),
-        *_table(["after the last epoch", "train", "validation"], final),
+        *table(["after the last epoch", "train", "validation"], final),
     ]
 
 
@@ -136,7 +129,7 @@ def evaluate(evaluation: Evaluation) -> Components:
         Markdown("## Checks"),
         *(_checks(blessing.checks) or [Markdown("No thresholds are configured.")]),
         *_candidates(evaluation),
-        Markdown(f"Computed by {_code(evaluation.engine)}."),
+        Markdown(f"Computed by {code(evaluation.engine)}."),
     ]
 
 
@@ -147,82 +140,32 @@ def push(pushed: PushedModel, evaluation: Evaluation) -> Components:
     rows = [
         ["result", "valid" if replay.valid else "NOT VALID"],
         *([["error", text(replay.error, 1000)]] if replay.error else []),
-        ["eval rows replayed", _cell(replay.rows)],
-        ["largest difference from the evaluation", _cell(replay.max_difference)],
+        ["eval rows replayed", cell(replay.rows)],
+        ["largest difference from the evaluation", cell(replay.max_difference)],
         ["served by", text(replay.server) or NONE],
-        ["seconds until it was available", _figure(replay.load_seconds)],
-        ["memory of the server, MiB", _figure(replay.memory_mb)],
+        ["seconds until it was available", figure(replay.load_seconds)],
+        ["memory of the server, MiB", figure(replay.memory_mb)],
     ]
     latencies = [
-        [text(x.api), *map(_figure, (x.batch_size, x.requests, x.p50, x.p99))]
+        [text(x.api), *map(figure, (x.batch_size, x.requests, x.p50, x.p99))]
         for x in replay.latencies
     ]
     where = [["reason", text(pushed.reason, 1000)]]
     if pushed.pushed:
         where = [["path", text(pushed.path, 1000)], ["version", str(pushed.version)], *where]
     return [
-        _box(
+        box(
             "Push",
             f"Pushed as version {pushed.version}" if pushed.pushed else "Not pushed",
             pushed.reason,
             "success" if pushed.pushed else "warning",
         ),
-        *_table(["", ""], where),
+        *table(["", ""], where),
         Markdown("## Served in a clean process"),
-        *_table(["", ""], rows),
-        *_table(["asked over", "rows each", "requests", "p50, ms", "p99, ms"], latencies),
+        *table(["", ""], rows),
+        *table(["asked over", "rows each", "requests", "p50, ms", "p99, ms"], latencies),
         _verdict(evaluation.blessing),
     ]
-
-
-def _box(title: str, value: str, subtitle: str, theme: str) -> ValueBox:
-    return ValueBox(
-        title=title, value=text(value, 100), subtitle=text(subtitle, 300) or None, theme=theme
-    )
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], of: str = "rows") -> Components:
-    """A table of at most MAX_ROWS rows and a line on the rest; nothing if there are no rows."""
-    if not rows:
-        return []
-    shown: list[list[Any]] = [list(row) for row in rows[:MAX_ROWS]]
-    table = Table(shown, headers=list(headers) if any(headers) else [])
-    left = len(rows) - MAX_ROWS
-    return [table, Markdown(f"{left:,} more {of} are not shown.")] if left > 0 else [table]
-
-
-def _code(value: Any) -> str:
-    """Text from data as a code span of Markdown, the one place where nothing else is markup."""
-    return f"`{text(value).replace('`', chr(39)) or ' '}`"
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("s" if count != 1 else "")
-
-
-def _cell(value: Any) -> str:
-    """A metric or count for people; other values as text."""
-    figure = number(value)
-    if figure is None:
-        return NONE if value is None or isinstance(value, Real) else text(value)
-    if isinstance(value, Integral) or (figure.is_integer() and 10 <= abs(figure) < 1e15):
-        return f"{figure:,.0f}"
-    if figure and not 1e-3 <= abs(figure) < 1e15:
-        return f"{figure:.3g}"
-    return f"{figure:,.4f}" if abs(figure) < 100 else f"{figure:,.2f}"
-
-
-def _figure(value: Any) -> str:
-    """A number of any size in few characters."""
-    figure = number(value)
-    if figure is None:
-        return NONE
-    return f"{figure:,.0f}" if figure.is_integer() and abs(figure) < 1e7 else f"{figure:,.4g}"
-
-
-def _share(value: Any) -> str:
-    figure = number(value)
-    return NONE if figure is None else f"{figure:.1%}"
 
 
 def _row_counts(examples: Examples) -> Components:
@@ -233,7 +176,7 @@ def _row_counts(examples: Examples) -> Components:
     if not examples.rejected:
         rows.append(["rejected", "0", "0.0%"])
     rows.append(["read", f"{examples.rows_in:,}", "100.0%"])
-    return _table(["", "rows", "share"], rows)
+    return table(["", "rows", "share"], rows)
 
 
 def _anomalies(anomalies: Anomalies) -> Components:
@@ -245,17 +188,17 @@ def _anomalies(anomalies: Anomalies) -> Components:
         # TFDV's long names would not wrap in their column.
         rule = a.rule.replace("_", " ").lower()
         words = (a.severity, a.feature, a.split, rule, a.expected, a.observed)
-        rows.append([*(text(word, 300) for word in words), _cell(a.count), text(a.remedy, 300)])
-    return _table(headers, rows, "anomalies")
+        rows.append([*(text(word, 300) for word in words), cell(a.count), text(a.remedy, 300)])
+    return table(headers, rows, "anomalies")
 
 
 def _schema_origin(schema: Schema) -> Markdown:
     if schema.inferred:
         return Markdown(
             f"Inferred in this run from its own examples, since no file lies at "
-            f"{_code(schema.path)}. Commit one to hold later runs to it."
+            f"{code(schema.path)}. Commit one to hold later runs to it."
         )
-    return Markdown(f"Committed file {_code(schema.path)}.")
+    return Markdown(f"Committed file {code(schema.path)}.")
 
 
 def _distributions(protos: dict[str, Any]) -> Components:
@@ -275,7 +218,7 @@ def _distributions(protos: dict[str, Any]) -> Components:
         components += [Markdown(f"## Text features\n{caption}")]
         components += [VegaChart(charts.grid(categorical, 2))]
     if left_out:
-        named = ", ".join(map(_code, left_out[:20])) + (", …" if len(left_out) > 20 else "")
+        named = ", ".join(map(code, left_out[:20])) + (", …" if len(left_out) > 20 else "")
         components.append(Markdown(f"{len(left_out):,} features are not drawn: {named}"))
     return components
 
@@ -293,17 +236,17 @@ def _feature_tables(protos: dict[str, Any]) -> Components:
             if row is None:
                 continue
             is_text = row["unique"] is not None
-            cells = [text(name), split, row["type"].lower(), _share(row["missing"])]
+            cells = [text(name), split, row["type"].lower(), share(row["missing"])]
             if is_text:
-                cells += [_cell(row["unique"]), NONE if row["top"] is None else text(row["top"])]
-                cells += [_share(row["top_share"])]
+                cells += [cell(row["unique"]), NONE if row["top"] is None else text(row["top"])]
+                cells += [share(row["top_share"])]
             else:
-                cells += [_share(row[k]) if k == "zeros" else _figure(row[k]) for k in numbers]
+                cells += [share(row[k]) if k == "zeros" else figure(row[k]) for k in numbers]
             tables[is_text].append(cells)
     start = ["feature", "split", "type", "missing"]
     return [
-        *_table([*start, "mean", "std dev", "zeros", "min", "median", "max"], tables[False]),
-        *_table([*start, "values", "most frequent", "its share"], tables[True]),
+        *table([*start, "mean", "std dev", "zeros", "min", "median", "max"], tables[False]),
+        *table([*start, "values", "most frequent", "its share"], tables[True]),
     ]
 
 
@@ -317,7 +260,7 @@ def _verdict(blessing: Blessing) -> ValueBox:
     if not checks:
         outcome = "no checks"
     title, theme = ("Blessed", "success") if blessing.blessed else ("Not blessed", "danger")
-    return _box("Blessing", title, f"{outcome}; {compared}", theme)
+    return box("Blessing", title, f"{outcome}; {compared}", theme)
 
 
 def _checks(checks: Sequence[Check]) -> Components:
@@ -328,11 +271,11 @@ def _checks(checks: Sequence[Check]) -> Components:
         [
             "passed" if check.passed else "FAILED",
             *map(text, (check.metric, check.slice)),
-            *(_cell(check.value), text(check.rule)),
+            *(cell(check.value), text(check.rule)),
         ]
         for check in ordered
     ]
-    return _table(["", "metric", "slice", "value", "needs"], rows, "checks")
+    return table(["", "metric", "slice", "value", "needs"], rows, "checks")
 
 
 def _slice_key(name: str) -> list[Any]:
@@ -348,12 +291,12 @@ def _overall(evaluation: Evaluation) -> Components:
     rows = []
     for name in (key for key in candidate if key != "slice"):
         new, old = candidate[name], baseline.get(name)
-        row = [text(name), _cell(new)]
+        row = [text(name), cell(new)]
         if baseline:
-            row += [_cell(old), _difference(number(new), number(old))]
+            row += [cell(old), _difference(number(new), number(old))]
         rows.append(row)
     headers = ["metric", "candidate", *(["baseline", "difference"] if baseline else [])]
-    return _table(headers, rows) or [Markdown("No metrics.")]
+    return table(headers, rows) or [Markdown("No metrics.")]
 
 
 def _difference(new: float | None, old: float | None) -> str:
@@ -361,7 +304,7 @@ def _difference(new: float | None, old: float | None) -> str:
         return NONE
     if new == old:
         return "0"
-    return ("+" if new > old else "") + _cell(new - old)
+    return ("+" if new > old else "") + cell(new - old)
 
 
 def _curves(evaluation: Evaluation) -> Components:
@@ -376,26 +319,26 @@ def _slices(evaluation: Evaluation) -> Components:
     components: Components = []
     for feature, drawn in charts.slices(evaluation.rows, evaluation.baseline_rows).items():
         caption = "Area: examples in the slice. Dashed: all eval examples."
-        components += [Markdown(f"## By {_code(feature)}\n{caption}")]
+        components += [Markdown(f"## By {code(feature)}\n{caption}")]
         components += [VegaChart(charts.grid(drawn, 2))]
     rows = [row for row in evaluation.rows if row["slice"] != "Overall"]
     if not rows:
         return [*components, Markdown("## Slices"), Markdown("No slices are configured.")]
     names = [name for name in dict.fromkeys(k for row in rows for k in row) if name != "slice"]
     rows.sort(key=lambda row: _slice_key(str(row["slice"])))
-    cells = [[text(row["slice"]), *(_cell(row.get(name)) for name in names)] for row in rows]
+    cells = [[text(row["slice"]), *(cell(row.get(name)) for name in names)] for row in rows]
     return [
         *components,
         Markdown("## Slices"),
-        *_table(["slice", *map(text, names)], cells, "slices"),
+        *table(["slice", *map(text, names)], cells, "slices"),
     ]
 
 
 def _candidates(evaluation: Evaluation) -> Components:
     if len(evaluation.candidates) < 2:
         return []
-    rows = [[str(place), _cell(value)] for place, value in enumerate(evaluation.candidates)]
+    rows = [[str(place), cell(value)] for place, value in enumerate(evaluation.candidates)]
     return [
         Markdown("## Candidates"),
-        *_table(["candidate", "selecting metric"], rows, "candidates"),
+        *table(["candidate", "selecting metric"], rows, "candidates"),
     ]

@@ -100,6 +100,7 @@ class Pipeline(FlowSpec):
             results=predictions,
             engine="by hand",
             lineage=lineage,
+            no_value={},
         )
         self.next(self.push)
 

@@ -192,7 +192,26 @@ def test_metrics_are_tables_by_slice():
     assert made.metrics().auc.to_dict() == {"Overall": 0.9, "hour:3": 0.8}
     assert made.baseline_metrics().empty
     assert list(made.baseline_metrics().columns) == ["auc"]
+    nothing = replace(made, rows=[{"slice": "Overall", "auc": None}]).metrics()
+    assert nothing.auc.dtype == float and nothing.auc.isna().all()
     assert replace(made, baseline_rows=rows[:1]).baseline_metrics().loc["Overall", "auc"] == 0.9
+
+
+def test_what_older_versions_left_without_reasons_can_be_read():
+    check = Check("auc", "hour:3", "at least 0.8", None, False)
+    made = Evaluation(
+        [{"slice": "Overall", "auc": 0.0}],
+        *([], {}, [0.9], Blessing(False, (check,), "first run"), NOTHING, NOTHING, "x", LINEAGE),
+    )
+    for one, new in ((made, ["no_value", "baseline_no_value"]), (check, ["no_value", "checked"])):
+        for name in new:
+            del one.__dict__[name]
+    again = pickle.loads(pickle.dumps(made))
+    assert again.no_value is None and again.why_none("auc") == ""
+    assert again.metrics().loc["Overall", "auc"] == 0.0
+    assert again.blessing.failures and not again.blessing.unchecked
+    assert again.blessing.outcome == "0 of 1 checks passed"
+    assert str(again.blessing.checks[0]).startswith("FAILED: auc on hour:3 is no value")
 
 
 def test_a_model_without_a_version_was_not_pushed():

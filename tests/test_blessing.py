@@ -20,14 +20,15 @@ ROWS = [
 ]
 
 
-def blessing(threshold: dict, rows=None, before=(), validation=OK, baseline=FIRST_RUN):
+def blessing(threshold: dict, rows=None, before=(), validation=OK, baseline=FIRST_RUN, **reasons):
     options = Evaluate(
         metrics=["AUC"],
         select="auc",
         slices=[["hour"], ["hour", "kind"]],
         thresholds=[Threshold(metric="auc", **threshold)],
     )
-    return bless(options, ROWS[:1] if rows is None else rows, list(before), validation, baseline)
+    rows = ROWS[:1] if rows is None else rows
+    return bless(options, rows, list(before), validation, baseline, **reasons)
 
 
 @pytest.mark.parametrize(
@@ -88,11 +89,103 @@ def test_a_change_that_cannot_be_computed_fails():
         ]
 
 
-def test_a_missing_value_fails_any_bound():
+WHY = {name: {"auc": "one class only"} for name in ("Overall", "hour:2")}
+NOTHING = [{"slice": "Overall", "auc": None}, *ROWS[1:3]]
+BY_HOUR = {"slices": [["hour"]]}
+
+
+def unknown(threshold: dict, rows=NOTHING, **more):
+    return blessing(threshold, rows, no_value=WHY, **more)
+
+
+def test_where_it_is_asked_for_a_missing_value_fails_any_bound():
     for threshold in ({"lower": -1e9}, {"upper": 1e9}):
-        (check,) = blessing({**threshold, "slices": [["hour"]]}, ROWS[2:3]).failures
+        found = blessing({**threshold, **BY_HOUR, "no_value": "fail"}, ROWS[2:3])
+        (check,) = found.failures
         assert (check.slice, check.value) == ("hour:2", None)
         assert "no value" in str(check)
+
+
+@pytest.mark.parametrize("threshold", [{"lower": -1e9}, {"upper": 1e9}, {"max_drop": 1e9}])
+def test_on_a_slice_a_missing_value_is_not_checked_and_says_why(threshold):
+    found = unknown({**threshold, **BY_HOUR})
+    assert found.blessed and not found.failures
+    (check,) = found.unchecked
+    assert (check.slice, check.value, check.passed) == ("hour:2", None, False)
+    assert str(check).startswith("not checked: auc on hour:2 has no value (one class only), needs ")
+    assert found.outcome == "1 of 1 checks passed, 1 not checked"
+
+
+def test_on_the_whole_eval_split_a_missing_value_is_not_blessed():
+    found = unknown({"lower": 0.5})
+    assert not found.blessed
+    assert [str(check) for check in found.failures] == [
+        "FAILED: auc on Overall has no value (one class only), needs at least 0.5"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "slices", "blessed"),
+    [("skip", [[]], True), ("fail", [[]], False), ("skip", [["hour"]], True)],
+)
+def test_the_config_says_what_of_a_missing_value(asked, slices, blessed):
+    found = unknown({"lower": 0.5, "slices": slices, "no_value": asked})
+    assert found.blessed == blessed
+    assert bool(found.unchecked) == blessed
+
+
+def test_a_threshold_that_can_be_checked_on_no_slice_fails():
+    threshold = {"lower": 0.5, **BY_HOUR}
+    found = unknown(threshold, ROWS[2:3])
+    assert [(c.slice, c.rule, c.no_value) for c in found.failures] == [
+        ("by hour", "a slice where it can be checked", "one class only")
+    ]
+    found = unknown({**threshold, "no_value": "skip"}, ROWS[2:3])
+    assert found.blessed
+    assert found.outcome == "nothing was checked, as metrics have no value (1 not checked)"
+
+
+def test_a_change_from_a_missing_value_is_not_checked_on_a_slice_and_fails_overall():
+    for rows, slices, blessed in ((ROWS[1:2] + ROWS[3:], [["hour"]], True), (ROWS, [[]], False)):
+        before = [{"slice": row["slice"], "auc": None} for row in rows]
+        found = blessing(
+            {"max_drop": 0.1, "lower": 0.1, "slices": slices},
+            rows,
+            before,
+            baseline="run 7",
+            baseline_no_value={"Overall": WHY["Overall"], "hour:1": WHY["hour:2"]},
+        )
+        assert found.blessed == blessed
+        (check,) = found.unchecked or found.failures
+        assert check.rule == "at most 0.1 below production's no value (one class only)"
+
+
+def test_tfma_need_not_agree_on_what_is_not_checked():
+    """It takes AUC of one class for 0.0, which is below any bound."""
+    from google.protobuf import text_format
+    from tensorflow_model_analysis.proto import validation_result_pb2
+
+    def validation(hour: int):
+        return text_format.Parse(
+            f"""metric_validations_per_slice {{
+              slice_key {{ single_slice_keys {{ column: "hour" int64_value: {hour} }} }}
+              failures {{ metric_key {{ name: "auc" }} }} }}""",
+            validation_result_pb2.ValidationResult(),
+        )
+
+    assert unknown({"lower": 0.5, **BY_HOUR}, validation=validation(2)).blessed
+    found = unknown({"lower": 0.5, **BY_HOUR}, validation=validation(1))
+    assert [check.metric for check in found.failures] == ["all metrics"]
+
+
+def test_without_thresholds_only_a_first_model_is_blessed_and_that_is_said():
+    options = Evaluate(metrics=["AUC"], select="auc")
+    first = bless(options, ROWS[:1], [], OK, FIRST_RUN)
+    assert first.blessed
+    assert first.outcome == "no thresholds, nothing was checked: any first model is blessed"
+    for validation in (OK, NONE):
+        (check,) = bless(options, ROWS[:1], [], validation, "run 7").failures
+        assert "without any, only a first model is blessed" in str(check)
 
 
 def test_thresholds_hold_for_the_slices_they_name():

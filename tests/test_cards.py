@@ -204,8 +204,35 @@ def test_evaluate_without_curves_slices_or_thresholds():
     drawn = cards.evaluate(bare)
     assert "not a binary classifier" in prose(drawn)
     assert "No slices are configured." in prose(drawn)
-    assert "No thresholds are configured." in prose(drawn)
+    assert "No thresholds are configured, so nothing was checked" in prose(drawn)
+    assert "no thresholds, nothing was checked: any first model is blessed" in prose(drawn)
     assert of(VegaChart, drawn) == []
+
+
+def test_evaluate_says_why_a_metric_has_no_value():
+    left = Check("auc", "hour:9", ">= 0.6", None, False, "one class only", False)
+    why = {"Overall": {"precision": "nothing predicted positive"}, "hour:9": {"auc": "one class"}}
+    blank = {"slice": "Overall", "auc": 0.9, "precision": None}
+    evaluation = replace(
+        EVALUATION,
+        rows=[blank, *({**row, "auc": None} for row in ROWS[2:]), *ROWS[1:2]],
+        baseline_rows=[blank],
+        no_value=why,
+        baseline_no_value={},
+        blessing=Blessing(True, (*CHECKS[:2], left), "1234"),
+    )
+    drawn = cards.evaluate(evaluation)
+    assert of(ValueBox, drawn)[0]["subtitle"] == (
+        "all 2 checks passed, 1 not checked; baseline: run 1234"
+    )
+    shown = f"{cards.NONE} (nothing predicted positive)"
+    assert ["precision", shown, cards.NONE, cards.NONE] in rows(drawn)
+    reason = f"{cards.NONE} (one class only)"
+    assert ["not checked", "auc", "hour:9", reason, ">= 0.6"] in rows(drawn)
+    by_hour = next(row for row in rows(drawn) if row[0] == "hour:9")
+    assert f"{cards.NONE} (one class)" in by_hour
+    (chart,) = of(VegaChart, drawn)[-1]["spec"]["concat"]
+    assert chart["title"]["subtitle"] == "slices without a value: 1"
 
 
 def test_evaluate_names_candidates_only_when_there_are_several():

@@ -56,6 +56,39 @@ def test_the_first_run_is_what_others_are_compared_with(small_runs):
     assert found.eval_run == two.id, "the newest, wherever it stands"
 
 
+def test_a_metric_without_a_value_says_why_on_either_side(small_runs):
+    from mfx.cli.comparing import _cells
+
+    one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
+    nothing = replace(
+        one.evaluation,
+        rows=[{"slice": "Overall", "auc": None}],
+        no_value={"Overall": {"auc": "one class only"}},
+    )
+    bare = Changed(one.run, evaluation=nothing)
+    for found in ([bare, two], [two, bare]):
+        (row,) = [row for row in comparison.compare_metrics(found).rows if row.metric == "auc"]
+        assert sorted(row.no_value) == ["", "one class only"]
+        assert row.differences == [None]
+        assert "- (one class only)" in _cells(row)
+        whole = Comparison([one.id, two.id], [row], two.id, 20, [])
+        assert "&ndash; (one class only)" in page(whole, [], [one, two])
+
+
+def test_a_run_of_an_older_version_is_measured_again(small_runs, monkeypatch):
+    """Its rows may hold a number where a metric has no value."""
+    import mfx.evaluate
+
+    one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
+    again = [{"slice": "Overall", "auc": None}], {"Overall": {"auc": "one class only"}}
+    monkeypatch.setattr(mfx.evaluate, "remeasure", lambda *_: again)
+    older = Changed(one.run, evaluation=replace(one.evaluation, no_value=None))
+    found = comparison.compare_metrics([older, two])
+    (row,) = [row for row in found.rows if row.metric == "auc"]
+    assert row.values == [None, 0.75]
+    assert any("measured again: an older version" in note for note in found.notes)
+
+
 def test_other_labels_cannot_be_compared(small_runs, tmp_path):
     one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
     (tmp_path / "p").mkdir()

@@ -16,9 +16,12 @@ PASSED = Check("auc", "Overall", "at least 0.5", 0.75, True)
 METRICS = {"example_count": 12345.0, "auc": 0.75, "precision": None}
 
 
-def finished(checks=(PASSED,), rejected=None, inferred=False, reason="", metrics=METRICS):
+def finished(
+    checks=(PASSED,), rejected=None, inferred=False, reason="", metrics=METRICS, no_value=None
+):
     """The artifacts of a run whose model went up unless there is a reason why not."""
-    blessing = Blessing(all(check.passed for check in checks), tuple(checks), FIRST_RUN)
+    blessed = all(check.passed or not check.checked for check in checks)
+    blessing = Blessing(blessed, tuple(checks), FIRST_RUN)
     replay = Replay(100, 0.0, 0.5)
     pushed = (
         PushedModel("", None, reason, replay, LINEAGE)
@@ -31,7 +34,9 @@ def finished(checks=(PASSED,), rejected=None, inferred=False, reason="", metrics
         ),
         schema=SimpleNamespace(path="taxi/schema.pbtxt", inferred=inferred),
         anomalies=Anomalies((), LINEAGE),
-        evaluation=SimpleNamespace(rows=[{"slice": "Overall", **metrics}], blessing=blessing),
+        evaluation=SimpleNamespace(
+            rows=[{"slice": "Overall", **metrics}], blessing=blessing, no_value=no_value
+        ),
         pushed=pushed,
     )
 
@@ -60,6 +65,22 @@ def test_a_model_that_was_not_blessed():
     assert "pushed      NO: not blessed: see above" in text
     assert text.count("FAILED: auc on hour:") == 5, "the card has them all"
     assert "hour:0 is 0.5000, needs at least 0.9" in text
+
+
+def test_what_has_no_value_says_why():
+    left = Check("auc", "hour:1", "at least 0.5", None, False, "one class only", False)
+    why = {"Overall": {"precision": "nothing predicted positive"}}
+    text = summary.of(finished([PASSED, *[left] * 3], no_value=why), "7")
+    assert "precision - (nothing predicted positive)" in text
+    assert "blessed     yes (1 of 1 checks passed, 3 not checked; baseline: first run)" in text
+    assert text.count("not checked: auc on hour:1 has no value (one class only)") == 2
+
+
+def test_a_run_without_thresholds_says_what_that_means():
+    said = lines_of(finished([]))["blessed"]
+    assert said == (
+        "yes (no thresholds, nothing was checked: any first model is blessed; baseline: first run)"
+    )
 
 
 def test_a_blessed_model_that_could_not_be_served():

@@ -57,6 +57,11 @@ def cell(value: Any) -> str:
     return f"{figure:,.4f}" if abs(figure) < 100 else f"{figure:,.2f}"
 
 
+def metric(value: Any, why_none: str = "") -> str:
+    """A metric for people; where it has no value, why."""
+    return f"{NONE} ({text(why_none)})" if why_none and number(value) is None else cell(value)
+
+
 def figure(value: Any) -> str:
     """A number of any size in few characters."""
     figure = number(value)

@@ -27,9 +27,17 @@ from mfx.artifacts import (
     Schema,
     Statistics,
 )
-from mfx.card_parts import NONE, Components, box, cell, code, figure, many, share, table
+from mfx.card_parts import NONE, Components, box, cell, code, figure, many, metric, share, table
 from mfx.charts import number, text
 from mfx.statistics_view import feature_rows
+
+NO_THRESHOLDS = (
+    "No thresholds are configured, so nothing was checked: any first model is blessed, and no "
+    "later one. Give `[[evaluate.thresholds]]` to hold models to something."
+)
+NO_CURVES = (
+    "No curves: the model is not a binary classifier, or the eval examples are of one class only."
+)
 
 
 def show(components: Components) -> None:
@@ -127,7 +135,7 @@ def evaluate(evaluation: Evaluation) -> Components:
         *_curves(evaluation),
         *_slices(evaluation),
         Markdown("## Checks"),
-        *(_checks(blessing.checks) or [Markdown("No thresholds are configured.")]),
+        *(_checks(blessing.checks) or [Markdown(NO_THRESHOLDS)]),
         *_candidates(evaluation),
         Markdown(f"Computed by {code(evaluation.engine)}."),
     ]
@@ -251,27 +259,30 @@ def _feature_tables(protos: dict[str, Any]) -> Components:
 
 
 def _verdict(blessing: Blessing) -> ValueBox:
-    checks, failures = len(blessing.checks), len(blessing.failures)
     first = blessing.baseline == "first run"
     compared = "first run, no baseline" if first else f"baseline: run {blessing.baseline}"
-    outcome = (
-        f"{failures:,} of {checks:,} checks failed" if failures else f"all {checks:,} checks passed"
-    )
-    if not checks:
-        outcome = "no checks"
+    failures, made = len(blessing.failures), len(blessing.checks) - len(blessing.unchecked)
+    outcome = blessing.outcome
+    if made:
+        outcome = f"{failures:,} of {made:,} checks failed"
+        outcome = outcome if failures else f"all {made:,} checks passed"
+        left = len(blessing.unchecked)
+        outcome += f", {left:,} not checked" if left else ""
     title, theme = ("Blessed", "success") if blessing.blessed else ("Not blessed", "danger")
     return box("Blessing", title, f"{outcome}; {compared}", theme)
 
 
 def _checks(checks: Sequence[Check]) -> Components:
-    """Failures first, then by metric and slice."""
+    """Failures first, then what could not be checked, then by metric and slice."""
     place = {metric: i for i, metric in enumerate(dict.fromkeys(c.metric for c in checks))}
-    ordered = sorted(checks, key=lambda c: (c.passed, place[c.metric], _slice_key(c.slice)))
+    ordered = sorted(
+        checks, key=lambda c: (c.passed, not c.checked, place[c.metric], _slice_key(c.slice))
+    )
     rows = [
         [
-            "passed" if check.passed else "FAILED",
+            check.verdict,
             *map(text, (check.metric, check.slice)),
-            *(cell(check.value), text(check.rule)),
+            *(metric(check.value, check.no_value), text(check.rule)),
         ]
         for check in ordered
     ]
@@ -291,9 +302,10 @@ def _overall(evaluation: Evaluation) -> Components:
     rows = []
     for name in (key for key in candidate if key != "slice"):
         new, old = candidate[name], baseline.get(name)
-        row = [text(name), cell(new)]
+        row = [text(name), metric(new, evaluation.why_none(name))]
         if baseline:
-            row += [cell(old), _difference(number(new), number(old))]
+            why = evaluation.why_none(name, baseline=True)
+            row += [metric(old, why), _difference(number(new), number(old))]
         rows.append(row)
     headers = ["metric", "candidate", *(["baseline", "difference"] if baseline else [])]
     return table(headers, rows) or [Markdown("No metrics.")]
@@ -312,7 +324,7 @@ def _curves(evaluation: Evaluation) -> Components:
     drawn = [f(evaluation.curves) for f in (charts.roc, charts.calibration)]
     if found := [chart for chart in drawn if chart]:
         return [heading, VegaChart(charts.grid(found, 2))]
-    return [heading, Markdown("No curves: the model is not a binary classifier.")]
+    return [heading, Markdown(NO_CURVES)]
 
 
 def _slices(evaluation: Evaluation) -> Components:
@@ -326,7 +338,11 @@ def _slices(evaluation: Evaluation) -> Components:
         return [*components, Markdown("## Slices"), Markdown("No slices are configured.")]
     names = [name for name in dict.fromkeys(k for row in rows for k in row) if name != "slice"]
     rows.sort(key=lambda row: _slice_key(str(row["slice"])))
-    cells = [[text(row["slice"]), *(cell(row.get(name)) for name in names)] for row in rows]
+    why = evaluation.why_none
+    cells = [
+        [text(row["slice"]), *(metric(row.get(n), why(n, row["slice"])) for n in names)]
+        for row in rows
+    ]
     return [
         *components,
         Markdown("## Slices"),

@@ -298,7 +298,9 @@ def _slice_chart(
                 "encoding": {"y": {"field": "value", "type": "quantitative"}},
             },
         )
-    subtitle = f"the {dropped:,} smallest slices are not drawn" if dropped else ""
+    left_out = {"the {:,} smallest slices are not drawn": dropped}
+    left_out["slices without a value: {:,}"] = len({p["value"] for p in points}) - len(order)
+    subtitle = "; ".join(words.format(count) for words, count in left_out.items() if count)
     return chart(metric, rows, layers, subtitle, width=400, height=150)
 
 

@@ -143,6 +143,10 @@ class Threshold(Table):
     max_rise: float | None = Field(None, ge=0)
     slices: list[list[str]] = [[]]
     """Slices it holds for, each a list of features; `[]` is the whole eval split."""
+    no_value: Literal["skip", "fail"] | None = None
+    """What of a metric without a value, such as AUC of one class: `skip` leaves the check out, on
+    the record; `fail` fails it. By default it is skipped on slices, as long as the metric has a
+    value on one of them, and fails on the whole eval split."""
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Threshold:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from mfx import beam_pipeline, blessing, curves, store, tfma_beam, tfma_config, tfma_local
+from mfx import beam_pipeline, blessing, curves, no_value, store, tfma_beam, tfma_config, tfma_local
 from mfx.artifacts import Evaluation, Examples, Model
 from mfx.config import Beam, Evaluate, Settings
 from mfx.errors import MfxError, nearest
@@ -67,34 +67,39 @@ def evaluate(
         scores = [
             _score(t, options, folder / f"score-{i}", settings.beam) for i, t in enumerate(tables)
         ]
-        best = (min if options.select_lowest else max)(range(len(models)), key=scores.__getitem__)
+        best = _best(scores, options)
         table, model = tables[best], models[best]
 
         table, compared, unfit = _with_baseline(table, baseline, examples)
         config = tfma_config.eval_config(options, compared)
         engine = _compute(table, config, folder / "results", settings.beam)
         names = [CANDIDATE, BASELINE] if compared else [""]
-        rows = [tfma_config.rows(folder / "results", name, options.slices) for name in names]
+        found = [_rows(folder / "results", name, table, config, options) for name in names]
+        (rows, why), (baseline_rows, baseline_why) = found if compared else (found[0], ([], {}))
         verdict = blessing.bless(
             options,
-            rows[0],
-            rows[1] if compared else [],
+            rows,
+            baseline_rows,
             tfma.load_validation_result(str(folder / "results")),
             _baseline_name(baseline, unfit),
+            why,
+            baseline_why,
         )
         answers = table.select([LABEL, CANDIDATE]).rename_columns(["label", "prediction"])
         (folder / "predictions").mkdir()
         pq.write_table(answers, folder / "predictions" / "predictions.parquet")
         evaluation = Evaluation(
-            rows=rows[0],
-            baseline_rows=rows[1] if compared else [],
+            rows=rows,
+            baseline_rows=baseline_rows,
             curves=curves.of(table, names=[CANDIDATE, BASELINE][: len(names)]),
-            candidates=scores,
+            candidates=[score for score, _ in scores],
             blessing=verdict,
             predictions=store.save(folder / "predictions"),
             results=store.save(folder / "results"),
             engine=engine,
             lineage=model.lineage.after(model.digest, examples.digest),
+            no_value=why,
+            baseline_no_value=baseline_why,
         )
     return model, evaluation
 
@@ -126,8 +131,9 @@ def _width(prediction: pa.Array | pa.ChunkedArray) -> int:
 
 def remeasure(
     prediction: pa.Array, label: pa.Array, examples: Examples, settings: Settings
-) -> list[dict[str, Any]]:
-    """TFMA's metrics of any predictions of the eval split, as `Evaluation.rows` has them.
+) -> tuple[no_value.Rows, no_value.Reasons]:
+    """TFMA's metrics of any predictions of the eval split, and why some have no value: as
+    `Evaluation.rows` and `Evaluation.no_value` have them.
 
     Args:
         prediction: One a row of the eval split.
@@ -141,10 +147,16 @@ def remeasure(
     table = pa.table({**columns, LABEL: label, CANDIDATE: prediction})
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         results = Path(directory, "results")
-        _compute(
-            table, tfma_config.eval_config(options, has_baseline=False), results, settings.beam
-        )
-        return tfma_config.rows(results, "", options.slices)
+        config = tfma_config.eval_config(options, has_baseline=False)
+        _compute(table, config, results, settings.beam)
+        return _rows(results, "", table, config, options)
+
+
+def _rows(
+    results: Path, name: str, table: pa.Table, config: Any, options: Evaluate
+) -> tuple[no_value.Rows, no_value.Reasons]:
+    given = tfma_config.rows(results, name, options.slices)
+    return no_value.decide(given, table, name or CANDIDATE, config, options)
 
 
 def _features(options: Evaluate, examples: Examples) -> pa.Table:
@@ -213,8 +225,10 @@ def _check_names(options: Evaluate, examples: Examples) -> None:
             )
 
 
-def _score(table: pa.Table, options: Evaluate, folder: Path, beam: Beam) -> float:
-    """The selecting metric over the whole eval split."""
+def _score(
+    table: pa.Table, options: Evaluate, folder: Path, beam: Beam
+) -> tuple[float | None, str]:
+    """The selecting metric over the whole eval split; None, and why, if it has no value."""
     only = options.model_copy(
         update={
             "slices": [],
@@ -222,11 +236,27 @@ def _score(table: pa.Table, options: Evaluate, folder: Path, beam: Beam) -> floa
             "metrics": [m for m in options.metrics if tfma_config.metric_name(m) == options.select],
         }
     )
-    _compute(table, tfma_config.eval_config(only, has_baseline=False), folder, beam)
-    value = tfma_config.rows(folder, "", [])[0].get(options.select)
-    if value is None:
-        return float("inf") if options.select_lowest else float("-inf")
-    return value
+    config = tfma_config.eval_config(only, has_baseline=False)
+    _compute(table, config, folder, beam)
+    rows, why = _rows(folder, "", table, config, only)
+    return rows[0].get(options.select), why.get("Overall", {}).get(options.select, "")
+
+
+def _best(scores: Sequence[tuple[float | None, str]], options: Evaluate) -> int:
+    """The place of the best candidate; one without a value is chosen only if it is alone.
+
+    Raises:
+        MfxError: None of several has a value.
+    """
+    known = {place: score for place, (score, _) in enumerate(scores) if score is not None}
+    if not known and len(scores) > 1:
+        reasons = ", ".join(dict.fromkeys(why for _, why in scores))
+        raise MfxError(
+            f"evaluate.select: '{options.select}' has no value for any of {len(scores)} "
+            f"candidates on the whole eval split ({reasons})",
+            "Select by another metric, or see why the eval split holds nothing to tell them apart.",
+        )
+    return (min if options.select_lowest else max)(known, key=known.__getitem__, default=0)
 
 
 def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:

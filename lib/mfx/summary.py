@@ -17,15 +17,22 @@ def of(run: Any, run_id: str) -> str:
     rows = ", ".join(f"{split} {count:,}" for split, count in examples.rows.items())
     rejected = sum(examples.rejected.values())
     overall = evaluation.rows[0]
-    metrics = ", ".join(f"{n} {_number(v)}" for n, v in overall.items() if n != "slice")
+    why = (evaluation.no_value or {}).get("Overall", {})
+    shown = {
+        n: _number(v) + (f" ({why[n]})" if n in why else "")
+        for n, v in overall.items()
+        if n != "slice"
+    }
+    metrics = ", ".join(f"{n} {value}" for n, value in shown.items())
     lines = [
         f"rows        {rows}" + (f", rejected {rejected:,}" if rejected else ""),
         f"schema      {run.schema.path}",
         f"anomalies   {len(run.anomalies.found) or 'none'}",
         f"metrics     {metrics}",
         f"blessed     {'yes' if blessing.blessed else 'NO'} "
-        f"({_passed(blessing)}; baseline: {blessing.baseline})",
+        f"({blessing.outcome}; baseline: {blessing.baseline})",
         *(f"              {check}" for check in blessing.failures[:5]),
+        *(f"              {check}" for check in blessing.unchecked[:2]),
         f"pushed      {pushed.path if pushed.pushed else 'NO: ' + pushed.reason}",
         "cards       .venv/bin/python flows/pipeline.py card view "
         f"{run_id}/evaluate  (or validate, train, push)",
@@ -38,11 +45,6 @@ def of(run: Any, run_id: str) -> str:
             f".venv/bin/mfx schema accept {run_id}",
         )
     return "\n".join(lines)
-
-
-def _passed(blessing: Any) -> str:
-    passed = len(blessing.checks) - len(blessing.failures)
-    return f"{passed} of {len(blessing.checks)} checks passed"
 
 
 def _number(value: float | None) -> str:

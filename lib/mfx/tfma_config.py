@@ -12,6 +12,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.api import types
 from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.slicer import slicer_lib as slicer
 from tensorflow_model_analysis.utils import config_util
 
 from mfx.config import Evaluate, Metric, Threshold
@@ -120,6 +121,15 @@ def _by_name(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         f"{name} ({sub_key})" if sub_key and uses[name] > 1 else name: value
         for name, sub_key, value in found
+    }
+
+
+def failures(validation: Any) -> set[tuple[str, str]]:
+    """The slices and metrics that TFMA's ValidationResult finds fault with."""
+    return {
+        (slice_name(slicer.deserialize_slice_key(entry.slice_key)), failure.metric_key.name)
+        for entry in validation.metric_validations_per_slice
+        for failure in entry.failures
     }
 
 

@@ -88,22 +88,22 @@ def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
     # As in TFMA, a model that is alone has no name.
     named = len(config.model_specs) > 1
     part = Part(
-        labels=_array(rows, LABEL),
+        labels=array(rows, LABEL),
         predictions={
-            s.name if named else "": _array(rows, s.prediction_key) for s in config.model_specs
+            s.name if named else "": array(rows, s.prediction_key) for s in config.model_specs
         },
-        weights=_array(rows, weight) if weight else None,
+        weights=array(rows, weight) if weight else None,
     )
     computations = _computations(config)
     sliced = []
-    for key, chosen in _slices(rows, config):
+    for key, chosen in slices(rows, config):
         # As in TFMA, the whole is never too small.
         if not key or len(chosen) >= config.options.min_slice_size.value:
             sliced.append((key, _metrics(part.take(chosen), computations, config)))
     _write(sliced, config, results)
 
 
-def _array(rows: pa.Table, name: str) -> np.ndarray:
+def array(rows: pa.Table, name: str) -> np.ndarray:
     """A column as [rows], or [rows, width] if it holds lists of one length."""
     column = rows.column(name)
     if _several(column.type):
@@ -117,7 +117,7 @@ def _computations(config: config_pb2.EvalConfig) -> list[Any]:
     return list(dict.fromkeys(made))
 
 
-def _slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[SliceKey, np.ndarray]]:
+def slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[SliceKey, np.ndarray]]:
     """Each slice's key and row numbers, once; a row with a missing value is in no slice by it."""
     for names in dict.fromkeys(tuple(sorted({*s.feature_keys})) for s in config.slicing_specs):
         if not names:

@@ -14,18 +14,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One threshold on one metric of one slice, and whether the model passed it."""
+    """One threshold on one metric of one slice, and whether the model passed it.
+
+    Args:
+        no_value: Why the metric has no value; empty if it has one.
+        checked: False where there is nothing to hold to the threshold: neither passed nor failed.
+    """
 
     metric: str
     slice: str
     rule: str
     value: float | None
     passed: bool
+    no_value: str = ""
+    checked: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """In a word or two."""
+        return "passed" if self.passed else "FAILED" if self.checked else "not checked"
 
     def __str__(self) -> str:
-        value = "no value" if self.value is None else f"{self.value:.4f}"
-        verdict = "passed" if self.passed else "FAILED"
-        return f"{verdict}: {self.metric} on {self.slice} is {value}, needs {self.rule}"
+        value = "is no value" if self.value is None else f"is {self.value:.4f}"
+        if self.value is None and self.no_value:
+            value = f"has no value ({self.no_value})"
+        return f"{self.verdict}: {self.metric} on {self.slice} {value}, needs {self.rule}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,24 @@ class Blessing:
     @property
     def failures(self) -> tuple[Check, ...]:
         """The checks that were not passed."""
-        return tuple(check for check in self.checks if not check.passed)
+        return tuple(check for check in self.checks if check.checked and not check.passed)
+
+    @property
+    def unchecked(self) -> tuple[Check, ...]:
+        """The checks that could not be made, as a metric has no value."""
+        return tuple(check for check in self.checks if not check.checked)
+
+    @property
+    def outcome(self) -> str:
+        """How many checks were passed, and how many could not be made."""
+        if not self.checks:
+            return "no thresholds, nothing was checked: any first model is blessed"
+        left = len(self.unchecked)
+        made = len(self.checks) - left
+        if not made:
+            return f"nothing was checked, as metrics have no value ({left:,} not checked)"
+        passed = f"{made - len(self.failures):,} of {made:,} checks passed"
+        return passed + (f", {left:,} not checked" if left else "")
 
 
 @dataclass(frozen=True)
@@ -51,36 +81,49 @@ class Evaluation:
     """Sliced metrics, curves, predictions and the blessing of the chosen candidate.
 
     Args:
-        rows: One entry a slice: `slice`, then the metrics; `Overall` first.
+        rows: One entry a slice: `slice`, then the metrics, None for one without a value; `Overall`
+            first.
         baseline_rows: The same for the model now in production, on the same examples; or empty.
         curves: `roc` and `calibration` points for plots, by model.
-        candidates: Each candidate's value of the selecting metric.
+        candidates: Each candidate's value of the selecting metric; None if it has none.
         predictions: `predictions.parquet`: label and prediction of each eval row, in order.
         results: TFMA's own result files, for `tfma.load_eval_result`.
         engine: What computed the metrics.
+        no_value: Why a metric of `rows` has no value, by slice and metric; None in what older
+            versions left, whose rows may hold a number there.
+        baseline_no_value: The same of `baseline_rows`.
     """
 
     rows: list[dict[str, Any]]
     baseline_rows: list[dict[str, Any]]
     curves: dict[str, Any]
-    candidates: list[float]
+    candidates: list[float | None]
     blessing: Blessing
     predictions: Payload
     results: Payload
     engine: str
     lineage: Lineage
+    no_value: dict[str, dict[str, str]] | None = None
+    baseline_no_value: dict[str, dict[str, str]] | None = None
+
+    def why_none(self, metric: str, slice: str = "Overall", baseline: bool = False) -> str:
+        """Why a metric has no value; '' if it has one or nothing is known."""
+        reasons = self.baseline_no_value if baseline else self.no_value
+        return (reasons or {}).get(slice, {}).get(metric, "")
 
     def metrics(self) -> pd.DataFrame:
-        """One row a slice, `Overall` first; one column a metric."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows).set_index("slice")
+        """One row a slice, `Overall` first; one column a metric, NaN where it has no value."""
+        return self._frame(self.rows)
 
     def baseline_metrics(self) -> pd.DataFrame:
         """As `metrics`, of the model now in production; empty on a first run."""
+        return self._frame(self.baseline_rows)
+
+    def _frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(self.baseline_rows, columns=list(self.rows[0])).set_index("slice")
+        columns = dict.fromkeys(name for row in [self.rows[0], *rows] for name in row)
+        return pd.DataFrame(rows, columns=list(columns)).set_index("slice").astype(float)
 
 
 @dataclass(frozen=True)

@@ -87,10 +87,13 @@ def _metric_lines(metrics: Any) -> list[str]:
 
 
 def _cells(row: Any) -> list[str]:
-    cells = [number(row.values[0])]
-    for value, difference in zip(row.values[1:], row.differences, strict=True):
+    shown = [
+        f"{NONE} ({row.why(n)})" if row.why(n) else number(v) for n, v in enumerate(row.values)
+    ]
+    cells = shown[:1]
+    for value, text, difference in zip(row.values[1:], shown[1:], row.differences, strict=True):
         if difference is None or difference.low is None:
-            cells.append(number(value))
+            cells.append(text)
         else:
             star = "*" if difference.clear else ""
             cells.append(f"{number(value)} [{difference.low:+.4f}, {difference.high:+.4f}]{star}")

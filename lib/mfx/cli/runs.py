@@ -82,7 +82,12 @@ def _show(given: argparse.Namespace) -> str:
     lines = [table([(name, value) for name, value in shown.facts.items()])]
     if shown.parent:
         lines += [f"changed since run {shown.parent.before}", *change_lines(shown.parent, 12)]
-    for title, found in (("failed checks", shown.failures), ("anomalies", shown.anomalies)):
+    sections = {
+        "failed checks": shown.failures,
+        "checks that could not be made": shown.unchecked,
+        "anomalies": shown.anomalies,
+    }
+    for title, found in sections.items():
         if found:
             lines += [title, *(f"  {cut(line, 110)}" for line in some(found, 5))]
     if shown.promotions:

@@ -49,13 +49,19 @@ class MetricRow:
         slice: The slice, `Overall` for all rows.
         metric: The metric's name.
         values: TFMA's value for each run; None where there is none.
-        differences: From the first run's, for each other run.
+        differences: From the first run's, for each other run; None where one has no value.
+        no_value: Why a run has no value; '' where it has one.
     """
 
     slice: str
     metric: str
     values: list[float | None]
     differences: list[Difference | None]
+    no_value: list[str] = field(default_factory=list)
+
+    def why(self, run: int) -> str:
+        """Why the run of this number has no value; '' where it has one or nothing is known."""
+        return self.no_value[run] if self.no_value else ""
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ class _Measured:
 
     run: str
     rows: dict[str, dict[str, Any]]
+    no_value: dict[str, dict[str, str]]
     prediction: pa.Array
 
 
@@ -147,9 +154,14 @@ def _measure(
             )
             return None
         prediction = answers["prediction"]
-        if _measures(found.need("start", "settings").evaluate) == _measures(settings.evaluate):
-            return _Measured(found.id, {row["slice"]: row for row in evaluation.rows}, prediction)
-        notes.append(f"run {found.id} measured with the metrics and slices of run {newest.id}")
+        same = _measures(found.need("start", "settings").evaluate) == _measures(settings.evaluate)
+        if same and evaluation.no_value is not None:
+            rows = {row["slice"]: row for row in evaluation.rows}
+            return _Measured(found.id, rows, evaluation.no_value, prediction)
+        how = f"with the metrics and slices of run {newest.id}"
+        if same:
+            how = "again: an older version took a metric without a value for a number"
+        notes.append(f"run {found.id} measured {how}")
     else:
         problem, answered = _predict(found, examples)
         if answered is None:
@@ -162,8 +174,8 @@ def _measure(
         notes.append(f"run {found.id} evaluated anew, on the eval rows of run {newest.id}")
     from mfx.evaluate import remeasure
 
-    rows = remeasure(prediction, label, examples, settings)
-    return _Measured(found.id, {row["slice"]: row for row in rows}, prediction)
+    again, why = remeasure(prediction, label, examples, settings)
+    return _Measured(found.id, {row["slice"]: row for row in again}, why, prediction)
 
 
 def _predict(found: Results, examples: Examples) -> tuple[str, pa.Array | None]:
@@ -204,14 +216,15 @@ def _rows(
     for slice_name in slices:
         for metric in metrics:
             values = [m.rows.get(slice_name, {}).get(metric) for m in measured]
-            if all(value is None for value in values):
+            why = [m.no_value.get(slice_name, {}).get(metric, "") for m in measured]
+            if all(value is None for value in values) and not any(why):
                 continue
             found = bounds.get((slice_name, metric)) or [None] * (len(measured) - 1)
             differences = [
                 _difference(values[0], value, interval)
                 for value, interval in zip(values[1:], found, strict=True)
             ]
-            rows.append(MetricRow(slice_name, metric, values, differences))
+            rows.append(MetricRow(slice_name, metric, values, differences, why))
     return rows
 
 

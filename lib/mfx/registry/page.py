@@ -65,9 +65,9 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _metric_table(rows: Sequence[MetricRow], runs: Sequence[str]) -> str:
     lines = []
     for row in rows:
-        cells = [escape(row.slice), escape(row.metric), _number(row.values[0])]
-        for value, difference in zip(row.values[1:], row.differences, strict=True):
-            cell = _number(value)
+        shown = [_number(value, row.why(n)) for n, value in enumerate(row.values)]
+        cells = [escape(row.slice), escape(row.metric), shown[0]]
+        for cell, difference in zip(shown[1:], row.differences, strict=True):
             if difference and difference.low is not None:
                 mark = ' class="clear"' if difference.clear else ""
                 cell += f" <span{mark}>[{difference.low:+.4f}, {difference.high:+.4f}]</span>"
@@ -76,9 +76,9 @@ def _metric_table(rows: Sequence[MetricRow], runs: Sequence[str]) -> str:
     return _table(["slice", "metric", *map(escape, runs)], lines)
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | None, why_none: str = "") -> str:
     if value is None:
-        return "&ndash;"
+        return "&ndash;" + (f" ({escape(why_none)})" if why_none else "")
     return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.4f}"
 
 

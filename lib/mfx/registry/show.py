@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mfx.artifacts import SPLITS
+from mfx.artifacts import SPLITS, Evaluation
 from mfx.errors import MfxError
 from mfx.registry import runs
 from mfx.registry.changes import Changes, changes, commit
@@ -24,6 +24,7 @@ class Shown:
         parent: What changed against its parent: the run in production that it was compared with,
             or else the finished run before it; None if there is none.
         failures: Checks that the model did not pass.
+        unchecked: Checks that could not be made, as a metric has no value.
         anomalies: Of the data.
         promotions: Its entries in the log.
     """
@@ -31,6 +32,7 @@ class Shown:
     facts: dict[str, str]
     parent: Changes | None
     failures: list[str]
+    unchecked: list[str]
     anomalies: list[str]
     promotions: list[Entry]
 
@@ -50,6 +52,7 @@ def show(found: Results) -> Shown:
         facts=facts,
         parent=changes(parent, found, with_drift=False) if parent and found.settings else None,
         failures=[str(check) for check in evaluation.blessing.failures] if evaluation else [],
+        unchecked=[str(check) for check in evaluation.blessing.unchecked] if evaluation else [],
         anomalies=[str(anomaly) for anomaly in anomalies.found] if anomalies else [],
         promotions=promotions,
     )
@@ -90,19 +93,25 @@ def _outcome(found: Results) -> dict[str, str]:
             f"{model.device}, {model.payload.size / 1e6:.1f} MB"
         )
     if evaluation := found.evaluation:
-        overall = {k: v for k, v in evaluation.rows[0].items() if k != "slice" and v is not None}
         facts["metrics"] = ", ".join(
-            f"{k} {v:,.0f}" if k == "example_count" else f"{k} {v:.4f}" for k, v in overall.items()
+            f"{name} {_metric(evaluation, name, value)}"
+            for name, value in evaluation.rows[0].items()
+            if name != "slice"
         )
         blessing = evaluation.blessing
-        passed = len(blessing.checks) - len(blessing.failures)
         facts["blessed"] = (
-            f"{'yes' if blessing.blessed else 'NO'}, {passed} of {len(blessing.checks)} checks, "
+            f"{'yes' if blessing.blessed else 'NO'}, {blessing.outcome}, "
             f"compared with {blessing.baseline}"
         )
     if pushed := found.pushed:
         facts["pushed"] = f"{pushed.path}  {pushed.reason}" if pushed.pushed else pushed.reason
     return facts
+
+
+def _metric(evaluation: Evaluation, name: str, value: float | None) -> str:
+    if value is None:
+        return f"no value ({evaluation.why_none(name) or 'not known why'})"
+    return f"{value:,.0f}" if name == "example_count" else f"{value:.4f}"
 
 
 def _parent(found: Results) -> Results | None:

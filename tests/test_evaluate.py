@@ -106,6 +106,47 @@ def test_the_best_candidate_is_chosen(lowest, best, tmp_path, data, settings_of)
     assert found.rows[0]["auc"] == pytest.approx(found.candidates[best])
 
 
+def test_a_candidate_without_a_value_is_not_the_best(tmp_path, data, settings_of):
+    """Precision of a model that predicts nothing positive; it alone is taken, two are not."""
+    settings = settings_of(
+        'metrics = [{ class_name = "Precision", config = { thresholds = 0.9 } }]\n'
+        'select = "precision"\nselect_lowest = true\n'
+    )
+    never = [tiny_model(tmp_path / f"never{i}", 0.0) for i in range(2)]
+    some = tiny_model(tmp_path / "some", 4.0)
+    chosen, found = evaluate([never[0], some], *data, settings, None)
+    assert chosen is some
+    assert found.candidates[0] is None and found.candidates[1] is not None
+    _, found = evaluate(never[:1], *data, settings, None)
+    assert found.candidates == [None]
+    assert found.why_none("precision") == "nothing predicted positive"
+    with pytest.raises(MfxError, match=r"no value for any of 2 candidates .* \(nothing predicted"):
+        evaluate(never, *data, settings, None)
+
+
+def test_a_slice_of_one_class_is_neither_shown_as_the_worst_nor_held_to_a_bar(
+    tmp_path, datastore, settings_of
+):
+    words = [[b"no", b"yes"][y] if i % 2 else b"any" for i, y in enumerate(VALUES["y"])]
+    values = {**VALUES, "word": words}
+    raw = save_examples(tmp_path / "raw", COLUMNS, train=values, eval=values)
+    label = {"label": values["y"]}
+    transformed = save_examples(tmp_path / "t", {"label": "int64"}, train=label, eval=label)
+    settings = settings_of(
+        BASIC + 'slices = [["word"]]\n[[evaluate.thresholds]]\nmetric = "auc"\nlower = 0.6\n'
+        'max_drop = 0.5\nslices = [[], ["word"]]\n'
+    )
+    model = tiny_model(tmp_path / "new", 4.0)
+    for production in (None, in_production(tmp_path, tiny_model(tmp_path / "old", 4.0))):
+        _, found = evaluate([model], raw, transformed, settings, production)
+        assert found.metrics().auc[["word:no", "word:yes"]].isna().all()
+        assert found.why_none("auc", "word:yes") == "one class only: no negatives"
+        assert found.metrics().auc["word:any"] > 0.6
+        assert found.blessing.blessed, found.blessing.failures
+        assert found.blessing.outcome == "4 of 4 checks passed, 4 not checked"
+    assert found.why_none("auc", "word:no", baseline=True) == "one class only: no positives"
+
+
 def test_slices_are_by_raw_features(tmp_path, data, settings_of):
     settings = settings_of(BASIC + 'slices = [["word"], ["n"]]\n')
     _, found = evaluate([tiny_model(tmp_path / "m")], *data, settings, None)

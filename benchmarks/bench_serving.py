@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import serving_page
-from bench import ROOT
+from bench import ROOT, leave_the_callers_environment
 from serving_load import Cpus, Server, Setup, over_grpc, over_rest, same
 from serving_subjects import SIGNATURE, SITE
 
@@ -45,6 +45,7 @@ START_SECONDS = 120
 
 def main() -> None:
     """Measure, and print the page."""
+    leave_the_callers_environment()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import ROOT, measure, prepare
+from bench import ROOT, leave_the_callers_environment, measure, prepare
 
 PLAIN = "`model.fit` on NumPy arrays"
 VARIANTS = {
@@ -41,6 +41,7 @@ EPOCHS = 4
 
 def main() -> None:
     """Measure and write the table, or, as a subprocess, one variant."""
+    leave_the_callers_environment()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="CSV file")
     parser.add_argument("--rows", type=int, default=1_000_000)

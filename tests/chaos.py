@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hermetic
 import local_s3
 
 FLOW = Path(__file__).resolve().parents[1] / "flows" / "pipeline.py"
@@ -239,4 +240,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    hermetic.clean()
     sys.exit(main())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
+import hermetic
 import local_s3
 import pytest
 
@@ -20,8 +21,7 @@ FLOW = ROOT / "flows" / "pipeline.py"
 SAMPLE = ROOT / "data" / "taxi" / "trips.csv"
 REAL = ROOT.parent / "shared" / "data" / "taxi" / "trips.csv"
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("METAFLOW_USER", "tester")
+hermetic.clean()
 
 
 TOGETHER = ["test_several_runs", "test_s3", "test_chaos", "test_flow", "test_cli", "test_serving"]
@@ -44,6 +44,21 @@ def pytest_xdist_make_scheduler(config, log):
             return TOGETHER[0] if Path(file).stem in TOGETHER else file
 
     return Scheduling(config, log)
+
+
+def pytest_configure(config):
+    """Refuse to run where `assert` does nothing; processes of pytest-xdist start without -O."""
+    if sys.flags.optimize and not config.getoption("numprocesses", None):
+        raise pytest.UsageError("python -O or PYTHONOPTIMIZE leaves out the tests' assertions")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _at_root() -> Iterator[None]:
+    """Tests run in the project's folder, wherever pytest was called."""
+    before = Path.cwd()
+    os.chdir(ROOT)
+    yield
+    os.chdir(before)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TFX_VENV = ROOT / ".bench" / "tfx"
@@ -111,7 +111,7 @@ def main() -> None:
                 shutil.rmtree(folder)
         parts.append(grow(runs))
     page = render(parts)
-    given.output.write_text(page)
+    given.output.write_text(page, encoding="utf-8")
     print(page)
 
 
@@ -138,8 +138,8 @@ def prepare(source: Path, rows: int, folder: Path) -> Path:
     """The file alone in a folder, its rows repeated in order up to a number."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    header, *lines = source.read_text().splitlines(keepends=True)
-    with (folder / "trips.csv").open("w") as out:
+    header, *lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    with (folder / "trips.csv").open("w", encoding="utf-8") as out:
         out.write(header)
         for begin in range(0, rows, len(lines)):
             out.writelines(lines[: rows - begin])
@@ -150,7 +150,7 @@ def run_mfx(data: Path, steps: int, folder: Path) -> dict:
     """One run of flows/pipeline.py: seconds by step, peak memory in MB, metrics."""
     folder.mkdir(parents=True)
     # The same metrics and slices as the TFX script.
-    config = (ROOT / "flows" / "taxi" / "config.toml").read_text()
+    config = (ROOT / "flows" / "taxi" / "config.toml").read_text(encoding="utf-8")
     config = config.replace('"../../', f'"{ROOT}/').replace(
         '[pipeline]\nname = "taxi"',
         f'[pipeline]\nname = "taxi"\nmodule = "{ROOT}/flows/taxi/model.py"\n\n'
@@ -163,7 +163,7 @@ def run_mfx(data: Path, steps: int, folder: Path) -> dict:
         'metric = "binary_accuracy"\nlower = 0.6\nmax_drop = 1e-10\n\n'
         f'[push]\ndestination = "{folder}/pushed"\n'
     )
-    (folder / "config.toml").write_text(config)
+    (folder / "config.toml").write_text(config, encoding="utf-8")
     command = [sys.executable, ROOT / "flows" / "pipeline.py"]
     command += ["--config", "config", folder / "config.toml", "run", "--data", data]
     command += ["--steps", steps, "--batch-size", BATCH_SIZE]
@@ -197,7 +197,8 @@ def measure(command: list, **environment: str) -> tuple[str, float, dict[str, fl
     A step's peak is that of the largest process among the step's own and its children.
     """
     begin = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+    text: dict[str, Any] = {"mode": "w+", "encoding": "utf-8", "errors": "replace"}
+    with tempfile.TemporaryFile(**text) as output, tempfile.TemporaryFile(**text) as errors:
         process = subprocess.Popen(
             [str(word) for word in command],
             stdout=output,
@@ -223,12 +224,14 @@ def resident(pid: int, step: str = "") -> Iterator[tuple[str, float]]:
     """The step and the peak resident MB so far of a process and of each of its descendants."""
     here = Path("/proc", str(pid))
     try:
-        words = (here / "cmdline").read_text().split("\0")
+        words = (here / "cmdline").read_text(encoding="utf-8").split("\0")
         if "step" in words:
             step = words[words.index("step") + 1]
-        peak = re.search(r"VmHWM:\s+(\d+)", (here / "status").read_text())
+        peak = re.search(r"VmHWM:\s+(\d+)", (here / "status").read_text(encoding="utf-8"))
         children = [
-            p for t in (here / "task").iterdir() for p in (t / "children").read_text().split()
+            p
+            for t in (here / "task").iterdir()
+            for p in (t / "children").read_text(encoding="utf-8").split()
         ]
     except OSError:
         return  # It ended meanwhile.

@@ -71,7 +71,7 @@ def main() -> None:
             rounds.append(one_round(setup))
     page = serving_page.render(rounds, setup.cpus, given.seconds, triton_missing())
     if given.page:
-        given.page.write_text(page)
+        given.page.write_text(page, encoding="utf-8")
     print(page)
 
 
@@ -120,7 +120,7 @@ def inputs_of(version: Path) -> dict[str, str]:
 
 def first_row(data: Path, dtypes: dict[str, str]) -> dict[str, Any]:
     """The file's first row; 0 and '' for what it lacks, as not every server here knows missing."""
-    with data.open() as lines:
+    with data.open(encoding="utf-8") as lines:
         values = next(csv.DictReader(lines))
     row: dict[str, Any] = {}
     for name, dtype in dtypes.items():
@@ -180,7 +180,7 @@ def triton_missing() -> str:
     if importlib.util.find_spec("pytriton") is None:
         return "the extra is not installed: uv sync --extra triton"
     said = subprocess.run(
-        [sys.executable, "-I", SERVE, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-I", SERVE, "--help"], capture_output=True, encoding="utf-8", check=True
     )
     return "" if "--engine" in said.stdout else "this `mfx serve` has no --engine"
 
@@ -198,7 +198,7 @@ def server(setup: Setup, command: list[str]) -> Iterator[Server]:
         command = [*command, str(ports[0])]
     log = setup.folder / "server.log"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    with log.open("w") as out:
+    with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
             command,
             stdout=out,
@@ -211,7 +211,8 @@ def server(setup: Setup, command: list[str]) -> Iterator[Server]:
         end = time.monotonic() + START_SECONDS
         while not all(map(listening, ports)):
             if process.poll() is not None or time.monotonic() > end:
-                sys.exit(f"{' '.join(command)} did not start:\n{log.read_text()[-3000:]}")
+                said = log.read_text(encoding="utf-8", errors="replace")[-3000:]
+                sys.exit(f"{' '.join(command)} did not start:\n{said}")
             time.sleep(0.1)
         yield Server(process.pid, rest, grpc)
     finally:
@@ -262,7 +263,7 @@ def ceilings(setup: Setup, sizes: dict[str, float]) -> dict[str, dict[str, float
     done = subprocess.run(
         [*command, *map(str, whole)],
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         check=True,
         timeout=START_SECONDS + (len(whole) + 2) * (setup.seconds + 10),
         env={**os.environ, "PYTHONPATH": str(ROOT / "lib")},

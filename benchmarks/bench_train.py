@@ -67,7 +67,7 @@ def main() -> None:
                     found.setdefault((name, batch_size), []).append(result)
                     print(f"{name}, {batch_size}: {result}", file=sys.stderr)
     table = render(found, given.rows, given.rounds)
-    given.output.write_text(table)
+    given.output.write_text(table, encoding="utf-8")
     print(table)
 
 

@@ -59,7 +59,7 @@ class Server(NamedTuple):
 def over_rest(setup: Setup, at: Server, url: str, body: dict, clients: int) -> dict[str, float]:
     """Load by h2load over HTTP/1.1, each client with one request under way."""
     file, log = setup.folder / "body.json", setup.folder / "requests.tsv"
-    file.write_text(json.dumps(body))
+    file.write_text(json.dumps(body), encoding="utf-8")
     command = ["h2load", "--h1", f"--clients={clients}", f"--data={file}"]
     command += ["--header=content-type: application/json", f"--log-file={log}"]
     # Without a warm-up, h2load 1.52 now and then never gets past its first requests.
@@ -68,7 +68,7 @@ def over_rest(setup: Setup, at: Server, url: str, body: dict, clients: int) -> d
     cpu = cpu_seconds(at.pid)
     said = h2load(setup, [*command, url])
     cpu = cpu_seconds(at.pid) - cpu
-    rows = [line.split("\t") for line in log.read_text().splitlines()]
+    rows = [line.split("\t") for line in log.read_text(encoding="utf-8").splitlines()]
     counts = [int(n) for n in re.findall(r"(\d+) (?:failed|errored|timeout|[345]xx)", said)]
     if not rows or any(counts) or any(status != "200" for _, status, _ in rows):
         sys.exit(f"{url}: not every request was answered with 200:\n{said}")
@@ -87,7 +87,7 @@ def h2load(setup: Setup, command: list[str]) -> str:
         command,
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         preexec_fn=lambda: os.sched_setaffinity(0, setup.cpus.client),
     )
     return done.stdout
@@ -140,9 +140,11 @@ def in_measured(setup: Setup) -> float:
 
 def cpu_seconds(pid: int) -> float:
     """Of a process and its children, so far."""
-    own = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     tasks = Path(f"/proc/{pid}/task").iterdir()
-    children = [child for task in tasks for child in (task / "children").read_text().split()]
+    children = [
+        child for task in tasks for child in (task / "children").read_text(encoding="utf-8").split()
+    ]
     ticks = int(own[11]) + int(own[12])
     return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(int(child)) for child in children)
 

@@ -136,6 +136,8 @@ def _bound(what: str, found: str, holds: bool) -> str:
 
 def _versions() -> str:
     names = ["tensorflow", "aiohttp", "uvloop", "grpcio"]
-    said = subprocess.run(["h2load", "--version"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["h2load", "--version"], capture_output=True, encoding="utf-8", check=True
+    )
     versions = [f"{name} {importlib.metadata.version(name)}" for name in names]
     return ", ".join([*versions, said.stdout.strip().replace("/", " ")])

@@ -379,7 +379,7 @@ def main() -> None:
     given = parser.parse_args()
     text = given.rows
     if not text.lstrip().startswith(("{", "[")):
-        text = Path(text).read_text()
+        text = Path(text).read_text(encoding="utf-8")
     rows = json.loads(text)
     options = {"version": given.version, "label": given.label}
     client: Client

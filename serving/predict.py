@@ -54,7 +54,7 @@ def main() -> None:
     model = newest(given.model)
     text = given.rows
     if not text.lstrip().startswith(("{", "[")):
-        text = Path(text).read_text()
+        text = Path(text).read_text(encoding="utf-8")
     rows = json.loads(text)
     rows = rows if isinstance(rows, list) else [rows]
     for outputs in predict(model, rows):

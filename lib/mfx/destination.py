@@ -170,7 +170,7 @@ class LocalDestination:
         """What the version was pushed from; empty if it was not pushed by this library."""
         path = self._folder / str(version) / RECORD
         with self._one_error("cannot read"):
-            return json.loads(path.read_text()) if path.is_file() else {}
+            return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def path(self, version: int) -> str:
         """The version's folder."""
@@ -258,7 +258,10 @@ class LocalDestination:
     def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Entries of the log, by name."""
         with self._one_error("cannot read"):
-            return [json.loads((self._folder / LOG / f"{n}.json").read_text()) for n in names]
+            return [
+                json.loads((self._folder / LOG / f"{n}.json").read_text(encoding="utf-8"))
+                for n in names
+            ]
 
     def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
         """Write and flush under another name, then link: whole or not there, never replaced."""
@@ -267,7 +270,7 @@ class LocalDestination:
         try:
             with self._one_error("cannot write the log of promotions"):
                 folder.mkdir(parents=True, exist_ok=True)
-                written.write_text(json.dumps(entry, indent=2))
+                written.write_text(json.dumps(entry, indent=2), encoding="utf-8")
                 _flush(written)
                 try:
                     os.link(written, folder / f"{name}.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import os
 import sys
@@ -34,6 +35,7 @@ def set_defaults(root: Path) -> None:
     from any folder. A container of a deployed run keeps nothing, and Metaflow's own default suits
     it.
     """
+    print_anything()
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -47,6 +49,16 @@ def set_defaults(root: Path) -> None:
             os.environ.setdefault(name, value if isinstance(value, str) else json.dumps(value))
     if _ROOT not in profile and code_package() is None:
         os.environ.setdefault(_ROOT, str(root))
+
+
+def print_anything() -> None:
+    """Let what the user's terminal has no character for be printed as `\\u2192`, not be an error.
+
+    A terminal or a log may be of ASCII or Latin-1, by LANG, LC_ALL or PYTHONIOENCODING.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def code_package() -> Path | None:
@@ -66,4 +78,4 @@ def _profile() -> dict[str, str]:
     home = os.environ.get("METAFLOW_HOME", "~/.metaflowconfig")
     profile = os.environ.get("METAFLOW_PROFILE")
     path = Path(home, f"config_{profile}.json" if profile else "config.json").expanduser()
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

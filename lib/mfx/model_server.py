@@ -97,10 +97,10 @@ def running(
         base.mkdir()
         if kind != DOCKER:
             (base / _VERSION).symlink_to(model.resolve(), target_is_directory=True)
-        parameters.write_text(batching.text())
+        parameters.write_text(batching.text(), encoding="utf-8")
         rest, grpc = free_ports(2)
         command = _command(kind, model.resolve(), base, parameters, rest, grpc)
-        with Path(directory, "stderr").open("w+") as errors:
+        with Path(directory, "stderr").open("w+", encoding="utf-8", errors="replace") as errors:
             begin = time.monotonic()
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
             try:
@@ -165,7 +165,9 @@ def _wait(process: subprocess.Popen, url: str, timeout: float, errors: Path) -> 
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         if process.poll() is not None:
-            lines = errors.read_text(errors="replace").strip().splitlines() or ["no message"]
+            lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [
+                "no message"
+            ]
             raise ServerError(f"the server ended with exit code {process.returncode}: {lines[-1]}")
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
@@ -186,7 +188,7 @@ def _wait(process: subprocess.Popen, url: str, timeout: float, errors: Path) -> 
 
 def _memory(pid: int) -> int:
     with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmRSS"):
                 return 1024 * int(line.split()[1])
     return 0
@@ -196,5 +198,5 @@ def _with_children(pid: int) -> Iterator[int]:
     yield pid
     with suppress(OSError):
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            for child in children.read_text().split():
+            for child in children.read_text(encoding="utf-8").split():
                 yield from _with_children(int(child))

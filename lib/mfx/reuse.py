@@ -119,7 +119,9 @@ def key_of(step: str, inputs: dict[str, Any], settings: Settings, lineage: Linea
     if "schema" in READS[step]:
         # The file is edited, its path is not.
         path = Path(settings.resolve(settings.schema_.path))
-        config["schema.path"] = hash_json(path.read_text() if path.is_file() else None)[:12]
+        config["schema.path"] = hash_json(
+            path.read_text(encoding="utf-8") if path.is_file() else None
+        )[:12]
     digests = {name: _digest(value) for name, value in inputs.items()}
     return Key(step, lineage.code, config, digests)
 

@@ -207,7 +207,7 @@ def _write(sliced: list[tuple[SliceKey, Any]], config: config_pb2.EvalConfig, fo
         file_format="",
         model_locations=dict(zip((s.name for s in config.model_specs), itertools.repeat(""))),
     )
-    (folder / "eval_config.json").write_text(json_format.MessageToJson(run))
+    (folder / "eval_config.json").write_text(json_format.MessageToJson(run), encoding="utf-8")
 
 
 def _plot(key: Any) -> bool:

@@ -218,7 +218,7 @@ class _Fit:
     def _restore(self) -> dict[str, list[float]]:
         if not (self._checkpoint.is_loaded and self._state.exists()):
             return {}
-        state = json.loads(self._state.read_text())
+        state = json.loads(self._state.read_text(encoding="utf-8"))
         if state["fingerprint"] != self._fingerprint:
             self._report("the checkpoint is of other data or settings: training starts anew")
             return {}
@@ -242,7 +242,7 @@ class _Fit:
             "history": history,
             "seeds": [variable.numpy().tolist() for variable in self._seeds()],
         }
-        self._state.write_text(json.dumps(state))
+        self._state.write_text(json.dumps(state), encoding="utf-8")
         self._checkpoint.save()
 
     def _log(self, history: dict[str, list[float]]) -> None:

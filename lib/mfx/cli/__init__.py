@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mfx.cli import comparing, manifests, production, runs, schema, serve
 from mfx.cli.schema import accept_schema
-from mfx.environment import set_defaults
+from mfx.environment import print_anything, set_defaults
 from mfx.errors import MfxError
 
 __all__ = ["accept_schema", "main"]
@@ -23,6 +23,7 @@ FAILED, CONFLICT = 1, 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    print_anything()
     parser = argparse.ArgumentParser(
         prog="mfx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -93,7 +93,7 @@ def plan(flow: str, keep: int) -> Plan:
     busy = []
     for one in found:
         held[one.id] = _blobs(one, seen)
-        young = datetime.now() - began(one.run) < BUSY
+        young = datetime.now().astimezone() - began(one.run) < BUSY
         finished += one.run.finished
         if one.id in promoted:
             reasons[one.id] = promoted[one.id]

@@ -193,7 +193,7 @@ def _carry_out(destination: Destination, entry: Entry, folder: Path) -> Entry:
     log = Log(destination)
     record = {**(entry.facts or {}), "run": entry.run, "digest": entry.digest, "push": entry.push}
     (folder / RECORD).parent.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).write_text(json.dumps(record, indent=2))
+    (folder / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
     try:
         destination.stage(folder, entry.push)
         if destination.staged_digest(entry.push) != entry.digest:

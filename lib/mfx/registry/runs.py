@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from mfx.errors import MfxError
@@ -240,14 +240,14 @@ def _runs(flow: str) -> Iterator[Any]:
 
 
 def began(run: Any) -> datetime:
-    """When a run began, local time.
+    """When a run began, local time, with its zone: an hour that comes twice in autumn is in order.
 
     Metaflow's local metadata forgets it when a run is tagged: `created_at` is then the time of the
     tag. But there the id is the time, in microseconds since 1970.
     """
     if run.id.isdecimal() and len(run.id) == 16:
-        return datetime.fromtimestamp(int(run.id) / 1e6)
-    return run.created_at
+        return datetime.fromtimestamp(int(run.id) / 1e6, timezone.utc).astimezone()
+    return run.created_at.astimezone()
 
 
 def _within() -> str:

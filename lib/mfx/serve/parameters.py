@@ -55,7 +55,7 @@ def read(path: Path) -> BatchingParameters:
 
     message = _message()
     try:
-        text_format.Parse(path.read_text(), message)
+        text_format.Parse(path.read_text(encoding="utf-8"), message)
     except text_format.ParseError as error:
         raise MfxError(
             f"{path}: {error}", "Expected TF Serving's batching parameters in text format."

@@ -175,15 +175,15 @@ class TritonVersions(ModelVersions):
         status.state, status.attempts = LOADING, status.attempts + 1
         begin = time.perf_counter()
         model: Any = _Loaded(self, version)
-        before = self._config().read_text() if self._loaded else ""
+        before = self._config().read_text(encoding="utf-8") if self._loaded else ""
         try:
             self._place(repository.write_version(self._folder, version), version)
             self._write(version)
             self._triton.load(self.name)
         except Exception as error:
             shutil.rmtree(self._folder / str(version), ignore_errors=True)
-            if before and self._config().read_text() != before:
-                self._config().write_text(before)
+            if before and self._config().read_text(encoding="utf-8") != before:
+                self._config().write_text(before, encoding="utf-8")
             message = (str(error) or repr(error)).splitlines()[0]
             status.state, status.code, status.message = END, "UNKNOWN", message
             log.error("%s %d cannot be served: %s", self.name, version, status.message)
@@ -220,8 +220,8 @@ class TritonVersions(ModelVersions):
         signature = repository.served_signature(read_signatures(folder))
         only = version if self._keep == 1 else None
         text = repository.config(self.name, signature, only, self._parameters)
-        if not self._config().is_file() or self._config().read_text() != text:
-            self._config().write_text(text)
+        if not self._config().is_file() or self._config().read_text(encoding="utf-8") != text:
+            self._config().write_text(text, encoding="utf-8")
 
     def _config(self) -> Path:
         return self._folder / "config.pbtxt"

@@ -127,7 +127,7 @@ def write_version(folder: Path, version: int) -> Path:
     path = [str(Path(entry).absolute()) for entry in sys.path if entry]
     place = folder / str(version)
     place.mkdir(parents=True)
-    (place / "model.py").write_text(_MODEL_PY.format(path=path))
+    (place / "model.py").write_text(_MODEL_PY.format(path=path), encoding="utf-8")
     return place / SAVED_MODEL
 
 

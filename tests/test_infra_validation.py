@@ -29,7 +29,11 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def replayed(model):
-    return infra_validation.validate(model, "small", ROWS, EXPECTED, PUSH)
+    """With the user's proxy for the world outside, which the server on this machine is not in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("http_proxy", "http://127.0.0.1:9")
+        patch.delenv("no_proxy", raising=False)
+        return infra_validation.validate(model, "small", ROWS, EXPECTED, PUSH)
 
 
 def test_answers_as_expected_are_valid(replayed):

@@ -23,6 +23,8 @@ MFX, TF_SERVING, DOCKER = "mfx serve", "tensorflow_model_server", f"docker {IMAG
 TRITON = "mfx serve --engine triton"
 """KServe's V2 API; all others have TF Serving's."""
 _VERSION = "1"
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Past the user's `http_proxy`, from which nothing on this machine can be reached."""
 
 
 class ServerError(Exception):
@@ -170,7 +172,7 @@ def _wait(process: subprocess.Popen, url: str, timeout: float, errors: Path) -> 
             ]
             raise ServerError(f"the server ended with exit code {process.returncode}: {lines[-1]}")
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with _DIRECT.open(url, timeout=5) as answer:
                 said = json.load(answer)
             if "/v2/" in url:  # Triton knows no version that is not served
                 return

@@ -51,7 +51,7 @@ def bless(
             checks += made
             if not held:
                 checks.append(Check(threshold.metric, by, "a slice with examples", None, False))
-            elif threshold.no_value is None and not any(check.checked for check in made):
+            elif _asked(threshold) is None and not any(check.checked for check in made):
                 needs = "a slice where it can be checked"
                 checks.append(Check(threshold.metric, by, needs, None, False, made[0].no_value))
     if not options.thresholds and baseline != FIRST_RUN:
@@ -75,6 +75,11 @@ def _only_unchecked(validation: Any, checks: list[Check]) -> bool:
     from mfx.tfma_config import failures
 
     return failures(validation) <= unchecked
+
+
+def _asked(threshold: Threshold) -> str | None:
+    """What of a metric without a value; a resumed run may have settings of an older version."""
+    return getattr(threshold, "no_value", None)
 
 
 def _features(slice_name: str, slices: list[list[str]]) -> list[str]:
@@ -103,7 +108,8 @@ def _checks(
     """
     name, where = threshold.metric, row["slice"]
     value = row.get(name)
-    skip = threshold.no_value == "skip" or (threshold.no_value is None and bool(keys))
+    asked = _asked(threshold)
+    skip = asked == "skip" or (asked is None and bool(keys))
 
     def check(rule: str, passed: bool, known: bool = True) -> Check:
         no_value = why if value is None else "" if known else why_before

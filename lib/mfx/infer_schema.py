@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 from mfx import chance
 from mfx.artifacts import Examples
 from mfx.config import Settings, Split
-from mfx.schema_rules import SERVING, TRAINING, is_category
+from mfx.schema_rules import SERVING, TRAINING
 from mfx.statistics_view import present
 
 RARE = 100
@@ -39,31 +39,28 @@ def infer_schema(
         if counts[feature.name] < RARE:
             feature.ClearField("presence")
     schema = tfdv.update_schema(schema, eval_)
-    _mark_categories(schema)
+    counted: dict[str, int] = {}
+    for feature in (*train.datasets[0].features, *eval_.datasets[0].features):
+        if feature.WhichOneof("stats") == "string_stats":
+            name = feature.path.step[0]
+            counted[name] = max(counted.get(name, 0), feature.string_stats.unique)
+    _mark_categories(schema, counted)
     schema.default_environment.extend([TRAINING, SERVING])
-    many = {
-        f.path.step[0]
-        for proto in (train, eval_)
-        for f in proto.datasets[0].features
-        if f.string_stats.unique > MOST_VALUES
-    }
+    compared = {name for name, values in counted.items() if values <= MOST_VALUES}
+    compared -= set(settings.data.split.key)
     for feature in schema.feature:
         if feature.name in settings.label.columns:
             feature.not_in_environment.append(SERVING)
-        if (
-            is_category(feature)
-            and feature.name not in many
-            and feature.name not in settings.data.split.key
-        ):
+        if feature.name in compared:
             feature.skew_comparator.infinity_norm.threshold = settings.schema_.skew_threshold
     return schema
 
 
-def _mark_categories(schema: schema_pb2.Schema) -> None:
+def _mark_categories(schema: schema_pb2.Schema, counted: Iterable[str]) -> None:
     """Give integers whose values were counted back their mark: TFDV makes a domain of texts of
     them, which its own validation refuses for integers."""
     for feature in schema.feature:
-        if feature.type == schema_pb2.INT and feature.HasField("domain"):
+        if feature.type == schema_pb2.INT and feature.name in counted:
             feature.int_domain.is_categorical = True
     used = {feature.domain for feature in schema.feature}
     kept = [domain for domain in schema.string_domain if domain.name in used]

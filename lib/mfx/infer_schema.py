@@ -38,7 +38,9 @@ def infer_schema(
     for feature in schema.feature:
         if counts[feature.name] < RARE:
             feature.ClearField("presence")
-    schema = tfdv.update_schema(schema, eval_)
+    # Twice, as TFDV may give a feature the range of the second split alone.
+    for proto in (eval_, train):
+        schema = tfdv.update_schema(schema, proto)
     counted: dict[str, int] = {}
     for feature in (*train.datasets[0].features, *eval_.datasets[0].features):
         if feature.WhichOneof("stats") == "string_stats":

@@ -69,9 +69,9 @@ def check_feature(name: str, feature: Any, where: str) -> None:
 
 
 _DENSE = (
-    "Return dense tensors of shape [batch] or [batch, width]: fill_missing (see mfx.features) makes "
-    "one of a raw feature; pad or cut lists of different lengths to one width in preprocessing_fn, "
-    "as with tf.strings.split(texts).to_tensor('', shape=[None, 10])."
+    "Return dense tensors of shape [batch] or [batch, width]. mfx.features.fill_missing makes "
+    "one of a raw feature. Lists of different lengths are padded or cut to one width in "
+    "preprocessing_fn, as with tf.strings.split(texts).to_tensor('', shape=[None, 10])."
 )
 
 

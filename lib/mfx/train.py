@@ -78,11 +78,8 @@ def train(
     strategy, device = _place(devices, options.batch_size)
     path = settings.resolve(settings.pipeline.module)
     about = listed("Features", graph.features)
-    with (
-        running(path, "build_model", [*hyperparameters, *graph.features], about),
-        strategy.scope() if strategy else nullcontext(),
-    ):
-        model = module.build_model(**hyperparameters)
+    with strategy.scope() if strategy else nullcontext():
+        model = user_module.build_model(settings, module, hyperparameters, graph.features)
     if options.jit_compile:
         model.jit_compile, device = True, f"{device}, XLA"
 

@@ -30,8 +30,10 @@ _PASSING_OF_TENSORFLOW = {
 }
 _NOISE = re.compile(
     r"Exception encountered when calling|Graph execution error|Detected at node|"
-    r"<stack traces unavailable>|\[\[\{\{|An error occurred while trying to apply"
+    r"<stack traces unavailable>|^File \"|\[\[\{\{|An error occurred while trying to apply"
 )
+_FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
+"""TensorFlow says in its errors where an operation was made."""
 _END = re.compile(r"(Call arguments|Arguments) received by|Batch instances:|Stack trace")
 
 
@@ -81,7 +83,7 @@ def listed(title: str, types: Mapping[str, Any]) -> str:
         for name, kind in islice(types.items(), MOST_NAMES)
     ]
     more = len(types) - len(shown)
-    return f"{title}: {', '.join(shown)}" + (f" and {more} more" if more > 0 else "")
+    return f"{title}: {', '.join(shown) or 'none'}" + (f" and {more} more" if more > 0 else "")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -100,13 +102,21 @@ def _frames(error: Exception, path: Path) -> list[traceback.FrameSummary]:
         found = [
             frame
             for frame in traceback.extract_tb(cause.__traceback__)
-            if path.parent in Path(frame.filename).parents
-            and _OURS not in Path(frame.filename).parents
-            and "site-packages" not in frame.filename
+            if _is_users(frame.filename, path)
+        ]
+        found = found or [
+            traceback.FrameSummary(file, int(line), name)
+            for file, line, name in _FRAME.findall(str(cause))
+            if _is_users(file, path)
         ]
         if found:
             return found
     return []
+
+
+def _is_users(file: str, path: Path) -> bool:
+    parents = Path(file).parents
+    return path.parent in parents and _OURS not in parents and "site-packages" not in file
 
 
 def _is_theirs(error: Exception, has_frame: bool) -> bool:

@@ -46,6 +46,40 @@ def load(settings: Settings) -> ModuleType:
     return module
 
 
+def build_model(
+    settings: Settings,
+    module: ModuleType,
+    hyperparameters: Mapping[str, Any],
+    features: Mapping[str, str],
+) -> Any:
+    """The network that the user's `build_model` makes: a compiled `keras.Model`.
+
+    Args:
+        settings: Name the module.
+        module: What `load` returned.
+        hyperparameters: Handed to it.
+        features: Each transformed feature's type, for messages.
+
+    Raises:
+        MfxError: It fails, or returns something else.
+    """
+    import keras
+
+    path = settings.resolve(settings.pipeline.module)
+    given = {name: repr(value) for name, value in hyperparameters.items()}
+    about = "\n".join([listed("Features", features), listed("Hyperparameters", given)])
+    with running(path, "build_model", [*hyperparameters, *features], about):
+        model = module.build_model(**hyperparameters)
+    if not getattr(model, "compiled", False):
+        is_model = isinstance(model, keras.Model)
+        shown = "a model that is not compiled" if is_model else type(model).__name__
+        raise MfxError(
+            f"{path}: build_model returns {shown}",
+            "Return a keras.Model after model.compile(optimizer, loss, …).",
+        )
+    return model
+
+
 class CheckedFunction:
     """`preprocessing_fn`, whose errors are one message and whose features can be stored.
 

@@ -150,4 +150,5 @@ def _said(error: Exception, names: list[str]) -> str:
     text = _END.split(text)[0]
     kept = [line.strip()[:400] for line in text.splitlines() if line.strip()]
     kept = [line for line in kept if not _NOISE.search(line)] or kept[:1]
-    return f"{kind}: " + "\n    ".join(kept[:6])
+    node = re.search(r"Detected at node (\S+)", text)
+    return f"{kind}: " + "\n    ".join(kept[:6]) + (f" (in {node[1]})" if node else "")

@@ -16,7 +16,9 @@ def in_one_split(
 ) -> list[Anomaly]:
     """An anomaly for each feature with a value in one split and none in the other.
 
-    It is an error unless chance explains it (see `chance`): then it is a warning.
+    It is an error unless chance explains it (see `chance`): then it is a warning. A feature that
+    the committed schema does not check, or that by its `presence { min_fraction: 0 }` need not be
+    there, is left out.
 
     Args:
         protos: Each split's DatasetFeatureStatisticsList.
@@ -28,7 +30,8 @@ def in_one_split(
         name: {f.path.step[0]: present(f) for f in proto.datasets[0].features}
         for name, proto in protos.items()
     }
-    unchecked = {f.name for f in (schema.feature if schema else ()) if not is_checked(f)}
+    features = schema.feature if schema else ()
+    unchecked = {f.name for f in features if not is_checked(f) or _may_be_absent(f)}
     missing_in = {
         name: "eval" if counts["train"].get(name) else "train"
         for name in examples.columns
@@ -43,6 +46,11 @@ def in_one_split(
         _anomaly(name, lacking, counts, likely[name], enough)
         for name, lacking in missing_in.items()
     ]
+
+
+def _may_be_absent(feature: Any) -> bool:
+    presence = feature.presence
+    return presence.HasField("min_fraction") and not (presence.min_fraction or presence.min_count)
 
 
 def _anomaly(
@@ -60,10 +68,6 @@ def _anomaly(
         observed=f"{found:,} values in {other}, none in {lacking}"
         + (f", which chance does in {likely:.2g} of splits" if explained else ""),
         count=int(found),
-        remedy=(
-            "With more examples both splits would have some."
-            if explained
-            else "Mend the data or how it is split, or drop the column. In a committed schema "
-            f"'lifecycle_stage: DEBUG_ONLY' leaves '{name}' unchecked."
-        ),
+        remedy=("" if explained else "Mend the data or how it is split, or drop the column. ")
+        + f"If '{name}' may be absent, say presence {{ min_fraction: 0 }} of it in the schema.",
     )

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import SAMPLE
+from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mfx import schema_file, tfdv_beam, tfdv_local
 from mfx.config import Beam
@@ -57,14 +59,14 @@ def exact(proto) -> dict:
     return found
 
 
-def on_beam(parts, folder):
+def on_beam(parts, folder, schema=None):
     """TFDV's own statistics of these batches."""
     folder.mkdir(exist_ok=True)
     files = []
     for number, part in enumerate(parts):
         files.append(folder / f"{number}.parquet")
         pq.write_table(pa.Table.from_batches([part]), files[-1])
-    return tfdv_beam.describe(files, Beam())
+    return tfdv_beam.describe(files, Beam(), schema)
 
 
 CASES = {
@@ -125,6 +127,38 @@ def test_the_sample_has_the_statistics_tfdv_gives_on_beam(tmp_path, settings):
     assert whole.num_rows == 400
     (ours, _), theirs = tfdv_local.describe([whole]), on_beam([whole], tmp_path / "beam")
     assert by_name(ours) == by_name(theirs)
+
+
+CATEGORY = """
+feature { name: "hour" type: INT int_domain { is_categorical: true } }
+feature { name: "rare" type: INT int_domain { min: 0 max: 9 is_categorical: true } }
+feature { name: "fare" type: FLOAT } feature { name: "tips" type: FLOAT }
+feature { name: "word" type: BYTES string_domain { is_categorical: CATEGORICAL_NO } }
+"""
+
+
+def test_integers_that_the_schema_calls_categories_are_counted_as_on_beam(tmp_path):
+    schema = text_format.Parse(CATEGORY, schema_pb2.Schema())
+    hours = [None if n % 7 == 0 else n % 5 - 2 for n in range(N)]
+    batch = random_batch(hour=pa.array(hours, pa.int64()))
+    made, estimated = tfdv_local.describe([batch.slice(0, 123), batch.slice(123)], schema)
+    reference = on_beam([batch.slice(0, 123), batch.slice(123)], tmp_path, schema)
+    assert_same(exact(made), exact(reference))
+    assert not estimated
+    counted = {n for n, f in by_name(made).items() if f.WhichOneof("stats") == "string_stats"}
+    assert counted == {"hour", "rare", "word"}
+    top = by_name(made)["hour"].string_stats.top_values
+    expected = Counter(str(hour) for hour in hours if hour is not None)
+    assert {value.value: value.frequency for value in top} == expected
+
+
+def test_images_keep_the_statistics_that_tfdv_has_of_them(tmp_path):
+    schema = text_format.Parse(
+        'feature { name: "word" type: BYTES image_domain {} }', schema_pb2.Schema()
+    )
+    made = by_name(tfdv_local.describe([BATCH], schema)[0])["word"]
+    assert made.bytes_stats == by_name(on_beam([BATCH], tmp_path, schema))["word"].bytes_stats
+    assert made.bytes_stats.max_num_bytes == 4
 
 
 def by_name(proto) -> dict:

@@ -21,7 +21,8 @@ def preprocessing_fn(inputs):
     """Raw features to model inputs; the same graph serves training, evaluation and serving."""
     outputs = {}
     for name in NUMBERS:
-        outputs[name] = tft.scale_to_z_score(fill_missing(inputs[name]))
+        # Filled after scaling: missing is the mean, and zeros do not move it.
+        outputs[name] = fill_missing(tft.scale_to_z_score(inputs[name]))
     for name in COORDINATES:
         outputs[name] = tft.bucketize(fill_missing(inputs[name]), BUCKETS)
     for name in WORDS:

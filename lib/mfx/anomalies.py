@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from mfx import schema_rules
 from mfx.artifacts import Anomalies, Anomaly, Schema
 from mfx.errors import MfxError
 
@@ -21,6 +22,7 @@ def explain(
     schema: schema_pb2.Schema,
     split: str,
     values: Callable[[str], Iterable[pa.Array]],
+    in_file: bool = True,
 ) -> Iterator[Anomaly]:
     """One `Anomaly` for each reason that TFDV gives, sorted by feature.
 
@@ -30,6 +32,7 @@ def explain(
         schema: What it was judged by; tells what was expected.
         split: The split that the statistics describe.
         values: A feature's column, in parts: statistics hold sketches, counts are of the values.
+        in_file: Whether the schema is a file, which can be edited; otherwise it was inferred.
     """
     features = {f.name: f for f in schema.feature}
     stats = {f.path.step[0]: f for f in statistics.datasets[0].features}
@@ -52,9 +55,24 @@ def explain(
             rule=rule,
             severity=anomalies_pb2.AnomalyInfo.Severity.Name(severity),
             expected=_expected(rule, feature, schema),
-            observed=reason.description.strip().rstrip("."),
+            observed=(reason.description or reason.short_description).strip().rstrip("."),
             count=_count(rule, feature, stats.get(name), examples, schema, values),
-            remedy=_remedy(rule, name),
+            remedy=_remedy(rule, name, in_file),
+        )
+
+
+def not_checked(schema: schema_pb2.Schema) -> Iterator[Anomaly]:
+    """A warning for each feature of a committed schema that asks for what is not checked."""
+    for name, what in schema_rules.not_carried_out(schema).items():
+        yield Anomaly(
+            split="schema",
+            feature=name,
+            rule="SCHEMA_NOT_CHECKED",
+            severity="WARNING",
+            expected="checks that a run carries out",
+            observed=what,
+            count=None,
+            remedy="Remove it from the schema, or check it elsewhere.",
         )
 
 
@@ -66,6 +84,12 @@ def _expected(rule: str, feature: Any, schema: Any) -> str:
     if rule.startswith("COMPARATOR_JENSEN"):
         bound = feature.skew_comparator.jensen_shannon_divergence.threshold
         return f"Jensen-Shannon divergence of at most {bound:g}"
+    if rule.startswith("COMPARATOR_NORMALIZED"):
+        bound = feature.skew_comparator.normalized_abs_difference.threshold
+        return f"normalized absolute difference of at most {bound:g}"
+    if rule.endswith("_UNIQUE"):
+        limits = feature.unique_constraints
+        return f"{limits.min} to {limits.max} distinct values"
     if rule == "SCHEMA_MISSING_COLUMN" or "PRESENT" in rule:
         fraction, count = feature.presence.min_fraction, feature.presence.min_count
         return (
@@ -135,8 +159,10 @@ def _common(stats: Any) -> Any:
     return getattr(stats, stats.WhichOneof("stats")).common_stats
 
 
-def _remedy(rule: str, name: str) -> str:
+def _remedy(rule: str, name: str, in_file: bool) -> str:
     where = f"of '{name}' in the schema"
+    if rule.startswith("COMPARATOR_") and not in_file:
+        return "Check how the data was collected and split, or raise skew_threshold under [schema]."
     if rule == "SCHEMA_NEW_COLUMN":
         return "Drop the column, or add the feature to the schema."
     if rule == "SCHEMA_MISSING_COLUMN" or "PRESENT" in rule:
@@ -158,10 +184,13 @@ def stop_on_errors(anomalies: Anomalies, schema: Schema) -> None:
     Raises:
         MfxError: All errors, one line each.
     """
-    if anomalies.errors:
-        raise MfxError(
-            f"the data breaks {schema.path} in {len(anomalies.errors)} ways:\n"
-            + "\n".join(f"- {anomaly}" for anomaly in anomalies.errors),
-            "Mend the data or edit the schema; to take over what this run's data would give: "
-            "mfx schema accept",
-        )
+    if not anomalies.errors:
+        return
+    held_to = "the schema inferred from it" if schema.inferred else schema.path
+    accept = "take over what this run's data would give: mfx schema accept"
+    mend = "Mend the data" + ("" if schema.inferred else " or edit the schema")
+    raise MfxError(
+        f"the data breaks {held_to} in {len(anomalies.errors)} ways:\n"
+        + "\n".join(f"- {anomaly}" for anomaly in anomalies.errors),
+        f"{mend}; to {accept}" if schema.fits else f"{mend}.",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def pipeline(options: Beam) -> Iterator[beam.Pipeline]:
     """
     if not options.options:
         # Named outright: `DirectRunner` may mean another runner that needs a download.
-        with beam.Pipeline(runner=FnApiRunner()) as made:
+        with _said_once(), beam.Pipeline(runner=FnApiRunner()) as made:
             yield made
         return
     made = _remote(options)
@@ -100,6 +101,17 @@ def fetch(source: str, target: Path) -> None:
         here.mkdir(parents=True, exist_ok=True)
         for name in names:
             tf.io.gfile.copy(f"{directory.rstrip('/')}/{name}", str(here / name), overwrite=True)
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Keep Beam from logging the traceback of an error that it raises too, in this process."""
+    log = logging.getLogger("apache_beam.runners.common")
+    log.disabled, before = True, log.disabled
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _remote(options: Beam) -> beam.Pipeline:

@@ -20,7 +20,7 @@ from mfx.lineage import Lineage, hash_json
 
 READS: dict[str, tuple[str, ...]] = {
     "ingest": ("data.split", "data.null_values", "data.ragged_rows"),
-    "validate": ("schema", "label", "beam"),
+    "validate": ("schema", "label", "data.split", "beam"),
     "transform": ("pipeline", "label", "beam"),
     "train": ("pipeline", "label", "train"),
     "evaluate": ("label", "evaluate", "beam"),

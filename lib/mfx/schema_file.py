@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mfx import schema_rules
 from mfx.errors import MfxError
 
 
@@ -12,7 +13,8 @@ def read(path: Path) -> Any:
     """The committed schema, or None when there is no file.
 
     Raises:
-        MfxError: The file is not a schema in protobuf text format.
+        MfxError: The file cannot be read, is not a schema in protobuf text format, or asks for
+            what cannot be carried out: see `schema_rules`.
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -20,12 +22,17 @@ def read(path: Path) -> Any:
     if not path.exists():
         return None
     try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
+        schema = text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise MfxError(
             f"{path}: not a schema in protobuf text format: {error}",
             "Mend the line, or delete the file to have a schema inferred anew.",
         ) from None
+    except OSError as error:
+        raise MfxError(f"{path}: cannot read the schema: {error.strerror}") from None
+    if found := schema_rules.problems(schema):
+        raise MfxError("\n".join(f"{path}: {line}" for line in found))
+    return schema
 
 
 def write(path: Path, text: str) -> None:

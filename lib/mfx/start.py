@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mfx import csv_files
+from mfx import csv_files, user_module
 from mfx.artifacts import Shard, Sources
 from mfx.config import Settings, from_dict
 from mfx.errors import MfxError
@@ -41,8 +41,10 @@ def resolve(settings: Settings) -> Sources:
     committed yet) have the narrowest type that all their values fit.
 
     Raises:
-        MfxError: No file, an unreadable one, or files whose columns differ.
+        MfxError: No file, an unreadable one, or files whose columns differ; `model.py` or the
+            schema cannot be used.
     """
+    user_module.check_syntax(settings)
     known = column_types(Path(settings.resolve(settings.schema_.path)))
     addresses = csv_files.find(settings.resolve(settings.data.path))
     names, shards = _look_at(addresses)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def present(feature: Any) -> int:
+    """Examples with a value of the feature, of its `FeatureNameStatistics`."""
+    return int(getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing)
+
+
 def feature_rows(statistics: Any) -> list[dict[str, Any]]:
     """One dict a feature.
 

@@ -35,20 +35,56 @@ def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.S
     return tensors
 
 
+def described(feature: Any) -> str:
+    """`Tensor of float32, shape [None, 3]`: what it is, without its values."""
+    if not hasattr(feature, "shape") or not hasattr(feature, "dtype"):
+        return f"{type(feature).__name__}, not a tensor"
+    kind = next(k for k in (tf.SparseTensor, tf.RaggedTensor, object) if isinstance(feature, k))
+    name = "Tensor" if kind is object else kind.__name__
+    shape = "unknown" if feature.shape.rank is None else str(feature.shape.as_list())
+    return f"{name} of {tf.as_dtype(feature.dtype).name}, shape {shape}"
+
+
+def check_feature(name: str, feature: Any, where: str) -> None:
+    """Check that a transformed feature can be stored.
+
+    Args:
+        name: The feature's name.
+        feature: What `preprocessing_fn` returned of it, of any number of rows.
+        where: What returned it, for the message.
+
+    Raises:
+        MfxError: It is sparse, ragged, of unknown width, of a rank other than 1 or 2, or of a type
+            that tf.Example does not have.
+    """
+    if isinstance(feature, tf.Tensor) and feature.dtype not in MISSING:
+        remedy = "Return int64, float32 or string: tf.cast(…, tf.int64) or tf.cast(…, tf.float32)."
+    elif not isinstance(feature, tf.Tensor) or feature.shape.rank not in (1, 2):
+        remedy = _DENSE
+    elif feature.shape.rank == 2 and feature.shape[1] is None:
+        remedy = f"Its width differs from batch to batch. {_DENSE}"
+    else:
+        return
+    raise MfxError(f"{where}: feature '{name}' is {described(feature)}", remedy)
+
+
+_DENSE = (
+    "Return dense tensors of shape [batch] or [batch, width]. mfx.features.fill_missing makes "
+    "one of a raw feature. Lists of different lengths are padded or cut to one width in "
+    "preprocessing_fn, as with tf.strings.split(texts).to_tensor('', shape=[None, 10])."
+)
+
+
 def to_batch(features: Mapping[str, tf.Tensor]) -> pa.RecordBatch:
     """Dense features, of shape [rows] or [rows, width], as Arrow columns in name order.
 
     Raises:
-        MfxError: A feature is sparse, ragged or of higher rank.
+        MfxError: A feature cannot be stored: see `check_feature`.
     """
     columns = {}
     for name in sorted(features):
         feature = features[name]
-        if not isinstance(feature, tf.Tensor) or feature.shape.rank not in (1, 2):
-            raise MfxError(
-                f"preprocessing_fn: feature '{name}' is {feature!r:.80}",
-                "Return dense tensors of shape [batch] or [batch, width]: see mfx.features.",
-            )
+        check_feature(name, feature, "preprocessing_fn")
         values = feature.numpy()
         flat = pa.array(values.reshape(-1))
         columns[name] = (

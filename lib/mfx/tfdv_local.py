@@ -17,6 +17,7 @@ from tensorflow_data_validation.utils import top_k_uniques_stats_util as top_k
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from mfx.columns import as_lists
+from mfx.schema_rules import is_category
 
 ENGINE = "TFDV in memory"
 VERSIONS = ("1.16.1", "1.21.0")
@@ -33,38 +34,45 @@ def covers() -> str:
 
 
 def describe(
-    batches: Iterable[pa.RecordBatch],
+    batches: Iterable[pa.RecordBatch], schema: Any = None
 ) -> tuple[statistics_pb2.DatasetFeatureStatisticsList, list[str]]:
     """TFDV's statistics of flat batches.
+
+    Args:
+        batches: What is described.
+        schema: A `schema_pb2.Schema` that says which numbers are categories, as TFDV takes it.
 
     Returns:
         The statistics, and the columns whose unique and most frequent values are estimates.
     """
-    combiners = stats_impl.get_generators(tfdv.StatsOptions(), in_memory=True)
+    combiners = stats_impl.get_generators(tfdv.StatsOptions(schema=schema), in_memory=True)
+    categories = {f.name for f in schema.feature if is_category(f)} if schema else set()
     sums: list[Any] = [combiner.create_accumulator() for combiner in combiners]
     counts: dict[str, ValueCounts] = {}
     for batch in batches:
         lists = as_lists(batch)
         sums = [c.add_input(s, lists) for c, s in zip(combiners, sums, strict=True)]
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            if pa.types.is_binary(column.type):
-                counts.setdefault(name, ValueCounts()).add(column)
+            if pa.types.is_binary(column.type) or name in categories:
+                counts.setdefault(name, ValueCounts(column.type)).add(column)
     statistics = stats_impl.extract_statistics_output(sums, combiners)
     for feature in statistics.datasets[0].features:
         found = counts.get(feature.path.step[0])
-        if found and not found.overfull:
+        if found and not found.overfull and feature.WhichOneof("stats") == "string_stats":
             _put(found.table(), feature)
     return statistics, [name for name, found in counts.items() if found.overfull]
 
 
-_NONE = pa.table({"value": pa.array([], pa.binary()), "count": pa.array([], pa.int64())})
-
-
 class ValueCounts:
-    """How often each value of a column of bytes is there, exactly, while memory allows."""
+    """How often each value of a column is there, exactly, while memory allows.
 
-    def __init__(self) -> None:
-        self._counted = _NONE
+    Args:
+        kind: The column's type: bytes, or integers that are categories.
+    """
+
+    def __init__(self, kind: pa.DataType = pa.binary()) -> None:  # noqa: B008
+        self._none = pa.table({"value": pa.array([], kind), "count": pa.array([], pa.int64())})
+        self._counted = self._none
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self.overfull = False
@@ -81,7 +89,7 @@ class ValueCounts:
             self._merge()
             if self._counted.nbytes > MOST_BYTES:
                 self.overfull = True
-                self._counted = _NONE
+                self._counted = self._none
 
     def table(self) -> pa.Table:
         """Columns `value` and `count`; most frequent first, then by value, both descending."""

@@ -25,6 +25,7 @@ from mfx.errors import MfxError
 from mfx.export import export, put_weights
 from mfx.lineage import hash_bytes, hash_file, hash_json
 from mfx.train_input import TrainInput
+from mfx.user_code import listed, running
 
 VALIDATION_BATCH = 4096
 
@@ -64,7 +65,8 @@ def train(
             GPUs, or the CPU.
 
     Raises:
-        MfxError: The loss is not a number any more; the devices cannot share a batch equally.
+        MfxError: `model.py` fails; the loss is not a number any more; the devices cannot share a
+            batch equally.
     """
     module = user_module.load(settings)
     options = settings.train
@@ -74,8 +76,10 @@ def train(
         tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_dtype_policy(options.precision)
     strategy, device = _place(devices, options.batch_size)
+    path = settings.resolve(settings.pipeline.module)
+    about = listed("Features", graph.features)
     with strategy.scope() if strategy else nullcontext():
-        model = module.build_model(**hyperparameters)
+        model = user_module.build_model(settings, module, hyperparameters, graph.features)
     if options.jit_compile:
         model.jit_compile, device = True, f"{device}, XLA"
 
@@ -86,7 +90,8 @@ def train(
     ):
         saved = Path(directory, "model")
         output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
-        export(model, output, settings.label.columns, saved, settings.label.classes)
+        with running(path, "the network", graph.features, about):
+            export(model, output, settings.label.columns, saved, settings.label.classes)
         label = settings.label.name
         fitting = _Fit(
             model,
@@ -109,7 +114,8 @@ def train(
                 ]
             ),
         )
-        history, resumed_from = fitting.run(options)
+        with running(path, "fit", graph.features, about):
+            history, resumed_from = fitting.run(options)
         put_weights(model, saved)
         return Model(
             payload=store.save(saved),

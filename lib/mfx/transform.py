@@ -16,7 +16,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import metadata_io
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
-from mfx import beam_pipeline, beam_source, store, user_module
+from mfx import beam_pipeline, beam_source, store, user_code, user_module
 from mfx.artifacts import SPLITS, Examples, Schema, TransformGraph
 from mfx.columns import TYPES, as_lists
 from mfx.config import Beam, Settings
@@ -37,20 +37,22 @@ def transform(
         The graph, and the transformed examples: the same rows in the same order.
 
     Raises:
-        MfxError: `preprocessing_fn` returns no label, or one that is not a number or has a single
-            value, or features that cannot be stored; or `[beam]` is wrong.
+        MfxError: `preprocessing_fn` fails, or returns no label, or one that is not a number or has
+            a single value, or features that cannot be stored; or `[beam]` is wrong.
     """
-    function = PortableFunction(user_module.load(settings), "preprocessing_fn")
+    path = settings.resolve(settings.pipeline.module)
+    function = user_module.CheckedFunction(
+        PortableFunction(user_module.load(settings), "preprocessing_fn"),
+        path,
+        examples.columns,
+        settings.label.name,
+    )
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         graph = Path(directory, "graph")
-        _analyse(examples, function, _present(schema, examples), settings.beam, graph)
-        output = tft.TFTransformOutput(str(graph))
-        if settings.label.name not in output.transformed_feature_spec():
-            raise MfxError(
-                f"preprocessing_fn returns no feature '{settings.label.name}', the label's name",
-                "Return it, or change name under [label].",
-            )
-        transformed = _apply(output, examples, Path(directory, "examples"))
+        with user_code.running(path, "preprocessing_fn"):
+            _analyse(examples, function, _present(schema, examples), settings.beam, graph)
+            output = tft.TFTransformOutput(str(graph))
+            transformed = _apply(output, examples, Path(directory, "examples"))
         _check_label(transformed, settings.label.name)
         features = {n: s.dtype.name for n, s in output.transformed_feature_spec().items()}
         lineage = examples.lineage.after(examples.digest, schema.digest)
@@ -60,9 +62,14 @@ def transform(
 
 
 def _present(schema: Schema, examples: Examples) -> schema_pb2.Schema:
-    """The schema of the columns that the data has; features never seen cannot be analysed."""
+    """The schema of the columns that the data has; features never seen cannot be analysed.
+
+    Shapes are for validation: here a feature is a sparse tensor, whatever its schema says.
+    """
     proto = schema.proto()
     kept = [feature for feature in proto.feature if feature.name in examples.columns]
+    for feature in kept:
+        feature.ClearField("shape")
     del proto.feature[:]
     proto.feature.extend(kept)
     return proto

@@ -1,20 +1,35 @@
-"""Load a pipeline's `model.py` from its file."""
+"""Load a pipeline's `model.py` from its file, and hold what it returns to what can be stored."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from mfx.config import Settings
 from mfx.errors import MfxError
+from mfx.user_code import listed, running
+
+
+def check_syntax(settings: Settings) -> None:
+    """Look for mistakes in `model.py` that show without running it.
+
+    Raises:
+        MfxError: The file is not Python.
+    """
+    path = settings.resolve(settings.pipeline.module)
+    with running(path, "syntax"):
+        compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
 
 
 def load(settings: Settings) -> ModuleType:
     """The module with `preprocessing_fn(inputs)` and `build_model(**hyperparameters)`.
 
     Raises:
-        MfxError: The file does not define both.
+        MfxError: The file cannot be run, or does not define both.
     """
     path = settings.resolve(settings.pipeline.module)
     name = f"mfx_pipeline_{settings.pipeline.name.replace('-', '_')}"
@@ -23,8 +38,87 @@ def load(settings: Settings) -> ModuleType:
         raise MfxError(f"{path}: not a Python file", "Name one as module under [pipeline].")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    with running(path, "import"):
+        spec.loader.exec_module(module)
     for function in ("preprocessing_fn", "build_model"):
         if not callable(getattr(module, function, None)):
             raise MfxError(f"{path}: no function {function}", f"Define {function} in it.")
     return module
+
+
+def build_model(
+    settings: Settings,
+    module: ModuleType,
+    hyperparameters: Mapping[str, Any],
+    features: Mapping[str, str],
+) -> Any:
+    """The network that the user's `build_model` makes: a compiled `keras.Model`.
+
+    Args:
+        settings: Name the module.
+        module: What `load` returned.
+        hyperparameters: Handed to it.
+        features: Each transformed feature's type, for messages.
+
+    Raises:
+        MfxError: It fails, or returns something else.
+    """
+    import keras
+
+    path = settings.resolve(settings.pipeline.module)
+    given = {name: repr(value) for name, value in hyperparameters.items()}
+    about = "\n".join([listed("Features", features), listed("Hyperparameters", given)])
+    with running(path, "build_model", [*hyperparameters, *features], about):
+        model = module.build_model(**hyperparameters)
+    if not getattr(model, "compiled", False):
+        is_model = isinstance(model, keras.Model)
+        shown = "a model that is not compiled" if is_model else type(model).__name__
+        raise MfxError(
+            f"{path}: build_model returns {shown}",
+            "Return a keras.Model after model.compile(optimizer, loss, …).",
+        )
+    return model
+
+
+class CheckedFunction:
+    """`preprocessing_fn`, whose errors are one message and whose features can be stored.
+
+    Args:
+        function: The user's function; pickles if this is to.
+        path: Its file.
+        columns: Each raw column's type.
+        label: The feature that it must return.
+    """
+
+    def __init__(
+        self, function: Callable, path: str, columns: Mapping[str, str], label: str
+    ) -> None:
+        self._function, self._path = function, path
+        self._columns, self._label = dict(columns), label
+
+    def __call__(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Call it.
+
+        Raises:
+            MfxError: It failed, or returned what is not a dict of dense tensors of shape [batch] or
+                [batch, width] and of a type that tf.Example has, the label among them.
+        """
+        from mfx.tensors import check_feature
+
+        about = listed("Columns", self._columns)
+        with running(self._path, "preprocessing_fn", self._columns, about):
+            outputs = self._function(inputs)
+        where = f"{self._path}: preprocessing_fn"
+        if not isinstance(outputs, dict):
+            raise MfxError(
+                f"{where} returns {type(outputs).__name__}",
+                "Return a dict of tensors by feature name.",
+            )
+        for name, feature in outputs.items():
+            check_feature(name, feature, where)
+        if self._label not in outputs:
+            raise MfxError(
+                f"{where} returns no feature '{self._label}', the label's name",
+                "Return it, or change name under [label].",
+            )
+        return outputs

@@ -54,7 +54,8 @@ class Schema:
         text: The schema in protobuf text format, as in `schema.pbtxt`.
         path: The committed file, or where one is expected.
         inferred: Whether it was inferred in this run because no file was committed.
-        proposal: The schema that this run's train split would give, in text format.
+        proposal: The schema that this run's data would give, in text format.
+        fits: Whether this run's data meets the proposal.
     """
 
     text: str
@@ -62,6 +63,7 @@ class Schema:
     inferred: bool
     proposal: str
     lineage: Lineage
+    fits: bool = True
 
     @property
     def digest(self) -> str:
@@ -81,9 +83,10 @@ class Anomaly:
     """One rule of the schema that one split's values of one feature break.
 
     Args:
-        split: The split; `train vs eval` for skew.
+        split: The split; `train vs eval` for skew, `schema` for what is not of the data.
         feature: The feature, or `<dataset>`.
-        rule: TFDV's name of the rule, such as ENUM_TYPE_UNEXPECTED_STRING_VALUES.
+        rule: TFDV's name of the rule, such as ENUM_TYPE_UNEXPECTED_STRING_VALUES, or
+            FEATURE_IN_ONE_SPLIT or SCHEMA_NOT_CHECKED.
         severity: ERROR stops the run, WARNING does not.
         expected: What the schema says.
         observed: What the data shows.

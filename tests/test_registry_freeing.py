@@ -10,7 +10,7 @@ from conftest import SmallRuns
 
 from mfx import registry
 from mfx.errors import MfxError
-from mfx.registry import freeing
+from mfx.registry import freeing, held
 
 
 @pytest.fixture
@@ -97,23 +97,23 @@ def test_other_users_runs_count_too(small_runs, plan):
 def test_large_files_are_counted_by_their_chunks(monkeypatch):
     from mfx.store import Blob, Payload
 
-    monkeypatch.setattr(freeing, "CHUNK_BYTES", 10)
+    monkeypatch.setattr(held, "CHUNK_BYTES", 10)
     payload = Payload("F", "local", "/root", (Blob("a", 25, ("x", "y", "z")),))
-    assert [n for _, n in freeing._keys(payload)] == [10, 10, 5]
+    assert [n for _, n in held.chunks(payload)] == [10, 10, 5]
 
 
 def test_blobs_on_s3_are_where_metaflow_puts_them(s3):
     key = freeing.Key("s3", f"s3://{s3.bucket}/prefix", "Pipeline", "ab12")
     s3.put_object(Bucket=s3.bucket, Key="prefix/Pipeline/data/ab/ab12", Body=b"")
     s3.put_object(Bucket=s3.bucket, Key="prefix/Pipeline/data/ab/ab13", Body=b"")
-    assert freeing._remove(key)
+    assert freeing.remover("s3")([key]) == 1
     left = [e["Key"] for e in s3.list_objects_v2(Bucket=s3.bucket)["Contents"]]
     assert left == ["prefix/Pipeline/data/ab/ab13"]
 
 
 def test_other_storages_are_one_error():
     with pytest.raises(MfxError, match="blobs on gs cannot be freed"):
-        freeing._remove(freeing.Key("gs", "gs://b", "F", "ab"))
+        freeing.remover("gs")
 
 
 def test_an_unknown_flow_is_one_error(small_runs):

@@ -57,8 +57,17 @@ def test_what_is_no_path_at_all_is_refused(text):
 @pytest.mark.parametrize(
     "text",
     [
-        *("pushed", "../pushed", "/srv/models", "./s3:/kept", "bucket/models", "a:b/c", "C:/models"),
-        *("//srv/models", "s3", "day 1/x.csv", "s3://bucket", "s3://bucket/", "s3://a.b-c/d//e"),
+        *(
+            "pushed",
+            "../pushed",
+            "/srv/models",
+            "./s3:/kept",
+            "bucket/models",
+            "a:b/c",
+            "C:/models",
+        ),
+        *("//srv/models", "s3", "day 1/x.csv", "s3://bucket", "s3://bucket/"),
+        "s3://a.b-c/d//e",
     ],
 )
 def test_paths_and_s3_are_taken_as_they_are(text):

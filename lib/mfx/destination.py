@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -123,6 +124,15 @@ def open_folder(folder: str) -> tuple[Destination, str]:
     if above in ("s3:/", "s3:"):
         raise MfxError(f"{folder}: expected s3://bucket/model, or s3://bucket/prefix/model")
     return open_destination(above, name), name
+
+
+def is_denied(error: MfxError) -> bool:
+    """Whether what a destination said is that this user may not do it, though others may."""
+    why = error.__context__
+    if isinstance(why, OSError):
+        return why.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    answer = getattr(why, "response", {}).get("ResponseMetadata", {})  # of S3
+    return answer.get("HTTPStatusCode") == HTTPStatus.FORBIDDEN
 
 
 def files_digest(hashes: Iterable[tuple[str, str]]) -> str:

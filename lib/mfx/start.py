@@ -11,11 +11,11 @@ from mfx.address import absolute
 from mfx.artifacts import Shard, Sources
 from mfx.config import Settings, from_dict
 from mfx.deploy import check_seen_by_containers
+from mfx.destination import is_denied
 from mfx.environment import code_package
 from mfx.errors import MfxError
 from mfx.lineage import Lineage, hash_code, hash_file, hash_json
 from mfx.read_csv import header, narrowest_types
-from mfx.s3 import S3GoneError
 from mfx.schema_file import column_types
 from mfx.trial import is_trial
 
@@ -47,15 +47,16 @@ def settings(flow: Any) -> Settings:
 def check_destination(settings: Settings, report: Callable[[str], object]) -> None:
     """Find out now, and not after the training, whether a model can be pushed.
 
-    A run that is not to promote needs to read the destination only, and a trial writes nothing: for
-    these, what cannot be written is said, and nothing more.
+    A run that is not to promote needs no right to write there; that it has none is said, and
+    nothing more. A trial only reads.
 
     Args:
         settings: Where to push.
         report: Takes that line.
 
     Raises:
-        MfxError: The destination cannot be read, or not be written though the run may promote.
+        MfxError: The destination cannot be read, or written: by nobody, or by a run that may
+            promote.
     """
     place = registry.place.of(settings, registry.place.current_branch())
     destination = place.open()
@@ -65,7 +66,7 @@ def check_destination(settings: Settings, report: Callable[[str], object]) -> No
     try:
         destination.try_out()
     except MfxError as error:
-        if settings.push.promote == "auto" or isinstance(error, S3GoneError):
+        if settings.push.promote == "auto" or not is_denied(error):
             raise
         report(f"this run can read and not write {place}; whoever promotes must: {error.what}")
 

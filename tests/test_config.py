@@ -186,7 +186,7 @@ def test_equal_settings_are_equal_bytes_in_every_process():
         ('destination = "s3:/b/m"', "push.destination: s3:/b/m: expected a folder or s3://"),
         ('destination = "gs://b/m"', "push.destination: gs://b/m: expected a folder or s3://"),
         ('path = "S3://b/x.csv"', "data.path: S3://b/x.csv: expected a path on disk or s3://"),
-        ('temp = "s3:/b"\noptions = ["--runner=X"]', "beam.temp: "),
+        ('temp = "S3://b"\noptions = ["--runner=X"]', "beam.temp: "),
     ],
 )
 def test_an_address_of_another_form_is_named_with_its_key(tmp_path, line, said):

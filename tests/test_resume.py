@@ -66,8 +66,7 @@ def unbroken(pipeline, tmp_path_factory):
     """A run that trained without a break, and stopped at push: meanwhile a file came to where a
     folder goes."""
     destination = tmp_path_factory.mktemp("destination") / "pushed"
-    tags = ("--tag", "experiment:wider", "--tag", "two words")
-    given = ("run", "--destination", str(destination), *tags)
+    given = ("run", "--destination", str(destination))
     result = pipeline(*given, deaths=0, BLOCKED=str(destination))
     assert result.code == 1
     return result, destination
@@ -85,12 +84,6 @@ def _epochs(output: str) -> list[int]:
 
 def _started(output: str) -> list[str]:
     return re.findall(r"/(\w+)/\d+ \(pid \d+\)\] Task is starting\.", output)
-
-
-def _state(result) -> str:
-    from mfx.registry import runs
-
-    return runs.Results(result.run).state
 
 
 def test_a_retry_goes_on_from_the_last_epoch(pipeline, model):
@@ -131,31 +124,13 @@ def test_resume_after_a_failed_push_only_pushes(pipeline, unbroken, model):
     assert f"{destination}/taxi: cannot push: Not a directory" in failed.output
     assert "`run --from-run ID --destination …`" in failed.output
     assert "Traceback" not in failed.output
-    assert _state(failed) == "failed"
-    again = pipeline("resume", f"--origin-run-id={failed.run_id}", "--run-id", "again", deaths=0)
-    assert (again.code, _started(again.output)) == (1, ["push"])
-    taken = pipeline("resume", "--run-id", "again", deaths=0)
-    assert taken.code == 1
-    assert "--run-id: there is a run Pipeline/again already" in taken.output
-    assert "Traceback" not in taken.output and "Task is starting" not in taken.output
     destination.unlink()
-    resumed = pipeline("resume", deaths=0)
+    resumed = pipeline("resume", "--origin-run-id", failed.run_id, deaths=0)
     assert resumed.code == 0, resumed.output
-    assert "Cloning Pipeline/again" in resumed.output, "the latest run is the resumed one"
     assert _started(resumed.output) == ["push", "end"]
-    assert _state(resumed) == "finished"
-    assert resumed.run.user_tags >= {"experiment:wider", "two words"}
     assert resumed.data.pushed.pushed
     (version,) = (destination / "taxi").glob("1*")
     assert f'"model": "{model.digest}"' in (version / "assets.extra" / "mfx.json").read_text()
-
-
-def test_resuming_a_run_that_is_not_there_is_one_message(pipeline):
-    for given in (("--origin-run-id", "123"), ("--origin-run-id=123",)):
-        done = pipeline("resume", *given, deaths=0)
-        assert done.code == 1
-        assert "run Pipeline/123 is not there, or left nothing to resume" in done.output
-        assert "Traceback" not in done.output
 
 
 def test_the_flow_runs_from_another_folder(tmp_path):

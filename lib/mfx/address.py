@@ -22,7 +22,7 @@ _STORES = re.compile(
     r"https?://(?:(?P<first>[^/]+)\.)?s3[.-](?:[a-z0-9-]+\.)?amazonaws\.com(?:/(?P<rest>.*))?$"
 )
 """Amazon's own web addresses of buckets, with the bucket in front of or behind the host."""
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[^/]+")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|arn:[^/]+")
 
 
 def is_url(text: str) -> bool:

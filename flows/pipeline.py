@@ -45,6 +45,7 @@ class Pipeline(FlowSpec):
         from mfx import code, start
 
         self.settings = start.settings(self)
+        start.check_destination(self.settings, print)
         self.code = code.keep(self.settings)
         self.sources = start.resolve(self.settings)
         self.shards = self.sources.shards
@@ -129,7 +130,7 @@ class Pipeline(FlowSpec):
         from mfx import cards, push
 
         self.pushed = push.push(
-            self.model, self.evaluation, self.examples, self.settings, current.run_id
+            self.model, self.evaluation, self.examples, self.settings, current.run_id, print
         )
         cards.show(cards.push(self.pushed, self.evaluation))
         self.next(self.end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -136,3 +137,13 @@ def test_states_are_saved_under_the_name(world):
     now = world()
     StepCheckpoint("candidate-3").save()
     assert now.saved == ["candidate-3"]
+
+
+def test_without_the_decorator_nothing_is_kept(world, tmp_path):
+    now = world("1")
+    now.run("1", Task([made("a", "2026-01-01")]))
+    del now.current.checkpoint
+    kept = StepCheckpoint("candidate-0")
+    Path(kept.directory, "state").write_text("of this process alone")
+    kept.save()
+    assert (kept.is_loaded, now.loaded, now.saved) == (False, [], [])

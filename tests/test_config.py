@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -177,3 +178,31 @@ def test_equal_settings_are_equal_bytes_in_every_process():
         for seed in ("1", "2", "3")
     }
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('destination = "s3:/b/m"', "push.destination: s3:/b/m: expected a folder or s3://"),
+        ('destination = "gs://b/m"', "push.destination: gs://b/m: expected a folder or s3://"),
+        ('path = "S3://b/x.csv"', "data.path: S3://b/x.csv: expected a path on disk or s3://"),
+        ('temp = "S3://b"\noptions = ["--runner=X"]', "beam.temp: "),
+    ],
+)
+def test_an_address_of_another_form_is_named_with_its_key(tmp_path, line, said):
+    table = {"destination": "push", "path": "data", "temp": "beam"}[line.partition(" ")[0]]
+    text = (ROOT / "flows" / "taxi" / "config.toml").read_text()
+    kept = re.sub(rf"^{line.partition(' ')[0]} = .*\n", "", text, flags=re.MULTILINE)
+    if f"[{table}]" not in kept:
+        kept += f"\n[{table}]\n"
+    (tmp_path / "config.toml").write_text(kept.replace(f"[{table}]\n", f"[{table}]\n{line}\n"))
+    (tmp_path / "model.py").write_text("")
+    with pytest.raises(MfxError) as error:
+        config.load(tmp_path / "config.toml")
+    assert f"config.toml: {said}" in error.value.what
+
+
+def test_settings_of_an_earlier_run_are_read_whatever_their_addresses(settings):
+    tables = settings.to_dict()
+    tables["push"]["destination"] = "gs://b/m"
+    assert config.from_dict(tables, "settings").push.destination == "gs://b/m"

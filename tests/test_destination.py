@@ -21,6 +21,7 @@ from mfx.destination import (
     VersionTakenError,
     folder_digest,
     open_destination,
+    open_folder,
 )
 from mfx.destination_s3 import S3Destination
 from mfx.errors import MfxError
@@ -404,3 +405,68 @@ def test_prefixes_have_one_slash_between_parts(prefix, s3, model):
     clean = "/".join(part for part in (s3.bucket, *prefix.split("/"), "taxi") if part)
     assert taxi.path(version) == f"s3://{clean}/{version}"
     assert all("//" not in key and not key.startswith("/") for key in keys_of(s3))
+
+
+def all_below(place: str, s3=None) -> list[str]:
+    """All files, whatever their names."""
+    if place.startswith("s3://"):
+        bucket = place.removeprefix("s3://").partition("/")[0]
+        return [e["Key"] for e in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+    return [str(path) for path in Path(place).parent.rglob("*")]
+
+
+def test_trying_out_leaves_nothing_behind(place, request):
+    s3 = request.getfixturevalue("s3") if place.startswith("s3://") else None
+    before = all_below(place, s3)
+    open_destination(place, "taxi").try_out()
+    assert all_below(place, s3) == before
+    open_destination(place, "taxi").write_entry("00000001-intent", {"run": "1"})
+    before = all_below(place, s3)
+    open_destination(place, "taxi").try_out()
+    assert sorted(all_below(place, s3)) == sorted(before)
+
+
+def test_a_file_where_the_folder_goes_is_found_by_trying_out(tmp_path):
+    (tmp_path / "pushed").write_text("no folder")
+    with pytest.raises(MfxError, match=r"taxi: cannot write: .*pushed is a file, not a folder"):
+        open_destination(str(tmp_path / "pushed"), "taxi").try_out()
+
+
+def test_a_disk_without_hard_links_is_found_by_trying_out(tmp_path, monkeypatch):
+    def none(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("mfx.destination.os.link", none)
+    with pytest.raises(MfxError, match="cannot write: Operation not permitted"):
+        open_destination(str(tmp_path / "pushed"), "taxi").try_out()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bucket_that_is_not_there_is_found_by_trying_out(server):
+    with pytest.raises(MfxError, match=r"s3://nosuch/models/taxi/: cannot list: .*NoSuchBucket"):
+        open_destination("s3://nosuch/models", "taxi").try_out()
+
+
+@pytest.mark.parametrize("denied", ["PutObject", "GetObject", "DeleteObject"])
+def test_each_right_that_is_missing_is_found_by_trying_out(s3, denied):
+    from botocore.exceptions import ClientError
+
+    destination = open_destination(f"s3://{s3.bucket}/models", "taxi")
+
+    def refuse(params, **_):
+        answer = {"Error": {"Code": "AccessDenied", "Message": "no"}}
+        raise ClientError({**answer, "ResponseMetadata": {"HTTPStatusCode": 403}}, denied)
+
+    destination._s3.meta.events.register(f"before-parameter-build.s3.{denied}", refuse)
+    with pytest.raises(MfxError, match="AccessDenied"):
+        destination.try_out()
+    left = s3.list_objects_v2(Bucket=s3.bucket)["KeyCount"]
+    assert left == (1 if denied == "DeleteObject" else 0)
+
+
+def test_one_slash_makes_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for opened in (lambda: open_destination("s3:/b/m", "taxi"), lambda: open_folder("s3:/b/taxi")):
+        with pytest.raises(MfxError, match="did you mean s3://b/"):
+            opened()
+    assert list(tmp_path.iterdir()) == []

@@ -75,7 +75,8 @@ def test_runs_are_listed_newest_first(small):
     assert done.returncode == 0, done.stderr
     _, *rows, _ = done.stdout.splitlines()
     assert [row.split()[0] for row in rows] == list(small.values())[::-1]
-    assert ["unfinished" in row for row in rows] == [True, False, False]
+    # It said that it failed, and whether it is tried again nobody here can know.
+    assert ["failed" in row for row in rows] == [True, False, False]
     assert "tester" in rows[0] and "0.7500" in rows[1]
 
 
@@ -91,7 +92,7 @@ def test_results_are_read_as_far_as_a_run_got(small):
     found = registry.run(small["two"])
     assert found.state == "finished" and found.evaluation.blessing.blessed
     stopped = registry.run(small["stopped"])
-    assert stopped.state == "unfinished"
+    assert stopped.state == "failed"
     assert stopped.settings is not None and stopped.evaluation is None
     with pytest.raises(MfxError, match="has no 'model' of step 'evaluate'"):
         stopped.need("evaluate", "model")
@@ -131,20 +132,32 @@ def test_promotion_rollback_and_history(small, capsys):
     assert small["one"] in served
 
 
+BLOCKING = """
+
+_build = build_model
+
+
+def build_model(**hyperparameters):
+    open({!r}, "w").close()
+    return _build(**hyperparameters)
+"""
+
+
 def _call(folder: Path, *arguments: str):
     return call_flow(folder, *arguments, METAFLOW_DATASTORE_SYSROOT_LOCAL=str(folder))
 
 
 @pytest.fixture(scope="module")
 def failed(service, tmp_path_factory):
-    """A run of the pipeline that stopped at push: a file is where a folder goes."""
+    """A run of the pipeline that stopped at push: meanwhile a file came to where a folder goes."""
     folder = tmp_path_factory.mktemp("resumed")
     taxi = ROOT / "flows" / "taxi"
     for name in ("model.py", "schema.pbtxt"):
         shutil.copy(taxi / name, folder)
     lines = SAMPLE.read_text().splitlines(keepends=True)
     (folder / "trips.csv").write_text("".join(lines[:2001]))
-    (folder / "pushed").write_text("a file where a folder should be")
+    with (folder / "model.py").open("a") as module:
+        module.write(BLOCKING.format(str(folder / "pushed")))
     text = (taxi / "config.toml").read_text()
     text = text.replace("../../data/taxi/trips.csv", "trips.csv").replace("../../pushed", "pushed")
     text = re.sub(r"steps = \d+", "steps = 20", text)

@@ -76,3 +76,9 @@ def test_a_webhook_that_does_not_answer_costs_its_timeout(monkeypatch):
         (said,) = announce(f"http://127.0.0.1:{silent.getsockname()[1]}/hush")
     assert time.perf_counter() - begin < 5
     assert "TimeoutError" in said
+
+
+def test_a_trial_announces_nothing(webhook, monkeypatch):
+    monkeypatch.setattr(notify.trial, "is_trial", lambda: True)
+    assert announce(webhook.url) == ["notification not sent: spin announces nothing"]
+    assert webhook.bodies == []

@@ -6,6 +6,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -298,3 +299,25 @@ def test_a_foreign_version_is_never_taken_for_this_runs(tmp_path, examples, sett
     pushed = push.push(model, judged, examples, settings, "1")
     assert pushed.version == 100000000000
     assert open_destination(str(written(settings)), "small").record(pushed.version)["run"] == "1"
+
+
+def test_a_trial_promotes_nothing_and_says_so(tmp_path, examples, settings, stand_in, monkeypatch):
+    monkeypatch.setattr(push, "trial", SimpleNamespace(is_trial=lambda: True))
+    said = []
+    judged = evaluation(tmp_path / "e", predictions())
+    pushed = push.push(tiny_model(tmp_path / "m"), judged, examples, settings, "1", said.append)
+    assert (pushed.pushed, pushed.reason) == (False, "blessed and valid, not promoted by spin")
+    assert pushed.replay.valid
+    place = written(settings) / "small"
+    assert said == [f"spin records no run, and so promotes none: nothing was changed at {place}"]
+    assert not written(settings).exists()
+
+
+def test_a_destination_that_fails_now_says_how_to_push_elsewhere(
+    tmp_path, examples, settings, stand_in
+):
+    written(settings).write_text("a file where a folder goes")
+    judged = evaluation(tmp_path / "e", predictions())
+    with pytest.raises(MfxError, match="cannot push: Not a directory") as error:
+        push.push(tiny_model(tmp_path / "m"), judged, examples, settings, "1")
+    assert "`run --from-run ID --destination …` takes over" in error.value.remedy

@@ -61,7 +61,7 @@ def test_results_of_a_stopped_run_are_read_as_far_as_it_got(small_runs):
     found = registry.run(small_runs["stopped"])
     assert found.sources is not None and found.settings is not None
     assert found.examples is found.evaluation is found.pushed is None
-    assert found.state == "unfinished"
+    assert found.state == "failed"
     with pytest.raises(MfxError, match="has no 'model' of step 'evaluate'"):
         found.need("evaluate", "model")
 

@@ -18,6 +18,8 @@ def build_model(**hyperparameters):
     """The same model, whose process dies while the third epoch is trained, as often as told."""
     import os
 
+    if blocked := os.environ.get("BLOCKED"):
+        open(blocked, "w").close()
     model = _build(**hyperparameters)
     fit, left = model.fit, os.environ["DEATHS"]
 
@@ -49,21 +51,23 @@ def pipeline(tmp_path_factory):
     text = re.sub(r"\[\[evaluate\.thresholds\]\].*(?=\[push\])", "", text, flags=re.DOTALL)
     (folder / "config.toml").write_text(text)
 
-    def call(*arguments: str, deaths: int):
+    def call(*arguments: str, deaths: int, **environment: str):
         (folder / "deaths").write_text(str(deaths))
         # `resume` takes the config of the run that it resumes.
         config = ["--config", "config", str(folder / "config.toml")] * (arguments[0] == "run")
-        return call_flow(folder, *config, *arguments, DEATHS=str(folder / "deaths"))
+        environment["DEATHS"] = str(folder / "deaths")
+        return call_flow(folder, *config, *arguments, **environment)
 
     return call
 
 
 @pytest.fixture(scope="module")
 def unbroken(pipeline, tmp_path_factory):
-    """A run that trained without a break, and stopped at push: a file is where a folder goes."""
+    """A run that trained without a break, and stopped at push: meanwhile a file came to where a
+    folder goes."""
     destination = tmp_path_factory.mktemp("destination") / "pushed"
-    destination.write_text("a file where a folder should be")
-    result = pipeline("run", "--destination", str(destination), deaths=0)
+    given = ("run", "--destination", str(destination))
+    result = pipeline(*given, deaths=0, BLOCKED=str(destination))
     assert result.code == 1
     return result, destination
 
@@ -118,6 +122,7 @@ def test_resume_goes_on_from_the_last_epoch_of_the_failed_run(pipeline, model):
 def test_resume_after_a_failed_push_only_pushes(pipeline, unbroken, model):
     failed, destination = unbroken
     assert f"{destination}/taxi: cannot push: Not a directory" in failed.output
+    assert "`run --from-run ID --destination …`" in failed.output
     assert "Traceback" not in failed.output
     destination.unlink()
     resumed = pipeline("resume", "--origin-run-id", failed.run_id, deaths=0)

@@ -144,3 +144,70 @@ def test_parameters_replace_the_config(settings, tmp_path, monkeypatch):
 def test_a_parameter_that_does_not_fit_is_named(settings):
     with pytest.raises(MfxError, match=r"command line: train\.seed: .*found -1"):
         start.settings(_flow(settings, seed=-1))
+
+
+@pytest.fixture
+def taxi(settings):
+    """A flow of the taxi pipeline with these parameters; `start.settings` reads them."""
+
+    def make(**parameters):
+        names = ("data", "steps", "batch_size", "seed", "destination")
+        given = dict.fromkeys(names) | parameters
+        return SimpleNamespace(config=SimpleNamespace(to_dict=settings.to_dict), **given)
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["data", "destination"])
+def test_an_address_of_another_form_is_refused_at_once(taxi, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MfxError, match=r"^command line: .*s3:/b/x: .* did you mean s3://b/x\?"):
+        start.settings(taxi(**{name: "s3:/b/x"}))
+    assert start.settings(taxi(**{name: "here"})) != start.settings(taxi())
+
+
+def test_a_container_sees_no_relative_path(taxi, monkeypatch):
+    monkeypatch.setattr(start, "code_package", lambda: Path("/package"))
+    kept = {"data": "s3://b/x.csv", "destination": "s3://b/models"}
+    assert start.settings(taxi(**kept)).push.destination == "s3://b/models"
+    for name, said in (("data", "data.path: 'here'"), ("destination", "push.destination: 'here'")):
+        with pytest.raises(MfxError, match=f"{said} lies on this machine"):
+            start.settings(taxi(**kept | {name: "here"}))
+
+
+def test_a_destination_is_tried_out_and_left_as_it_was(settings, tmp_path):
+    said = []
+    start.check_destination(settings.override(push__destination=str(tmp_path / "p")), said.append)
+    assert (said, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_a_destination_that_cannot_be_written_stops_the_run(settings, tmp_path):
+    (tmp_path / "p").write_text("no folder")
+    unfit = settings.override(push__destination=str(tmp_path / "p"))
+    with pytest.raises(MfxError, match="p is a file, not a folder") as error:
+        start.check_destination(unfit, print)
+    assert "another --destination" in error.value.remedy
+
+
+def test_a_run_that_does_not_promote_needs_no_right_to_write(settings, tmp_path, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("mfx.destination.os.link", denied)
+    place = settings.override(push__destination=str(tmp_path / "p"))
+    with pytest.raises(MfxError, match="cannot write: Permission denied"):
+        start.check_destination(place, print)
+    manual = place.override(push__promote="manual")
+    said = []
+    start.check_destination(manual, said.append)
+    (line,) = said
+    assert f"can read and not write {tmp_path}/p/taxi" in line and "Permission denied" in line
+    (tmp_path / "p").write_text("no folder")
+    with pytest.raises(MfxError, match="p is a file, not a folder"):
+        start.check_destination(manual, print)
+
+
+def test_a_trial_writes_nothing_there(settings, tmp_path, monkeypatch):
+    (tmp_path / "p").write_text("no folder")
+    monkeypatch.setattr(start, "is_trial", lambda: True)
+    start.check_destination(settings.override(push__destination=str(tmp_path / "p")), print)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from typing import Any
 
 from metaflow import Run, current, namespace
@@ -15,7 +18,8 @@ class StepCheckpoint:
     """`mfx.train.Checkpoint` on top of `metaflow-checkpoint`.
 
     `@checkpoint` loads what an earlier attempt of the same task saved. A resumed run has tasks of
-    its own, so this also looks in the run it was resumed from, and in the one before that.
+    its own, so this also looks in the run it was resumed from, and in the one before that. Where a
+    step has no `@checkpoint`, as in a trial, nothing is kept and nothing found.
 
     Args:
         name: Sets apart the tasks of a foreach, such as `candidate-0`.
@@ -23,11 +27,18 @@ class StepCheckpoint:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._keeps = hasattr(current, "checkpoint")
+        if not self._keeps:
+            self.directory, self.is_loaded = tempfile.mkdtemp(prefix="mfx-"), False
+            atexit.register(shutil.rmtree, self.directory, ignore_errors=True)
+            return
         self.directory = current.checkpoint.directory
         self.is_loaded = current.checkpoint.is_loaded or self._load_from_origin()
 
     def save(self) -> None:
         """Keep what is in `directory` now."""
+        if not self._keeps:
+            return
         current.checkpoint.save(name=self._name)
 
     def _load_from_origin(self) -> bool:

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from mfx import address
 from mfx.environment import place_of
 from mfx.errors import MfxError, nearest
 
@@ -331,7 +332,7 @@ class Settings(Table):
             if value is not None:
                 table, key = name.split("__")
                 tables[table][key] = value
-        return from_dict(tables, where="command line")
+        return _with_addresses(from_dict(tables, where="command line"), where="command line")
 
 
 def load(path: str | Path) -> Settings:
@@ -357,6 +358,7 @@ def parse(text: str, path: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise MfxError(f"{path}: not valid TOML: {error}") from None
     settings = from_dict({**tables, "home": str(path.resolve().parent)}, where=str(path))
+    _with_addresses(settings, where=str(path))
     for key, name in (("pipeline.module", settings.pipeline.module),):
         if not Path(settings.resolve(name)).is_file():
             raise MfxError(
@@ -371,6 +373,22 @@ def from_dict(tables: dict[str, Any], where: str) -> Settings:
         return Settings.model_validate(tables)
     except ValidationError as error:
         raise MfxError("\n".join(_line(where, e) for e in error.errors())) from None
+
+
+def _with_addresses(settings: Settings, where: str) -> Settings:
+    """The settings, if their addresses have a form that is known here.
+
+    Not part of `from_dict`, by which the settings of earlier runs are read: those stay readable.
+    """
+    temp = settings.beam.temp
+    faults = {
+        "data.path": address.fault(settings.data.path, address.FILES),
+        "push.destination": address.fault(settings.push.destination),
+        "beam.temp": "" if temp is None else address.worker_folder_fault(temp),
+    }
+    if wrong := [f"{where}: {key}: {fault}" for key, fault in faults.items() if fault]:
+        raise MfxError("\n".join(wrong))
+    return settings
 
 
 def _line(where: str, error: Any) -> str:

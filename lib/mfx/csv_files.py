@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mfx import s3
+from mfx import address, s3
 from mfx.errors import MfxError
 
 _PATTERN = "*?["
@@ -31,10 +31,8 @@ def find(path: str) -> list[str]:
     """
     if is_remote(path):
         found = _find_on_s3(path)
-    elif "://" in path:
-        raise MfxError(f"{path}: expected a path on disk or s3://bucket/key")
     else:
-        found = _find_on_disk(Path(path))
+        found = _find_on_disk(Path(address.check(path, address.FILES)))
     if not found:
         raise MfxError(
             f"{path}: no CSV file found",

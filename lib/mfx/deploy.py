@@ -64,15 +64,9 @@ def check(settings: Settings, where: str) -> None:
     Raises:
         MfxError: A path that containers cannot see, or a setting that the platform does not have.
     """
-    for key, path in (
-        ("data.path", settings.data.path),
-        ("push.destination", settings.push.destination),
-    ):
-        if not (path.startswith("/") or "://" in path):
-            raise MfxError(
-                f"{key}: {path!r} lies on this machine, where no container sees it",
-                "Give s3://bucket/… (or the absolute path of a volume that every step mounts).",
-            )
+    check_seen_by_containers(
+        {"data.path": settings.data.path, "push.destination": settings.push.destination}
+    )
     for key, name in (
         ("pipeline.module", settings.pipeline.module),
         ("schema.path", settings.schema_.path),
@@ -89,6 +83,23 @@ def check(settings: Settings, where: str) -> None:
                     f"deploy.{key}: Step Functions has none",
                     "Take it out, or deploy to Argo Workflows.",
                 )
+
+
+def check_seen_by_containers(addresses: Mapping[str, str]) -> None:
+    """Refuse addresses that mean another place in a container, where a model would be lost.
+
+    Args:
+        addresses: As they were given, by what says so.
+
+    Raises:
+        MfxError: One is a relative path.
+    """
+    for key, path in addresses.items():
+        if not (path.startswith("/") or "://" in path):
+            raise MfxError(
+                f"{key}: {path!r} lies on this machine, where no container sees it",
+                "Give s3://bucket/… (or the absolute path of a volume that every step mounts).",
+            )
 
 
 def files(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ Beside the versions, in `promotions/`, stands the log of who put them there (`mf
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,9 +15,11 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
+from mfx import address
 from mfx.errors import MfxError
 from mfx.lineage import hash_file
 
@@ -35,6 +38,9 @@ class VersionTakenError(Exception):
 
 class Destination(Protocol):
     """A place for one model's versions and the log of their promotions."""
+
+    def try_out(self) -> None:
+        """Do all that a promotion does, on a file of no meaning; leave nothing behind."""
 
     def versions(self) -> list[int]:
         """Complete versions, oldest first."""
@@ -93,14 +99,12 @@ def open_destination(destination: str, model: str) -> Destination:
         model: The model's name.
 
     Raises:
-        MfxError: Another kind of URL.
+        MfxError: Another kind of URL, or what only looks like one.
     """
-    if destination.startswith("s3://"):
+    if address.check(destination).startswith("s3://"):
         from mfx.destination_s3 import S3Destination
 
         return S3Destination(destination, model)
-    if "://" in destination:
-        raise MfxError(f"{destination}: expected a folder or s3://bucket/prefix")
     return LocalDestination(Path(destination, model))
 
 
@@ -113,13 +117,22 @@ def open_folder(folder: str) -> tuple[Destination, str]:
     Raises:
         MfxError: Another kind of URL, or no model's name in it.
     """
-    if "://" not in folder:
+    if not address.is_url(address.check(folder)):
         path = Path(folder).resolve()
         return LocalDestination(path), path.name
     above, _, name = folder.rstrip("/").rpartition("/")
     if above in ("s3:/", "s3:"):
         raise MfxError(f"{folder}: expected s3://bucket/model, or s3://bucket/prefix/model")
     return open_destination(above, name), name
+
+
+def is_denied(error: MfxError) -> bool:
+    """Whether what a destination said is that this user may not do it, though others may."""
+    why = error.__context__
+    if isinstance(why, OSError):
+        return why.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    answer = getattr(why, "response", {}).get("ResponseMetadata", {})  # of S3
+    return answer.get("HTTPStatusCode") == HTTPStatus.FORBIDDEN
 
 
 def files_digest(hashes: Iterable[tuple[str, str]]) -> str:
@@ -149,6 +162,28 @@ class LocalDestination:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def try_out(self) -> None:
+        """Write, flush, link and remove: in the folder, or where it is going to be made.
+
+        Raises:
+            MfxError: One of these cannot be done, or a file is where the folder goes.
+        """
+        with self._one_error("cannot write"):
+            folder = self._folder
+            while not folder.exists():
+                folder = folder.parent
+            if not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, f"{folder} is a file, not a folder")
+            # Named as staged files are: what a killed process leaves is cleared away with those.
+            probe = folder / f"{STAGED}{uuid.uuid4().hex}"
+            probe.mkdir()
+            try:
+                (probe / "written").write_text("tried out")
+                _flush(probe / "written")
+                os.link(probe / "written", probe / "linked")
+            finally:
+                shutil.rmtree(probe)
 
     def versions(self) -> list[int]:
         """Complete versions, oldest first.

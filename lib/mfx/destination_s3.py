@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,26 @@ class S3Destination:
             self._s3 = s3.client()
         self._read: dict[str, dict[str, Any]] = {}
         self._excludes = False
+
+    def try_out(self) -> None:
+        """List, write with a condition, read back and remove.
+
+        Raises:
+            MfxError: No such bucket, one of these is denied, or writes with a condition are not
+                known here.
+        """
+        self.versions()
+        name = f"{STAGED}{uuid.uuid4().hex}"
+        try:
+            self._put(f"{name}/written", {})
+            self._json(f"{name}/written")
+        except s3.S3GoneError:  # nothing can be removed now either
+            raise
+        except BaseException:
+            with suppress(MfxError):
+                self.discard(name)
+            raise
+        self.discard(name)
 
     def versions(self) -> list[int]:
         """Complete versions, oldest first.

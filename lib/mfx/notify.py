@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
 
+from mfx import trial
 from mfx.artifacts import PushedModel
 from mfx.config import Deploy
 
@@ -36,6 +37,9 @@ def pushed(
         environment: Where the variable is looked up.
     """
     if not (deploy.webhook_variable and "pushed" in deploy.notify and model.pushed):
+        return
+    if trial.is_trial():
+        report("notification not sent: spin announces nothing")
         return
     url = environment.get(deploy.webhook_variable)
     if not url:

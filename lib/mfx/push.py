@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import infra_validation, registry, store, warmup
+from mfx import infra_validation, registry, store, trial, warmup
 from mfx.artifacts import Evaluation, Examples, Model, PushedModel, Replay
 from mfx.config import Settings
+from mfx.errors import MfxError
 from mfx.store import Payload
+
+_ELSEWHERE = (
+    "To push elsewhere: `run --from-run ID --destination …` takes over what run ID made; "
+    "`resume` keeps its destination."
+)
 
 
 def push(
-    model: Model, evaluation: Evaluation, examples: Examples, settings: Settings, run: str
+    model: Model,
+    evaluation: Evaluation,
+    examples: Examples,
+    settings: Settings,
+    run: str,
+    report: Callable[[str], object] = lambda line: None,
 ) -> PushedModel:
     """Replay eval rows; push only a model that is blessed and answered as it was evaluated.
 
@@ -25,32 +38,51 @@ def push(
         evaluation: Its blessing, and the predictions that it must repeat.
         examples: Raw rows to replay.
         settings: Where to push, and how many rows to replay.
-        run: Id of the run; a second call for it pushes nothing more.
+        run: Id of the run; a second call for it pushes nothing more. A trial pushes nothing.
+        report: Takes a line on what a trial has left undone.
 
     Raises:
         MfxError: The destination cannot be read or written.
     """
     lineage = model.lineage.after(model.digest, evaluation.predictions.digest)
     place = registry.place.of(settings, registry.place.current_branch())
-    view = registry.promotion.begin(place.open())
+    trying = trial.is_trial()
+    with _or_elsewhere():
+        view = (registry.promotion.look if trying else registry.promotion.begin)(place.open())
     with model.payload.files() as folder:
         replayed = replay_rows(folder, evaluation, examples, settings)
         requests = warm_up(folder, examples, settings) if replayed.valid else None
     if reasons := registry.actions.refusals(evaluation, replayed):
         return PushedModel("", None, "; ".join(reasons), replayed, lineage, requests)
+    if trying:
+        report(f"spin records no run, and so promotes none: nothing was changed at {place}")
+        reason = "blessed and valid, not promoted by spin"
+        return PushedModel("", None, reason, replayed, lineage, requests)
     if settings.push.promote == "manual":
         reason = f"blessed and valid, not promoted: mfx promote {run}"
         return PushedModel("", None, reason, replayed, lineage, requests)
     try:
-        entry, remark = registry.actions.promote_model(
-            place, view, model, evaluation, run, requests, settings.push.keep, replayed
-        )
+        with _or_elsewhere():
+            entry, remark = registry.actions.promote_model(
+                place, view, model, evaluation, run, requests, settings.push.keep, replayed
+            )
     except registry.ConflictError as error:
         reason = f"blessed and valid, but {error.what}; to promote it: mfx promote {run}"
         return PushedModel("", None, reason, replayed, lineage, requests)
     path = place.open().path(entry.version)
     reason = "; ".join(filter(None, ["blessed and valid", remark]))
     return PushedModel(path, entry.version, reason, replayed, lineage, requests)
+
+
+@contextmanager
+def _or_elsewhere() -> Iterator[None]:
+    """Say how a run that has trained can still be pushed, where its destination fails it."""
+    try:
+        yield
+    except registry.ConflictError:
+        raise
+    except MfxError as error:
+        raise MfxError(error.what, f"{error.remedy}\n{_ELSEWHERE}") from None
 
 
 def warm_up(folder: Path, examples: Examples, settings: Settings) -> Payload:

@@ -9,15 +9,20 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from metaflow import FlowMutator, config_expr, project, user_step_decorator
+from metaflow import FlowMutator, config_expr, current, project, user_step_decorator
+from metaflow.decorators import StepDecorator
 from metaflow.exception import MetaflowException
 from metaflow.metaflow_config import ARGO_EVENTS_WEBHOOK_URL as EVENTS_URL
 from metaflow.packaging_sys import ContentType
 
-from mfx import config, deploy, metaflow_s3
+from mfx import config, deploy, liveness, metaflow_s3, resuming, trial
+from mfx.environment import code_package
 from mfx.errors import MfxError
 
 
@@ -32,10 +37,37 @@ def one_message(step_name, flow, inputs, attributes):
     """Show an `MfxError` raised in a step as one message, and keep libraries' chatter out."""
     quiet()
     spare_the_garbage_collector()
+    if trial.is_trial():
+        trial.merge_by_value(flow)
+    else:
+        liveness.join(flow.name, current.run_id)
+    with _stopping():
+        yield
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
     try:
         yield
     except MfxError as error:
         raise PipelineStopped(str(error)) from None
+
+
+class Launched(StepDecorator):
+    """What the process that schedules a run's steps does besides; Metaflow calls it from there."""
+
+    name = "mfx_launched"
+
+    def runtime_init(self, flow, graph, package, run_id):
+        """The run has its id, and begins."""
+        self._run = flow.name, str(run_id)
+        liveness.hold(*self._run, report=print)
+        resuming.count_as_latest(*self._run)
+
+    def runtime_finished(self, exception):
+        """The run has ended by itself, or by Ctrl-C."""
+        if not isinstance(exception, KeyboardInterrupt):
+            liveness.end(*self._run, failed=exception is not None)
 
 
 def project_if_deployed(flow):
@@ -59,6 +91,8 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         super().__init__(*arguments, **options)
         # Here, as `resume` reads the run that it resumes before any flow is mutated.
         metaflow_s3.keep_time()
+        resuming.split_option(sys.argv)
+        resuming.refuse_unknown(PipelineStopped)
 
     def pre_mutate(self, mutable_flow):
         """Add the flow's decorators that `[deploy]` asks for."""
@@ -71,7 +105,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         for decorator in deploy.remote_steps(given, sys.argv[1:]):
             for _, step in mutable_flow.steps:
                 step.add_decorator(decorator, duplicates=step.IGNORE)
-        try:
+        with _stopping():
             if self._platform and deploy.is_creating(sys.argv[1:]):
                 deploy.check(self._settings, self._platform)
                 options = deploy.create_options(given, self._platform, bool(EVENTS_URL))
@@ -79,12 +113,11 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
                     os.environ.setdefault(name, value)
             for name, arguments in deploy.flow_decorators(given, self._platform):
                 mutable_flow.add_decorator(name, deco_kwargs=arguments)
-        except MfxError as error:
-            raise PipelineStopped(str(error)) from None
 
     def mutate(self, mutable_flow):
         """Put `one_message` around every step, and what `[deploy]` says of a deployed one."""
         keep_cards_beside_runs()
+        self._prepare_launch(mutable_flow)
         for step_name, step in mutable_flow.steps:
             step.add_decorator(one_message, duplicates=step.IGNORE)
             if self._settings is None or self._platform is None:
@@ -93,6 +126,20 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
                 self._settings.deploy, self._platform, step_name
             ):
                 step.add_decorator(name, deco_kwargs=arguments, duplicates=step.IGNORE)
+
+    def _prepare_launch(self, mutable_flow):
+        """Before `run`, `resume` or `spin` begins on this machine."""
+        called = resuming.command()
+        name = called.info_name if called else ""
+        if name == "spin":
+            resuming.leave_latest_alone()
+        if name == "resume":
+            with _stopping():
+                resuming.prepare(called.obj.flow.name, called.params, called.obj.metadata)
+        if name in ("run", "resume") and code_package() is None:
+            _, step = next(iter(mutable_flow.steps))
+            # So Metaflow hands over decorators; those of its own it looks up by name.
+            step.add_decorator(partial(StepDecorator, Launched))
 
     def add_to_package(self):
         """The files that the config names, for the code package."""
@@ -146,10 +193,8 @@ def parser(default: Path):
     """
 
     def parse(text: str) -> dict[str, Any]:
-        try:
+        with _stopping():
             return config.parse(text, _path_of(text, default)).to_dict()
-        except MfxError as error:
-            raise PipelineStopped(str(error)) from None
 
     return parse
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mfx import csv_files, user_module
+from mfx import csv_files, registry, user_module
+from mfx.address import absolute
 from mfx.artifacts import Shard, Sources
 from mfx.config import Settings, from_dict
+from mfx.deploy import check_seen_by_containers
+from mfx.destination import is_denied
+from mfx.environment import code_package
 from mfx.errors import MfxError
 from mfx.lineage import Lineage, hash_code, hash_file, hash_json
 from mfx.read_csv import header, narrowest_types
 from mfx.schema_file import column_types
+from mfx.trial import is_trial
 
 
 def settings(flow: Any) -> Settings:
@@ -20,18 +26,49 @@ def settings(flow: Any) -> Settings:
     Raises:
         MfxError: A parameter's value does not fit.
     """
-    return from_dict(flow.config.to_dict(), where="config").override(
+    given = from_dict(flow.config.to_dict(), where="config")
+    if code_package():
+        check_seen_by_containers(
+            {
+                "data.path": flow.data or given.data.path,
+                "push.destination": flow.destination or given.push.destination,
+            }
+        )
+    return given.override(
         # Paths on the command line start where the command was given.
-        data__path=flow.data and _absolute(flow.data),
+        data__path=flow.data and absolute(flow.data),
         train__steps=flow.steps,
         train__batch_size=flow.batch_size,
         train__seed=flow.seed,
-        push__destination=flow.destination and _absolute(flow.destination),
+        push__destination=flow.destination and absolute(flow.destination),
     )
 
 
-def _absolute(path: str) -> str:
-    return path if "://" in path else str(Path(path).absolute())
+def check_destination(settings: Settings, report: Callable[[str], object]) -> None:
+    """Find out now, and not after the training, whether a model can be pushed.
+
+    A run that is not to promote needs no right to write there; that it has none is said, and
+    nothing more. A trial only reads.
+
+    Args:
+        settings: Where to push.
+        report: Takes that line.
+
+    Raises:
+        MfxError: The destination cannot be read, or written: by nobody, or by a run that may
+            promote.
+    """
+    place = registry.place.of(settings, registry.place.current_branch())
+    destination = place.open()
+    destination.versions()
+    if is_trial():
+        return
+    try:
+        destination.try_out()
+    except MfxError as error:
+        if settings.push.promote == "auto" or not is_denied(error):
+            raise
+        report(f"this run can read and not write {place}; whoever promotes must: {error.what}")
 
 
 def resolve(settings: Settings) -> Sources:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from mfx import metaflow_s3
+from mfx import metaflow_s3, trial
 from mfx.errors import MfxError
 
 CHUNK_BYTES = 64 * 2**20
@@ -142,7 +142,7 @@ def save(directory: str | Path) -> Payload:
     from metaflow import current
     from metaflow.datastore import FlowDataStore
 
-    storage = FlowDataStore.default_storage_impl
+    storage = trial.storage() if trial.is_trial() else FlowDataStore.default_storage_impl
     if storage is None or current.flow_name is None:
         raise MfxError("payloads are saved inside a step of a running flow")
     store = FlowDataStore(current.flow_name, None, storage_impl=storage)

@@ -34,7 +34,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         "free what old runs hold in the datastore; what was ever in production is kept",
         "mfx gc --keep 10 --dry-run",
     )
-    gc.add_argument("--keep", type=int, required=True, metavar="N", help="newest runs to keep")
+    gc.add_argument(
+        "--keep",
+        type=int,
+        required=True,
+        metavar="N",
+        help="newest finished runs of each pipeline to keep",
+    )
     gc.add_argument("--dry-run", action="store_true", help="say what could be freed, free nothing")
     gc.add_argument("--flow", default="Pipeline", help="the flow's name (%(default)s)")
 
@@ -141,12 +147,22 @@ def _schema_line(change: Any) -> str:
 
 
 def _gc(given: argparse.Namespace) -> str:
+    from mfx import liveness
     from mfx.errors import MfxError
     from mfx.registry import freeing
 
     if given.keep < 1:
         raise MfxError("--keep: expected 1 or more", "The newest run is always kept.")
-    plan = freeing.plan(given.flow, given.keep)
+    if given.dry_run:
+        return _freed(freeing.plan(given.flow, given.keep), None)
+    # From before the look at the runs to the last removal: none may begin in between.
+    with liveness.nobody_begins(given.flow):
+        plan = freeing.plan(given.flow, given.keep)
+        return _freed(plan, freeing.free(plan))
+
+
+def _freed(plan: Any, count: int | None) -> str:
+    """What runs hold, and how many blobs were removed; None in a dry run."""
     rows = [
         (h.run, f"{h.created:%Y-%m-%d %H:%M}", size(h.size), size(h.freeable), h.kept or "old")
         for h in plan.holdings[:30]
@@ -155,7 +171,11 @@ def _gc(given: argparse.Namespace) -> str:
     if len(plan.holdings) > len(rows):
         lines.append(f"… {len(plan.holdings) - len(rows)} older runs")
     what = f"{size(plan.size)} in {len(plan.blobs):,} blobs"
-    if given.dry_run:
-        return "\n".join([*lines, f"could be freed: {what} (dry run: nothing was freed)"])
-    count = freeing.free(plan)
-    return "\n".join([*lines, f"freed: {what}; {count:,} were there"])
+    lines += [
+        f"run {run} cannot be read ({why}): it may hold any blob"
+        for run, why in plan.unread.items()
+    ]
+    if count is None:
+        said = f"could be freed in {plan.place}: {what} (dry run: nothing was freed)"
+        return "\n".join([*lines, said])
+    return "\n".join([*lines, f"freed in {plan.place}: {what}; {count:,} were there"])

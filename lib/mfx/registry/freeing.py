@@ -5,31 +5,28 @@ Payload blobs only: they are nearly all of the bytes. Runs stay listed, with the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime, timedelta
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mfx import address, s3
 from mfx.errors import MfxError
+from mfx.registry import place as places
 from mfx.registry import promotion
+from mfx.registry.held import Datastore, Held, Key, one_line
 from mfx.registry.log import UNDONE, Log
 from mfx.registry.place import Place
-from mfx.registry.runs import Results, asking, began
-from mfx.store import CHUNK_BYTES, Payload
+from mfx.registry.runs import asking, began
+from mfx.registry.states import FINISHED, UNKNOWN, YOUNG, State, state_of
 
-BUSY = timedelta(hours=24)
-"""An unfinished run of this age may still be running."""
-
-
-@dataclass(frozen=True)
-class Key:
-    """A blob of the datastore."""
-
-    storage: str
-    root: str
-    flow: str
-    sha: str
+BATCH = 64
+"""Blobs removed at a time, after a look whether a run has begun."""
+LOOK_SECONDS = 1.0
+"""So old may that look be: a run takes longer from its beginning to its first blob."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +57,17 @@ class Plan:
         holdings: All runs, newest first.
         blobs: What to free, with sizes in bytes.
         busy: Runs that may still be running.
+        unread: Runs of which something cannot be read, and what: they may hold any blob.
+        flow: The flow that runs are of.
+        place: Where the blobs lie.
     """
 
     holdings: list[Holding]
     blobs: dict[Key, int]
     busy: list[str]
+    unread: dict[str, str] = field(default_factory=dict)
+    flow: str = ""
+    place: str = ""
 
     @property
     def size(self) -> int:
@@ -72,89 +75,250 @@ class Plan:
         return sum(self.blobs.values())
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A run, as the metadata and the datastore have it.
+
+    Args:
+        id: Its id.
+        created: When it began.
+        state: What became of it.
+        held: What it left in the datastore.
+        branch: Its `@project` branch.
+    """
+
+    id: str
+    created: datetime
+    state: State
+    held: Held
+    branch: str = ""
+
+    @property
+    def pipeline(self) -> str:
+        return self.held.settings.pipeline.name if self.held.settings else ""
+
+    @property
+    def young(self) -> bool:
+        return datetime.now().astimezone() - self.created < YOUNG
+
+
 def plan(flow: str, keep: int) -> Plan:
     """Find out what all but the newest runs hold for themselves, whoever ran them.
 
-    Kept are the `keep` newest finished runs, unfinished ones of the last day, and all that ever
-    were in production: what is served, and what could be rolled back to.
+    Kept are the `keep` newest finished runs of each pipeline; of the last day those that failed or
+    were killed too, as they may be resumed; and all that ever were in production: what is served,
+    and what could be rolled back to.
 
     Args:
         flow: The flow's name.
-        keep: How many of the newest finished runs to keep, at least 1.
+        keep: How many of each pipeline's newest finished runs to keep, at least 1.
 
     Raises:
         MfxError: A log of promotions cannot be read: then nothing is known to be free.
     """
-    found = _all_runs(flow)
-    promoted = _promoted({one.place for one in found if one.settings})
-    held, seen = {}, dict[str, dict[Key, int]]()
-    reasons = {}
-    finished = 0
-    busy = []
-    for one in found:
-        held[one.id] = _blobs(one, seen)
-        young = datetime.now().astimezone() - began(one.run) < BUSY
-        finished += one.run.finished
-        if one.id in promoted:
-            reasons[one.id] = promoted[one.id]
-        elif not one.run.finished and young:
-            reasons[one.id] = "unfinished"
-        elif one.run.finished and finished <= keep:
-            reasons[one.id] = f"one of the newest {keep}"
-        if not one.run.finished and young:
-            busy.append(one.id)
-    needed = {key for run in reasons for key in held[run]}
+    datastore = Datastore(flow)
+    found = _all_runs(flow, datastore)
+    reasons = _reasons(found, keep)
+    needed = {key.sha for one in found if one.id in reasons for key in one.held.blobs}
+    needed |= {sha for one in found if one.id in reasons for sha in one.held.mentioned}
+    # What is held in a way that this library does not know cannot be freed, and so protects.
+    needed |= {sha for one in found for sha in _only_mentioned(one.held)}
     blobs: dict[Key, int] = {}
     holdings = []
     for one in found:
-        own = {k: n for k, n in held[one.id].items() if k not in needed and k not in blobs}
+        own = {k: n for k, n in one.held.blobs.items() if k.sha not in needed and k not in blobs}
         blobs |= own
-        holdings.append(
-            Holding(
-                one.id,
-                began(one.run),
-                reasons.get(one.id, ""),
-                sum(held[one.id].values()),
-                sum(own.values()),
-            )
-        )
-    return Plan(holdings, blobs, busy)
+        why, size = reasons.get(one.id, ""), sum(one.held.blobs.values())
+        holdings.append(Holding(one.id, one.created, why, size, sum(own.values())))
+    unread = {one.id: one.held.unread for one in found if one.held.unread}
+    busy = [one.id for one in found if not one.state.over]
+    return Plan(holdings, {} if unread else blobs, busy, unread, flow, str(datastore))
 
 
 def free(planned: Plan) -> int:
     """Remove the blobs of a plan; how many there were.
 
     Raises:
-        MfxError: A run may be storing blobs right now, or the datastore cannot be written.
+        MfxError: A run may be storing blobs right now, a run cannot be read, or the datastore
+            cannot be written.
     """
     if planned.busy:
         raise MfxError(
             f"run {planned.busy[0]} is unfinished, and may rely on blobs that are there already",
-            "Nothing was freed. Ask again when it has finished, or a day after it began.",
+            "Nothing was freed. Ask again when it has ended, or a day after it began; `mfx ls` "
+            "tells what became of runs.",
         )
-    count = 0
-    for key in planned.blobs:
-        count += _remove(key)
+    if planned.unread:
+        run, why = next(iter(planned.unread.items()))
+        raise MfxError(
+            f"run {run} cannot be read ({why}), so it may hold any blob",
+            f"Nothing was freed in {planned.place}. Give back what is missing there, or remove "
+            "that run from it.",
+        )
+    known = {holding.run for holding in planned.holdings}
+    removers: dict[str, Callable[[list[Key]], int]] = {}
+    keys, count, looked = list(planned.blobs), 0, 0.0
+    while keys:
+        if time.monotonic() - looked > LOOK_SECONDS:
+            looked = time.monotonic()
+            if planned.flow and (begun := _ids(planned.flow) - known):
+                raise MfxError(
+                    f"run {min(begun)} has begun meanwhile, and may rely on blobs that are there",
+                    f"Freed so far: {count:,} blobs that no run held. Ask again when it has ended.",
+                )
+        batch, keys = keys[:BATCH], keys[BATCH:]
+        for storage in {key.storage for key in batch}:
+            remove = removers.setdefault(storage, remover(storage))
+            count += remove([key for key in batch if key.storage == storage])
     return count
 
 
-def _all_runs(flow: str) -> list[Results]:
-    """Runs of all namespaces, newest first."""
+def remover(storage: str) -> Callable[[list[Key]], int]:
+    """What removes blobs where Metaflow's content-addressed store has put them on a storage.
+
+    It takes the blobs' keys, and returns how many there were; on S3, how many it was asked.
+
+    Raises:
+        MfxError: Blobs on this storage cannot be freed.
+    """
+    try:
+        return _REMOVERS[storage]()
+    except KeyError:
+        raise MfxError(
+            f"blobs on {storage} cannot be freed by mfx", "See what could be with --dry-run."
+        ) from None
+
+
+def _on_disk() -> Callable[[list[Key]], int]:
+    def remove(keys: list[Key]) -> int:
+        count = 0
+        for key in keys:
+            path = Path(key.root, _below(key))
+            try:
+                count += path.exists()
+                path.unlink(missing_ok=True)
+                path.with_name(path.name + "_meta").unlink(missing_ok=True)
+            except OSError as error:
+                raise MfxError(f"{path}: cannot remove: {error.strerror}") from None
+        return count
+
+    return remove
+
+
+def _on_s3() -> Callable[[list[Key]], int]:
+    client = s3.client()
+
+    def remove_one(key: Key) -> None:
+        bucket, _, prefix = key.root.removeprefix("s3://").partition("/")
+        name = "/".join(part for part in (prefix.strip("/"), _below(key)) if part)
+        client.delete_object(Bucket=bucket, Key=name)
+
+    def remove(keys: list[Key]) -> int:
+        with s3.one_error(keys[0].root, "cannot remove"):
+            return len(s3.in_parallel(remove_one, keys))
+
+    return remove
+
+
+_REMOVERS = {"local": _on_disk, "s3": _on_s3}
+
+
+def _below(key: Key) -> str:
+    return f"{key.flow}/data/{key.sha[:2]}/{key.sha}"
+
+
+def _ids(flow: str) -> set[str]:
+    from metaflow import Flow
+
+    with asking():
+        return {run.id for run in Flow(flow, _namespace_check=False)}
+
+
+def _all_runs(flow: str, datastore: Datastore) -> list[_Run]:
+    """Runs of all namespaces, newest first; also those that only the datastore knows of."""
     from metaflow import Flow
     from metaflow.exception import MetaflowException
 
     try:
         with asking():
-            runs = sorted(Flow(flow, _namespace_check=False), key=began, reverse=True)
+            runs = list(Flow(flow, _namespace_check=False))
     except MetaflowException:
         raise MfxError(f"no run of {flow} yet", "There is nothing to free.") from None
-    return [Results(run) for run in runs]
+    found = [_known(run, datastore) for run in runs]
+    for name in datastore.runs() - {one.id for one in found}:
+        # Of another machine's local metadata, or of a metadata service that was used before.
+        now = datetime.now().astimezone()
+        moment = datetime.fromtimestamp(int(name) / 1e6).astimezone() if _is_time(name) else now
+        state = State(UNKNOWN, over=now - moment > YOUNG or not _is_time(name))
+        if (held := datastore.read(name)).found or held.unread:
+            found.append(_Run(name, moment, state, held))
+    return sorted(found, key=lambda one: one.created, reverse=True)
 
 
-def _promoted(places: set[Place]) -> dict[str, str]:
+def _known(run: Any, datastore: Datastore) -> _Run:
+    from metaflow.datastore.exceptions import DataException
+
+    created, held = began(run), datastore.read(run.id)
+    with asking():
+        try:
+            state = state_of(run, created)
+        except (OSError, TypeError, DataException) as error:  # an artifact's file is gone
+            state, held.unread = State(UNKNOWN, over=True), held.unread or one_line(error)
+        if not (held.found or held.unread) and _lies_here(run, datastore):
+            held.unread = "its steps have left nothing that is still there"
+    return _Run(run.id, created, state, held, places.branch_of(run))
+
+
+def _lies_here(run: Any, datastore: Datastore) -> bool:
+    """Whether the metadata says that the run's first step left results in this datastore."""
+    task = run["start"].task if "start" in run else None
+    said = task.metadata_dict if task else {}
+    same_root = datastore.storage == "local" or said.get("ds-root") == datastore.root
+    ended = said.get("attempt_ok") == "True"
+    return ended and said.get("ds-type") == datastore.storage and same_root
+
+
+def _is_time(run: str) -> bool:
+    return run.isdecimal() and len(run) == 16
+
+
+def _reasons(found: list[_Run], keep: int) -> dict[str, str]:
+    """Why runs are kept, by id; runs newest first."""
+    promoted = _promoted({_place(one) for one in found if one.held.evaluated and one.held.settings})
+    finished: Counter[str] = Counter()
+    reasons = {}
+    for one in found:
+        if one.state.name == FINISHED:
+            finished[one.pipeline] += 1
+        if one.held.unread:
+            reasons[one.id] = f"cannot be read: {one.held.unread}"
+        elif one.id in promoted:
+            reasons[one.id] = promoted[one.id]
+        elif one.state.name == FINISHED and finished[one.pipeline] <= keep:
+            reasons[one.id] = f"one of the newest {keep}"
+        elif one.state.name == UNKNOWN and one.state.over:
+            reasons[one.id] = "not of this metadata"
+        elif not one.state.over:
+            reasons[one.id] = f"{one.state.name}, may be under way"
+        elif one.state.name != FINISHED and one.young:
+            reasons[one.id] = f"{one.state.name}, may be resumed"
+    return reasons
+
+
+def _place(one: _Run) -> Place:
+    return places.of(one.held.settings, one.branch)
+
+
+def _only_mentioned(held: Held) -> set[str]:
+    return held.mentioned - {key.sha for key in held.blobs}
+
+
+def _promoted(where: set[Place]) -> dict[str, str]:
     """Why runs must be kept, by id, as the logs of promotions have it."""
     found: dict[str, str] = {}
-    for place in places:
+    for place in where:
+        if address.fault(place.destination):  # of an older version; nothing was ever pushed there
+            continue
         destination = place.open()
         for entry in Log(destination).entries():
             if entry.state != UNDONE:
@@ -164,71 +328,3 @@ def _promoted(places: set[Place]) -> dict[str, str]:
         elif versions := destination.versions():
             found[destination.record(versions[-1]).get("run", "")] = f"served from {place}"
     return found
-
-
-def _blobs(one: Results, seen: dict[str, dict[Key, int]]) -> dict[Key, int]:
-    """All blobs that a run's results refer to; `seen` spares reading an artifact twice."""
-    found: dict[Key, int] = {}
-    for step in one.run:
-        for task in step:
-            for artifact in task:
-                if artifact.id.startswith("_") or artifact.id in ("name", "input"):
-                    continue
-                if artifact.sha not in seen:
-                    payloads = _payloads(_data(artifact))
-                    seen[artifact.sha] = {k: n for p in payloads for k, n in _keys(p)}
-                found |= seen[artifact.sha]
-    return found
-
-
-def _data(artifact: Any) -> Any:
-    try:
-        return artifact.data
-    except (ImportError, AttributeError):  # of a class that is no longer there: none of ours
-        return None
-
-
-def _payloads(value: Any) -> Iterator[Payload]:
-    if isinstance(value, Payload):
-        yield value
-    elif is_dataclass(value):
-        for f in fields(value):
-            yield from _payloads(getattr(value, f.name, None))
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _payloads(part)
-
-
-def _keys(payload: Payload) -> Iterator[tuple[Key, int]]:
-    for blob in payload.blobs:
-        for number, sha in enumerate(blob.keys):
-            size = min(CHUNK_BYTES, blob.size - number * CHUNK_BYTES)
-            yield Key(payload.storage, payload.root, payload.flow, sha), size
-
-
-def _remove(key: Key) -> bool:
-    """Remove one blob where Metaflow's content-addressed store has put it."""
-    below = f"{key.flow}/data/{key.sha[:2]}/{key.sha}"
-    if key.storage == "local":
-        path = Path(key.root, below)
-        try:
-            there = path.exists()
-            path.unlink(missing_ok=True)
-            path.with_name(path.name + "_meta").unlink(missing_ok=True)
-        except OSError as error:
-            raise MfxError(f"{path}: cannot remove: {error.strerror}") from None
-        return there
-    if key.storage == "s3":
-        import boto3
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        bucket, _, prefix = key.root.removeprefix("s3://").partition("/")
-        name = "/".join(part for part in (prefix.strip("/"), below) if part)
-        try:
-            boto3.client("s3").delete_object(Bucket=bucket, Key=name)
-        except (BotoCoreError, ClientError) as error:
-            raise MfxError(f"s3://{bucket}/{name}: cannot remove: {error}") from None
-        return True
-    raise MfxError(
-        f"blobs on {key.storage} cannot be freed by mfx", "See what could be with --dry-run."
-    )

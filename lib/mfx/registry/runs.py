@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfx.errors import MfxError
 from mfx.registry.place import Place, branch_of, of
+from mfx.registry.states import state_of
 
 if TYPE_CHECKING:
     from mfx.artifacts import Code, Evaluation, Examples, PushedModel, Sources
@@ -33,7 +34,7 @@ class RunSummary:
         created: When it began, local time.
         user: Who ran it.
         branch: Its `@project` branch, or empty.
-        state: `finished` or `unfinished`: stopped, or running still.
+        state: `finished`, `running`, `failed`, `killed` or `unknown`; see `mfx.registry.states`.
         files: Input files, first and last.
         rows: Examples in all splits; None if it did not get that far.
         commit: Git commit, with `+` if there were changes besides.
@@ -139,9 +140,9 @@ class Results:
 
     @property
     def state(self) -> str:
-        """`finished`, or `unfinished`: stopped, or running still."""
+        """What became of it, in one word; see `mfx.registry.states`."""
         with asking():
-            return "finished" if self.run.successful else "unfinished"
+            return state_of(self.run, began(self.run)).name
 
 
 @contextmanager

@@ -1,0 +1,168 @@
+"""Whether a run's processes still live: a lock that they hold, and that ends with the last of them.
+
+The run's scheduler, and each of its steps, hold a shared lock on one small file in the local
+datastore, `mfx.alive/<flow>/<run>`. The kernel gives it back however a process ends, also by
+`kill -9`. `gc` holds the flow's own lock alone, so that no run begins while blobs are removed.
+
+Seen is what runs on this machine, or on a disk that it shares; of anything else nothing is said.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfx.errors import MfxError
+
+_FOLDER = "mfx.alive"
+_TRIES = 5
+"""Looks at a lock: two that look at the same moment see each other's."""
+_held: list[int] = []
+"""File descriptors, open until the process ends."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """What is known of a run's processes.
+
+    Args:
+        alive: Whether one of them lives; None if that cannot be told from here.
+        failed: Whether the scheduler said, at its end, that the run had failed.
+    """
+
+    alive: bool | None
+    failed: bool = False
+
+
+def hold(flow: str, run: str, report: Callable[[str], object]) -> None:
+    """Let others see that this process, a run's scheduler, lives.
+
+    Args:
+        flow: The flow's name.
+        run: The run's id.
+        report: Takes a line when this has to wait for `gc`.
+    """
+    try:
+        file = _file(flow, run)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _together(file.parent.with_suffix(".gc"), report):
+            file.write_text(json.dumps({"machine": socket.gethostname()}))
+            _take(file)
+    except OSError:  # a disk without locks, or that cannot be written: then nothing is known
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def join(flow: str, run: str) -> None:
+    """Let others see that this process, a step of the run, lives, if its scheduler did so."""
+    with suppress(OSError):
+        if (file := _file(flow, run)).is_file():
+            _take(file)
+
+
+def end(flow: str, run: str, failed: bool) -> None:
+    """Note how the run that this process schedules ended; not called if it is killed."""
+    with suppress(OSError):
+        file = _file(flow, run)
+        if failed:
+            file.write_text(json.dumps({"machine": socket.gethostname(), "failed": True}))
+        else:
+            file.unlink(missing_ok=True)
+
+
+def look(flow: str, run: str) -> Life:
+    """What is known of a run's processes."""
+    try:
+        file = _file(flow, run)
+        said = json.loads(file.read_text())
+        handle = os.open(file, os.O_RDWR)
+    except (OSError, ValueError):
+        return Life(None)
+    try:
+        for _ in range(_TRIES):
+            with suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.01)
+        else:
+            return Life(True)
+    except OSError:
+        return Life(None)
+    finally:
+        os.close(handle)
+    if said.get("failed"):
+        return Life(False, failed=True)
+    # Not every shared disk shares its locks.
+    return Life(False if said.get("machine") == socket.gethostname() else None)
+
+
+@contextmanager
+def nobody_begins(flow: str) -> Iterator[None]:
+    """Around what no run of the flow may begin beside: those on this machine wait until it ends.
+
+    Raises:
+        MfxError: A run is beginning, or another process is here.
+    """
+    file = _file(flow, "").with_suffix(".gc")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MfxError(
+                f"a run of {flow} is just beginning, or another gc is at work",
+                "Nothing was freed. Ask again.",
+            ) from None
+        except OSError:  # a disk without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _together(file: Path, report: Callable[[str], object]) -> Iterator[None]:
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting for `mfx gc` to end")
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _take(file: Path) -> None:
+    handle = os.open(file, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+    except OSError:
+        os.close(handle)
+        raise
+    _held.append(handle)
+
+
+def _file(flow: str, run: str) -> Path:
+    """Raises OSError where there is no local datastore."""
+    from metaflow.plugins.datastores.local_storage import LocalStorage
+
+    root = LocalStorage.datastore_root or LocalStorage.get_datastore_root_from_config(
+        lambda *_, **__: None, create_on_absent=False
+    )
+    if root is None:
+        raise FileNotFoundError("no local datastore")
+    return Path(root, _FOLDER, flow, run)

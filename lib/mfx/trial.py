@@ -1,0 +1,46 @@
+"""Trials: Metaflow's `spin` executes one step of an earlier run again, to try code out.
+
+Nothing of a trial is recorded as a run. So it changes nothing outside the datastore of trials: no
+model is pushed or promoted, nobody is notified.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+TYPE = "spin"
+"""Metaflow's name of what trials use for metadata and datastore."""
+
+
+def is_trial() -> bool:
+    """Whether this process executes a step by `spin`; False outside of Metaflow."""
+    from metaflow.system_context import system_context
+
+    return getattr(system_context.metadata, "TYPE", "") == TYPE
+
+
+def storage() -> Any:
+    """The storage of the datastore of trials, as Metaflow's class of it."""
+    from metaflow.plugins import DATASTORES
+
+    (found,) = [storage for storage in DATASTORES if storage.TYPE == TYPE]
+    return found
+
+
+def merge_by_value(flow: Any) -> None:
+    """Have `merge_artifacts` give this process's flow the values themselves.
+
+    Metaflow 2.19 hands them on by their hash, and then looks for them in the datastore of trials,
+    which does not have them: no join could be tried out.
+    """
+    by_hash = type(flow).merge_artifacts
+
+    def merge(self, inputs, exclude=None, include=None):
+        by_hash(self, inputs, exclude=exclude, include=include)
+        for given in inputs:
+            for name, _ in given._datastore.items():
+                known = name in self._datastore and name not in vars(self)
+                if known and not name.startswith("_") and not hasattr(type(self), name):
+                    setattr(self, name, getattr(given, name))
+
+    type(flow).merge_artifacts = merge

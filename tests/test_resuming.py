@@ -105,9 +105,8 @@ def test_an_id_that_is_taken_is_refused(launched, story):
     assert {path.name for path in after - before} == {"again"}
 
 
-@pytest.mark.parametrize("given", [("--origin-run-id", "123"), ("--origin-run-id=123",)])
-def test_an_unknown_run_is_one_message(launched, story, given):
-    said = launched.call("resume", *given)
+def test_an_unknown_run_is_one_message(launched, story):
+    said = launched.call("resume", "--origin-run-id=123")
     assert said.startswith("1\n") and "Traceback" not in said
     assert "run Launched/123 is not there, or left nothing to resume" in said
 

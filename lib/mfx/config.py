@@ -186,7 +186,7 @@ class Push(Table):
     """Where blessed models go."""
 
     destination: str
-    """A folder (or `s3://bucket/prefix`) that holds `<name>/<version>/`."""
+    """A folder (or `s3://bucket/prefix`) that holds `<name>/<version>/`; `start` tries it out."""
     promote: Literal["auto", "manual"] = "auto"
     """Whether a run promotes its blessed and valid model, or leaves that to `mfx promote`."""
     keep: int | None = Field(None, ge=2)

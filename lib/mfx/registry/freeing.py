@@ -273,7 +273,8 @@ def _lies_here(run: Any, datastore: Datastore) -> bool:
     """Whether the metadata says that the run's first step left results in this datastore."""
     task = run["start"].task if "start" in run else None
     said = task.metadata_dict if task else {}
-    same_root = datastore.storage == "local" or said.get("ds-root") == datastore.root
+    root = said.get("ds-root", "").rstrip("/")
+    same_root = datastore.storage == "local" or root == datastore.root.rstrip("/")
     ended = said.get("attempt_ok") == "True"
     return ended and said.get("ds-type") == datastore.storage and same_root
 

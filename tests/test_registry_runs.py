@@ -115,7 +115,7 @@ def test_showing_a_run_tells_what_changed_since_its_parent(small_runs):
     registry.promote(small_runs["one"], reason="why not")
     shown = show.show(registry.run(small_runs["two"]))
     assert shown.parent.before == small_runs["one"], "the finished run before"
-    assert shown.facts["blessed"].startswith("yes, 1 of 1 checks, compared with first run")
+    assert shown.facts["blessed"].startswith("yes, 1 of 1 checks passed, compared with first run")
     assert shown.facts["examples"].endswith("train 20, eval 20, rejected 0")
     assert shown.promotions == []
     (entry,) = show.show(registry.run(small_runs["one"])).promotions

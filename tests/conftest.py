@@ -22,6 +22,8 @@ SAMPLE = ROOT / "data" / "taxi" / "trips.csv"
 REAL = ROOT.parent / "shared" / "data" / "taxi" / "trips.csv"
 
 hermetic.clean()
+LEFT = dict(os.environ)
+"""What tests begin with; libraries and tests add their own to the process."""
 
 
 TOGETHER = ["test_several_runs", "test_s3", "test_chaos", "test_flow", "test_cli", "test_serving"]

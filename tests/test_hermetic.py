@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import locale
-import os
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import hermetic
 import pytest
-from conftest import ROOT
+from conftest import LEFT, ROOT
 
 HOSTILE = {
     "METAFLOW_USER": "ada",
@@ -82,12 +81,9 @@ def hostile_home(folder: Path) -> None:
 
 
 def test_of_this_process_only_what_is_named_is_left():
-    given = set(os.environ) - {"PYTEST_CURRENT_TEST"}
     named = hermetic.KEPT | hermetic.SET.keys() | hermetic.OF_S3
-    # What libraries say to their own processes when they are imported.
-    own = {"TF_USE_LEGACY_KERAS", "TF2_BEHAVIOR", "KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK"}
-    assert [n for n in given - named - own if not n.startswith(hermetic.PREFIXES)] == []
-    assert {name: os.environ[name] for name in hermetic.SET} == hermetic.SET
+    assert [n for n in LEFT.keys() - named if not n.startswith(hermetic.PREFIXES)] == []
+    assert {name: LEFT[name] for name in hermetic.SET} == hermetic.SET
 
 
 def test_of_this_process_place_time_and_language_are_the_same_everywhere():
@@ -97,6 +93,7 @@ def test_of_this_process_place_time_and_language_are_the_same_everywhere():
     assert "modules" not in {Path(folder).name for folder in sys.path}
     said = subprocess.run(
         [sys.executable, "-c", "import sys, time; print(sys.stdout.encoding, time.tzname[0], '→')"],
+        env=LEFT,
         capture_output=True,
         check=True,
     )
@@ -112,9 +109,10 @@ def test_of_this_process_metaflow_aws_and_git_have_no_settings_but_ours():
         "print(m.DEFAULT_DATASTORE, m.DEFAULT_METADATA, get_username(), m.DATASTORE_SYSROOT_S3,\n"
         "    session.get_credentials(), session.region_name)\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, env=LEFT, capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["local", "local", "tester", "None", "None", "None"]
-    git = subprocess.run(["git", "config", "user.name"], cwd="/", capture_output=True)
+    git = subprocess.run(["git", "config", "user.name"], cwd="/", env=LEFT, capture_output=True)
     assert git.stdout == b""
 
 
@@ -123,7 +121,7 @@ def test_a_hostile_caller_changes_no_result(processes, tmp_path):
     """A part of the tests, called from another folder with all of HOSTILE and a hostile home."""
     hostile_home(tmp_path)
     environment = {
-        **{name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")},
+        **{name: text for name, text in LEFT.items() if not name.startswith("PYTEST_")},
         **HOSTILE,
         "HOME": str(tmp_path),
         "PYTHONPATH": str(tmp_path / "modules"),

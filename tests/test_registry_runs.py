@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime, timezone
+from types import SimpleNamespace
+
 import metaflow
 import pytest
 
 from mfx import registry
 from mfx.errors import MfxError
 from mfx.registry import place, runs, show
+from mfx.registry.runs import began
 
 
 def test_a_run_is_found_by_id_prefix_pathspec_and_word(small_runs):
@@ -110,7 +115,7 @@ def test_showing_a_run_tells_what_changed_since_its_parent(small_runs):
     registry.promote(small_runs["one"], reason="why not")
     shown = show.show(registry.run(small_runs["two"]))
     assert shown.parent.before == small_runs["one"], "the finished run before"
-    assert shown.facts["blessed"].startswith("yes, 1 of 1 checks, compared with first run")
+    assert shown.facts["blessed"].startswith("yes, 1 of 1 checks passed, compared with first run")
     assert shown.facts["examples"].endswith("train 20, eval 20, rejected 0")
     assert shown.promotions == []
     (entry,) = show.show(registry.run(small_runs["one"])).promotions
@@ -118,3 +123,19 @@ def test_showing_a_run_tells_what_changed_since_its_parent(small_runs):
     (failure,) = show.show(registry.run(small_runs["unblessed"])).failures
     assert failure == "FAILED: auc on Overall is 0.7500, needs at least 0.5"
     assert "examples" not in show.show(registry.run(small_runs["stopped"])).facts
+
+
+def test_runs_of_the_hour_that_comes_twice_are_in_order(monkeypatch):
+    """In Berlin, 00:30 and 01:00 UTC of 25 October 2026 are both between 2 and 3 at night."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        begin = int(datetime(2026, 10, 25, 0, 30, tzinfo=timezone.utc).timestamp())
+        first, second = (
+            began(SimpleNamespace(id=f"{seconds}000000")) for seconds in (begin, begin + 1800)
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (f"{first:%H:%M}", f"{second:%H:%M}") == ("02:30", "02:00")
+    assert first < second

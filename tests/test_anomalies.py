@@ -8,9 +8,13 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mfx.anomalies import explain
+from mfx.anomalies import explain, not_checked, stop_on_errors
+from mfx.artifacts import Anomalies, Schema
+from mfx.errors import MfxError
+from mfx.lineage import Lineage
 from mfx.tfdv_local import describe
 
+LINEAGE = Lineage("data", "code", "config")
 N = 600
 HOURS = pa.array([n % 24 for n in range(N)], pa.int64())
 FARES = pa.array([n / 4 for n in range(N)], pa.float32())
@@ -211,3 +215,39 @@ def test_several_faults_are_several_anomalies_sorted_by_feature():
     found = _found(columns)
     assert [a.feature for a in found] == ["fare", "hour", "word"]
     assert [a.count for a in found] == [N, N, N]
+
+
+def test_an_inferred_schema_is_no_file_to_edit():
+    schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
+    first, other = (
+        describe([pa.RecordBatch.from_pydict({**GOOD, "word": words})])[0]
+        for words in (WORDS, pa.array([b"cash"] * N))
+    )
+    judged = tfdv.validate_statistics(first, schema, serving_statistics=other)
+    (anomaly,) = explain(judged, first, schema, "train", lambda _: [], in_file=False)
+    assert anomaly.remedy.endswith("or raise skew_threshold under [schema].")
+
+
+def test_distinct_values_are_counted_where_the_schema_bounds_them():
+    schema = SCHEMA.replace('name: "word"', 'name: "word" unique_constraints { min: 3 max: 9 }')
+    (anomaly,) = _found(GOOD, schema=schema)
+    assert anomaly.rule == "FEATURE_TYPE_LOW_UNIQUE"
+    assert anomaly.expected == "3 to 9 distinct values"
+
+
+def test_what_is_not_checked_is_a_warning():
+    schema = SCHEMA.replace("skew_comparator", "drift_comparator")
+    (anomaly,) = not_checked(text_format.Parse(schema, schema_pb2.Schema()))
+    assert (anomaly.feature, anomaly.split, anomaly.severity) == ("word", "schema", "WARNING")
+    assert "drift_comparator is not checked" in str(anomaly)
+
+
+@pytest.mark.parametrize("inferred", [True, False])
+@pytest.mark.parametrize("fits", [True, False])
+def test_accepting_is_advised_only_where_it_helps(inferred, fits):
+    anomalies = Anomalies(tuple(_found(_with("hour", 24))), LINEAGE)
+    with pytest.raises(MfxError) as error:
+        stop_on_errors(anomalies, Schema("", "schema.pbtxt", inferred, "", LINEAGE, fits))
+    assert ("mfx schema accept" in error.value.remedy) == fits
+    assert ("schema.pbtxt" in str(error.value)) != inferred
+    assert ("edit the schema" in error.value.remedy) != inferred

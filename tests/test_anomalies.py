@@ -8,7 +8,7 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mfx.anomalies import explain, not_checked, stop_on_errors
+from mfx.anomalies import explain, not_checked, stop_on_errors, too_rare_for_statistics
 from mfx.artifacts import Anomalies, Schema
 from mfx.errors import MfxError
 from mfx.lineage import Lineage
@@ -251,3 +251,28 @@ def test_accepting_is_advised_only_where_it_helps(inferred, fits):
     assert ("mfx schema accept" in error.value.remedy) == fits
     assert ("schema.pbtxt" in str(error.value)) != inferred
     assert ("edit the schema" in error.value.remedy) != inferred
+
+
+MANY = "string_domain { " + " ".join(f'value: "w{n}"' for n in range(1500)) + " }"
+COUNTED = "int_domain { min: 0 max: 1499 is_categorical: true }"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "odd", "rule"),
+    [
+        (f"BYTES {MANY}", [b"w%d" % n for n in range(1500)], b"aaa", "ENUM_TYPE_UNEXPECTED_STRIN"),
+        (f"INT {COUNTED}", list(range(1500)), 7000, "INT_TYPE_BIG_INT"),
+        (f"INT {COUNTED}", list(range(1500)), -1, "INT_TYPE_SMALL_INT"),
+    ],
+)
+def test_a_value_too_rare_for_the_statistics_is_found(kind, values, odd, rule):
+    """TFDV looks at the 1,000 most frequent values alone."""
+    schema = text_format.Parse(f'feature {{ name: "f" type: {kind} }}', schema_pb2.Schema())
+    for extra, expected in (([], []), ([odd], [(rule, 1)])):
+        batch = pa.RecordBatch.from_pydict({"f": pa.array(values * 3 + extra)})
+        proto = describe([batch], schema)[0]
+        assert not tfdv.validate_statistics(proto, schema).anomaly_info
+        given = proto, schema, "train", lambda _, batch=batch: [batch.column(0)]
+        found = list(too_rare_for_statistics([], *given))
+        assert [(a.rule[: len(rule)], a.count) for a in found] == expected
+        assert list(too_rare_for_statistics(found, *given)) == []

@@ -8,9 +8,13 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mfx.anomalies import explain
+from mfx.anomalies import explain, not_checked, stop_on_errors, too_rare_for_statistics
+from mfx.artifacts import Anomalies, Schema
+from mfx.errors import MfxError
+from mfx.lineage import Lineage
 from mfx.tfdv_local import describe
 
+LINEAGE = Lineage("data", "code", "config")
 N = 600
 HOURS = pa.array([n % 24 for n in range(N)], pa.int64())
 FARES = pa.array([n / 4 for n in range(N)], pa.float32())
@@ -211,3 +215,64 @@ def test_several_faults_are_several_anomalies_sorted_by_feature():
     found = _found(columns)
     assert [a.feature for a in found] == ["fare", "hour", "word"]
     assert [a.count for a in found] == [N, N, N]
+
+
+def test_an_inferred_schema_is_no_file_to_edit():
+    schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
+    first, other = (
+        describe([pa.RecordBatch.from_pydict({**GOOD, "word": words})])[0]
+        for words in (WORDS, pa.array([b"cash"] * N))
+    )
+    judged = tfdv.validate_statistics(first, schema, serving_statistics=other)
+    (anomaly,) = explain(judged, first, schema, "train", lambda _: [], in_file=False)
+    assert anomaly.remedy.endswith("or raise skew_threshold under [schema].")
+
+
+def test_distinct_values_are_counted_where_the_schema_bounds_them():
+    schema = SCHEMA.replace('name: "word"', 'name: "word" unique_constraints { min: 3 max: 9 }')
+    (anomaly,) = _found(GOOD, schema=schema)
+    assert anomaly.rule == "FEATURE_TYPE_LOW_UNIQUE"
+    assert anomaly.expected == "3 to 9 distinct values"
+
+
+def test_what_is_not_checked_is_a_warning():
+    schema = SCHEMA.replace("skew_comparator", "drift_comparator")
+    (anomaly,) = not_checked(text_format.Parse(schema, schema_pb2.Schema()))
+    assert (anomaly.feature, anomaly.split, anomaly.severity) == ("word", "schema", "WARNING")
+    assert "drift_comparator is not checked" in str(anomaly)
+
+
+@pytest.mark.parametrize("inferred", [True, False])
+@pytest.mark.parametrize("fits", [True, False])
+def test_accepting_is_advised_only_where_it_helps(inferred, fits):
+    anomalies = Anomalies(tuple(_found(_with("hour", 24))), LINEAGE)
+    with pytest.raises(MfxError) as error:
+        stop_on_errors(anomalies, Schema("", "schema.pbtxt", inferred, "", LINEAGE, fits))
+    assert ("mfx schema accept" in error.value.remedy) == fits
+    assert ("schema.pbtxt" in str(error.value)) != inferred
+    assert ("edit the schema" in error.value.remedy) != inferred
+
+
+MANY = "string_domain { " + " ".join(f'value: "w{n}"' for n in range(1500)) + " }"
+COUNTED = "int_domain { min: 0 max: 1499 is_categorical: true }"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "odd", "rule"),
+    [
+        (f"BYTES {MANY}", [b"w%d" % n for n in range(1500)], b"aaa", "ENUM_TYPE_UNEXPECTED_STRIN"),
+        (f"INT {COUNTED}", list(range(1500)), 7000, "INT_TYPE_BIG_INT"),
+        (f"INT {COUNTED}", list(range(1500)), -1, "INT_TYPE_SMALL_INT"),
+    ],
+)
+def test_a_value_too_rare_for_the_statistics_is_found(kind, values, odd, rule):
+    """TFDV looks at the 1,000 most frequent values alone."""
+    schema = text_format.Parse(f'feature {{ name: "f" type: {kind} }}', schema_pb2.Schema())
+    for extra, expected in (([], []), ([odd], [(rule, 1)])):
+        batch = pa.RecordBatch.from_pydict({"f": pa.array(values * 3 + extra)})
+        proto = describe([batch], schema)[0]
+        assert not tfdv.validate_statistics(proto, schema).anomaly_info
+        given = proto, schema, "train", lambda _, batch=batch: [batch.column(0)]
+        found = list(too_rare_for_statistics([], *given))
+        assert [(a.rule[: len(rule)], a.count) for a in found] == expected
+        assert list(too_rare_for_statistics(found, *given)) == []

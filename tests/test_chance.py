@@ -141,4 +141,3 @@ def test_absence_is_as_likely_as_that_no_group_falls_there(tmp_path, datastore):
     by_key = Split(train=2, eval=1, key=["key"])
     found = chance.chance_of_absence(made, by_key, missing)
     assert found == {"a": pytest.approx((2 / 3) ** 2), "b": pytest.approx(1 / 3)}
-    assert made.lineage == LINEAGE

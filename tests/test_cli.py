@@ -335,7 +335,8 @@ class Deployed(FlowSpec):
 
         # What a container records: its own code package's path.
         path = "/home/mfx/metaflow/mfx_home/schema.pbtxt"
-        self.schema = Schema("", path, True, 'feature { name: "x" }', Lineage("", "", ""))
+        lineage = Lineage("", "", "")
+        self.schema = Schema("", path, True, 'feature { name: "x" }', lineage, fits=False)
         self.next(self.end)
 
     @step
@@ -361,7 +362,9 @@ def test_a_deployed_runs_schema_goes_to_the_users_own_file(tmp_path, monkeypatch
     subprocess.run(command, env=environment, capture_output=True, check=True)
     small.look()
     ours = small.config.parent / "schema.pbtxt"
-    assert cli.accept_schema("Deployed", None).startswith(f"wrote {ours}\n")
+    said = cli.accept_schema("Deployed", None)
+    assert said.startswith(f"wrote {ours}\n")
+    assert said.endswith("The run's own data breaks it all the same.")
     assert ours.read_text() == 'feature { name: "x" }'
 
     # Deployed from another machine, such as CI's, whose folders are not here.

@@ -4,6 +4,7 @@ runs: test_several_runs.py.)"""
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -189,3 +190,26 @@ def test_a_page_shows_what_is_there_and_escapes_it(small_runs):
     assert "<script>" not in text and "word:&lt;script&gt;" in text and "a &amp; b" in text
     assert '0.9000 <span class="clear">[+0.0500, +0.1500]</span>' in text
     assert text.count("<svg") == 2, "one metric's differences, and one over time"
+
+
+def test_integers_that_are_categories_drift_as_texts_do():
+    """Hours 0 to 3, then 0 and 1 alone: a half instead of a quarter, by hand."""
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    from mfx import tfdv_local
+
+    marked = text_format.Parse(
+        'feature { name: "hour" type: INT int_domain { is_categorical: true } }',
+        schema_pb2.Schema(),
+    )
+
+    def described(hours, schema=marked):
+        batch = pa.RecordBatch.from_pydict({"hour": pa.array(hours * 25)})
+        made = tfdv_local.describe([batch], schema)[0]
+        return SimpleNamespace(proto=lambda split: made)
+
+    before, after = described([0, 1, 2, 3]), described([0, 1])
+    (one,) = changes.drift(before, after)
+    assert (one.feature, one.infinity) == ("hour", pytest.approx(0.25))
+    assert changes.drift(described([0, 1, 2, 3], None), after) == []

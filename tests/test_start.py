@@ -211,3 +211,27 @@ def test_a_trial_writes_nothing_there(settings, tmp_path, monkeypatch):
     (tmp_path / "p").write_text("no folder")
     monkeypatch.setattr(start, "is_trial", lambda: True)
     start.check_destination(settings.override(push__destination=str(tmp_path / "p")), print)
+
+
+def test_a_comparator_that_cannot_act_is_found_before_work(folder, at, tmp_path):
+    path = tmp_path / "strict.pbtxt"
+    comparator = "skew_comparator { infinity_norm { threshold: 0.1 } }"
+    path.write_text(f'feature {{ name: "n" type: INT {comparator} }}')
+    given = at("a.csv").override(schema__path=str(path))
+    with pytest.raises(MfxError) as error:
+        start.resolve(given)
+    assert error.value.what == (
+        f"{path}: feature 'n': skew_comparator infinity_norm cannot act on INT, whose values are "
+        "not counted; jensen_shannon_divergence would work, or infinity_norm with "
+        "int_domain { is_categorical: true }"
+    )
+
+
+def test_a_mistake_in_model_py_is_found_before_work(folder, at, tmp_path):
+    module = tmp_path / "broken.py"
+    module.write_text("import keras\n\ndef build_model(:\n    pass\n")
+    given = at("a.csv").override(pipeline__module=str(module))
+    with pytest.raises(MfxError) as error:
+        start.resolve(given)
+    assert error.value.what.startswith(f"{module}, line 3: SyntaxError: ")
+    assert "def build_model(:" in error.value.what

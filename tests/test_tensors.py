@@ -9,7 +9,15 @@ import tensorflow as tf
 
 from mfx.columns import TYPES
 from mfx.errors import MfxError
-from mfx.tensors import MISSING, dense_inputs, sparse_inputs, to_batch, to_numpy
+from mfx.tensors import (
+    MISSING,
+    check_feature,
+    dense_inputs,
+    described,
+    sparse_inputs,
+    to_batch,
+    to_numpy,
+)
 
 VALUES = {"i": [1, None, -3], "f": [None, 0.5, 0.0], "b": [b"x", b"", None]}
 KINDS = {"i": "int64", "f": "float32", "b": "bytes"}
@@ -82,3 +90,23 @@ def test_a_feature_that_is_not_there_is_named():
         sparse_inputs(BATCH, ["i", "gone"])
     with pytest.raises(ValueError, match="no feature 'gone'"):
         dense_inputs(BATCH, {"gone": tf.TensorSpec([None], tf.float32)})
+
+
+@pytest.mark.parametrize(
+    ("feature", "shown"),
+    [
+        (tf.zeros([2, 3]), "Tensor of float32, shape [2, 3]"),
+        (tf.sparse.from_dense([[1, 0]]), "SparseTensor of int32, shape [1, 2]"),
+        (tf.ragged.constant([[b"a"], []]), "RaggedTensor of string, shape [2, None]"),
+        ([1, 2], "list, not a tensor"),
+    ],
+)
+def test_a_tensor_is_described_without_its_values(feature, shown):
+    assert described(feature) == shown
+
+
+@pytest.mark.parametrize("dtype", [tf.bool, tf.int32, tf.float64])
+def test_a_type_that_examples_lack_is_one_error(dtype):
+    with pytest.raises(MfxError, match=rf"feature 'x' is Tensor of {dtype.name}") as caught:
+        check_feature("x", tf.zeros([2], dtype), "preprocessing_fn")
+    assert "tf.cast" in caught.value.remedy

@@ -165,6 +165,37 @@ def test_a_loss_without_bounds_is_one_error(tmp_path, datastore):
     assert not list((tmp_path / "diverged").glob("saved-*")), "no checkpoint of a broken state"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "keras.layers.Reshape(",
+            "keras.layers.Reshap(",
+            "line 20, in build_model: AttributeError: module 'keras.layers' has no attribute "
+            "'Reshap'\n    number = keras.layers.Reshap((1,))(inputs[\"x\"])\n"
+            "Features: label int64, word int64, x float32\nHyperparameters: none\n",
+        ),
+        ("(learning_rate=0.01,", "(units, learning_rate=0.01,", "build_model: TypeError: "),
+        ("    return model\n", "    return None\n", "build_model returns NoneType\n"),
+        (
+            "    model.compile(",
+            "    (lambda *a, **k: 0)(",
+            "build_model returns a model that is not",
+        ),
+        ("scale * keras.losses", "boom * keras.losses", "in <lambda>: NameError: name 'boom' is"),
+        ("Embedding(6, 2)", "Embedding(1, 2)", "fit: InvalidArgumentError: indices["),
+    ],
+)
+def test_what_fails_in_the_network_is_one_error(old, new, expected, tmp_path, datastore):
+    assert old in MODEL_PY
+    settings = write_pipeline(tmp_path / "pipeline", MODEL_PY.replace(old, new, 1))
+    with pytest.raises(MfxError) as caught:
+        fit(tmp_path, "broken", settings)
+    assert str(caught.value).startswith(f"{tmp_path}/pipeline/model.py")
+    assert expected in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 6
+
+
 @given(steps=st.integers(1, 10_000), epochs=st.integers(1, 300))
 def test_epochs_add_up_and_are_equal_but_for_the_last(steps, epochs):
     sizes = train.epochs_of(Train(steps=steps, epochs=epochs))

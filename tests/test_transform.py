@@ -218,6 +218,38 @@ def build_model():
         ('{"label": 0 * fill_missing(inputs["y"])}', "'label' has one value in the train split: 0"),
         ('{"label": tf.one_hot(fill_missing(inputs["y"]), 2)}', "the label 'label' is float32[2]"),
         ('{"label": fill_missing(inputs["word"])}', "the label 'label' is bytes"),
+        (
+            '{"label": fill_missing(inputs["yy"])}',
+            "model.py, line 7, in preprocessing_fn: KeyError: 'yy'; did you mean 'y'?\n"
+            '    return {"label": fill_missing(inputs["yy"])}\n'
+            "Columns: x float32, word bytes, y int64\n",
+        ),
+        (
+            '{"label": tft.scale_to_z_score(inputs["word"])}',
+            "in preprocessing_fn: TypeError: Tensor type tf.string is not supported",
+        ),
+        (
+            '{"x": tf.strings.split(fill_missing(inputs["word"]))}',
+            "feature 'x' is RaggedTensor of string, shape [None, None]",
+        ),
+        (
+            '{"x": tf.strings.split(fill_missing(inputs["word"])).to_tensor("")}',
+            "feature 'x' is Tensor of string, shape [None, None]\nIts width differs from batch to",
+        ),
+        ('{"x": fill_missing(inputs["y"]) > 0}', "feature 'x' is Tensor of bool, shape [None]"),
+        ('{"x": tf.constant(1.0)}', "feature 'x' is Tensor of float32, shape []"),
+        ('{"x": 1.0}', "feature 'x' is float, not a tensor"),
+        ("None", "preprocessing_fn returns NoneType"),
+        (
+            '{"label": fill_missing(inputs["y"]), '
+            '"x": tf.strings.to_number(fill_missing(inputs["word"]))}',
+            "preprocessing_fn: InvalidArgumentError: StringToNumberOp could not correctly convert",
+        ),
+        (
+            '{"label": fill_missing(inputs["y"]), '
+            '"x": tft.scale_to_z_score(tf.strings.to_number(fill_missing(inputs["word"])))}',
+            "preprocessing_fn: ValueError: StringToNumberOp could not correctly convert string: a",
+        ),
     ],
 )
 def test_what_cannot_be_trained_on_is_one_error(returned, message, tmp_path, datastore):
@@ -227,7 +259,34 @@ def test_what_cannot_be_trained_on_is_one_error(returned, message, tmp_path, dat
     with pytest.raises(MfxError) as caught:
         transform(examples, schema, settings)
     assert message in str(caught.value)
+    assert str(caught.value).startswith((str(tmp_path), "preprocessing_fn: ", "label "))
+    assert len(str(caught.value).splitlines()) <= 4
     assert caught.value.remedy
+
+
+def test_scaled_first_and_filled_afterwards_missing_is_the_mean(tmp_path, datastore):
+    """And integers keep their digits, where float32 would round them to thousands."""
+    precise = 'tf.cast(tft.scale_to_z_score(tf.cast(inputs["y"], tf.float64)), tf.float32)'
+    returned = (
+        '{"label": fill_missing(inputs["y"]) % 2, "n": fill_missing(' + precise + "),"
+        ' "x": fill_missing(tft.scale_to_z_score(inputs["x"]))}'
+    )
+    settings = write_pipeline(tmp_path / "pipeline", BODY.replace("{RETURNED}", returned))
+    numbers = [17_031_000_000 + n for n in (0, 7, 100, 950, 51, 3)]
+    given = {**TRAIN, "x": [1000.0, 1004.0, None, 1008.0, None, 1000.0], "y": numbers}
+    examples = save_examples(tmp_path / "raw", COLUMNS, train=given, eval=given)
+    # A shape in the schema is for validation: preprocessing_fn gets sparse tensors all the same.
+    shaped = SCHEMA.replace('"y" type: INT', '"y" type: INT shape { dim { size: 1 } }')
+    _, transformed = transform(
+        examples, Schema(shaped, "schema.pbtxt", False, "", LINEAGE), settings
+    )
+    found = transformed.to_arrow("train", ["x", "n"]).to_pydict()
+    present = np.array([1000.0, 1004.0, 1008.0, 1000.0])
+    scores = iter((present - present.mean()) / present.std())
+    expected = [0.0 if value is None else next(scores) for value in given["x"]]
+    assert found["x"] == pytest.approx(expected, abs=1e-5)
+    exact = (np.array(numbers) - np.mean(numbers)) / np.std(numbers)
+    assert found["n"] == pytest.approx(exact, abs=1e-6)
 
 
 def test_buckets_are_thirds_of_the_train_split_and_wide_features_stay_wide(tmp_path, datastore):
@@ -261,6 +320,8 @@ def test_buckets_are_thirds_of_the_train_split_and_wide_features_stay_wide(tmp_p
         ("def preprocessing_fn(inputs): pass", "model.py", "no function build_model"),
         ("preprocessing_fn = build_model = 3", "model.py", "no function preprocessing_fn"),
         (MODEL_PY, "model.txt", "not a Python file"),
+        ("def build_model(:", "model.py", "model.py, line 1: SyntaxError"),
+        ("import keras, no_such", "model.py", "model.py, line 1: ModuleNotFoundError"),
     ],
 )
 def test_a_module_that_is_no_pipeline_is_one_error(model, file, message, tmp_path):

@@ -61,6 +61,61 @@ def explain(
         )
 
 
+def too_rare_for_statistics(
+    found: Iterable[Anomaly],
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+    schema: schema_pb2.Schema,
+    split: str,
+    values: Callable[[str], Iterable[pa.Array]],
+) -> Iterator[Anomaly]:
+    """Values outside of their domain that TFDV cannot see.
+
+    It looks at a category's most frequent values, which are all that statistics hold.
+
+    Args:
+        found: The split's anomalies so far.
+        statistics: Of the split.
+        schema: What it is held to.
+        split: Its name.
+        values: A feature's column, in parts.
+    """
+    seen = {(anomaly.feature, anomaly.rule) for anomaly in found}
+    stats = {f.path.step[0]: f for f in statistics.datasets[0].features}
+    for feature in filter(schema_rules.is_checked, schema.feature):
+        counted = stats[feature.name].string_stats if feature.name in stats else None
+        if counted is None or counted.unique <= len(counted.rank_histogram.buckets):
+            continue
+        for rule, allowed in _domain_rules(feature, schema):
+            if (feature.name, rule) in seen:
+                continue
+            count = _count(rule, feature, stats[feature.name], 0, schema, values)
+            if count and count > allowed * counted.common_stats.num_non_missing:
+                yield Anomaly(
+                    split=split,
+                    feature=feature.name,
+                    rule=rule,
+                    severity="ERROR",
+                    expected=_expected(rule, feature, schema),
+                    observed="values outside of it, each of them rare",
+                    count=count,
+                    remedy=_remedy(rule, feature.name, in_file=True),
+                )
+
+
+def _domain_rules(feature: Any, schema: Any) -> Iterator[tuple[str, float]]:
+    """Rules on a category's values, each with the share of values that may break it."""
+    if schema_rules.TRAINING in feature.not_in_environment:
+        return
+    if _domain(feature, schema):
+        mass = feature.distribution_constraints
+        allowed = 1 - mass.min_domain_mass if mass.HasField("min_domain_mass") else 0.0
+        yield "ENUM_TYPE_UNEXPECTED_STRING_VALUES", allowed
+    if feature.type == schema_pb2.INT:
+        for field, rule in (("min", "INT_TYPE_SMALL_INT"), ("max", "INT_TYPE_BIG_INT")):
+            if feature.int_domain.HasField(field):
+                yield rule, 0.0
+
+
 def not_checked(schema: schema_pb2.Schema) -> Iterator[Anomaly]:
     """A warning for each feature of a committed schema that asks for what is not checked."""
     for name, what in schema_rules.not_carried_out(schema).items():

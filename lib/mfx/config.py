@@ -70,8 +70,8 @@ class Schema(Table):
 
     path: str = "schema.pbtxt"
     skew_threshold: float = Field(0.05, gt=0, le=1)
-    """Distance between train and eval (L-infinity for categories, Jensen-Shannon for numbers) that
-    an inferred schema allows each feature."""
+    """L-infinity distance between train and eval that an inferred schema allows each category, or
+    what chance explains if that is more."""
 
 
 class Label(Table):

@@ -42,12 +42,8 @@ def infer_schema(
     # Twice, as TFDV may give a feature the range of the second split alone.
     for proto in (eval_, train):
         schema = tfdv.update_schema(schema, proto)
-    counted: dict[str, int] = {}
-    for feature in (*train.datasets[0].features, *eval_.datasets[0].features):
-        if feature.WhichOneof("stats") == "string_stats":
-            name = feature.path.step[0]
-            counted[name] = max(counted.get(name, 0), feature.string_stats.unique)
-    _mark_categories(schema, counted)
+    counted = values_counted(train, eval_)
+    mark_categories(schema, counted)
     schema.default_environment.extend([TRAINING, SERVING])
     compared = {name for name, values in counted.items() if values <= MOST_VALUES}
     compared -= set(settings.data.split.key)
@@ -59,7 +55,17 @@ def infer_schema(
     return schema
 
 
-def _mark_categories(schema: schema_pb2.Schema, counted: Iterable[str]) -> None:
+def values_counted(*protos: statistics_pb2.DatasetFeatureStatisticsList) -> dict[str, int]:
+    """How many values each feature has at most, of those whose values were counted."""
+    counted: dict[str, int] = {}
+    for feature in (f for proto in protos for f in proto.datasets[0].features):
+        if feature.WhichOneof("stats") == "string_stats":
+            name = feature.path.step[0]
+            counted[name] = max(counted.get(name, 0), feature.string_stats.unique)
+    return counted
+
+
+def mark_categories(schema: schema_pb2.Schema, counted: Iterable[str]) -> None:
     """Give integers whose values were counted back their mark: TFDV makes a domain of texts of
     them, which its own validation refuses for integers."""
     for feature in schema.feature:

@@ -23,8 +23,8 @@ from mfx import (
     tfdv_beam,
     tfdv_local,
 )
-from mfx.anomalies import explain, not_checked
-from mfx.artifacts import SPLITS, Anomalies, Examples, Schema, Statistics
+from mfx.anomalies import explain, not_checked, too_rare_for_statistics
+from mfx.artifacts import SPLITS, Anomalies, Anomaly, Examples, Schema, Statistics
 from mfx.config import Beam, Settings
 from mfx.infer_schema import allow_chance, fitting, infer_schema
 
@@ -88,14 +88,15 @@ def _broken(schema: Any, protos: dict[str, Any]) -> bool:
     )
 
 
-def _explained(schema: Any, protos: dict[str, Any], examples: Examples, in_file: bool) -> list:
-    return [
-        anomaly
-        for split, judged in _judge(schema, protos).items()
-        for anomaly in explain(
-            judged, protos[split], schema, split, partial(_column, examples, split), in_file
-        )
-    ]
+def _explained(
+    schema: Any, protos: dict[str, Any], examples: Examples, in_file: bool
+) -> list[Anomaly]:
+    found = []
+    for split, judged in _judge(schema, protos).items():
+        given = protos[split], schema, split, partial(_column, examples, split)
+        seen = list(explain(judged, *given, in_file))
+        found += [*seen, *too_rare_for_statistics(seen, *given)]
+    return found
 
 
 def _column(examples: Examples, split: str, name: str) -> Iterator[pa.Array]:

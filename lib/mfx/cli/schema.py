@@ -56,5 +56,5 @@ def accept_schema(flow: str, run: str | None, to: str | None = None) -> str:
     return (
         f"{'replaced' if existed else 'wrote'} {path}\n"
         "Read it, tighten or loosen what your data needs, and commit it."
-        + ("" if schema.fits else f"\nThe data of run {run or 'latest'} breaks it all the same.")
+        + ("" if schema.fits else "\nThe run's own data breaks it all the same.")
     )

@@ -157,16 +157,25 @@ def schema_changes(before: Schema, after: Schema) -> list[Change]:
 
 
 def drift(before: Statistics, after: Statistics) -> list[Drift]:
-    """TFDV's distances between the train splits, for each feature that both have."""
+    """TFDV's distances between the train splits, for each feature that both have.
+
+    A feature that only one run's schema calls a category has none: the runs' statistics of it are
+    of different kinds.
+    """
     import tensorflow_data_validation as tfdv
-    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    from mfx.infer_schema import mark_categories, values_counted
 
     old, new = before.proto("train"), after.proto("train")
     schema = tfdv.infer_schema(new, infer_feature_shape=False)
+    counted = values_counted(new)
+    mark_categories(schema, counted)
     for feature in schema.feature:
+        if (feature.name in counted) != (feature.name in values_counted(old)):
+            continue
         # Any threshold does: TFDV measures where there is one.
         feature.drift_comparator.jensen_shannon_divergence.threshold = 1.0
-        if feature.type == schema_pb2.BYTES:
+        if feature.name in counted:
             feature.drift_comparator.infinity_norm.threshold = 1.0
     found = tfdv.validate_statistics(new, schema, previous_statistics=old)
     both = {f.path.step[0] for f in old.datasets[0].features}

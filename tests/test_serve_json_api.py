@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -191,6 +192,22 @@ def test_a_long_value_is_quoted_in_part():
 def test_dtypes_without_json():
     reader = PredictReader(signature(x=(tf.complex64, (None,))))
     assert "to type: complex64" in refused(reader, {"instances": [1]}, "UNIMPLEMENTED")
+
+
+@pytest.mark.parametrize("item", [b"{}", b"[[]]", b'{"a":1}', b'"ab"', b"1.5", b"[1,2]"])
+def test_what_json_takes_in_memory_is_told_before_it_is_read(item):
+    """At least what Python says that its objects take."""
+    body = b"[" + (item + b",") * 99_999 + item + b"]"
+
+    def taken(value):
+        inner = value.values() if type(value) is dict else value if type(value) is list else ()
+        return sys.getsizeof(value) + sum(map(taken, inner))
+
+    at_least = taken(json.loads(body)[:1000]) * 100
+    with pytest.raises(ServingError, match="of memory once it is read") as caught:
+        json_text.must_fit(body, at_least)
+    assert caught.value.code == "INVALID_ARGUMENT"
+    json_text.must_fit(body, 80 * len(body))
 
 
 def test_signature_name():

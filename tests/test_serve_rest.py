@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,7 +21,7 @@ from serving_models import small_model
 from mfx.destination import open_destination
 from mfx.errors import MfxError
 from mfx.serve import rest
-from mfx.serve.connection import Limits
+from mfx.serve.bodies import Limits
 from mfx.serve.metrics import Metrics
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ModelVersions
@@ -362,6 +363,92 @@ def test_gzip_is_read(server):
     assert answer.status == 400 and json.loads(content)["error"]
 
 
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [("GZIP", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress)],
+)
+def test_codings_of_a_body(server, coding, pack):
+    rows = [{**ROW, "kind": "x" * 100}] * 10_000  # unpacked, 1.5 MB: in slices
+    for given, score_ in (([ROW], 106.5), (rows, 203.5)):
+        body = pack(json.dumps({"signature_name": "predict", "instances": given}).encode())
+        head = {"Content-Encoding": coding}
+        answer, content = server.ask("POST", "/v1/models/small:predict", body, head)
+        assert answer.status == 200, content
+        assert json.loads(content)["predictions"] == [score_] * len(given)
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip, gzip", "zstd"])
+def test_a_coding_that_is_not_read_is_named(server, coding):
+    head = {"Content-Encoding": coding}
+    answer, content = server.ask("POST", "/v1/models/small:predict", b"{}", head)
+    assert answer.status == 415
+    said = f"Content-Encoding: {coding} is not read here; send gzip, deflate or none"
+    assert json.loads(content) == {"error": said}
+    answer, _ = server.ask("POST", "/v1/models/small:predict", b"{}", {"Content-Encoding": ""})
+    assert answer.status == 400
+
+
+def test_small_bodies_that_unpack_to_much_are_refused_and_others_answered(models):
+    """What they unpack to is bounded as well, and they do not keep others waiting."""
+    limit = 8_000_000
+    whole = b'{"instances":[' + b" " * 20_000_000 + b"]}"
+    # An empty member more: gzip says only how large the last one is.
+    lying = gzip.compress(whole) + gzip.compress(b"")
+    bombs = [("gzip", gzip.compress(whole)), ("gzip", lying), ("deflate", zlib.compress(whole))]
+    held, others = [], 0
+    server = Server(models, Limits(body_bytes=limit))
+
+    def ask(coding, body):
+        head = {"Content-Encoding": coding}
+        return server.ask("POST", "/v1/models/small:predict", body, head)
+
+    try:
+        with ThreadPoolExecutor(12) as pool:
+            asked = [pool.submit(ask, *bomb) for bomb in bombs * 4]
+            while not all(future.done() for future in asked):
+                row = {"signature_name": "predict", "instances": [ROW]}
+                assert score(server.post("small:predict", row)) == 106.5
+                others += 1
+                held.append(server.held())
+        _until(lambda: server.held() == 0)
+    finally:
+        server.stop()
+    answers = [future.result() for future in asked]
+    assert {answer.status for answer, _ in answers} == {413}
+    said = {json.loads(content)["error"] for _, content in answers}
+    assert said == {
+        f"The body is larger than {limit} bytes",
+        f"The body says that it unpacks to {len(whole)} bytes; at most {limit} are read",
+    }
+    # One at a time is unpacked beyond its first bytes.
+    assert others > 1 and max(held) < limit + 12 * (300_000 + len(bombs[0][1]))
+
+
+def test_memory_of_json_is_bounded_before_it_is_read(models):
+    server = Server(models, Limits(json_bytes=1_000_000))
+    try:
+        body = b'{"instances": [' + b"{}," * 10_000 + b"{}]}"
+        answer, content = server.ask("POST", "/v1/models/small:predict", body)
+        assert answer.status == 400
+        assert b"of memory once it is read; at most 1000000" in content
+        rows = b'{"signature_name": "several", "instances": [' + b"[1,2]," * 4_000 + b"[3,4]]}"
+        answer, content = server.ask("POST", "/v1/models/small:predict", rows)
+        assert answer.status == 200, content
+    finally:
+        server.stop()
+
+
+def test_columns_have_the_limit_of_rows_too(models):
+    server = Server(models, Limits(rows=10))
+    try:
+        columns = {"inputs": {name: [value] * 11 for name, value in ROW.items()}}
+        body = {"signature_name": "predict", **columns}
+        said = "11 rows of 'inputs': at most 10 in one request"
+        assert server.post("small:predict", body, 400) == {"error": said}
+    finally:
+        server.stop()
+
+
 def request_bytes(connection="keep-alive"):
     body = json.dumps({"signature_name": "predict", "instances": [ROW]}).encode()
     head = f"POST /v1/models/small:predict HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n"
@@ -380,6 +467,17 @@ def test_a_slow_body_gets_408(server):
         connection.sendall(request_bytes()[:-5])
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 408 ") and b"did not come within 3 s" in answer
+
+
+def test_of_a_refused_body_little_more_is_read(server):
+    """The connection ends soon, however much the client would still send."""
+    with server.socket() as connection:
+        connection.sendall(
+            b"POST /v1/models/small:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
+        )
+        start = time.monotonic()
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ") and time.monotonic() - start < 2
 
 
 def test_a_slow_header_and_an_idle_connection_are_closed(server):

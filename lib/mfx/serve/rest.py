@@ -26,7 +26,8 @@ from aiohttp import web
 
 from mfx.serve import json_answers, json_api, json_examples, json_models, json_text
 from mfx.serve.awaiting import Awaiting
-from mfx.serve.connection import Answer, Bodies, BodyError, Limits, Server
+from mfx.serve.bodies import Bodies, BodyError, Limits
+from mfx.serve.connection import Answer, Server
 from mfx.serve.errors import ServingError
 from mfx.serve.metrics import CONTENT_TYPE, PATH, Metrics
 from mfx.serve.model import ServedModel, Signature
@@ -92,11 +93,11 @@ class Application:
         self, models: Mapping[str, ModelVersions], limits: Limits, metrics: Metrics
     ) -> None:
         self._models, self._limits, self._metrics = models, limits, metrics
-        self.bodies = Bodies(limits)
         self._loop = asyncio.get_running_loop()
         self._awaiting = Awaiting()
         # One at a time, so that no more than one large request is spread out as Python objects.
         self._apart = ThreadPoolExecutor(1, thread_name_prefix="rest-large")
+        self.bodies = Bodies(limits, partial(self._loop.run_in_executor, self._apart))
         self._readers: dict[int, tuple[Signature, json_api.PredictReader]] = {}
 
     def close(self) -> None:
@@ -131,7 +132,7 @@ class Application:
             code = error.code
             answer = Answer(json_answers.failure(error.message), error.http_status, version)
         except BodyError as error:
-            code = "RESOURCE_EXHAUSTED" if error.status == 413 else "DEADLINE_EXCEEDED"
+            code = error.code
             answer = Answer(json_answers.failure(str(error)), error.status, close=True)
         except asyncio.CancelledError:  # The client is gone.
             self._metrics.observe(model, api, "REST", "CANCELLED", 0)
@@ -156,7 +157,7 @@ class Application:
             which = f"Specific({call.name}, {call.version})"
         raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
 
-    async def _predict(self, model: ServedModel, body: bytes) -> bytes:
+    async def _predict(self, model: ServedModel, body: bytes | bytearray) -> bytes:
         if len(body) > self._limits.apart_bytes:
             read = await self._loop.run_in_executor(self._apart, self._read, model, body)
         else:
@@ -166,23 +167,29 @@ class Application:
         return await self._written(partial(json_answers.predictions, outputs, as_rows), outputs)
 
     def _read(
-        self, model: ServedModel, body: bytes
+        self, model: ServedModel, body: bytes | bytearray
     ) -> tuple[Signature, Mapping[str, Any], int, bool]:
         document = self._document(body)
         signature = model.signature(json_text.signature_name(document))
-        return (signature, *self._reader(signature).read(document))
+        inputs, rows, as_rows = self._reader(signature).read(document)
+        if rows > self._limits.rows:
+            raise self._too_many(rows, "rows of 'inputs'")
+        return signature, inputs, rows, as_rows
 
-    def _document(self, body: bytes) -> dict[str, Any]:
+    def _document(self, body: bytes | bytearray) -> dict[str, Any]:
+        json_text.must_fit(body, self._limits.json_bytes)
         document = json_text.read_object(body)
         most = self._limits.rows
         if len(body) > most:
             for key in ("instances", "examples"):
                 given = document.get(key)
                 if type(given) is list and len(given) > most:
-                    raise ServingError(
-                        "INVALID_ARGUMENT", f"{len(given)} {key}: at most {most} in one request"
-                    )
+                    raise self._too_many(len(given), key)
         return document
+
+    def _too_many(self, count: int, what: str) -> ServingError:
+        most = self._limits.rows
+        return json_text.invalid(f"{count} {what}: at most {most} in one request")
 
     def _reader(self, signature: Signature) -> json_api.PredictReader:
         """A signature's reader; kept, as it takes longer to make than to use."""
@@ -194,7 +201,7 @@ class Application:
             kept = self._readers[id(signature)] = signature, json_api.PredictReader(signature)
         return kept[1]
 
-    async def _examples(self, model: ServedModel, method: str, body: bytes) -> bytes:
+    async def _examples(self, model: ServedModel, method: str, body: bytes | bytearray) -> bytes:
         if len(body) > self._limits.apart_bytes:
             read = await self._loop.run_in_executor(
                 self._apart, self._read_examples, model, method, body
@@ -208,7 +215,7 @@ class Application:
         return await self._written(partial(write, outputs), outputs)
 
     def _read_examples(
-        self, model: ServedModel, method: str, body: bytes
+        self, model: ServedModel, method: str, body: bytes | bytearray
     ) -> tuple[Signature, list[bytes]]:
         document = self._document(body)
         name = json_text.signature_name(document)

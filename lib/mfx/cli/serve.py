@@ -6,10 +6,12 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mfx.cli.text import command, model_of, where
+from mfx.destination import version_number
 from mfx.errors import MfxError
 
 MFX, TRITON = "mfx", "triton"
@@ -61,7 +63,7 @@ def run(given: argparse.Namespace) -> str:
         given.rest_port,
         given.grpc_port,
         given.keep,
-        dict(given.version_label),
+        _labels(given.version_label),
         given.poll_seconds,
         read(file) if file else BatchingParameters(),
     )
@@ -103,7 +105,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         type=_label,
         default=[],
         metavar="LABEL=VERSION",
-        help="a name for a version, several times",
+        help="a name for a version, which is served beside the newest; several times",
     )
     add(
         "--engine",
@@ -123,6 +125,17 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _label(text: str) -> tuple[str, int]:
     name, _, version = text.partition("=")
-    if not name or not version.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}': expected LABEL=VERSION")
-    return name, int(version)
+    number = version_number(version)
+    if number is None or not name or set(name) & set("/:"):
+        raise argparse.ArgumentTypeError(
+            f"'{text}': expected LABEL=VERSION, a name without / and : and a whole number"
+        )
+    return name, number
+
+
+def _labels(given: Sequence[tuple[str, int]]) -> dict[str, int]:
+    labels: dict[str, int] = {}
+    for label, version in given:
+        if labels.setdefault(label, version) != version:
+            raise MfxError(f"--version-label {label}: given for {labels[label]} and {version}")
+    return labels

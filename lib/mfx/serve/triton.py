@@ -75,7 +75,7 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
             versions.start()
             try:
                 while not versions.served():
-                    must_serve(versions, source, options.folder)
+                    must_serve(versions, source, options)
                     triton.must_run()
                     if stop.wait(0.1):
                         return

@@ -234,8 +234,10 @@ def test_a_number_is_read_with_leading_zeros(number, zeros):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "v1", "0.1", "1.0", "-3", "+3", " 1", "1_0", "1e3", "\u0661", "\u00b2", "1 "]
-    + [str(2**63), "20261126121236123456", "9" * 5000],
+    [
+        *("", "v1", "0.1", "1.0", "-3", "+3", " 1", "1 ", "1_0", "1e3", "\u0661", "\u00b2"),
+        *(str(2**63), "20261126121236123456", "9" * 5000),
+    ],
 )
 def test_what_is_no_version(name):
     assert destination.version_number(name) is None

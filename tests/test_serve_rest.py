@@ -33,12 +33,14 @@ ROW = {"amount": 1.5, "count": 2, "kind": "abc"}
 class Server:
     """A server in a thread, with a loop of its own."""
 
-    def __init__(self, models, limits):
+    def __init__(self, models, limits, cors_origins=()):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.metrics = Metrics(models)
-        self.running = self.wait(rest.start(models, "127.0.0.1", 0, limits, self.metrics))
+        self.running = self.wait(
+            rest.start(models, "127.0.0.1", 0, limits, self.metrics, cors_origins)
+        )
         self.port = self.running.port
 
     def wait(self, coroutine):
@@ -220,6 +222,71 @@ def test_monitoring(server):
     assert b':tensorflow:serving:request_count{model_name="small",status="OK"}' in page
     assert server.get("/healthz") == server.get("/v2/health/live") == {"live": True}
     assert server.get("/v2/health/ready") == {"ready": True}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/healthz", "/v2/health/live", "/v2/health/ready", "/monitoring/prometheus/metrics"),
+        *("/v1/models/small", "/v1/models/small/versions/1/metadata", "/v1/models/x", "/nothing"),
+    ],
+)
+def test_head_is_get_without_the_body(server, path):
+    got, content = server.ask("GET", path)
+    answer, nothing = server.ask("HEAD", path)
+    assert (answer.status, nothing) == (got.status, b"")
+    assert answer.headers["Content-Type"] == got.headers["Content-Type"]
+    if "metrics" not in path and path != "/nothing":  # whose text is another each time
+        assert answer.headers["Content-Length"] == str(len(content))
+    # The connection goes on: no byte of a body was sent.
+    with server.socket() as connection:
+        connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.sendall(request_bytes("close"))
+        first, _, rest = read_all(connection).partition(b"\r\n\r\n")
+    assert b"Content-Length" in first and rest.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_targets_in_absolute_form_and_with_a_query(server):
+    host = f"http://127.0.0.1:{server.port}"
+    assert server.get(f"{host}/v1/models/small") == server.get("/v1/models/small")
+    assert server.get(f"{host}/healthz") == server.get("/healthz?probe=1") == {"live": True}
+    body = {"signature_name": "predict", "instances": [ROW]}
+    answer, content = server.ask("POST", "HTTP://any/v1/models/small:predict", json.dumps(body))
+    assert answer.status == 200 and score(json.loads(content)) == 106.5
+    for path in ("http://any", "http://any/", "ftp://any/healthz", "healthz"):
+        assert server.ask("GET", path)[0].status == 400
+
+
+def test_pages_of_other_origins_may_ask_where_they_are_named(models, server):
+    origin = "https://page.example"
+    body = json.dumps({"signature_name": "predict", "instances": [ROW]})
+
+    def asked(server, method, origin):
+        head = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        return server.ask(method, "/v1/models/small:predict", body, head)[0]
+
+    # Off by default.
+    assert asked(server, "OPTIONS", origin).status == 400
+    assert asked(server, "POST", origin).headers["Access-Control-Allow-Origin"] is None
+    for origins, allowed in (([origin, "https://b.example"], origin), (["*"], "*")):
+        open_server = Server(models, None, origins)
+        try:
+            for method in ("OPTIONS", "POST"):
+                answer = asked(open_server, method, origin)
+                assert answer.status == 200
+                assert answer.headers["Access-Control-Allow-Origin"] == allowed
+            preflight = asked(open_server, "OPTIONS", origin).headers
+            assert "POST" in preflight["Access-Control-Allow-Methods"]
+            assert preflight["Access-Control-Allow-Headers"] == "*"
+            other = asked(open_server, "POST", "https://other.example").headers
+            assert other["Access-Control-Allow-Origin"] == (None if allowed == origin else "*")
+            assert other["Vary"] == ("Origin" if allowed == origin else None)
+            # Of an error the page must read the message too.
+            answer, _ = open_server.ask("GET", "/nothing", headers={"Origin": origin})
+            assert answer.status == 400
+            assert answer.headers["Access-Control-Allow-Origin"] == allowed
+        finally:
+            open_server.stop()
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,8 @@ def test_it_listens_on_this_machine_alone(place, models, tmp_path):
     [
         ([], "no version of a model here"),
         (["--version-label", "stable"], "expected LABEL=VERSION"),
+        (["--version-label", f"stable={2**63}"], "expected LABEL=VERSION"),
+        (["--cors-origin", "https://a.example/page"], "expected an origin without a path"),
         (["--version-label", "stable=1", "--version-label", "stable=2"], "given for 1 and 2"),
         (["--batching-parameters-file", "none.txt"], "none.txt"),
     ],

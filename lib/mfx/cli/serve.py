@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +67,7 @@ def run(given: argparse.Namespace) -> str:
         _labels(given.version_label),
         given.poll_seconds,
         read(file) if file else BatchingParameters(),
+        given.cors_origin,
     )
     serve = server.serve
     if given.engine == TRITON:
@@ -114,6 +116,15 @@ def _options(parser: argparse.ArgumentParser) -> None:
         help="triton: NVIDIA's server, KServe's V2 API instead; needs the extra triton "
         "(%(default)s)",
     )
+    add(
+        "--cors-origin",
+        action="append",
+        type=_origin,
+        default=[],
+        metavar="ORIGIN",
+        help="whose web pages may ask over REST, as https://example.com, or '*' for all; several "
+        "times",
+    )
     add("--poll-seconds", type=float, default=1.0, help="between looks (%(default)s)")
     add(
         "--batching-parameters-file",
@@ -121,6 +132,14 @@ def _options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TensorFlow Serving's: max_batch_size, allowed_batch_sizes and so on",
     )
+
+
+def _origin(text: str) -> str:
+    if text != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", text):
+        raise argparse.ArgumentTypeError(
+            f"'{text}': expected an origin without a path, as https://example.com, or '*'"
+        )
+    return text
 
 
 def _label(text: str) -> tuple[str, int]:

@@ -61,6 +61,10 @@ class Answer:
         self.keep_alive = False
         self._request: web.BaseRequest | None = None
 
+    def add(self, headers: str) -> None:
+        """Add header lines, each with its end."""
+        self._head += headers
+
     async def prepare(self, request: web.BaseRequest) -> None:
         """Called by aiohttp before `write_eof`."""
         self._request = request
@@ -83,6 +87,9 @@ class Answer:
             head = self._head + "Connection: keep-alive\r\n\r\n"
         else:
             head = self._head + "\r\n"
+        if request.method == "HEAD":
+            transport.write(head.encode())
+            return
         transport.write(head.encode() + self._body)
         connection = request.protocol
         if len(self._body) > _LARGE and isinstance(connection, _Connection):

@@ -1,4 +1,4 @@
-"""TF Serving's gRPC API: PredictionService, ModelService, and gRPC's own health service.
+"""TF Serving's gRPC API: PredictionService, ModelService, and gRPC's own health and reflection.
 
 The event loop that `start` is awaited in answers, so that a batch wakes it once and not each of its
 requests a thread. Messages are parsed here and not by gRPC, which has its own words for one that
@@ -17,13 +17,16 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
+    model_service_pb2,
     predict_pb2,
+    prediction_service_pb2,
     regression_pb2,
 )
 
@@ -41,6 +44,11 @@ LARGE = 1 << 18
 DETAILS = 2000
 """Bytes of an error's text; gRPC sends it in a header, each as up to 3, and clients take 8 KB."""
 HEALTH = "grpc.health.v1.Health"
+_DESCRIBED = [
+    service.full_name
+    for file in (prediction_service_pb2, model_service_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+]
 # grpc.health.v1.HealthCheckResponse.ServingStatus.
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 WATCH_SECONDS = 1.0
@@ -109,6 +117,8 @@ async def start(
         maximum_concurrent_rpcs=limits.requests,
     )
     server.add_generic_rpc_handlers(_services(models, limits, observe))
+    # So that grpcurl and its like know methods and messages without their files.
+    reflection.enable_server_reflection((*_DESCRIBED, reflection.SERVICE_NAME), server)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_insecure_port(address)

@@ -8,6 +8,7 @@ import gc
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -30,6 +31,9 @@ _SPREAD = {b"{": 200, b"[": 80, b'"': 32, b",": 40}
 _MOST_SPREAD = 80
 """Of memory for a byte of JSON: a list of empty objects."""
 _SLICE = 1 << 20
+MOST_FLOAT = math.nextafter(2.0**128 - 2.0**103, 0.0)
+"""The largest number whose nearest float32 is not infinite."""
+_NO_SPACES = dict.fromkeys(map(ord, " \t\n\v\f\r"))
 _SIXTY_FOUR_BITS = 20
 """Digits and sign of the longest integer of 64 bits."""
 
@@ -89,7 +93,10 @@ def signature_name(document: Mapping[str, Any]) -> str:
 
 
 def decoded(value: dict[str, Any]) -> bytes:
-    """What an object {"b64": "..."} stands for; padding may be left out, as in TF Serving.
+    """What an object {"b64": "..."} stands for.
+
+    As in TF Serving padding may be left out and white space is passed over; `-` and `_`, of the
+    alphabet for URLs, are refused.
 
     Raises:
         ValueError: It is none, or not base64.
@@ -98,9 +105,16 @@ def decoded(value: dict[str, Any]) -> bytes:
         raise ValueError(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
     text = value["b64"]
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        return _unpadded(text)
     except (binascii.Error, ValueError):
-        raise ValueError("Unable to base64 decode") from None
+        with suppress(binascii.Error, ValueError):
+            return _unpadded(text.translate(_NO_SPACES))
+    hint = "; its alphabet has + and / for - and _" if {"-", "_"} & set(text) else ""
+    raise ValueError(f"Unable to base64 decode: {shown(text[:40])}{hint}")
+
+
+def _unpadded(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
 
 
 def is_object(value: Any) -> bool:

@@ -5,6 +5,8 @@
     GET  /monitoring/prometheus/metrics
     GET  /healthz, /v2/health/live, /v2/health/ready
 
+HEAD is answered as GET is.
+
 Every answer of a model names the version in `X-Model-Version`; every error is JSON,
 `{"error": "..."}`. There is no router, and an answer is one write: see `connection`.
 """
@@ -15,7 +17,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -28,6 +30,7 @@ from mfx.serve import json_answers, json_api, json_examples, json_models, json_t
 from mfx.serve.awaiting import Awaiting
 from mfx.serve.bodies import Bodies, BodyError, Limits
 from mfx.serve.connection import Answer, Server
+from mfx.serve.cors import Cors
 from mfx.serve.errors import ServingError
 from mfx.serve.metrics import CONTENT_TYPE, PATH, Metrics
 from mfx.serve.model import ServedModel, Signature
@@ -38,7 +41,7 @@ log = logging.getLogger("mfx.serve")
 _SPEC = r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?"
 _POST = re.compile(_SPEC + ":(classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(_SPEC + "(/metadata)?", re.IGNORECASE)
-_HEALTH = ("/healthz", "/v2/health/live", "/v2/health/ready")
+_PAGES = (PATH, "/healthz", "/v2/health/live", "/v2/health/ready")
 _MOST_READERS = 256
 
 
@@ -80,6 +83,12 @@ def parse_path(http_method: str, path: str) -> Call:
     )
 
 
+def _origin_form(target: str) -> str:
+    """A request's path, of a target in absolute form (`http://host/path`), as proxies send it."""
+    scheme, _, rest = target.partition("://")
+    return f"/{rest.partition('/')[2]}" if scheme.lower() in ("http", "https") else target
+
+
 class Application:
     """Answers requests; `__call__` is the handler of a `connection.Server`.
 
@@ -108,10 +117,14 @@ class Application:
         """Answer a request, whatever it is."""
         started = time.perf_counter()
         path, method = request.raw_path, request.method
+        if not path.startswith("/"):
+            path = _origin_form(path)
+        if method == "HEAD":  # as GET; the answer's body is left out when it is written
+            method = "GET"
         code, model, api, version, held = "OK", "", "", 0, 0
         try:
-            if method == "GET" and path in (PATH, *_HEALTH):
-                return await self._monitoring(path)
+            if method == "GET" and (page := path.partition("?")[0]) in _PAGES:
+                return await self._monitoring(page)
             call = parse_path(method, path)
             model, api = call.name, call.method
             versions = self._versions(call)
@@ -268,6 +281,7 @@ async def start(
     port: int,
     limits: Limits | None = None,
     metrics: Metrics | None = None,
+    cors_origins: Collection[str] = (),
 ) -> Running:
     """Serve models.
 
@@ -277,14 +291,16 @@ async def start(
         port: 0 for any.
         limits: On what clients may take up.
         metrics: Where requests are counted, shared with gRPC.
+        cors_origins: Of pages whose scripts may ask; `*` for all.
 
     Raises:
         OSError: The address cannot be bound to.
     """
     limits = limits or Limits()
     application = Application(models, limits, metrics or Metrics(models))
+    handler = Cors(application, cors_origins) if cors_origins else application
     runner = web.ServerRunner(
-        Server(application, limits, application.bodies), shutdown_timeout=limits.shutdown_seconds
+        Server(handler, limits, application.bodies), shutdown_timeout=limits.shutdown_seconds
     )
     await runner.setup()
     try:

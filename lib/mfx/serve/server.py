@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ class Options:
         labels: Versions by label; served beside the newest, and until the server ends.
         poll_seconds: Between two looks for new versions.
         batching: How requests are put together.
+        cors_origins: Of web pages whose scripts may ask over REST; `*` for all.
     """
 
     folder: str
@@ -50,6 +51,7 @@ class Options:
     labels: Mapping[str, int] = field(default_factory=dict)
     poll_seconds: float = 1.0
     batching: BatchingParameters = field(default_factory=BatchingParameters)
+    cors_origins: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,13 @@ async def _answer(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        over_rest = await rest.start(models, options.host, options.rest_port, metrics=metrics)
+        over_rest = await rest.start(
+            models,
+            options.host,
+            options.rest_port,
+            metrics=metrics,
+            cors_origins=options.cors_origins,
+        )
     except OSError as error:
         raise MfxError(
             f"{options.host}:{options.rest_port}: cannot listen: {error.strerror}",

@@ -51,6 +51,8 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
     """
     if options.labels:
         raise MfxError("Triton has no version labels", "Leave --version-label out.")
+    if options.cors_origins:
+        raise MfxError("Triton answers no pages of other origins", "Leave --cors-origin out.")
     repository.stub()  # before anything that takes longer
     source, name = open_folder(options.folder)
     name = options.name or name

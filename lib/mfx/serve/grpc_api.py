@@ -11,10 +11,13 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 from grpc_reflection.v1alpha import reflection
@@ -24,9 +27,7 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
-    model_service_pb2,
     predict_pb2,
-    prediction_service_pb2,
     regression_pb2,
 )
 
@@ -44,11 +45,6 @@ LARGE = 1 << 18
 DETAILS = 2000
 """Bytes of an error's text; gRPC sends it in a header, each as up to 3, and clients take 8 KB."""
 HEALTH = "grpc.health.v1.Health"
-_DESCRIBED = [
-    service.full_name
-    for file in (prediction_service_pb2, model_service_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
-]
 # grpc.health.v1.HealthCheckResponse.ServingStatus.
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 WATCH_SECONDS = 1.0
@@ -118,7 +114,7 @@ async def start(
     )
     server.add_generic_rpc_handlers(_services(models, limits, observe))
     # So that grpcurl and its like know methods and messages without their files.
-    reflection.enable_server_reflection((*_DESCRIBED, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((*_described(), reflection.SERVICE_NAME), server)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_insecure_port(address)
@@ -126,6 +122,19 @@ async def start(
         raise MfxError(f"gRPC cannot listen at {address}", "Is the port taken?") from None
     await server.start()
     return GrpcServer(server, bound)
+
+
+def _described() -> list[str]:
+    """TF Serving's services, once protobuf knows their descriptions."""
+    names = []
+    for module in ("prediction_service_pb2", "model_service_pb2"):
+        # Their code is made for an older protobuf, and fails once the description is known.
+        with suppress(AttributeError):
+            import_module(f"tensorflow_serving.apis.{module}")
+    for name in ("PredictionService", "ModelService"):
+        found = descriptor_pool.Default().FindServiceByName(f"tensorflow.serving.{name}")
+        names.append(found.full_name)
+    return names
 
 
 def _services(

@@ -18,7 +18,8 @@ from typing import Any
 
 def newest(folder: Path) -> Path:
     """The highest version below a model's folder, as TF Serving picks it."""
-    versions = [path for path in folder.glob("*") if path.name.isdecimal()]
+    numbered = [path for path in folder.glob("[0-9]*") if path.name.isdecimal()]
+    versions = [path for path in numbered if int(path.name) < 2**63]
     if not versions:
         sys.exit(f"{folder}: no pushed version here; run the pipeline first: make run")
     return max(versions, key=lambda path: int(path.name))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from conftest import push_folder
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mfx import destination
 from mfx.destination import (
@@ -224,6 +226,34 @@ def test_foreign_folders_on_disk_are_ignored(tmp_path, model):
     version = push_folder(taxi, model)
     assert taxi.versions() == [version] and version < 99999999999
     assert (folder / ".staged-abc").is_dir(), "another push may be using it"
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 30))
+def test_a_number_is_read_with_leading_zeros(number, zeros):
+    assert destination.version_number("0" * zeros + str(number)) == number
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "v1", "0.1", "1.0", "-3", "+3", " 1", "1 ", "1_0", "1e3", "\u0661", "\u00b2"),
+        *(str(2**63), "20261126121236123456", "9" * 5000),
+    ],
+)
+def test_what_is_no_version(name):
+    assert destination.version_number(name) is None
+
+
+def test_of_two_names_for_a_version_the_last_is_taken(tmp_path, model):
+    for name in ("1", "0001", "01", "007"):
+        shutil.copytree(model, tmp_path / "taxi" / name)
+    place = LocalDestination(tmp_path / "taxi")
+    assert place.versions() == [1, 7] and place.passed_over() == ["0001", "01"]
+    assert place.path(1) == str(tmp_path / "taxi" / "1")
+    assert place.folder(7) == tmp_path / "taxi" / "007"
+    assert place.digest(7) == place.digest(1) and place.fingerprint(7) == place.fingerprint(1)
+    place.withdraw(7)
+    assert place.versions() == [1]
 
 
 def test_a_version_on_disk_is_never_seen_in_part(tmp_path, model, monkeypatch):

@@ -520,6 +520,46 @@ def test_bytes_that_are_no_request(client):
     assert refused(lambda: send(b"", timeout=20)) == ("INVALID_ARGUMENT", "Missing ModelSpec")
 
 
+@pytest.mark.parametrize("how", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_limits_hold_for_what_a_packed_message_unpacks_to(models, how):
+    def asked(client, kind):
+        request = predict_pb2.PredictRequest()
+        write_spec(request.model_spec, name="small", signature="predict")
+        for name, value in {"amount": [1.0], "count": [1], "kind": [kind]}.items():
+            request.inputs[name].CopyFrom(tensor(value))
+        return client.prediction.Predict(request, timeout=20, compression=how)
+
+    with served(models, GrpcLimits(message_bytes=1 << 20)) as address:
+        client = Client(address)
+        try:
+            assert asked(client, b"x" * 100).outputs["score"].float_val
+            with pytest.raises(grpc.RpcError) as refused:
+                asked(client, b"x" * (20 << 20))
+        finally:
+            client.channel.close()
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_services_and_messages_are_told_by_reflection(client):
+    from google.protobuf import descriptor_pb2
+    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+    stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
+    name = "tensorflow.serving.PredictionService"
+    asked = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=name),
+    ]
+    listed, described = stub.ServerReflectionInfo(iter(asked), timeout=20)
+    names = {service.name for service in listed.list_services_response.service}
+    assert {name, "tensorflow.serving.ModelService"} <= names
+    file = descriptor_pb2.FileDescriptorProto.FromString(
+        described.file_descriptor_response.file_descriptor_proto[0]
+    )
+    methods = {method.name for service in file.service for method in service.method}
+    assert {"Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"} <= methods
+
+
 def test_an_unknown_method(client):
     send = client.channel.unary_unary("/tensorflow.serving.PredictionService/Guess")
     assert refused(lambda: send(b"", timeout=20))[0] == "UNIMPLEMENTED"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -140,6 +142,66 @@ def test_bad_rows(instances, message):
     assert message in refused(PREDICT, {"instances": instances})
 
 
+BIG = 3.4028235677973366e38  # from here on float32 is infinite
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "said"),
+    [
+        (tf.int64, 2**63, "whole numbers from -9223372036854775808 to 9223372036854775807"),
+        (tf.int64, 10**30, "is not of expected type: int64. An int64 holds whole numbers"),
+        (tf.int64, 1.5, "JSON Value: 1.5 Type: Number is not of expected type: int64. An int64"),
+        (tf.int64, -(2**63) - 1, "is not of expected type: int64"),
+        (tf.int32, 2**31, "An int32 holds whole numbers from -2147483648 to 2147483647"),
+        (tf.int32, -(2**31) - 1, "is not of expected type: int32"),
+        (tf.uint8, 256, "from 0 to 255"),
+        (tf.uint8, -1, "from 0 to 255"),
+        (tf.int8, 1e2, "JSON Value: 100.0 Type: Number is not of expected type: int8"),
+        (tf.float32, 1e39, "Cannot convert JSON value: 1e+39 to float without loss of precision"),
+        (tf.float32, BIG, "A float holds numbers from -3.4028235e+38 to 3.4028235e+38"),
+        (tf.float32, -1e300, "to float without loss"),
+        (tf.float32, 2**24 + 1, "JSON value: 16777217 to float without loss of precision"),
+        (tf.float32, -(2**62) - 1, "and all whole ones to 16777216"),
+        (tf.float64, 2**53 + 1, "JSON value: 9007199254740993 to double without loss"),
+        (tf.float32, True, "JSON Value: true Type: True is not of expected type: float"),
+        (tf.int64, False, "Type: False is not of expected type: int64"),
+        (tf.bool, 1, "Type: Number is not of expected type: bool"),
+        (tf.int64, None, "Type: Null is not of expected type: int64"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused_with_their_place(dtype, value, said):
+    reader = PredictReader(signature(x=(dtype, (None,))))
+    one = True if dtype == tf.bool else 1
+    row = refused(reader, {"instances": [{"x": value}]})
+    assert row.startswith("Failed to process element: 0 key: x of 'instances'") and said in row
+    for rows in ([one] * 3, [one] * 2000):
+        row = refused(reader, {"instances": [*rows, value]})
+        assert row.startswith(f"Failed to process element: {len(rows)} of") and said in row
+        column = refused(reader, {"inputs": [*rows, value]})
+        assert column.startswith(f"Input: x, row {len(rows)}: ") and said in column
+
+
+def test_no_number_hides_behind_nan():
+    reader = PredictReader(signature(x=(tf.float32, (None,))))
+    for body in (b"[NaN, 1e39]", b"[1, NaN, 1e39]", b"[NaN, -1e39, 1]", b"[Infinity, 16777217]"):
+        message = refused(reader, b'{"instances": ' + body + b"}")
+        assert "without loss of precision" in message
+
+
+@given(st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False))
+def test_what_is_read_as_a_float_is_its_nearest(number):
+    reader = PredictReader(signature(x=(tf.float32, (None,)), y=(tf.float64, (None,))))
+    for name, kind in (("x", np.float32), ("y", np.float64)):
+        document = {"instances": [{"x": 0, "y": 0, name: number}]}
+        with np.errstate(over="ignore"):
+            near = kind(number)
+        fits = np.isfinite(near) and (type(number) is float or int(near) == number)
+        if fits:
+            assert read(reader, document)[0][name] == [number]
+        else:
+            assert "without loss of precision" in refused(reader, document)
+
+
 def test_a_bad_value_is_found_in_its_row():
     rows = [{"a": 1, "b": 1, "c": "x"}] * 2 + [{"a": 1, "b": "no", "c": "x"}]
     assert refused(DEFAULT, {"instances": rows}) == (
@@ -193,6 +255,22 @@ def test_dtypes_without_json():
     assert "to type: complex64" in refused(reader, {"instances": [1]}, "UNIMPLEMENTED")
 
 
+@pytest.mark.parametrize("item", [b"{}", b"[[]]", b'{"a":1}', b'"ab"', b"1.5", b"[1,2]"])
+def test_what_json_takes_in_memory_is_told_before_it_is_read(item):
+    """At least what Python says that its objects take."""
+    body = b"[" + (item + b",") * 99_999 + item + b"]"
+
+    def taken(value):
+        inner = value.values() if type(value) is dict else value if type(value) is list else ()
+        return sys.getsizeof(value) + sum(map(taken, inner))
+
+    at_least = taken(json.loads(body)[:1000]) * 100
+    with pytest.raises(ServingError, match="of memory once it is read") as caught:
+        json_text.must_fit(body, at_least)
+    assert caught.value.code == "INVALID_ARGUMENT"
+    json_text.must_fit(body, 80 * len(body))
+
+
 def test_signature_name():
     assert json_text.signature_name({"signature_name": "x"}) == "x"
     assert json_text.signature_name({}) == ""
@@ -238,6 +316,20 @@ def test_bytes_come_back(values):
     written = json_answers.predictions({"x_bytes": array}, rows=True)
     inputs, *_ = read(TEXT, {"instances": json.loads(written)["predictions"]})
     assert inputs["x"] == values
+
+
+@given(st.binary(max_size=200), st.integers(1, 80), st.sampled_from(["\n", "\r\n", " ", "\t"]))
+def test_base64_in_lines(value, width, end):
+    text = base64.b64encode(value).decode()
+    lines = end.join(text[at : at + width] for at in range(0, len(text), width)) + end
+    for given_text in (lines, lines.replace("=", "")):
+        assert read(TEXT, {"instances": [{"b64": given_text}]})[0]["x"] == [value]
+
+
+def test_base64_for_urls_is_refused_with_a_hint():
+    message = refused(TEXT, {"instances": [{"b64": "_-8="}]})
+    assert 'Unable to base64 decode: "_-8="; its alphabet has + and / for - and _' in message
+    assert "alphabet" not in refused(TEXT, {"instances": [{"b64": "é"}]})
 
 
 def test_answers():
@@ -333,6 +425,7 @@ def test_examples():
             "Unexpected element type in feature: a expecting type: int64",
         ),
         ({"examples": [{"a": 2**63}]}, "Feature: a has uint64_t element"),
+        ({"examples": [{}, {"a": 1e39}]}, r"a has 1e\+39; a float holds .* \(in example 1\)"),
         ({"examples": [{"a": {"b64": "?"}}]}, "Unable to base64 decode"),
         ({"examples": [{"a": "\ud800"}]}, "Feature: a"),
         ({"context": 1, "examples": [{}]}, "Example must be JSON object"),

@@ -78,6 +78,9 @@ def test_batches_loads_and_states():
     state = "mfx_serve_version_state"
     assert found[state, ("model_name", "m"), ("state", "AVAILABLE"), ("version", "7")] == 1
     assert found[state, ("model_name", "m"), ("state", "END"), ("version", "6")] == 1
+    stored = {key: value for key, value in found.items() if key[0] == "mfx_serve_version_stored"}
+    key = ("mfx_serve_version_stored", ("model_name", "m"), ("stored", "same"), ("version", "7"))
+    assert stored == {key: 1}
 
 
 def test_threads_lose_no_count():

@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,7 +21,7 @@ from serving_models import small_model
 from mfx.destination import open_destination
 from mfx.errors import MfxError
 from mfx.serve import rest
-from mfx.serve.connection import Limits
+from mfx.serve.bodies import Limits
 from mfx.serve.metrics import Metrics
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ModelVersions
@@ -32,12 +33,14 @@ ROW = {"amount": 1.5, "count": 2, "kind": "abc"}
 class Server:
     """A server in a thread, with a loop of its own."""
 
-    def __init__(self, models, limits):
+    def __init__(self, models, limits, cors_origins=()):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.metrics = Metrics(models)
-        self.running = self.wait(rest.start(models, "127.0.0.1", 0, limits, self.metrics))
+        self.running = self.wait(
+            rest.start(models, "127.0.0.1", 0, limits, self.metrics, cors_origins)
+        )
         self.port = self.running.port
 
     def wait(self, coroutine):
@@ -222,6 +225,71 @@ def test_monitoring(server):
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        *("/healthz", "/v2/health/live", "/v2/health/ready", "/monitoring/prometheus/metrics"),
+        *("/v1/models/small", "/v1/models/small/versions/1/metadata", "/v1/models/x", "/nothing"),
+    ],
+)
+def test_head_is_get_without_the_body(server, path):
+    got, content = server.ask("GET", path)
+    answer, nothing = server.ask("HEAD", path)
+    assert (answer.status, nothing) == (got.status, b"")
+    assert answer.headers["Content-Type"] == got.headers["Content-Type"]
+    if "metrics" not in path and path != "/nothing":  # whose text is another each time
+        assert answer.headers["Content-Length"] == str(len(content))
+    # The connection goes on: no byte of a body was sent.
+    with server.socket() as connection:
+        connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.sendall(request_bytes("close"))
+        first, _, rest = read_all(connection).partition(b"\r\n\r\n")
+    assert b"Content-Length" in first and rest.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_targets_in_absolute_form_and_with_a_query(server):
+    host = f"http://127.0.0.1:{server.port}"
+    assert server.get(f"{host}/v1/models/small") == server.get("/v1/models/small")
+    assert server.get(f"{host}/healthz") == server.get("/healthz?probe=1") == {"live": True}
+    body = {"signature_name": "predict", "instances": [ROW]}
+    answer, content = server.ask("POST", "HTTP://any/v1/models/small:predict", json.dumps(body))
+    assert answer.status == 200 and score(json.loads(content)) == 106.5
+    for path in ("http://any", "http://any/", "ftp://any/healthz", "healthz"):
+        assert server.ask("GET", path)[0].status == 400
+
+
+def test_pages_of_other_origins_may_ask_where_they_are_named(models, server):
+    origin = "https://page.example"
+    body = json.dumps({"signature_name": "predict", "instances": [ROW]})
+
+    def asked(server, method, origin):
+        head = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        return server.ask(method, "/v1/models/small:predict", body, head)[0]
+
+    # Off by default.
+    assert asked(server, "OPTIONS", origin).status == 400
+    assert asked(server, "POST", origin).headers["Access-Control-Allow-Origin"] is None
+    for origins, allowed in (([origin, "https://b.example"], origin), (["*"], "*")):
+        open_server = Server(models, None, origins)
+        try:
+            for method in ("OPTIONS", "POST"):
+                answer = asked(open_server, method, origin)
+                assert answer.status == 200
+                assert answer.headers["Access-Control-Allow-Origin"] == allowed
+            preflight = asked(open_server, "OPTIONS", origin).headers
+            assert "POST" in preflight["Access-Control-Allow-Methods"]
+            assert preflight["Access-Control-Allow-Headers"] == "*"
+            other = asked(open_server, "POST", "https://other.example").headers
+            assert other["Access-Control-Allow-Origin"] == (None if allowed == origin else "*")
+            assert other["Vary"] == ("Origin" if allowed == origin else None)
+            # Of an error the page must read the message too.
+            answer, _ = open_server.ask("GET", "/nothing", headers={"Origin": origin})
+            assert answer.status == 400
+            assert answer.headers["Access-Control-Allow-Origin"] == allowed
+        finally:
+            open_server.stop()
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ("{", "JSON Parse error"),
@@ -362,6 +430,92 @@ def test_gzip_is_read(server):
     assert answer.status == 400 and json.loads(content)["error"]
 
 
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [("GZIP", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress)],
+)
+def test_codings_of_a_body(server, coding, pack):
+    rows = [{**ROW, "kind": "x" * 100}] * 10_000  # unpacked, 1.5 MB: in slices
+    for given, score_ in (([ROW], 106.5), (rows, 203.5)):
+        body = pack(json.dumps({"signature_name": "predict", "instances": given}).encode())
+        head = {"Content-Encoding": coding}
+        answer, content = server.ask("POST", "/v1/models/small:predict", body, head)
+        assert answer.status == 200, content
+        assert json.loads(content)["predictions"] == [score_] * len(given)
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip, gzip", "zstd"])
+def test_a_coding_that_is_not_read_is_named(server, coding):
+    head = {"Content-Encoding": coding}
+    answer, content = server.ask("POST", "/v1/models/small:predict", b"{}", head)
+    assert answer.status == 415
+    said = f"Content-Encoding: {coding} is not read here; send gzip, deflate or none"
+    assert json.loads(content) == {"error": said}
+    answer, _ = server.ask("POST", "/v1/models/small:predict", b"{}", {"Content-Encoding": ""})
+    assert answer.status == 400
+
+
+def test_small_bodies_that_unpack_to_much_are_refused_and_others_answered(models):
+    """What they unpack to is bounded as well, and they do not keep others waiting."""
+    limit = 8_000_000
+    whole = b'{"instances":[' + b" " * 20_000_000 + b"]}"
+    # An empty member more: gzip says only how large the last one is.
+    lying = gzip.compress(whole) + gzip.compress(b"")
+    bombs = [("gzip", gzip.compress(whole)), ("gzip", lying), ("deflate", zlib.compress(whole))]
+    held, others = [], 0
+    server = Server(models, Limits(body_bytes=limit))
+
+    def ask(coding, body):
+        head = {"Content-Encoding": coding}
+        return server.ask("POST", "/v1/models/small:predict", body, head)
+
+    try:
+        with ThreadPoolExecutor(12) as pool:
+            asked = [pool.submit(ask, *bomb) for bomb in bombs * 4]
+            while not all(future.done() for future in asked):
+                row = {"signature_name": "predict", "instances": [ROW]}
+                assert score(server.post("small:predict", row)) == 106.5
+                others += 1
+                held.append(server.held())
+        _until(lambda: server.held() == 0)
+    finally:
+        server.stop()
+    answers = [future.result() for future in asked]
+    assert {answer.status for answer, _ in answers} == {413}
+    said = {json.loads(content)["error"] for _, content in answers}
+    assert said == {
+        f"The body is larger than {limit} bytes",
+        f"The body says that it unpacks to {len(whole)} bytes; at most {limit} are read",
+    }
+    # One at a time is unpacked beyond its first bytes.
+    assert others > 1 and max(held) < limit + 12 * (300_000 + len(bombs[0][1]))
+
+
+def test_memory_of_json_is_bounded_before_it_is_read(models):
+    server = Server(models, Limits(json_bytes=1_000_000))
+    try:
+        body = b'{"instances": [' + b"{}," * 10_000 + b"{}]}"
+        answer, content = server.ask("POST", "/v1/models/small:predict", body)
+        assert answer.status == 400
+        assert b"of memory once it is read; at most 1000000" in content
+        rows = b'{"signature_name": "several", "instances": [' + b"[1,2]," * 4_000 + b"[3,4]]}"
+        answer, content = server.ask("POST", "/v1/models/small:predict", rows)
+        assert answer.status == 200, content
+    finally:
+        server.stop()
+
+
+def test_columns_have_the_limit_of_rows_too(models):
+    server = Server(models, Limits(rows=10))
+    try:
+        columns = {"inputs": {name: [value] * 11 for name, value in ROW.items()}}
+        body = {"signature_name": "predict", **columns}
+        said = "11 rows of 'inputs': at most 10 in one request"
+        assert server.post("small:predict", body, 400) == {"error": said}
+    finally:
+        server.stop()
+
+
 def request_bytes(connection="keep-alive"):
     body = json.dumps({"signature_name": "predict", "instances": [ROW]}).encode()
     head = f"POST /v1/models/small:predict HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n"
@@ -380,6 +534,17 @@ def test_a_slow_body_gets_408(server):
         connection.sendall(request_bytes()[:-5])
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 408 ") and b"did not come within 3 s" in answer
+
+
+def test_of_a_refused_body_little_more_is_read(server):
+    """The connection ends soon, however much the client would still send."""
+    with server.socket() as connection:
+        connection.sendall(
+            b"POST /v1/models/small:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
+        )
+        start = time.monotonic()
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ") and time.monotonic() - start < 2
 
 
 def test_a_slow_header_and_an_idle_connection_are_closed(server):

@@ -25,7 +25,11 @@ import pytest
 from conftest import push_folder
 from serving_models import small_model
 
-from mfx.destination import open_destination
+from mfx.destination import open_destination, open_folder
+from mfx.errors import MfxError
+from mfx.serve.parameters import BatchingParameters
+from mfx.serve.server import Options, must_serve
+from mfx.serve.versions import ModelVersions
 
 SECONDS = float(os.environ.get("MFX_LOAD_SECONDS", "6"))
 CLIENTS = 32
@@ -123,6 +127,9 @@ def test_it_listens_on_this_machine_alone(place, models, tmp_path):
     [
         ([], "no version of a model here"),
         (["--version-label", "stable"], "expected LABEL=VERSION"),
+        (["--version-label", f"stable={2**63}"], "expected LABEL=VERSION"),
+        (["--cors-origin", "https://a.example/page"], "expected an origin without a path"),
+        (["--version-label", "stable=1", "--version-label", "stable=2"], "given for 1 and 2"),
         (["--batching-parameters-file", "none.txt"], "none.txt"),
     ],
 )
@@ -136,6 +143,53 @@ def test_what_cannot_be_served_is_one_message(tmp_path, arguments, said):
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def odd_folder(tmp_path, models):
+    """Versions 1, whole, and 2, broken, among what is none."""
+    folder = tmp_path / "odd"
+    shutil.copytree(models[0], folder / "01")
+    (folder / "2").mkdir()
+    for name in ("v1", "0.1", "-3", str(2**63), "promotions", ".hidden"):
+        (folder / name).mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"stable": 7}, "--version-label stable=7: there is no version 7 in "),
+        ({"stable": 2}, "--version-label stable=2: "),
+        ({"stable": 1}, ""),
+    ],
+)
+def test_labels_are_checked_at_the_start(odd_folder, labels, said):
+    source, name = open_folder(str(odd_folder))
+    versions = ModelVersions(name, source, BatchingParameters(), labels=labels, poll_seconds=60)
+    versions.start()
+    try:
+        options = Options(str(odd_folder), labels=labels)
+        if not said:
+            must_serve(versions, source, options)
+            return
+        with pytest.raises(MfxError) as refused:
+            must_serve(versions, source, options)
+        assert said in str(refused.value) and str(odd_folder) in str(refused.value)
+        assert "There are 1, 2." in str(refused.value) or "cannot be served" in str(refused.value)
+    finally:
+        versions.stop()
+
+
+def test_what_is_passed_over_is_said_where_there_is_no_version(odd_folder):
+    for name in ("01", "2"):
+        shutil.rmtree(odd_folder / name)
+    source, name = open_folder(str(odd_folder))
+    versions = ModelVersions(name, source, BatchingParameters())
+    with pytest.raises(MfxError) as refused:
+        must_serve(versions, source, Options(str(odd_folder)))
+    passed = "no versions, by their names, are -3, 0.1, 9223372036854775808, v1\n"
+    assert passed in str(refused.value) and "named by a whole number" in str(refused.value)
 
 
 def test_a_port_taken_is_one_message(place, models, tmp_path):

@@ -90,7 +90,7 @@ def test_values_are_where_clients_look_for_them():
         (TensorProto(dtype=9, int64_val=[1, 2], tensor_shape={"dim": [{"size": 4}]}), [1, 2, 2, 2]),
         (TensorProto(dtype=1, tensor_shape={"dim": [{"size": 2}]}), [0.0, 0.0]),
         (TensorProto(dtype=7, tensor_shape={"dim": [{"size": 2}]}), [b"", b""]),
-        (TensorProto(dtype=4, int_val=[257, -1], tensor_shape={"dim": [{"size": 2}]}), [1, 255]),
+        (TensorProto(dtype=4, int_val=[255, 0], tensor_shape={"dim": [{"size": 2}]}), [255, 0]),
     ],
 )
 def test_the_last_value_is_repeated_up_to_the_shape(proto, expected):
@@ -140,6 +140,18 @@ def test_strings_as_content_that_do_not_fit(content):
         (
             TensorProto(dtype=1, tensor_content=b"12345", tensor_shape={"dim": [{"size": 1}]}),
             "tensor_content of 5 bytes for 1 values of float",
+        ),
+        (
+            TensorProto(dtype=4, int_val=[255, 257], tensor_shape={"dim": [{"size": 2}]}),
+            "int_val 1 is 257, uint8 holds 0 to 255",
+        ),
+        (
+            TensorProto(dtype=6, int_val=[-129], tensor_shape={"dim": [{"size": 1}]}),
+            "int_val 0 is -129, int8 holds -128 to 127",
+        ),
+        (
+            TensorProto(dtype=19, half_val=[65536], tensor_shape={"dim": [{"size": 1}]}),
+            "half_val 0 is 65536, uint16 holds 0 to 65535",
         ),
         (
             TensorProto(dtype=1, float_val=[1, 2, 3], tensor_shape={"dim": [{"size": 2}]}),

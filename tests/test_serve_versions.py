@@ -14,7 +14,15 @@ from mfx.destination import open_destination
 from mfx.errors import MfxError
 from mfx.serve.errors import ServingError
 from mfx.serve.parameters import BatchingParameters
-from mfx.serve.versions import ATTEMPTS, AVAILABLE, END, ModelVersions
+from mfx.serve.versions import (
+    ATTEMPTS,
+    AVAILABLE,
+    CHANGED,
+    END,
+    GONE,
+    SAME,
+    ModelVersions,
+)
 
 ROW = {"amount": [1.0], "count": [1], "kind": [b""]}
 
@@ -114,7 +122,7 @@ def test_what_fails_once_is_tried_again(place, models, versions_of):
 def test_several_are_kept_and_chosen_by_number_and_label(place, models, versions_of):
     for number, folder in enumerate(models, start=1):
         put(place, folder, number)
-    versions = versions_of(place, keep=2, labels={"canary": 3, "stable": 2, "old": 1})
+    versions = versions_of(place, keep=2, labels={"canary": 3, "stable": 2, "old": 5})
     versions.poll()
     assert answer(versions) == (3, 4.0)
     assert answer(versions, 2) == (2, 3.0)
@@ -125,6 +133,94 @@ def test_several_are_kept_and_chosen_by_number_and_label(place, models, versions
     with pytest.raises(ServingError) as gone:
         answer(versions, label="old")
     assert gone.value.code == "NOT_FOUND"
+
+
+def test_what_a_label_names_is_served_beside_the_newest(place, models, versions_of, caplog):
+    put(place, models[0], 1)
+    put(place, models[1], 2)
+    versions = versions_of(place, labels={"stable": 1})
+    versions.poll()
+    assert answer(versions) == (2, 3.0) and answer(versions, label="stable") == (1, 2.0)
+    put(place, models[2], 3)
+    versions.poll()
+    assert answer(versions) == (3, 4.0) and answer(versions, label="stable") == (1, 2.0)
+    assert states(versions)[2] == (END, "OK")
+    # Not even the loss of its folder takes it away, and requests without a label go elsewhere.
+    shutil.rmtree(place.folder(1))
+    for _ in range(3):
+        versions.poll()
+    assert answer(versions, label="stable") == answer(versions, 1) == (1, 2.0)
+    (lost,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "small 1, which is labelled stable, goes on, but " in lost.message
+    assert "/1 is gone: it cannot be loaded again" in lost.message
+
+
+def test_a_withdrawn_version_is_asked_by_its_label_alone(place, models, versions_of):
+    put(place, models[0], 1)
+    put(place, models[1], 2)
+    versions = versions_of(place, labels={"canary": 2})
+    versions.poll()
+    assert answer(versions) == (2, 3.0)
+    place.withdraw(2)
+    versions.poll()
+    assert answer(versions) == (1, 2.0) and answer(versions, label="canary") == (2, 3.0)
+
+
+def test_a_version_goes_on_when_only_a_broken_one_is_left(place, models, versions_of):
+    put(place, models[0], 1)
+    versions = versions_of(place)
+    versions.poll()
+    shutil.rmtree(place.folder(1))
+    put(place, models[1], 2)
+    (place.folder(2) / "saved_model.pb").write_bytes(b"junk")
+    versions.poll()
+    assert answer(versions) == (1, 2.0)
+
+
+def test_other_bytes_under_a_number_are_noticed(place, models, versions_of, caplog):
+    caplog.set_level("INFO", "mfx.serve")
+    put(place, models[0], 1)
+    versions = versions_of(place)
+    versions.poll()
+
+    def overwrite(model):
+        shutil.rmtree(place.folder(1))
+        put(place, model, 1)
+        versions.poll()
+        versions.poll()
+        said = [r.message for r in caplog.records if "served" not in r.message]
+        caplog.clear()
+        return versions.status()[0].stored, answer(versions), said
+
+    # The same bytes, written anew, are the same version.
+    assert overwrite(models[0]) == (SAME, (1, 2.0), [])
+    stored, answered, (said,) = overwrite(models[1])
+    assert (stored, answered) == (CHANGED, (1, 2.0))
+    assert "small 1 goes on as it was loaded, but " in said and "now holds other files" in said
+    stored, answered, (said,) = overwrite(models[0])
+    assert (stored, answered) == (SAME, (1, 2.0)) and "is again what was loaded" in said
+
+
+def test_the_storage_gone_is_said_once(place, models, versions_of, caplog):
+    put(place, models[0], 1)
+    versions = versions_of(place)
+    versions.poll()
+    shutil.rmtree(place.folder(1).parent)
+    versions.poll()
+    versions.poll()
+    (said,) = [r for r in caplog.records if r.name == "mfx.serve"]
+    assert said.levelname == "WARNING" and "small 1 goes on" in said.message
+    assert versions.status()[0].stored == GONE and answer(versions) == (1, 2.0)
+
+
+def test_a_folder_with_leading_zeros_is_its_number(place, models, versions_of, caplog):
+    for name, model in (("0001", models[0]), ("v2", models[1]), (str(2**63), models[1])):
+        shutil.copytree(model, place.folder(5).parent / name)
+    versions = versions_of(place, labels={"first": 1}, poll_seconds=60)
+    versions.start()
+    assert answer(versions) == answer(versions, 1) == answer(versions, label="first") == (1, 2.0)
+    assert "no versions, by their names, are 9223372036854775808, v2" in caplog.text
+    assert set(states(versions)) == {1}
 
 
 def test_a_withdrawn_version_gives_way_to_the_one_before(place, models, versions_of):
@@ -226,6 +322,31 @@ def test_versions_on_s3(server, models, versions_of):
     second = push_folder(place, models[1])
     versions.poll()
     assert answer(versions) == (second, 3.0)
+    # Other bytes under its number, by somebody's hand.
+    client = boto3.client("s3")
+    key = f"models/small/{second}/variables/variables.index"
+    client.put_object(Bucket="served", Key=key, Body=b"other")
+    versions.poll()
+    assert versions.status(second)[0].stored == CHANGED and answer(versions) == (second, 3.0)
+
+
+def test_leading_zeros_on_s3(server, models, versions_of):
+    import boto3
+
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="padded")
+    for name in ("0007", str(2**63), "v9"):
+        for path in models[1].rglob("*"):
+            if path.is_file():
+                key = f"models/small/{name}/{path.relative_to(models[1]).as_posix()}"
+                client.upload_file(str(path), "padded", key)
+    place = open_destination("s3://padded/models", "small")
+    versions = versions_of(place)
+    versions.poll()
+    assert answer(versions) == (7, 3.0) and place.path(7) == "s3://padded/models/small/0007"
+    assert place.passed_over() == ["9223372036854775808", "v9"]
+    place.withdraw(7)
+    assert place.versions() == []
 
 
 def test_a_source_that_cannot_be_read_is_said_at_the_start_and_outlived_later(

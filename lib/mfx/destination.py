@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -23,11 +23,14 @@ from mfx import address
 from mfx.errors import MfxError
 from mfx.lineage import hash_file
 
-RECORD = "assets.extra/mfx.json"
-"""In each version: what it was pushed from. Model servers ignore `assets.extra`."""
+EXTRA = "assets.extra/"
+"""In each version: what belongs to it and is not the model."""
+RECORD = f"{EXTRA}mfx.json"
+"""In each version: what it was pushed from. Model servers ignore it."""
 MEASURED = "infra_validation"
 """Key of the record: how the model was served before the push, the fields of `artifacts.Replay`."""
 LOG = "promotions"
+MAX_VERSION = 2**63 - 1
 STAGED = ".staged-"
 """Names of staged files begin so; no server reads them."""
 
@@ -45,8 +48,14 @@ class Destination(Protocol):
     def versions(self) -> list[int]:
         """Complete versions, oldest first."""
 
+    def passed_over(self) -> list[str]:
+        """Names that lie where versions do and are none, sorted."""
+
     def next_version(self) -> int:
         """A number above all versions, complete or not."""
+
+    def fingerprint(self, version: int) -> str:
+        """Changes when what a server reads of the version does; empty if it is not there."""
 
     def record(self, version: int) -> dict[str, Any]:
         """What the version was pushed from; empty if it was not pushed by this library."""
@@ -157,11 +166,44 @@ def above(versions: Iterable[int]) -> int:
     return max([int(time.time()), *(version + 1 for version in versions)])
 
 
+def version_number(name: str) -> int | None:
+    """The version that a folder's name stands for, as TF Serving reads it: `0001` is 1.
+
+    None for what is no whole number, and for numbers that int64 does not hold: no client could ask
+    for them. (TF Serving takes negative ones too, which its REST API cannot name.)
+    """
+    if not (name.isascii() and name.isdecimal()):
+        return None
+    digits = name.lstrip("0")
+    return int(name) if len(digits) <= 19 and int(name) <= MAX_VERSION else None
+
+
+def version_names(names: Collection[str]) -> dict[int, str]:
+    """Each version's folder. Of several for one version, as 1 and 0001, the last by its text: 1."""
+    found = ((version_number(name), name) for name in sorted(names))
+    return {version: name for version, name in found if version is not None}
+
+
+def not_versions(names: Collection[str]) -> list[str]:
+    """Names that somebody may have meant for versions: those that `version_names` leaves."""
+    others = set(names) - set(version_names(names).values()) - {LOG}
+    return sorted(name for name in others if not name.startswith("."))
+
+
+def changes(path: str) -> bool:
+    """Whether a file of a model counts in its fingerprint.
+
+    Not the weights, which are large: `variables.index` has a checksum of each.
+    """
+    return not path.startswith(EXTRA) and ".data-" not in path
+
+
 class LocalDestination:
     """Versions as folders on a local or mounted disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._seen: dict[int, tuple[Any, str]] = {}
 
     def try_out(self) -> None:
         """Write, flush, link and remove: in the folder, or where it is going to be made.
@@ -191,39 +233,57 @@ class LocalDestination:
         Raises:
             MfxError: The folder cannot be read.
         """
-        with self._one_error("cannot read"):
-            if not self._folder.is_dir():
-                return []
-            folders = [p for p in self._folder.iterdir() if p.name.isdecimal() and p.is_dir()]
-        return sorted(int(p.name) for p in folders)
+        return sorted(version_names(self._folders()))
+
+    def passed_over(self) -> list[str]:
+        """Names of folders that are no versions, sorted.
+
+        Raises:
+            MfxError: The folder cannot be read.
+        """
+        return not_versions(self._folders())
 
     def next_version(self) -> int:
         """A number above all versions."""
         return above(self.versions())
 
+    def fingerprint(self, version: int) -> str:
+        """Of the files that a server reads; they are read again only when one was written."""
+        folder = self._version(version)
+        with self._one_error("cannot read"):
+            files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+            stats = {name: path.stat() for name, path in files.items()}
+            written = {name: (s.st_ino, s.st_mtime_ns, s.st_size) for name, s in stats.items()}
+            seen, digest = self._seen.get(version, (None, ""))
+            if seen != written:
+                hashes = [(name, hash_file(path)) for name, path in files.items() if changes(name)]
+                digest = files_digest(hashes)
+                self._seen[version] = (written, digest)
+        return digest
+
     def record(self, version: int) -> dict[str, Any]:
         """What the version was pushed from; empty if it was not pushed by this library."""
-        path = self._folder / str(version) / RECORD
+        path = self._version(version) / RECORD
         with self._one_error("cannot read"):
             return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def path(self, version: int) -> str:
         """The version's folder."""
-        return str(self._folder / str(version))
+        return str(self._version(version))
 
     def folder(self, version: int) -> Path | None:
         """The version's folder."""
-        return self._folder / str(version)
+        return self._version(version)
 
     def fetch(self, version: int, directory: Path) -> None:
         """Copy the version's files into `directory`."""
         with self._one_error("cannot read"):
-            shutil.copytree(self._folder / str(version), directory, dirs_exist_ok=True)
+            shutil.copytree(self._version(version), directory, dirs_exist_ok=True)
 
     def digest(self, version: int) -> str:
         """`files_digest` of the version; empty if it is not there."""
         with self._one_error("cannot read"):
-            return folder_digest(self._folder / str(version))
+            return folder_digest(self._version(version))
 
     def stage(self, directory: Path, name: str) -> None:
         """Copy under a name that no server reads, flushed to disk.
@@ -282,7 +342,7 @@ class LocalDestination:
         """Rename to where no server looks, then remove."""
         name = STAGED + uuid.uuid4().hex
         with self._one_error("cannot remove"), suppress(FileNotFoundError):
-            (self._folder / str(version)).rename(self._folder / name)
+            self._version(version).rename(self._folder / name)
         self.discard(name)
 
     def entries(self) -> list[str]:
@@ -315,6 +375,19 @@ class LocalDestination:
                 return True
         finally:
             written.unlink(missing_ok=True)
+
+    def _folders(self) -> list[str]:
+        with self._one_error("cannot read"):
+            if not self._folder.is_dir():
+                return []
+            return [path.name for path in self._folder.iterdir() if path.is_dir()]
+
+    def _version(self, version: int) -> Path:
+        """The version's folder under the name that it was found by."""
+        usual = self._folder / str(version)
+        if usual.is_dir():
+            return usual
+        return self._folder / version_names(self._folders()).get(version, usual.name)
 
     @contextmanager
     def _one_error(self, what: str) -> Iterator[None]:

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from mfx import s3
-from mfx.destination import LOG, RECORD, STAGED, VersionTakenError, above, files_digest
+from mfx.destination import (
+    EXTRA,
+    LOG,
+    RECORD,
+    STAGED,
+    VersionTakenError,
+    above,
+    files_digest,
+    not_versions,
+    version_names,
+)
 from mfx.errors import MfxError
 
 _TAKEN = "PreconditionFailed"
@@ -36,6 +46,8 @@ class S3Destination:
         with s3.one_error(url, "cannot open"):
             self._s3 = s3.client()
         self._read: dict[str, dict[str, Any]] = {}
+        self._listed: list[dict[str, Any]] = []
+        self._names: dict[int, str] = {}
         self._excludes = False
 
     def try_out(self) -> None:
@@ -64,19 +76,38 @@ class S3Destination:
         Raises:
             MfxError: The bucket is missing or access is denied.
         """
-        return sorted(int(parts[0]) for parts in self._numbered() if parts[1:] == [self._LAST])
+        self._listed = listed = self._list("")
+        keys = self._split(listed)
+        self._names = version_names([parts[0] for parts in keys if parts[1:] == [self._LAST]])
+        return sorted(self._names)
+
+    def passed_over(self) -> list[str]:
+        """Names that are no versions, sorted.
+
+        Raises:
+            MfxError: The bucket is missing or access is denied.
+        """
+        return not_versions({parts[0] for parts in self._split(self._list(""))})
 
     def next_version(self) -> int:
         """A number above all versions, complete or not."""
-        return above({int(parts[0]) for parts in self._numbered()})
+        return above(version_names({parts[0] for parts in self._split(self._list(""))}))
+
+    def fingerprint(self, version: int) -> str:
+        """Of what S3 told of its files when `versions` was called last."""
+        below = f"{self._prefix}{self._name(version)}/"
+        found = [(e["Key"][len(below) :], e) for e in self._listed if e["Key"].startswith(below)]
+        # A file's ETag is another after any other write.
+        tags = [(path, entry["ETag"]) for path, entry in found if not path.startswith(EXTRA)]
+        return files_digest(tags)
 
     def record(self, version: int) -> dict[str, Any]:
         """What the version was pushed from; empty if it was not pushed by this library."""
-        return self._json(f"{version}/{RECORD}") or {}
+        return self._json(f"{self._name(version)}/{RECORD}") or {}
 
     def path(self, version: int) -> str:
         """The version's URL."""
-        return f"s3://{self._bucket}/{self._prefix}{version}"
+        return f"s3://{self._bucket}/{self._prefix}{self._name(version)}"
 
     def folder(self, version: int) -> None:
         """None: it must be fetched."""
@@ -84,17 +115,19 @@ class S3Destination:
     def fetch(self, version: int, directory: Path) -> None:
         """Download the version's files into `directory`; each appears there whole."""
 
+        name = self._name(version)
+
         def download(path: str) -> None:
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._s3.download_file(self._bucket, f"{self._prefix}{version}/{path}", str(target))
+            self._s3.download_file(self._bucket, f"{self._prefix}{name}/{path}", str(target))
 
         with self._one_error("cannot read"):
-            s3.in_parallel(download, self._below(f"{version}/"))
+            s3.in_parallel(download, self._below(f"{name}/"))
 
     def digest(self, version: int) -> str:
         """`files_digest` of the version, read back whole; empty if it is not there."""
-        return self._digest(f"{version}/")
+        return self._digest(f"{self._name(version)}/")
 
     def stage(self, directory: Path, name: str) -> None:
         """Upload under a prefix that no server reads.
@@ -163,9 +196,10 @@ class S3Destination:
 
     def withdraw(self, version: int) -> None:
         """Remove the file that completes the version first."""
+        name = self._name(version)
         with self._one_error("cannot remove"):
-            self._remove(f"{self._prefix}{version}/{self._LAST}")
-        self._delete(f"{version}/")
+            self._remove(f"{self._prefix}{name}/{self._LAST}")
+        self._delete(f"{name}/")
 
     def entries(self) -> list[str]:
         """Names in the log, sorted."""
@@ -264,10 +298,14 @@ class S3Destination:
     def _remove(self, key: str) -> None:
         s3.patiently(lambda: self._s3.delete_object(Bucket=self._bucket, Key=key))
 
-    def _numbered(self) -> list[list[str]]:
-        """Keys below a number, in parts."""
-        keys = [entry["Key"][len(self._prefix) :].split("/") for entry in self._list("")]
-        return [parts for parts in keys if parts[0].isdecimal() and len(parts) > 1]
+    def _split(self, listed: list[dict[str, Any]]) -> list[list[str]]:
+        """Keys below a folder of the model's own, in parts."""
+        keys = [entry["Key"][len(self._prefix) :].split("/") for entry in listed]
+        return [parts for parts in keys if len(parts) > 1]
+
+    def _name(self, version: int) -> str:
+        """The version's prefix, under the name that `versions` found it by."""
+        return self._names.get(version, str(version))
 
     def _below(self, prefix: str) -> list[str]:
         """Keys below a prefix of the model's own, without it."""

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mfx.cli.text import command, model_of, where
+from mfx.destination import version_number
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -82,6 +83,7 @@ def _label(text: str, current: int | None) -> tuple[str, int]:
     name, given, version = text.partition("=")
     if not given and current is not None:
         return name, current
-    if not version.isdecimal():
+    number = version_number(version)
+    if number is None:
         raise MfxError(f"--version-label {text}: expected LABEL=VERSION", "Versions are numbers.")
-    return name, int(version)
+    return name, number

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mfx.cli.text import command, model_of, where
+from mfx.destination import version_number
 from mfx.errors import MfxError
 
 MFX, TRITON = "mfx", "triton"
@@ -61,9 +64,10 @@ def run(given: argparse.Namespace) -> str:
         given.rest_port,
         given.grpc_port,
         given.keep,
-        dict(given.version_label),
+        _labels(given.version_label),
         given.poll_seconds,
         read(file) if file else BatchingParameters(),
+        given.cors_origin,
     )
     serve = server.serve
     if given.engine == TRITON:
@@ -103,7 +107,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         type=_label,
         default=[],
         metavar="LABEL=VERSION",
-        help="a name for a version, several times",
+        help="a name for a version, which is served beside the newest; several times",
     )
     add(
         "--engine",
@@ -111,6 +115,15 @@ def _options(parser: argparse.ArgumentParser) -> None:
         default=MFX,
         help="triton: NVIDIA's server, KServe's V2 API instead; needs the extra triton "
         "(%(default)s)",
+    )
+    add(
+        "--cors-origin",
+        action="append",
+        type=_origin,
+        default=[],
+        metavar="ORIGIN",
+        help="whose web pages may ask over REST, as https://example.com, or '*' for all; several "
+        "times",
     )
     add("--poll-seconds", type=float, default=1.0, help="between looks (%(default)s)")
     add(
@@ -121,8 +134,27 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _origin(text: str) -> str:
+    if text != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", text):
+        raise argparse.ArgumentTypeError(
+            f"'{text}': expected an origin without a path, as https://example.com, or '*'"
+        )
+    return text
+
+
 def _label(text: str) -> tuple[str, int]:
     name, _, version = text.partition("=")
-    if not name or not version.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}': expected LABEL=VERSION")
-    return name, int(version)
+    number = version_number(version)
+    if number is None or not name or set(name) & set("/:"):
+        raise argparse.ArgumentTypeError(
+            f"'{text}': expected LABEL=VERSION, a name without / and : and a whole number"
+        )
+    return name, number
+
+
+def _labels(given: Sequence[tuple[str, int]]) -> dict[str, int]:
+    labels: dict[str, int] = {}
+    for label, version in given:
+        if labels.setdefault(label, version) != version:
+            raise MfxError(f"--version-label {label}: given for {labels[label]} and {version}")
+    return labels

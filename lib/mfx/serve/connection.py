@@ -1,143 +1,34 @@
 """HTTP connections: aiohttp's low-level server, held to limits, an answer in one write.
 
 What a client can make the server hold is bounded: `Limits.bytes_in_flight` of bodies and answers
-together, one large body at a time spread out as Python objects, and a few hundred kilobytes for
-each of `Limits.connections`.
+together, one large body at a time spread out as Python objects (`Limits.json_bytes`), and a few
+hundred kilobytes for each of `Limits.connections`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from mfx.serve.errors import ServingError
+from mfx.serve.bodies import Bodies, Limits
 from mfx.serve.json_answers import failure
 
 log = logging.getLogger("mfx.serve")
 JSON = "application/json"
 _LARGE = 1 << 16
-_LINGER_SECONDS = 2.0
-"""For which the rest of a body that was refused is read, so that the client sees the answer."""
+_LINGER_SECONDS = 0.5
+"""For which the rest of a body that was refused is taken and thrown away: a client that sends all
+of it before it reads would see a broken connection and no answer."""
+_READ_BYTES = 1 << 16
+"""Of a body, before the connection waits for the handler to read it."""
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 } | {499: "HTTP/1.1 499 Client Closed Request\r\n"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """On what clients may take up.
-
-    Attributes:
-        body_bytes: Of one request; more is answered with 413.
-        bytes_in_flight: Of all bodies being read or answered, and answers being sent; a request
-            beyond it is answered with 429.
-        rows: Of one request's instances or examples, which may be a few bytes each and many once
-            read; more are answered with 400.
-        connections: At once; more are answered with 503 and closed.
-        idle_seconds: Until a connection without a whole request header is closed.
-        body_seconds: To send a body, then 408.
-        answer_seconds: To take an answer, then the connection is closed.
-        apart_bytes: Larger bodies and answers are worked on in a thread of their own.
-        shutdown_seconds: For requests at hand when the server stops.
-    """
-
-    body_bytes: int = 32 << 20
-    bytes_in_flight: int = 128 << 20
-    rows: int = 1_000_000
-    connections: int = 1000
-    idle_seconds: float = 60.0
-    body_seconds: float = 30.0
-    answer_seconds: float = 30.0
-    apart_bytes: int = 1 << 16
-    shutdown_seconds: float = 15.0
-
-
-class BodyError(Exception):
-    """A body that was not read to its end; the connection is of no more use.
-
-    Args:
-        status: HTTP's, 408 or 413.
-        message: For the client.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status = status
-        super().__init__(message)
-
-
-class Bodies:
-    """Reads bodies, and knows how much is held in all.
-
-    Attributes:
-        held: Bytes, of bodies and large answers.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self.held = 0
-
-    async def read(self, request: web.BaseRequest) -> bytes:
-        """A request's body, held until `release` is called with its size.
-
-        Raises:
-            BodyError: It is too large, or too slow.
-            ServingError: RESOURCE_EXHAUSTED, too much is held already.
-        """
-        content = request.content
-        if content.is_eof():
-            body = content.read_nowait()
-            self._hold(len(body), len(body))
-        else:
-            length = request.headers.get("Content-Length", "")
-            if length.isdecimal() and int(length) > self._limits.body_bytes:
-                raise self._too_large()
-            if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
-                request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            try:
-                body = await asyncio.wait_for(self._rest(request), self._limits.body_seconds)
-            except asyncio.TimeoutError:
-                raise BodyError(
-                    408, f"The body did not come within {self._limits.body_seconds:g} s"
-                ) from None
-        return body
-
-    def release(self, size: int) -> None:
-        """A body or answer is no longer held."""
-        self.held -= size
-
-    async def _rest(self, request: web.BaseRequest) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        try:
-            while part := await request.content.readany():
-                self._hold(len(part), size + len(part))
-                size += len(part)
-                parts.append(part)
-        except BaseException as error:
-            self.held -= size
-            if isinstance(error, web.RequestPayloadError):
-                raise BodyError(400, f"The body cannot be read: {error}") from None
-            raise
-        return b"".join(parts)
-
-    def _hold(self, more: int, size: int) -> None:
-        """Hold some more bytes of a body that has come to this size."""
-        if size > self._limits.body_bytes:
-            raise self._too_large()
-        if self.held + more > self._limits.bytes_in_flight:
-            raise ServingError(
-                "RESOURCE_EXHAUSTED", "Too many bytes of requests are being worked on"
-            )
-        self.held += more
-
-    def _too_large(self) -> BodyError:
-        return BodyError(413, f"The body is larger than {self._limits.body_bytes} bytes")
 
 
 class Answer:
@@ -170,6 +61,10 @@ class Answer:
         self.keep_alive = False
         self._request: web.BaseRequest | None = None
 
+    def add(self, headers: str) -> None:
+        """Add header lines, each with its end."""
+        self._head += headers
+
     async def prepare(self, request: web.BaseRequest) -> None:
         """Called by aiohttp before `write_eof`."""
         self._request = request
@@ -192,6 +87,9 @@ class Answer:
             head = self._head + "Connection: keep-alive\r\n\r\n"
         else:
             head = self._head + "\r\n"
+        if request.method == "HEAD":
+            transport.write(head.encode())
+            return
         transport.write(head.encode() + self._body)
         connection = request.protocol
         if len(self._body) > _LARGE and isinstance(connection, _Connection):
@@ -297,4 +195,7 @@ class Server(web.Server):
             keepalive_timeout=self.limits.idle_seconds,
             access_log=None,
             lingering_time=_LINGER_SECONDS,
+            read_bufsize=_READ_BYTES,
+            # aiohttp would unpack in the event loop, and what it has unpacked nobody counts.
+            auto_decompress=False,
         )

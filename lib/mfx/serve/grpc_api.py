@@ -1,4 +1,4 @@
-"""TF Serving's gRPC API: PredictionService, ModelService, and gRPC's own health service.
+"""TF Serving's gRPC API: PredictionService, ModelService, and gRPC's own health and reflection.
 
 The event loop that `start` is awaited in answers, so that a batch wakes it once and not each of its
 requests a thread. Messages are parsed here and not by gRPC, which has its own words for one that
@@ -11,12 +11,16 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -109,6 +113,8 @@ async def start(
         maximum_concurrent_rpcs=limits.requests,
     )
     server.add_generic_rpc_handlers(_services(models, limits, observe))
+    # So that grpcurl and its like know methods and messages without their files.
+    reflection.enable_server_reflection((*_described(), reflection.SERVICE_NAME), server)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_insecure_port(address)
@@ -116,6 +122,19 @@ async def start(
         raise MfxError(f"gRPC cannot listen at {address}", "Is the port taken?") from None
     await server.start()
     return GrpcServer(server, bound)
+
+
+def _described() -> list[str]:
+    """TF Serving's services, once protobuf knows their descriptions."""
+    names = []
+    for module in ("prediction_service_pb2", "model_service_pb2"):
+        # Their code is made for an older protobuf, and fails once the description is known.
+        with suppress(AttributeError):
+            import_module(f"tensorflow_serving.apis.{module}")
+    for name in ("PredictionService", "ModelService"):
+        found = descriptor_pool.Default().FindServiceByName(f"tensorflow.serving.{name}")
+        names.append(found.full_name)
+    return names
 
 
 def _services(

@@ -225,7 +225,7 @@ def _use(models: Mapping[str, ModelVersions], spec: Any) -> AbstractContextManag
     name, version = spec.name, _version(spec)
     if not name:
         raise bad("ModelSpec has no name specified.")
-    if name not in models or version == 0:
+    if name not in models:
         which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
         raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
     return models[name].use(version, spec.version_label)

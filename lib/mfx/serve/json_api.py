@@ -1,7 +1,8 @@
 """TF Serving's predict requests in JSON to inputs; error texts as its `json_tensor.cc`.
 
 `PredictReader` reads `instances` (rows) and `inputs` (columns). Numbers follow the signature's
-dtype: a float for an integer input is an error, as is an integer out of its range.
+dtype: a float for an integer input is an error, as are numbers out of its range, and whole numbers
+that a float does not hold. (TF Serving also refuses those from 2^24 on that a float32 does hold.)
 
 Beyond TF Serving: on the signature `predict`, whose inputs are raw features with
 `tensors.MISSING` for what is not there, `null` means missing, and so does a name left out of an
@@ -19,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from mfx.serve.errors import ServingError
-from mfx.serve.json_text import decoded, invalid, is_object, shown, type_name
+from mfx.serve.json_text import MOST_FLOAT, decoded, invalid, is_object, shown, type_name
 from mfx.serve.model import Signature
 from mfx.tensors import MISSING
 
@@ -31,6 +32,9 @@ _INTEGERS = (tf.int64, tf.int32, tf.int16, tf.int8, tf.uint8, tf.uint32, tf.uint
 _MOST_LISTED = 1024
 """Single values; a list of more takes up several times an array's room."""
 _NUMBERS = frozenset((int, float))
+_EXACT = 2**24
+"""All whole numbers up to here are float32's own."""
+_MOST = {tf.float32: MOST_FLOAT, tf.float64: float(tf.float64.max)}
 
 
 class PredictReader:
@@ -99,7 +103,11 @@ class PredictReader:
                 elif kind == "int64":
                     if given is not int or not -(2**63) <= value < 2**63:
                         return None
-                elif given is not float and given is not int:
+                # None also for a number that is looked at more closely.
+                elif given is float:
+                    if not -MOST_FLOAT <= value <= MOST_FLOAT:
+                        return None
+                elif given is not int or not -_EXACT <= value <= _EXACT:
                     return None
                 inputs[name] = [value]
         except (KeyError, UnicodeEncodeError):
@@ -179,7 +187,8 @@ class PredictReader:
             try:
                 inputs[name] = self._values(name, given[name])
             except _BadValueError as error:
-                raise invalid(str(error)) from None
+                row = error.at // max(1, error.per_row)
+                raise invalid(f"Input: {name}, row {row}: {error}") from None
         if not self._signature.batched:
             return inputs, 1
         rows = {name: len(values) for name, values in inputs.items()}
@@ -273,7 +282,13 @@ def _converted(flat: list[Any], dtype: tf.DType, nulls: bool) -> list[Any]:
         flat = [missing if value is None else value for value in flat]
         kinds = set(map(type, flat))
     if dtype in _FLOATS:
-        return flat if kinds <= _NUMBERS else _refused(flat, dtype, _NUMBERS)
+        if not kinds <= _NUMBERS:
+            _refused(flat, dtype, _NUMBERS)
+        most = _EXACT if int in kinds else _MOST[dtype]
+        # Where a NaN hides others, one of these is false, and each value is looked at.
+        if flat and not (-most <= min(flat) and max(flat) <= most):
+            _must_hold(flat, dtype)
+        return flat
     if dtype in _INTEGERS:
         if not kinds <= {int}:
             _refused(flat, dtype, {int})
@@ -292,6 +307,37 @@ def _converted(flat: list[Any], dtype: tf.DType, nulls: bool) -> list[Any]:
     )
 
 
+def _must_hold(flat: list[Any], dtype: tf.DType) -> None:
+    """Check that floats are within the dtype's range, and whole numbers exactly its own.
+
+    NaN and the infinities are.
+    """
+    kind, most = dtype.as_numpy_dtype, _MOST[dtype]
+    for at, value in enumerate(flat):
+        if -_EXACT <= value <= _EXACT or math.isnan(value) or math.isinf(value):
+            continue
+        if abs(value) > most or (type(value) is int and int(kind(value)) != value):
+            raise _BadValueError(
+                f"Cannot convert JSON value: {shown(value)} to {_DTYPE_NAMES[dtype]} without loss "
+                f"of precision. {_holds(dtype)}",
+                at,
+            )
+
+
+def _holds(dtype: tf.DType) -> str:
+    """What a numeric dtype holds, for messages; '' for others."""
+    name = _DTYPE_NAMES.get(dtype, dtype.name)
+    if dtype in _FLOATS:
+        digits = 2 ** (24 if dtype == tf.float32 else 53)
+        return (
+            f"A {name} holds numbers from {dtype.min:.8g} to {dtype.max:.8g}, and all whole "
+            f"ones to {digits}; write a larger one as 1.0e9 where its nearest will do"
+        )
+    if dtype in _INTEGERS:
+        return f"An {name} holds whole numbers from {dtype.min} to {dtype.max}"
+    return ""
+
+
 def _refused(flat: list[Any], dtype: tf.DType, wanted: Any) -> Any:
     for at, value in enumerate(flat):
         if type(value) is list:
@@ -301,11 +347,13 @@ def _refused(flat: list[Any], dtype: tf.DType, wanted: Any) -> Any:
 
 
 def _wrong_type(value: Any, dtype: tf.DType, at: int) -> _BadValueError:
-    return _BadValueError(
+    said = (
         f"JSON Value: {shown(value)} Type: {type_name(value)} "
-        f"is not of expected type: {_DTYPE_NAMES.get(dtype, dtype.name)}",
-        at,
+        f"is not of expected type: {_DTYPE_NAMES.get(dtype, dtype.name)}"
     )
+    # For a number TF Serving leaves open what is wrong with it.
+    bounds = _holds(dtype) if type(value) in _NUMBERS else ""
+    return _BadValueError(f"{said}. {bounds}" if bounds else said, at)
 
 
 def _string(value: Any, at: int) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from mfx.serve.json_text import decoded, invalid, is_object, shown, type_name
+from mfx.serve.errors import ServingError
+from mfx.serve.json_text import MOST_FLOAT, decoded, invalid, is_object, shown, type_name
 
 
 def read_examples(document: Mapping[str, Any], method: str) -> list[bytes]:
@@ -32,7 +34,13 @@ def read_examples(document: Mapping[str, Any], method: str) -> list[bytes]:
     if not examples:
         raise invalid(f"JSON Value: {shown(document)} 'examples' value is an empty array")
     # Two messages one after the other are one with the fields of both; the later ones win.
-    return [context + _example(example) for example in examples]
+    found = []
+    for at, example in enumerate(examples):
+        try:
+            found.append(context + _example(example))
+        except ServingError as error:
+            raise invalid(f"{error.message} (in example {at})") from None
+    return found
 
 
 def _example(given: Any) -> bytes:
@@ -73,9 +81,17 @@ def _feature_kind(name: str, value: Any) -> str:
         return "int64_list"
     if kind is int:
         if not -(2**63) <= value < 2**63:
-            raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
+            raise invalid(
+                f"Feature: {name} has uint64_t element. Only int64_t is supported: {value} is not "
+                f"from {-(2**63)} to {2**63 - 1}"
+            )
         return "int64_list"
     if kind is float:
+        if MOST_FLOAT < abs(value) < math.inf:
+            low, high = tf.float32.min, tf.float32.max
+            raise invalid(
+                f"Feature: {name} has {value}; a float holds numbers from {low:.8g} to {high:.8g}"
+            )
         return "float_list"
     if kind is str or (kind is dict and not is_object(value)):
         return "bytes_list"

@@ -113,7 +113,16 @@ class Metrics:
             "1 for the state that a version is in.",
             labels=["model_name", "version", "state"],
         )
+        stored = GaugeMetricFamily(
+            "mfx_serve_version_stored",
+            "1 for what became of a served version's folder: same, changed, gone.",
+            labels=["model_name", "version", "stored"],
+        )
         for name, versions in self._models.items():
             for status in versions.status():
-                states.add_metric([name, str(status.version), _STATES[status.state]], 1)
+                version = str(status.version)
+                states.add_metric([name, version, _STATES[status.state]], 1)
+                if _STATES[status.state] == "AVAILABLE":
+                    stored.add_metric([name, version, status.stored], 1)
         yield states
+        yield stored

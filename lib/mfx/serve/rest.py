@@ -5,6 +5,8 @@
     GET  /monitoring/prometheus/metrics
     GET  /healthz, /v2/health/live, /v2/health/ready
 
+HEAD is answered as GET is.
+
 Every answer of a model names the version in `X-Model-Version`; every error is JSON,
 `{"error": "..."}`. There is no router, and an answer is one write: see `connection`.
 """
@@ -15,7 +17,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -26,7 +28,9 @@ from aiohttp import web
 
 from mfx.serve import json_answers, json_api, json_examples, json_models, json_text
 from mfx.serve.awaiting import Awaiting
-from mfx.serve.connection import Answer, Bodies, BodyError, Limits, Server
+from mfx.serve.bodies import Bodies, BodyError, Limits
+from mfx.serve.connection import Answer, Server
+from mfx.serve.cors import Cors
 from mfx.serve.errors import ServingError
 from mfx.serve.metrics import CONTENT_TYPE, PATH, Metrics
 from mfx.serve.model import ServedModel, Signature
@@ -37,7 +41,7 @@ log = logging.getLogger("mfx.serve")
 _SPEC = r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?"
 _POST = re.compile(_SPEC + ":(classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(_SPEC + "(/metadata)?", re.IGNORECASE)
-_HEALTH = ("/healthz", "/v2/health/live", "/v2/health/ready")
+_PAGES = (PATH, "/healthz", "/v2/health/live", "/v2/health/ready")
 _MOST_READERS = 256
 
 
@@ -79,6 +83,12 @@ def parse_path(http_method: str, path: str) -> Call:
     )
 
 
+def _origin_form(target: str) -> str:
+    """A request's path, of a target in absolute form (`http://host/path`), as proxies send it."""
+    scheme, _, rest = target.partition("://")
+    return f"/{rest.partition('/')[2]}" if scheme.lower() in ("http", "https") else target
+
+
 class Application:
     """Answers requests; `__call__` is the handler of a `connection.Server`.
 
@@ -92,11 +102,11 @@ class Application:
         self, models: Mapping[str, ModelVersions], limits: Limits, metrics: Metrics
     ) -> None:
         self._models, self._limits, self._metrics = models, limits, metrics
-        self.bodies = Bodies(limits)
         self._loop = asyncio.get_running_loop()
         self._awaiting = Awaiting()
         # One at a time, so that no more than one large request is spread out as Python objects.
         self._apart = ThreadPoolExecutor(1, thread_name_prefix="rest-large")
+        self.bodies = Bodies(limits, partial(self._loop.run_in_executor, self._apart))
         self._readers: dict[int, tuple[Signature, json_api.PredictReader]] = {}
 
     def close(self) -> None:
@@ -107,10 +117,14 @@ class Application:
         """Answer a request, whatever it is."""
         started = time.perf_counter()
         path, method = request.raw_path, request.method
+        if not path.startswith("/"):
+            path = _origin_form(path)
+        if method == "HEAD":  # as GET; the answer's body is left out when it is written
+            method = "GET"
         code, model, api, version, held = "OK", "", "", 0, 0
         try:
-            if method == "GET" and path in (PATH, *_HEALTH):
-                return await self._monitoring(path)
+            if method == "GET" and (page := path.partition("?")[0]) in _PAGES:
+                return await self._monitoring(page)
             call = parse_path(method, path)
             model, api = call.name, call.method
             versions = self._versions(call)
@@ -131,7 +145,7 @@ class Application:
             code = error.code
             answer = Answer(json_answers.failure(error.message), error.http_status, version)
         except BodyError as error:
-            code = "RESOURCE_EXHAUSTED" if error.status == 413 else "DEADLINE_EXCEEDED"
+            code = error.code
             answer = Answer(json_answers.failure(str(error)), error.status, close=True)
         except asyncio.CancelledError:  # The client is gone.
             self._metrics.observe(model, api, "REST", "CANCELLED", 0)
@@ -156,7 +170,7 @@ class Application:
             which = f"Specific({call.name}, {call.version})"
         raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
 
-    async def _predict(self, model: ServedModel, body: bytes) -> bytes:
+    async def _predict(self, model: ServedModel, body: bytes | bytearray) -> bytes:
         if len(body) > self._limits.apart_bytes:
             read = await self._loop.run_in_executor(self._apart, self._read, model, body)
         else:
@@ -166,23 +180,29 @@ class Application:
         return await self._written(partial(json_answers.predictions, outputs, as_rows), outputs)
 
     def _read(
-        self, model: ServedModel, body: bytes
+        self, model: ServedModel, body: bytes | bytearray
     ) -> tuple[Signature, Mapping[str, Any], int, bool]:
         document = self._document(body)
         signature = model.signature(json_text.signature_name(document))
-        return (signature, *self._reader(signature).read(document))
+        inputs, rows, as_rows = self._reader(signature).read(document)
+        if rows > self._limits.rows:
+            raise self._too_many(rows, "rows of 'inputs'")
+        return signature, inputs, rows, as_rows
 
-    def _document(self, body: bytes) -> dict[str, Any]:
+    def _document(self, body: bytes | bytearray) -> dict[str, Any]:
+        json_text.must_fit(body, self._limits.json_bytes)
         document = json_text.read_object(body)
         most = self._limits.rows
         if len(body) > most:
             for key in ("instances", "examples"):
                 given = document.get(key)
                 if type(given) is list and len(given) > most:
-                    raise ServingError(
-                        "INVALID_ARGUMENT", f"{len(given)} {key}: at most {most} in one request"
-                    )
+                    raise self._too_many(len(given), key)
         return document
+
+    def _too_many(self, count: int, what: str) -> ServingError:
+        most = self._limits.rows
+        return json_text.invalid(f"{count} {what}: at most {most} in one request")
 
     def _reader(self, signature: Signature) -> json_api.PredictReader:
         """A signature's reader; kept, as it takes longer to make than to use."""
@@ -194,7 +214,7 @@ class Application:
             kept = self._readers[id(signature)] = signature, json_api.PredictReader(signature)
         return kept[1]
 
-    async def _examples(self, model: ServedModel, method: str, body: bytes) -> bytes:
+    async def _examples(self, model: ServedModel, method: str, body: bytes | bytearray) -> bytes:
         if len(body) > self._limits.apart_bytes:
             read = await self._loop.run_in_executor(
                 self._apart, self._read_examples, model, method, body
@@ -208,7 +228,7 @@ class Application:
         return await self._written(partial(write, outputs), outputs)
 
     def _read_examples(
-        self, model: ServedModel, method: str, body: bytes
+        self, model: ServedModel, method: str, body: bytes | bytearray
     ) -> tuple[Signature, list[bytes]]:
         document = self._document(body)
         name = json_text.signature_name(document)
@@ -261,6 +281,7 @@ async def start(
     port: int,
     limits: Limits | None = None,
     metrics: Metrics | None = None,
+    cors_origins: Collection[str] = (),
 ) -> Running:
     """Serve models.
 
@@ -270,14 +291,16 @@ async def start(
         port: 0 for any.
         limits: On what clients may take up.
         metrics: Where requests are counted, shared with gRPC.
+        cors_origins: Of pages whose scripts may ask; `*` for all.
 
     Raises:
         OSError: The address cannot be bound to.
     """
     limits = limits or Limits()
     application = Application(models, limits, metrics or Metrics(models))
+    handler = Cors(application, cors_origins) if cors_origins else application
     runner = web.ServerRunner(
-        Server(application, limits, application.bodies), shutdown_timeout=limits.shutdown_seconds
+        Server(handler, limits, application.bodies), shutdown_timeout=limits.shutdown_seconds
     )
     await runner.setup()
     try:

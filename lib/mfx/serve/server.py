@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from mfx.serve.versions import AVAILABLE, END, ModelVersions
 
 GRACE_SECONDS = 10
 """For the requests under way when the server is stopped."""
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ class Options:
         rest_port: 0 for any free one.
         grpc_port: 0 for any free one.
         keep: How many of the newest versions are served.
-        labels: Versions by label.
+        labels: Versions by label; served beside the newest, and until the server ends.
         poll_seconds: Between two looks for new versions.
         batching: How requests are put together.
+        cors_origins: Of web pages whose scripts may ask over REST; `*` for all.
     """
 
     folder: str
@@ -49,6 +51,7 @@ class Options:
     labels: Mapping[str, int] = field(default_factory=dict)
     poll_seconds: float = 1.0
     batching: BatchingParameters = field(default_factory=BatchingParameters)
+    cors_origins: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
     )
     versions.start()
     try:
-        must_serve(versions, source, options.folder)
+        must_serve(versions, source, options)
         uvloop.run(_answer(models, options, metrics, ready))
     finally:
         versions.stop()
@@ -113,7 +116,13 @@ async def _answer(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        over_rest = await rest.start(models, options.host, options.rest_port, metrics=metrics)
+        over_rest = await rest.start(
+            models,
+            options.host,
+            options.rest_port,
+            metrics=metrics,
+            cors_origins=options.cors_origins,
+        )
     except OSError as error:
         raise MfxError(
             f"{options.host}:{options.rest_port}: cannot listen: {error.strerror}",
@@ -163,18 +172,33 @@ def warm_up(model: ServedModel, folder: Path) -> None:
         model.run(signature.name, inputs)
 
 
-def must_serve(versions: ModelVersions, source: Destination, folder: str) -> None:
-    """Check that there is, or may soon be, something to serve.
+def must_serve(versions: ModelVersions, source: Destination, options: Options) -> None:
+    """Check that there is, or may soon be, something to serve, and what each label names.
 
     Raises:
-        MfxError: There is no version, or none can be loaded.
+        MfxError: There is no version, none can be loaded, or one that a label names.
     """
-    status = versions.status()
+    status = {version.version: version for version in versions.status()}
     if not status:
+        passed = ", ".join(source.passed_over()[:_MOST_NAMED])
         raise MfxError(
-            f"{folder}: no version of a model here",
-            "Push one first: make run. Or name a model's folder: mfx serve pushed/taxi",
+            f"{options.folder}: no version of a model here"
+            + (f"; no versions, by their names, are {passed}" if passed else ""),
+            "A version's folder is named by a whole number, such as 1, of at most 2^63 - 1. Push "
+            "one first: make run. Or name a model's folder: mfx serve pushed/taxi",
         )
-    if all(version.state == END for version in status):
-        newest = status[0]
+    if all(version.state == END for version in status.values()):
+        newest = status[max(status)]
         raise MfxError(f"{source.path(newest.version)} cannot be served: {newest.message}")
+    for label, version in options.labels.items():
+        if version not in status:
+            raise MfxError(
+                f"--version-label {label}={version}: there is no version {version} in "
+                f"{options.folder}",
+                f"There are {', '.join(map(str, sorted(status)))}.",
+            )
+        if status[version].state != AVAILABLE:
+            raise MfxError(
+                f"--version-label {label}={version}: {source.path(version)} cannot be served: "
+                f"{status[version].message}"
+            )

@@ -153,15 +153,14 @@ def _from_field(proto: Any, shape: tuple[int, ...], size: int, numpy: np.dtype) 
             raise ValueError(f"{len(found)} values for shape {list(shape)}")
         return _objects(found + [found[-1] if found else b""] * (size - len(found)), shape)
     if name == "half_val":
-        flat = np.array(given, np.int64).astype(np.uint16).view(numpy)
+        flat = _within(given, np.dtype(np.uint16), name).view(numpy)
     elif name in ("scomplex_val", "dcomplex_val"):
         if len(given) % 2:
             raise ValueError(f"{name} holds half a value")
         part = np.float32 if name == "scomplex_val" else np.float64
         flat = np.array(given, part).view(numpy)
     elif name == "int_val":
-        # int_val is an int32 whatever the dtype; C++ takes its low bits.
-        flat = np.array(given, np.int32).astype(numpy)
+        flat = _within(given, numpy, name)
     else:
         flat = np.array(given, numpy)
     if len(flat) > size:
@@ -170,6 +169,21 @@ def _from_field(proto: Any, shape: tuple[int, ...], size: int, numpy: np.dtype) 
         last = flat[-1:] if len(flat) else np.zeros(1, numpy)
         flat = np.concatenate([flat, np.repeat(last, size - len(flat))])
     return flat.reshape(shape)
+
+
+def _within(given: Any, numpy: np.dtype, field: str) -> np.ndarray:
+    """Values of a field that is an int32 whatever the dtype. (C++ takes the low bits of others.)
+
+    Raises:
+        ValueError: One is out of the dtype's range.
+    """
+    wide, bounds = np.array(given, np.int64), np.iinfo(numpy)
+    if wide.size and not (bounds.min <= wide.min() and wide.max() <= bounds.max):
+        at = int(np.argmax((wide < bounds.min) | (wide > bounds.max)))
+        raise ValueError(
+            f"{field} {at} is {wide[at]}, {numpy.name} holds {bounds.min} to {bounds.max}"
+        )
+    return wide.astype(numpy)
 
 
 def _objects(found: list[bytes], shape: tuple[int, ...]) -> np.ndarray:

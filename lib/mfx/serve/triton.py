@@ -51,6 +51,8 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
     """
     if options.labels:
         raise MfxError("Triton has no version labels", "Leave --version-label out.")
+    if options.cors_origins:
+        raise MfxError("Triton answers no pages of other origins", "Leave --cors-origin out.")
     repository.stub()  # before anything that takes longer
     source, name = open_folder(options.folder)
     name = options.name or name
@@ -75,7 +77,7 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
             versions.start()
             try:
                 while not versions.served():
-                    must_serve(versions, source, options.folder)
+                    must_serve(versions, source, options)
                     triton.must_run()
                     if stop.wait(0.1):
                         return

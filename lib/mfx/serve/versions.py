@@ -1,7 +1,8 @@
 """The versions of one model: found at its destination, loaded, warmed, switched to, dropped.
 
 As TF Serving's file system source with `latest { num_versions }`: the newest versions that can be
-loaded are served, and an older one goes on until a newer one answers.
+loaded are served, and an older one goes on until a newer one answers. What a label names is served
+beside them, and goes on whatever becomes of its folder.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ ATTEMPTS = 3
 """To load a version, one at each poll, before it counts as broken."""
 # TF Serving's ModelVersionStatus.State.
 START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
+SAME, CHANGED, GONE = "same", "changed", "gone"
+"""A served version's folder, beside what was loaded from it."""
 
 log = logging.getLogger("mfx.serve")
 
@@ -40,6 +43,7 @@ class VersionStatus:
         code: gRPC's code, OK or why it is not served.
         message: The error.
         attempts: To load it, so far.
+        stored: SAME, CHANGED or GONE while it is served.
     """
 
     version: int
@@ -47,6 +51,7 @@ class VersionStatus:
     code: str = "OK"
     message: str = ""
     attempts: int = 0
+    stored: str = SAME
 
 
 class ModelVersions:
@@ -57,7 +62,7 @@ class ModelVersions:
         source: Where its versions lie.
         parameters: How requests are put together.
         keep: How many of the newest versions are served.
-        labels: Versions by label, for requests by label.
+        labels: Versions by label, for requests by label; they are served beside the newest.
         poll_seconds: Between two looks at the source.
         warm_up: Called with a loaded version and its folder before it is switched to.
         observe_load: Is told the seconds that it took to fetch, load and warm a version.
@@ -80,6 +85,8 @@ class ModelVersions:
         self._poll_seconds, self._warm_up = poll_seconds, warm_up
         self._observe_load = observe_load
         self._loaded: dict[int, ServedModel] = {}
+        self._latest = 0
+        self._fingerprints: dict[int, str] = {}
         self._users: Counter[int] = Counter()
         self._status: dict[int, VersionStatus] = {}
         self._changed = threading.Condition()
@@ -93,6 +100,8 @@ class ModelVersions:
             MfxError: The source cannot be read.
         """
         self._follow(self._source.versions())
+        if passed := self._source.passed_over():
+            log.warning("%s: no versions, by their names, are %s", self.name, ", ".join(passed))
         self._thread.start()
 
     def stop(self) -> None:
@@ -112,7 +121,7 @@ class ModelVersions:
         """
         with self._changed:
             asked = self._numbered(version, label)
-            wanted = max(self._loaded, default=0) if asked is None else asked
+            wanted = self._latest if asked is None else asked
             model = self._loaded.get(wanted)
             if model is None:
                 which = f"Latest({self.name})"
@@ -153,18 +162,62 @@ class ModelVersions:
     def _follow(self, there: list[int]) -> None:
         for version in there:
             self._status.setdefault(version, VersionStatus(version))
-        served: list[int] = []
+        served: set[int] = set()
         for version in reversed(there):
             # What cannot be loaded, for now or at all, takes nobody's place.
             if len(served) == self._keep:
                 break
-            if version not in self._loaded and self._status[version].attempts < ATTEMPTS:
-                self._load(version)
-            if version in self._loaded:
-                served.append(version)
-        if there:
-            for version in sorted(set(self._loaded) - set(served)):
+            if self._is_loaded(version):
+                if not served:
+                    self._latest = version
+                served.add(version)
+        named = set(self._labels.values())
+        for version in sorted(named & set(there) - served):
+            self._is_loaded(version)
+        if served:
+            for version in sorted(set(self._loaded) - served - named):
                 self._unload(version)
+        for version in sorted(self._loaded):
+            self._look_after(version, version in there)
+
+    def _is_loaded(self, version: int) -> bool:
+        """Whether a version that is there is loaded, now if need be."""
+        if version not in self._loaded and self._status[version].attempts < ATTEMPTS:
+            self._load(version)
+        return version in self._loaded
+
+    def _look_after(self, version: int, there: bool) -> None:
+        """Say once when a served version's folder is no longer what was loaded from it."""
+        try:
+            found = self._source.fingerprint(version) if there else ""
+        except MfxError:  # it is being changed or removed: the next look finds out
+            return
+        known = self._fingerprints.setdefault(version, found)
+        stored = GONE if not found else SAME if found == known else CHANGED
+        status = self._status[version]
+        if stored == status.stored:
+            return
+        status.stored = stored
+        place, labels = self._source.path(version), self._names(version)
+        if stored == GONE:
+            log.log(
+                logging.ERROR if labels else logging.WARNING,
+                "%s %d%s goes on, but %s is gone: it cannot be loaded again",
+                *(self.name, version, labels, place),
+            )
+        elif stored == CHANGED:
+            log.warning(
+                "%s %d%s goes on as it was loaded, but %s now holds other files, which the next "
+                "start would load under the same number; give a new model a new one",
+                *(self.name, version, labels, place),
+            )
+        else:
+            log.info("%s %d: %s is again what was loaded", self.name, version, place)
+
+    def _names(self, version: int) -> str:
+        """The labels of a version, for messages."""
+        labels = sorted(label for label, named in self._labels.items() if named == version)
+        return f", which is labelled {', '.join(labels)}," if labels else ""
 
     def _poll_for_ever(self) -> None:
         while not self._stop.wait(self._poll_seconds):
@@ -218,5 +271,6 @@ class ModelVersions:
             self._changed.wait_for(lambda: not self._users[version])
             del self._users[version]
         model.close()
-        self._status[version].state = END
+        self._fingerprints.pop(version, None)
+        self._status[version].state, self._status[version].stored = END, SAME
         log.info("%s %d is no longer served", self.name, version)

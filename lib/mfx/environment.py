@@ -26,14 +26,19 @@ _S3 = {
 _PACKAGE_MARK = ".mf_install"  # Metaflow's, at the root of an unpacked code package
 
 
+_project: Path | None = None
+
+
 def set_defaults(root: Path) -> None:
-    """Give Metaflow what a bare machine lacks; what the user has set stays.
+    """Give Metaflow what a bare machine lacks; what the user has set stays. `root` is the project.
 
     That is a user name (there may be none in the environment), the time after which S3 counts as
     gone, and a local datastore below `root`, so that `run`, `resume` and `card` find the same runs
     from any folder. A container of a deployed run keeps nothing, and Metaflow's own default suits
     it.
     """
+    global _project
+    _project = root.resolve()
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -47,6 +52,28 @@ def set_defaults(root: Path) -> None:
             os.environ.setdefault(name, value if isinstance(value, str) else json.dumps(value))
     if _ROOT not in profile and code_package() is None:
         os.environ.setdefault(_ROOT, str(root))
+
+
+def project() -> Path:
+    """The project that this process works in; of a container its code package.
+
+    A flow says it, by `set_defaults`. Otherwise it is the nearest folder above the current one that
+    holds a local datastore, or else flows; or this library's checkout.
+    """
+    if package := code_package():
+        return package
+    return _project or project_around(Path.cwd())
+
+
+def project_around(folder: Path) -> Path:
+    """The project that a command given in `folder` is about."""
+    above = (folder.resolve(), *folder.resolve().parents)
+    for mark in (".metaflow", "flows"):
+        for place in above:
+            if (place / mark).is_dir():
+                return place
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if (checkout / "flows").is_dir() else folder.resolve()
 
 
 def code_package() -> Path | None:

@@ -96,9 +96,14 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
 
     def add_to_package(self):
         """The files that the config names, for the code package."""
-        if self._settings is not None:
-            for path, name in deploy.files(self._settings):
-                yield path, name, ContentType.USER_CONTENT
+        if self._settings is None:
+            return
+        try:
+            found = list(deploy.files(self._settings, Path(sys.argv[0]).resolve().parent))
+        except MfxError as error:
+            raise PipelineStopped(str(error)) from None
+        for path, name in found:
+            yield path, name, ContentType.USER_CONTENT
 
 
 def _settings_of(mutable_flow) -> config.Settings | None:

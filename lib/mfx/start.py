@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mfx import csv_files
+from mfx import code, csv_files
 from mfx.artifacts import Shard, Sources
 from mfx.config import Settings, from_dict
 from mfx.errors import MfxError
@@ -54,7 +54,7 @@ def resolve(settings: Settings) -> Sources:
         columns={name: known.get(name) or inferred[name] for name in names},
         lineage=Lineage(
             data=hash_json([shard.sha256 for shard in shards]),
-            code=hash_code([Path(settings.resolve(settings.pipeline.module))]),
+            code=hash_code(code.files(settings)),
             config=hash_json(
                 {k: v for k, v in settings.to_dict().items() if k not in ("home", "deploy")}
             ),

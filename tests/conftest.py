@@ -273,6 +273,12 @@ def pushed(all_small_runs) -> Path:
     return all_small_runs[0].config.parent / "pushed"
 
 
+@pytest.fixture(autouse=True)
+def _no_project_of_another_test(monkeypatch):
+    """What a flow or a command says of its project holds for its test alone."""
+    monkeypatch.setattr("mfx.environment._project", None)
+
+
 @pytest.fixture
 def settings():
     """The taxi pipeline's settings, checked."""

@@ -81,7 +81,7 @@ def check(settings: Settings, where: str) -> None:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise MfxError(
                 f"{key}: {name!r} is outside the config's folder, which is what is deployed",
-                f"Move it below {settings.home}.",
+                f"Move it below {settings.resolve('.')}.",
             )
     if where == BATCH:
         for key in ("trigger", "timezone"):

@@ -157,7 +157,7 @@ class LocalDestination:
             MfxError: The folder cannot be read.
         """
         with self._one_error("cannot read"):
-            if not self._folder.is_dir():
+            if not os.path.lexists(self._folder):
                 return []
             folders = [p for p in self._folder.iterdir() if p.name.isdecimal() and p.is_dir()]
         return sorted(int(p.name) for p in folders)
@@ -253,7 +253,11 @@ class LocalDestination:
     def entries(self) -> list[str]:
         """Names in the log, sorted."""
         with self._one_error("cannot read"):
-            return sorted(p.stem for p in (self._folder / LOG).glob("[0-9]*.json"))
+            if not (self._folder / LOG).exists():
+                return []
+            # `glob` would pass over what it may not read.
+            files = list((self._folder / LOG).iterdir())
+        return sorted(p.stem for p in files if p.name[0].isdigit() and p.suffix == ".json")
 
     def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Entries of the log, by name."""
@@ -286,6 +290,11 @@ class LocalDestination:
             raise MfxError(
                 f"{self._folder}: {what}: {error.strerror or error}",
                 "Check the folder's permissions and free space, or give another --destination.",
+            ) from None
+        except ValueError as error:
+            raise MfxError(
+                f"{self._folder}: {what}: a record of a push is not JSON: {error}",
+                "Was it edited, or cut off? Records are written once and never changed.",
             ) from None
 
 

@@ -67,11 +67,9 @@ def project() -> Path:
 
 def project_around(folder: Path) -> Path:
     """The project that a command given in `folder` is about."""
-    above = (folder.resolve(), *folder.resolve().parents)
-    for mark in (".metaflow", "flows"):
-        for place in above:
-            if (place / mark).is_dir():
-                return place
+    for place in (folder.resolve(), *folder.resolve().parents):
+        if any((place / mark).is_dir() for mark in (".metaflow", "flows")):
+            return place
     checkout = Path(__file__).resolve().parents[2]
     return checkout if (checkout / "flows").is_dir() else folder.resolve()
 
@@ -83,9 +81,17 @@ def code_package() -> Path | None:
 
 
 def place_of(home: str) -> str:
-    """Where the files of the config's folder `home` are for this process."""
+    """Where the files of the config's folder `home` are for this process: below its project, if
+    `home` is relative."""
     package = code_package()
-    return home if package is None else str(package / HOME)
+    return str(project() / home if package is None else package / HOME)
+
+
+def kept_home(folder: Path) -> str:
+    """A config's folder as it is kept: from the project if it lies in it, so that both may move."""
+    if folder.is_relative_to(project()):
+        return folder.relative_to(project()).as_posix()
+    return str(folder)
 
 
 def _profile() -> dict[str, str]:

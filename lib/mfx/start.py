@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,15 @@ def settings(flow: Any) -> Settings:
     Raises:
         MfxError: A parameter's value does not fit.
     """
-    return from_dict(flow.config.to_dict(), where="config").override(
+    given = from_dict(flow.config.to_dict(), where="config")
+    return given.override(
         # Paths on the command line start where the command was given.
-        data__path=flow.data and _absolute(flow.data),
+        data__path=flow.data and given.kept(flow.data),
         train__steps=flow.steps,
         train__batch_size=flow.batch_size,
         train__seed=flow.seed,
-        push__destination=flow.destination and _absolute(flow.destination),
+        push__destination=flow.destination and given.kept(flow.destination),
     )
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else str(Path(path).absolute())
 
 
 def resolve(settings: Settings) -> Sources:
@@ -49,6 +47,8 @@ def resolve(settings: Settings) -> Sources:
     unknown = [name for name in names if name not in known]
     inferred = _infer(addresses, settings.data.null_values) if unknown else {}
     _check_split_key(settings, names)
+    if not (csv_files.is_remote(settings.data.path) or Path(settings.data.path).is_absolute()):
+        shards = [replace(shard, path=settings.from_home(shard.path)) for shard in shards]
     return Sources(
         shards=tuple(shards),
         columns={name: known.get(name) or inferred[name] for name in names},

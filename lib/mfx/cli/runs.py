@@ -56,7 +56,7 @@ def _ls(given: argparse.Namespace) -> str:
             run.run,
             f"{run.created:%m-%d %H:%M}",
             run.user + (f" {run.branch}" if run.branch else ""),
-            run.state,
+            "unreadable" if run.unreadable else run.state,
             cut(run.files, 24) or NONE,
             NONE if run.rows is None else f"{run.rows:,}",
             run.commit or NONE,
@@ -69,7 +69,8 @@ def _ls(given: argparse.Namespace) -> str:
     headers = ["", "RUN", "WHEN", "WHO", "STATE", "DATA", "ROWS", "COMMIT"]
     headers += [*(name.upper() for name in shown), "BLESSED", "PUSHED"]
     unknown = "; ? its destination cannot be read" if None in production.values() else ""
-    return f"{table(rows, headers)}\n* is in production{unknown}"
+    unread = some((f"cannot be read: {run.unreadable}" for run in found if run.unreadable), 5)
+    return "\n".join([table(rows, headers), f"* is in production{unknown}", *unread])
 
 
 def _show(given: argparse.Namespace) -> str:
@@ -149,7 +150,8 @@ def _gc(given: argparse.Namespace) -> str:
     lines = [table(rows, ["RUN", "WHEN", "HOLDS", "FREEABLE", "WHY KEPT"])]
     if len(plan.holdings) > len(rows):
         lines.append(f"… {len(plan.holdings) - len(rows)} older runs")
-    what = f"{size(plan.size)} in {len(plan.blobs):,} blobs"
+    roots = ", ".join(sorted({key.root for key in plan.blobs}))
+    what = f"{size(plan.size)} in {len(plan.blobs):,} blobs" + (f" at {roots}" if roots else "")
     if given.dry_run:
         return "\n".join([*lines, f"could be freed: {what} (dry run: nothing was freed)"])
     count = freeing.free(plan)

@@ -26,7 +26,7 @@ os.environ.setdefault("METAFLOW_USER", "tester")
 
 TOGETHER = ["test_several_runs", "test_s3", "test_chaos", "test_flow", "test_cli", "test_serving"]
 TOGETHER += ["test_model", "test_serve_model", "test_registry_actions", "test_registry_comparison"]
-TOGETHER += ["test_registry_freeing", "test_registry_runs"]
+TOGETHER += ["test_registry_freeing", "test_registry_runs", "test_moved_project"]
 """Files that share `flow_run` or `small_runs`: in one process, so that these are made once."""
 LONG = ["test_several_runs", "test_argo", "test_resume", "test_real_data", "test_reuse_flow"]
 LONG += ["test_bad_input", "test_beam_pipeline", "test_tfma_local", "test_train"]

@@ -14,7 +14,8 @@ from typing import Any
 
 _ROOTS = ("ds-root", "artifact-store-ds-root")
 _RECORDED = ":root:"
-_former: set[Path] = set()
+_former: dict[Path, str] = {}
+"""Where projects were, and where the datastore is that tells of it."""
 
 
 def follow() -> None:
@@ -58,9 +59,9 @@ def root(recorded: str) -> str:
 
 def former_projects() -> set[Path]:
     """Where this project was when runs were made that were looked at."""
-    return set(_former)
+    return {place for place, here in _former.items() if root("") == here}
 
 
 def _note(recorded: str, here: str) -> None:
     if os.path.realpath(recorded) != os.path.realpath(here):
-        _former.add(Path(recorded).parent)
+        _former[Path(recorded).parent] = here

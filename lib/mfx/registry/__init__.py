@@ -329,7 +329,7 @@ def artifacts(flow: str, run: str | None, *wanted: tuple[str, str]) -> list[Any]
                 found = max(Flow(flow, _namespace_check=False), key=runs.began)
             else:
                 found = Run(f"{flow}/{run}", _namespace_check=False)
-    except (*runs.absent(), ValueError):
+    except runs.absent(ValueError):
         raise lacking from None
     kept = []
     for step, name in wanted:

@@ -116,7 +116,7 @@ class Results:
                     self._steps[step] = self.run[step].task
                 task = self._steps[step]
                 artifact = task[name] if task else None
-        except (KeyError, *absent()):
+        except absent(KeyError):
             return None
         if artifact is None:
             return None
@@ -222,7 +222,7 @@ def asking() -> Iterator[None]:
         ) from None
 
 
-def absent() -> tuple[type[Exception], ...]:
+def absent(*more: type[Exception]) -> tuple[type[Exception], ...]:
     """Metaflow's exceptions for what is not there; others say that it cannot be found out."""
     from metaflow.exception import (
         MetaflowInvalidPathspec,
@@ -230,7 +230,7 @@ def absent() -> tuple[type[Exception], ...]:
         MetaflowNotFound,
     )
 
-    return MetaflowNotFound, MetaflowNamespaceMismatch, MetaflowInvalidPathspec
+    return MetaflowNotFound, MetaflowNamespaceMismatch, MetaflowInvalidPathspec, *more
 
 
 def results(run: str, flow: str = FLOW) -> Results:
@@ -251,7 +251,7 @@ def results(run: str, flow: str = FLOW) -> Results:
         try:
             with asking():
                 return Results(Run(f"{flow}/{run}", _namespace_check=False))
-        except (*absent(), ValueError):
+        except absent(ValueError):
             pass
     found = list(itertools.islice(_runs(flow), 1 if run == LATEST else _SEARCHED))
     fitting = [r for r in found if run == LATEST or (run and r.id.startswith(run))]
@@ -318,7 +318,7 @@ def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
         production: Id of the run in production by place, None where that cannot be read; filled as
             needed, so that each place is read once.
     """
-    about = {
+    about: dict[str, Any] = {
         "run": found.id,
         "created": began(found.run),
         "user": next((t[5:] for t in found.run.tags if t.startswith("user:")), ""),
@@ -329,7 +329,7 @@ def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
         return RunSummary(**about, **_told(found, production))
     except UnreadableError as error:
         # One run that cannot be read must not hide the other runs.
-        unknown = {f.name: None for f in fields(RunSummary) if f.name not in about}
+        unknown: dict[str, Any] = {f.name: None for f in fields(RunSummary) if f.name not in about}
         unknown |= {"files": "", "commit": "", "metrics": {}, "unreadable": error.what}
         return RunSummary(**about, **unknown)
 

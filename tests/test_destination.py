@@ -404,3 +404,28 @@ def test_prefixes_have_one_slash_between_parts(prefix, s3, model):
     clean = "/".join(part for part in (s3.bucket, *prefix.split("/"), "taxi") if part)
     assert taxi.path(version) == f"s3://{clean}/{version}"
     assert all("//" not in key and not key.startswith("/") for key in keys_of(s3))
+
+
+@pytest.mark.parametrize("content", [b'{"run": ', b"[1]", b"\xff\xfe"])
+def test_a_damaged_record_is_an_error_and_not_nothing(tmp_path, model, content):
+    taxi = open_destination(str(tmp_path / "pushed"), "taxi")
+    version = push_folder(taxi, model)
+    assert taxi.write_entry("00000001-intent", {"number": 1})
+    for path, read in (
+        (tmp_path / "pushed" / "taxi" / str(version) / RECORD, lambda: taxi.record(version)),
+        (
+            tmp_path / "pushed" / "taxi" / "promotions" / "00000001-intent.json",
+            lambda: taxi.read_entries(["00000001-intent"]),
+        ),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(MfxError, match=f"{path.name}: expected a JSON object"):
+            read()
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_a_destination_that_is_no_folder_is_an_error_and_not_empty(tmp_path, make):
+    """Such as a link to a disk that is not mounted."""
+    make(tmp_path / "taxi")
+    with pytest.raises(MfxError, match="taxi: cannot read"):
+        open_destination(str(tmp_path), "taxi").versions()

@@ -139,6 +139,26 @@ def folder_digest(folder: Path) -> str:
     return files_digest((path.relative_to(folder).as_posix(), hash_file(path)) for path in files)
 
 
+def as_record(content: bytes, where: str) -> dict[str, Any]:
+    """A record of a push, or an entry of the log.
+
+    Raises:
+        MfxError: It is not one.
+    """
+    try:
+        found = json.loads(content)
+    except ValueError as error:
+        found, why = None, f": {error}"
+    else:
+        why = ""
+    if isinstance(found, dict):
+        return found
+    raise MfxError(
+        f"{where}: expected a JSON object{why}",
+        "Was it edited, or cut off? Records of pushes are written once and never changed.",
+    )
+
+
 def above(versions: Iterable[int]) -> int:
     """Seconds since 1970, as TFX's Pusher, but always above what is there."""
     return max([int(time.time()), *(version + 1 for version in versions)])
@@ -170,7 +190,7 @@ class LocalDestination:
         """What the version was pushed from; empty if it was not pushed by this library."""
         path = self._folder / str(version) / RECORD
         with self._one_error("cannot read"):
-            return json.loads(path.read_text()) if path.is_file() else {}
+            return as_record(path.read_bytes(), str(path)) if path.is_file() else {}
 
     def path(self, version: int) -> str:
         """The version's folder."""
@@ -262,7 +282,8 @@ class LocalDestination:
     def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Entries of the log, by name."""
         with self._one_error("cannot read"):
-            return [json.loads((self._folder / LOG / f"{n}.json").read_text()) for n in names]
+            paths = [self._folder / LOG / f"{name}.json" for name in names]
+            return [as_record(path.read_bytes(), str(path)) for path in paths]
 
     def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
         """Write and flush under another name, then link: whole or not there, never replaced."""
@@ -290,11 +311,6 @@ class LocalDestination:
             raise MfxError(
                 f"{self._folder}: {what}: {error.strerror or error}",
                 "Check the folder's permissions and free space, or give another --destination.",
-            ) from None
-        except ValueError as error:
-            raise MfxError(
-                f"{self._folder}: {what}: a record of a push is not JSON: {error}",
-                "Was it edited, or cut off? Records are written once and never changed.",
             ) from None
 
 

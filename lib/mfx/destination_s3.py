@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mfx import s3
-from mfx.destination import LOG, RECORD, STAGED, VersionTakenError, above, files_digest
+from mfx.destination import LOG, RECORD, STAGED, VersionTakenError, above, as_record, files_digest
 from mfx.errors import MfxError
 
 _TAKEN = "PreconditionFailed"
@@ -214,7 +214,8 @@ class S3Destination:
                 found = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)
             except self._s3.exceptions.NoSuchKey:
                 return None
-            return json.loads(found["Body"].read())
+            where = f"s3://{self._bucket}/{self._prefix}{key}"
+            return as_record(found["Body"].read(), where)
 
         with self._one_error("cannot read"):
             return s3.patiently(read)

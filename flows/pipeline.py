@@ -30,7 +30,7 @@ class Pipeline(FlowSpec):
     8. end: say what came of it.
     """
 
-    config = Config("config", default=str(TAXI), parser=runtime.parser(TAXI))
+    config = Config("config", default=str(TAXI), parser=runtime.parser())
     data = Parameter("data", help="CSV file, folder or pattern, not [data] path", default=None)
     steps = Parameter("steps", help="training steps", type=int, default=None)
     batch_size = Parameter("batch-size", help="rows in a training step", type=int, default=None)

@@ -28,7 +28,7 @@ LEFT = dict(os.environ)
 
 TOGETHER = ["test_several_runs", "test_s3", "test_chaos", "test_flow", "test_cli", "test_serving"]
 TOGETHER += ["test_model", "test_serve_model", "test_registry_actions", "test_registry_comparison"]
-TOGETHER += ["test_registry_freeing", "test_registry_runs"]
+TOGETHER += ["test_registry_freeing", "test_registry_runs", "test_moved_project"]
 """Files that share `flow_run` or `small_runs`: in one process, so that these are made once."""
 LONG = ["test_several_runs", "test_argo", "test_resume", "test_real_data", "test_reuse_flow"]
 LONG += ["test_bad_input", "test_beam_pipeline", "test_tfma_local", "test_train"]
@@ -288,6 +288,12 @@ def small_runs(all_small_runs, monkeypatch) -> dict[str, str]:
 def pushed(all_small_runs) -> Path:
     """Where small runs push to."""
     return all_small_runs[0].config.parent / "pushed"
+
+
+@pytest.fixture(autouse=True)
+def _no_project_of_another_test(monkeypatch):
+    """What a flow or a command says of its project holds for its test alone."""
+    monkeypatch.setattr("mfx.environment._project", None)
 
 
 @pytest.fixture

@@ -45,6 +45,24 @@ def test_equal_code_is_stored_once(pipeline, datastore):
     assert code.keep(pipeline).payload != first.payload
 
 
+def test_what_the_module_imports_is_kept_and_its_changes_are_named(pipeline, datastore):
+    from types import SimpleNamespace
+
+    from mfx.registry.changes import FileChange, code_changes
+
+    folder = Path(pipeline.home)
+    (folder / "model.py").write_text("from helper import SHARE\nWORDS = 'words.txt'\n")
+    (folder / "helper.py").write_text("SHARE = 0.2\n")
+    (folder / "words.txt").write_bytes(b"\xff" * code.LARGE)
+    first = code.keep(pipeline)
+    (folder / "helper.py").write_text("SHARE = 0.05\n")
+    (folder / "words.txt").write_bytes(b"\xfe" * (code.LARGE + 1))
+    second = code.keep(pipeline)
+    assert second.files()["words.txt"].startswith(f"{code.LARGE + 1} bytes with the SHA-256 ")
+    found = code_changes(SimpleNamespace(code=first), SimpleNamespace(code=second))
+    assert found == [FileChange("helper.py", 1, 1), FileChange("words.txt", 1, 1)]
+
+
 def test_the_commit_is_that_of_the_pipelines_repository(pipeline, datastore):
     folder = Path(pipeline.home)
     git(folder, "init", "-q")

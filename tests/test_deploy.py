@@ -204,12 +204,12 @@ def test_what_cannot_run_there_is_refused(remote, change, where, expected):
 
 def test_the_files_that_the_config_names_travel(remote, tmp_path):
     taxi = ROOT / "flows" / "taxi"
-    assert list(deploy.files(remote)) == [
+    assert list(deploy.files(remote, taxi.parent)) == [
         (str(taxi / "model.py"), "mfx_home/model.py"),
         (str(taxi / "schema.pbtxt"), "mfx_home/schema.pbtxt"),
     ]
     first_run = remote.override(schema__path="none.pbtxt")
-    assert [name for _, name in deploy.files(first_run)] == ["mfx_home/model.py"]
+    assert [name for _, name in deploy.files(first_run, taxi.parent)] == ["mfx_home/model.py"]
 
 
 def test_a_deployed_process_finds_them_in_its_code_package(remote, tmp_path, monkeypatch):

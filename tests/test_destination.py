@@ -500,3 +500,28 @@ def test_one_slash_makes_no_folder(tmp_path, monkeypatch):
         with pytest.raises(MfxError, match="did you mean s3://b/"):
             opened()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b'{"run": ', b"[1]", b"\xff\xfe"])
+def test_a_damaged_record_is_an_error_and_not_nothing(tmp_path, model, content):
+    taxi = open_destination(str(tmp_path / "pushed"), "taxi")
+    version = push_folder(taxi, model)
+    assert taxi.write_entry("00000001-intent", {"number": 1})
+    for path, read in (
+        (tmp_path / "pushed" / "taxi" / str(version) / RECORD, lambda: taxi.record(version)),
+        (
+            tmp_path / "pushed" / "taxi" / "promotions" / "00000001-intent.json",
+            lambda: taxi.read_entries(["00000001-intent"]),
+        ),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(MfxError, match=f"{path.name}: expected a JSON object"):
+            read()
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_a_destination_that_is_no_folder_is_an_error_and_not_empty(tmp_path, make):
+    """Such as a link to a disk that is not mounted."""
+    make(tmp_path / "taxi")
+    with pytest.raises(MfxError, match="taxi: cannot read"):
+        open_destination(str(tmp_path), "taxi").versions()

@@ -23,6 +23,7 @@ def bare(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("METAFLOW_HOME", str(tmp_path))
+    monkeypatch.setattr("mfx.environment._project", None)
 
 
 def test_a_bare_environment_is_filled(tmp_path):

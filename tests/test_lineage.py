@@ -20,12 +20,13 @@ def test_a_file_is_hashed_as_sha256sum_does(tmp_path):
     assert hash_file(tmp_path / "a") == known
 
 
-def test_the_pipelines_code_counts(tmp_path):
+def test_code_is_hashed_by_names_and_contents(tmp_path):
     module = tmp_path / "model.py"
     module.write_text("a = 1\n")
-    before = hash_code([module])
+    before = hash_code({"model.py": module})
+    assert hash_code({"old/model.py": module}) != before
     module.write_text("a = 2\n")
-    assert hash_code([module]) != before
+    assert hash_code({"model.py": module}) != before
 
 
 def test_lineage_keeps_its_origin_and_names_its_parents():

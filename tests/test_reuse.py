@@ -31,7 +31,7 @@ def ingest_key(shard, settings, sources=SOURCES, lineage=LINEAGE) -> reuse.Key:
 @pytest.fixture
 def taxi(tmp_path, settings):
     """The taxi pipeline's settings, its folder a copy."""
-    shutil.copytree(settings.home, tmp_path / "taxi")
+    shutil.copytree(settings.resolve("."), tmp_path / "taxi")
     return config.load(tmp_path / "taxi" / "config.toml")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import SAMPLE
+from conftest import ROOT, SAMPLE
 
 from mfx import schema_file, start
 from mfx.errors import MfxError
@@ -74,7 +74,8 @@ def test_nothing_to_read_is_one_error(folder, at, tmp_path, path, expected):
 
 def test_the_sample_has_the_committed_types(settings):
     sources = start.resolve(settings)
-    assert sources.shards[0].path == str(SAMPLE)
+    assert settings.resolve(sources.shards[0].path) == str(SAMPLE)
+    assert not Path(sources.shards[0].path).is_absolute(), "a project may move"
     assert sources.columns["trip_seconds"] == "int64"
     assert sources.columns["tips"] == "float32"
     assert sources.columns["company"] == "bytes"
@@ -139,6 +140,14 @@ def test_parameters_replace_the_config(settings, tmp_path, monkeypatch):
     )
     assert remote.data.path == "s3://bucket/trips"
     assert remote.push.destination == "s3://bucket/models"
+
+
+def test_a_relative_path_in_the_project_is_kept_relative(settings, monkeypatch):
+    """So that a project that was moved finds it; what was given absolutely stays so."""
+    monkeypatch.chdir(ROOT / "data")
+    made = start.settings(_flow(settings, data="taxi/trips.csv", destination=f"{ROOT}/pushed"))
+    assert made.data.path == "../../data/taxi/trips.csv"
+    assert made.push.destination == f"{ROOT}/pushed"
 
 
 def test_a_parameter_that_does_not_fit_is_named(settings):

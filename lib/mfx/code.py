@@ -7,30 +7,49 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from mfx import store
+from mfx import store, user_module
 from mfx.artifacts import Code
+from mfx.bundle import LIBRARY
 from mfx.config import Settings
+from mfx.lineage import hash_file
 
 ARCHIVE = "code.zip"
+LARGE = 2**20
+"""Bytes of a file from which on its hash is kept in its place."""
+
+
+def files(settings: Settings) -> dict[str, Path]:
+    """What a result depends on, by name: this library's Python files below `mfx/`, the pipeline's
+    module, and all that it needs of the project.
+
+    Raises:
+        MfxError: A file cannot be read, or is not Python.
+    """
+    library = {f"mfx/{p.relative_to(LIBRARY).as_posix()}": p for p in LIBRARY.rglob("*.py")}
+    return library | user_module.find(settings).files()
 
 
 def keep(settings: Settings) -> Code:
-    """Put the library's and the pipeline's Python files into the running flow's datastore."""
-    module = Path(settings.resolve(settings.pipeline.module))
+    """Put the library's and the pipeline's files into the running flow's datastore."""
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
-        _archive(module, Path(directory, ARCHIVE))
-        return Code(*_commit(module.parent), store.save(directory))
+        _archive(files(settings), Path(directory, ARCHIVE))
+        folder = Path(settings.resolve(settings.pipeline.module)).parent
+        return Code(*_commit(folder), store.save(directory))
 
 
-def _archive(module: Path, target: Path) -> None:
+def _archive(files: dict[str, Path], target: Path) -> None:
     """One file, equal for equal code: without times, in order of names."""
-    library = Path(__file__).parent
-    files = {f"mfx/{p.relative_to(library).as_posix()}": p for p in library.rglob("*.py")}
-    files[module.name] = module
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name)
-            archive.writestr(entry, files[name].read_bytes(), zipfile.ZIP_DEFLATED)
+            archive.writestr(entry, _content(files[name]), zipfile.ZIP_DEFLATED)
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; of a large one what tells it from others."""
+    if path.stat().st_size <= LARGE:
+        return path.read_bytes()
+    return f"{path.stat().st_size} bytes with the SHA-256 {hash_file(path)}\n".encode()
 
 
 def _commit(folder: Path) -> tuple[str, bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -20,13 +22,17 @@ from pydantic import (
 )
 
 from mfx import address
-from mfx.environment import place_of
+from mfx.environment import code_package, kept_home, place_of, project
 from mfx.errors import MfxError, nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+GIVEN = "the config given as text"
+"""What errors call a config that was read from no file."""
 
 
 class Table(BaseModel):
@@ -289,6 +295,7 @@ class Settings(Table):
     """A whole `config.toml`; relative paths in it start at `home`, the folder it lies in."""
 
     home: str = "."
+    """From the project's folder, if it lies in it; else absolute."""
     pipeline: Pipeline
     data: Data
     schema_: Schema = Field(Schema(), alias="schema")
@@ -311,7 +318,21 @@ class Settings(Table):
 
     def resolve(self, path: str) -> str:
         """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""
-        return path if "://" in path else str(Path(place_of(self.home), path).resolve())
+        return path if "://" in path else os.path.normpath(Path(place_of(self.home), path))
+
+    def kept(self, path: str) -> str:
+        """A path from the current folder as it is kept: from `home` if it lies in the project, so
+        that both may move; otherwise absolute. URLs and absolute paths stay."""
+        if address.is_url(path) or Path(path).is_absolute():
+            return path
+        absolute = os.path.normpath(Path.cwd() / path)
+        if code_package() or not Path(absolute).is_relative_to(project()):
+            return absolute
+        return self.from_home(absolute)
+
+    def from_home(self, path: str) -> str:
+        """An absolute path, from `home`."""
+        return Path(os.path.relpath(path, place_of(self.home))).as_posix()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Equal settings are equal bytes, in every process.
@@ -351,20 +372,37 @@ def load(path: str | Path) -> Settings:
     return parse(text, path)
 
 
-def parse(text: str, path: Path) -> Settings:
-    """Check the text of the `config.toml` that lies at `path`; errors as `load`."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MfxError(f"{path}: not valid TOML: {error}") from None
-    settings = from_dict({**tables, "home": str(path.resolve().parent)}, where=str(path))
-    _with_addresses(settings, where=str(path))
-    for key, name in (("pipeline.module", settings.pipeline.module),):
-        if not Path(settings.resolve(name)).is_file():
-            raise MfxError(
-                f"{path}: {key}: expected a file, found none at {settings.resolve(name)}"
-            )
+def parse(text: str, path: Path | None) -> Settings:
+    """Check the text of a config, TOML or JSON; errors as `load`.
+
+    Args:
+        text: The config.
+        path: The file that it was read from; None if the text itself was given: then relative paths
+            start at the current folder.
+    """
+    where = str(path) if path else GIVEN
+    home = path.resolve().parent if path else Path.cwd()
+    tables = _toml_or_json(text, where)
+    if "home" in tables:
+        raise MfxError(f"{where}: unknown key 'home'")
+    settings = from_dict({**tables, "home": kept_home(home)}, where=where)
+    _with_addresses(settings, where)
+    module = settings.resolve(settings.pipeline.module)
+    if not Path(module).is_file():
+        raise MfxError(
+            f"{where}: pipeline.module: expected a file, found none at {module}",
+            "" if path else f"Relative paths in it start at the current folder, {home}.",
+        )
     return settings
+
+
+def _toml_or_json(text: str, where: str) -> dict[str, Any]:
+    # No TOML begins so; Metaflow hands a dict over as JSON.
+    kind, read = ("JSON", json.loads) if text.lstrip()[:1] == "{" else ("TOML", tomllib.loads)
+    try:
+        return read(text)
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MfxError(f"{where}: not valid {kind}: {error}") from None
 
 
 def from_dict(tables: dict[str, Any], where: str) -> Settings:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from mfx import user_module
 from mfx.config import Deploy, Settings
 from mfx.environment import HOME
 from mfx.errors import MfxError
@@ -74,7 +75,7 @@ def check(settings: Settings, where: str) -> None:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise MfxError(
                 f"{key}: {name!r} is outside the config's folder, which is what is deployed",
-                f"Move it below {settings.home}.",
+                f"Move it below {settings.resolve('.')}.",
             )
     if where == BATCH:
         for key in ("trigger", "timezone"):
@@ -102,15 +103,27 @@ def check_seen_by_containers(addresses: Mapping[str, str]) -> None:
             )
 
 
-def files(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What the config's folder adds to the code package: path, and name below the flow's folder.
+def files(settings: Settings, flows: Path) -> Iterator[tuple[str, str]]:
+    """What the pipeline adds to the code package: path, and name below the flow's folder.
 
     The config itself travels as Metaflow's own `config`, checked and with its defaults.
+
+    Args:
+        settings: The config.
+        flows: The flow's folder, whose Python files Metaflow packs itself.
+
+    Raises:
+        MfxError: A file that the module imports is not Python.
     """
-    for name in (settings.pipeline.module, settings.schema_.path):
-        path = Path(settings.resolve(name))
-        if path.is_file() and not Path(name).is_absolute() and ".." not in Path(name).parts:
-            yield str(path), f"{HOME}/{Path(name).as_posix()}"
+    found = user_module.find(settings)
+    home = Path(settings.resolve("."))
+    schema = Path(settings.resolve(settings.schema_.path))
+    for path in sorted({*found.files().values(), schema}):
+        if path.is_file() and path.is_relative_to(home):
+            yield str(path), f"{HOME}/{path.relative_to(home).as_posix()}"
+    for other, name in found.elsewhere():
+        if not Path(other).is_relative_to(flows):
+            yield other, name
 
 
 def flow_decorators(deploy: Deploy, where: str | None) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -161,6 +161,26 @@ def folder_digest(folder: Path) -> str:
     return files_digest((path.relative_to(folder).as_posix(), hash_file(path)) for path in files)
 
 
+def as_record(content: bytes, where: str) -> dict[str, Any]:
+    """A record of a push, or an entry of the log.
+
+    Raises:
+        MfxError: It is not one.
+    """
+    try:
+        found = json.loads(content)
+    except ValueError as error:
+        found, why = None, f": {error}"
+    else:
+        why = ""
+    if isinstance(found, dict):
+        return found
+    raise MfxError(
+        f"{where}: expected a JSON object{why}",
+        "Was it edited, or cut off? Records of pushes are written once and never changed.",
+    )
+
+
 def above(versions: Iterable[int]) -> int:
     """Seconds since 1970, as TFX's Pusher, but always above what is there."""
     return max([int(time.time()), *(version + 1 for version in versions)])
@@ -221,7 +241,7 @@ class LocalDestination:
             probe = folder / f"{STAGED}{uuid.uuid4().hex}"
             probe.mkdir()
             try:
-                (probe / "written").write_text("tried out")
+                (probe / "written").write_text("tried out", encoding="utf-8")
                 _flush(probe / "written")
                 os.link(probe / "written", probe / "linked")
             finally:
@@ -265,7 +285,7 @@ class LocalDestination:
         """What the version was pushed from; empty if it was not pushed by this library."""
         path = self._version(version) / RECORD
         with self._one_error("cannot read"):
-            return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            return as_record(path.read_bytes(), str(path)) if path.is_file() else {}
 
     def path(self, version: int) -> str:
         """The version's folder."""
@@ -348,15 +368,17 @@ class LocalDestination:
     def entries(self) -> list[str]:
         """Names in the log, sorted."""
         with self._one_error("cannot read"):
-            return sorted(p.stem for p in (self._folder / LOG).glob("[0-9]*.json"))
+            if not (self._folder / LOG).exists():
+                return []
+            # `glob` would pass over what it may not read.
+            files = list((self._folder / LOG).iterdir())
+        return sorted(p.stem for p in files if p.name[0].isdigit() and p.suffix == ".json")
 
     def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Entries of the log, by name."""
         with self._one_error("cannot read"):
-            return [
-                json.loads((self._folder / LOG / f"{n}.json").read_text(encoding="utf-8"))
-                for n in names
-            ]
+            paths = [self._folder / LOG / f"{name}.json" for name in names]
+            return [as_record(path.read_bytes(), str(path)) for path in paths]
 
     def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
         """Write and flush under another name, then link: whole or not there, never replaced."""
@@ -378,7 +400,7 @@ class LocalDestination:
 
     def _folders(self) -> list[str]:
         with self._one_error("cannot read"):
-            if not self._folder.is_dir():
+            if not os.path.lexists(self._folder):
                 return []
             return [path.name for path in self._folder.iterdir() if path.is_dir()]
 

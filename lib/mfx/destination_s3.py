@@ -19,6 +19,7 @@ from mfx.destination import (
     STAGED,
     VersionTakenError,
     above,
+    as_record,
     files_digest,
     not_versions,
     version_names,
@@ -268,7 +269,8 @@ class S3Destination:
                 found = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)
             except self._s3.exceptions.NoSuchKey:
                 return None
-            return json.loads(found["Body"].read())
+            where = f"s3://{self._bucket}/{self._prefix}{key}"
+            return as_record(found["Body"].read(), where)
 
         with self._one_error("cannot read"):
             return s3.patiently(read)

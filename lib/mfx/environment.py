@@ -27,8 +27,11 @@ _S3 = {
 _PACKAGE_MARK = ".mf_install"  # Metaflow's, at the root of an unpacked code package
 
 
+_project: Path | None = None
+
+
 def set_defaults(root: Path) -> None:
-    """Give Metaflow what a bare machine lacks; what the user has set stays.
+    """Give Metaflow what a bare machine lacks; what the user has set stays. `root` is the project.
 
     That is a user name (there may be none in the environment), the time after which S3 counts as
     gone, and a local datastore below `root`, so that `run`, `resume` and `card` find the same runs
@@ -36,6 +39,8 @@ def set_defaults(root: Path) -> None:
     it.
     """
     print_anything()
+    global _project
+    _project = root.resolve()
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -61,6 +66,26 @@ def print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def project() -> Path:
+    """The project that this process works in; of a container its code package.
+
+    A flow says it, by `set_defaults`. Otherwise it is the nearest folder above the current one that
+    holds a local datastore, or else flows; or this library's checkout.
+    """
+    if package := code_package():
+        return package
+    return _project or project_around(Path.cwd())
+
+
+def project_around(folder: Path) -> Path:
+    """The project that a command given in `folder` is about."""
+    for place in (folder.resolve(), *folder.resolve().parents):
+        if any((place / mark).is_dir() for mark in (".metaflow", "flows")):
+            return place
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if (checkout / "flows").is_dir() else folder.resolve()
+
+
 def code_package() -> Path | None:
     """The folder of the code package that this process runs from; None on the user's machine."""
     folder = Path(sys.argv[0]).resolve().parent
@@ -68,9 +93,17 @@ def code_package() -> Path | None:
 
 
 def place_of(home: str) -> str:
-    """Where the files of the config's folder `home` are for this process."""
+    """Where the files of the config's folder `home` are for this process: below its project, if
+    `home` is relative."""
     package = code_package()
-    return home if package is None else str(package / HOME)
+    return str(project() / home if package is None else package / HOME)
+
+
+def kept_home(folder: Path) -> str:
+    """A config's folder as it is kept: from the project if it lies in it, so that both may move."""
+    if folder.is_relative_to(project()):
+        return folder.relative_to(project()).as_posix()
+    return str(folder)
 
 
 def _profile() -> dict[str, str]:

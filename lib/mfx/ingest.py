@@ -31,13 +31,14 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
     rejected: dict[str, int] | None = {} if settings.data.ragged_rows == "reject" else None
     schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
     rows_in = 0
+    address = settings.resolve(shard.path)
     with (
         tempfile.TemporaryDirectory(prefix="mfx-") as directory,
-        csv_files.on_disk(shard.path) as path,
+        csv_files.on_disk(address) as path,
     ):
-        if csv_files.is_remote(shard.path) and hash_file(path) != shard.sha256:
+        if csv_files.is_remote(address) and hash_file(path) != shard.sha256:
             raise MfxError(
-                f"{shard.path}: changed since this run began",
+                f"{address}: changed since this run began",
                 "Run again; write new data to a new key, so that no run reads half of each.",
             )
         paths = {split: Path(directory, f"{split}.parquet") for split in SPLITS}
@@ -58,7 +59,7 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
             columns=sources.columns,
             lineage=sources.lineage.after(shard.sha256),
         )
-    _check_conservation(examples, shard.path)
+    _check_conservation(examples, address)
     return examples
 
 

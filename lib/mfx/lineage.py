@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,6 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def hash_code(extra: Iterable[Path] = ()) -> str:
-    """SHA-256 over this library's Python files and `extra` ones, names and contents."""
-    library = Path(__file__).parent
-    files = [*sorted(library.rglob("*.py")), *extra]
-    return hash_bytes(*(part for f in files for part in (f.name.encode(), f.read_bytes())))
+def hash_code(files: Mapping[str, Path]) -> str:
+    """SHA-256 over files of code: their names, with paths, and contents."""
+    return hash_json({name: hash_file(path) for name, path in files.items()})

@@ -130,10 +130,16 @@ def find(key: Key, flow: str, from_run: str | None) -> tuple[Made | None, str]:
     """A finished result of this key in earlier runs, and a line on what was found or not.
 
     Raises:
-        MfxError: `from_run` names no run.
+        MfxError: `from_run` names no run, or one that cannot be read.
     """
     nearest: tuple[str, list[str]] | None = None
+    unread = ""
     for task, made in _results(key.step, flow, from_run):
+        if isinstance(made, MfxError):
+            if from_run:
+                raise made
+            unread = unread or f"; {made.what}"
+            continue
         if not (differing := key.differences(made.key)):
             run = task.split("/")[1]
             return replace(made, source=task), f"{key.step}: reused from run {run}"
@@ -141,18 +147,18 @@ def find(key: Key, flow: str, from_run: str | None) -> tuple[Made | None, str]:
             nearest = task.split("/")[1], differing
     if nearest is None:
         where = f"run {from_run}" if from_run else "earlier runs"
-        return None, f"{key.step}: made anew: no finished {key.step} in {where}"
-    return None, f"{key.step}: made anew: since run {nearest[0]} changed {', '.join(nearest[1])}"
+        return None, f"{key.step}: made anew: no finished {key.step} in {where}{unread}"
+    changed = f"since run {nearest[0]} changed {', '.join(nearest[1])}"
+    return None, f"{key.step}: made anew: {changed}{unread}"
 
 
-def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, Made]]:
-    """Tasks of the step and what they made, newest run first."""
+def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, Made | MfxError]]:
+    """Tasks of the step and what they made, or why that cannot be read, newest run first."""
     from itertools import islice
 
     from metaflow import Flow, Run, current
-    from metaflow.exception import MetaflowException
 
-    from mfx.registry.runs import asking
+    from mfx.registry.runs import UnreadableError, absent, asking, read
 
     try:
         with asking():
@@ -160,7 +166,7 @@ def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, 
                 runs = iter([Run(f"{flow}/{from_run}", _namespace_check=False)])
             else:
                 runs = islice(Flow(flow, _namespace_check=False).runs(), LATEST + 1)
-    except MetaflowException:
+    except absent():
         if not from_run:
             return
         raise MfxError(
@@ -176,8 +182,11 @@ def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, 
             continue
         for task in tasks:
             if task.finished and "made" in task:
-                made = task["made"].data
-                if isinstance(made, Made):
+                try:
+                    made = read(task["made"], run.pathspec, step)
+                except UnreadableError as error:
+                    made = error
+                if isinstance(made, Made | UnreadableError):
                     yield task.pathspec, made
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import logging
 import os
 import sys
@@ -21,7 +20,16 @@ from metaflow.exception import MetaflowException
 from metaflow.metaflow_config import ARGO_EVENTS_WEBHOOK_URL as EVENTS_URL
 from metaflow.packaging_sys import ContentType
 
-from mfx import config, deploy, liveness, metaflow_s3, resuming, trial
+from mfx import (
+    config,
+    deploy,
+    liveness,
+    metaflow_config,
+    metaflow_local,
+    metaflow_s3,
+    resuming,
+    trial,
+)
 from mfx.environment import code_package
 from mfx.errors import MfxError
 
@@ -91,6 +99,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         super().__init__(*arguments, **options)
         # Here, as `resume` reads the run that it resumes before any flow is mutated.
         metaflow_s3.keep_time()
+        metaflow_local.follow()
         resuming.split_option(sys.argv)
         resuming.refuse_unknown(PipelineStopped)
 
@@ -143,9 +152,14 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
 
     def add_to_package(self):
         """The files that the config names, for the code package."""
-        if self._settings is not None:
-            for path, name in deploy.files(self._settings):
-                yield path, name, ContentType.USER_CONTENT
+        if self._settings is None:
+            return
+        try:
+            found = list(deploy.files(self._settings, Path(sys.argv[0]).resolve().parent))
+        except MfxError as error:
+            raise PipelineStopped(str(error)) from None
+        for path, name in found:
+            yield path, name, ContentType.USER_CONTENT
 
 
 def _settings_of(mutable_flow) -> config.Settings | None:
@@ -185,32 +199,19 @@ def keep_cards_beside_runs() -> None:
     CardDatastore.get_storage_root = staticmethod(beside_runs)
 
 
-def parser(default: Path):
+def parser():
     """A parser for `metaflow.Config` that knows which file it reads, for errors and paths.
 
-    Metaflow hands over a config's text, not its path; the path is the one among the command
-    line's, the environment's and the default that holds this text.
+    Relative paths start at the file's folder; at the current one, if the config itself was given
+    (`--config-value`, `Runner(config_value=…)`).
     """
+    metaflow_config.watch()
 
     def parse(text: str) -> dict[str, Any]:
         with _stopping():
-            return config.parse(text, _path_of(text, default)).to_dict()
+            return config.parse(text, metaflow_config.path_of(text)).to_dict()
 
     return parse
-
-
-def _path_of(text: str, default: Path) -> Path:
-    given = sys.argv[1:] + list(json.loads(os.environ.get("METAFLOW_FLOW_CONFIG", "{}")).values())
-    return next((path for path in map(Path, given) if _holds(path, text)), default)
-
-
-def _holds(path: Path, text: str) -> bool:
-    try:
-        # A character takes at most four bytes; larger files, such as the data, are not read.
-        small = path.is_file() and path.stat().st_size <= 4 * len(text)
-        return small and path.read_text(encoding="utf-8") == text
-    except (OSError, ValueError):  # a word that is no path, a file that is no text
-        return False
 
 
 def quiet() -> None:

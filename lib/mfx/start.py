@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mfx import csv_files, registry, user_module
-from mfx.address import absolute
+from mfx import code, csv_files, registry, user_module
 from mfx.artifacts import Shard, Sources
 from mfx.config import Settings, from_dict
 from mfx.deploy import check_seen_by_containers
@@ -36,11 +36,11 @@ def settings(flow: Any) -> Settings:
         )
     return given.override(
         # Paths on the command line start where the command was given.
-        data__path=flow.data and absolute(flow.data),
+        data__path=flow.data and given.kept(flow.data),
         train__steps=flow.steps,
         train__batch_size=flow.batch_size,
         train__seed=flow.seed,
-        push__destination=flow.destination and absolute(flow.destination),
+        push__destination=flow.destination and given.kept(flow.destination),
     )
 
 
@@ -88,12 +88,14 @@ def resolve(settings: Settings) -> Sources:
     unknown = [name for name in names if name not in known]
     inferred = _infer(addresses, settings.data.null_values) if unknown else {}
     _check_split_key(settings, names)
+    if not (csv_files.is_remote(settings.data.path) or Path(settings.data.path).is_absolute()):
+        shards = [replace(shard, path=settings.from_home(shard.path)) for shard in shards]
     return Sources(
         shards=tuple(shards),
         columns={name: known.get(name) or inferred[name] for name in names},
         lineage=Lineage(
             data=hash_json([shard.sha256 for shard in shards]),
-            code=hash_code([Path(settings.resolve(settings.pipeline.module))]),
+            code=hash_code(code.files(settings)),
             config=hash_json(
                 {k: v for k, v in settings.to_dict().items() if k not in ("home", "deploy")}
             ),

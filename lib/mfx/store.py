@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from mfx import metaflow_s3, trial
+from mfx import metaflow_local, metaflow_s3, trial
 from mfx.errors import MfxError
 
 CHUNK_BYTES = 64 * 2**20
@@ -40,7 +40,7 @@ class Payload:
     Args:
         flow: The flow whose part of the datastore holds the bytes.
         storage: Metaflow's name of the storage: local, s3, azure or gs.
-        root: The datastore's root on that storage.
+        root: The datastore's root on that storage; a local one moves with its project.
         blobs: The files, sorted by path.
     """
 
@@ -48,6 +48,11 @@ class Payload:
     storage: str
     root: str
     blobs: tuple[Blob, ...]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As it was pickled, but of a local datastore where that is now."""
+        here = metaflow_local.root(state["root"]) if state["storage"] == "local" else state["root"]
+        vars(self).update(state, root=here)
 
     @property
     def digest(self) -> str:
@@ -124,8 +129,10 @@ class Payload:
         except Exception as error:
             if metaflow_s3.stopped(error):
                 raise
+            # Metaflow's way to say that a file is not there.
+            why = "it is not there" if isinstance(error, TypeError) else error
             raise MfxError(
-                f"{path}: the datastore at {self.root} cannot give back {key}: {error}",
+                f"{path}: the datastore at {self.root} cannot give back {key}: {why}",
                 "Was the datastore moved or cleaned? Run the flow again to rebuild it.",
             ) from error
         if hashlib.sha1(data).hexdigest() != key:

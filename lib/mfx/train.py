@@ -23,7 +23,7 @@ from mfx.artifacts import Examples, Model, TransformGraph
 from mfx.config import Settings, Train
 from mfx.errors import MfxError
 from mfx.export import export, put_weights
-from mfx.lineage import hash_bytes, hash_file, hash_json
+from mfx.lineage import hash_bytes, hash_code, hash_json
 from mfx.train_input import TrainInput
 from mfx.user_code import listed, running
 
@@ -108,7 +108,7 @@ def train(
                 [
                     options.model_dump(),
                     candidate,
-                    hash_file(Path(settings.resolve(settings.pipeline.module))),
+                    hash_code(user_module.find(settings).files()),
                     graph.digest,
                     transformed.digest,
                 ]

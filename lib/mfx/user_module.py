@@ -1,14 +1,14 @@
-"""Load a pipeline's `model.py` from its file, and hold what it returns to what can be stored."""
+"""A pipeline's `model.py`, the files of the project that it imports, and what it returns held to
+what can be stored."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mfx import bundle, bundle_import
 from mfx.config import Settings
 from mfx.errors import MfxError
 from mfx.user_code import listed, running
@@ -25,21 +25,28 @@ def check_syntax(settings: Settings) -> None:
         compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
 
 
+def find(settings: Settings) -> bundle.Bundle:
+    """The module's file and all that it needs of the project, read but not run.
+
+    Raises:
+        MfxError: A file cannot be read, or is not Python.
+    """
+    path = settings.resolve(settings.pipeline.module)
+    if not path.endswith(".py"):
+        raise MfxError(f"{path}: not a Python file", "Name one as module under [pipeline].")
+    return bundle.of(Path(path), settings.pipeline.name)
+
+
 def load(settings: Settings) -> ModuleType:
     """The module with `preprocessing_fn(inputs)` and `build_model(**hyperparameters)`.
 
     Raises:
-        MfxError: The file cannot be run, or does not define both.
+        MfxError: The files cannot be run, or do not define both.
     """
     path = settings.resolve(settings.pipeline.module)
-    name = f"mfx_pipeline_{settings.pipeline.name.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise MfxError(f"{path}: not a Python file", "Name one as module under [pipeline].")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    found = find(settings)
     with running(path, "import"):
-        spec.loader.exec_module(module)
+        module = bundle_import.load(found)
     for function in ("preprocessing_fn", "build_model"):
         if not callable(getattr(module, function, None)):
             raise MfxError(f"{path}: no function {function}", f"Define {function} in it.")

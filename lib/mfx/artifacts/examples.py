@@ -44,7 +44,7 @@ class Code:
     Args:
         commit: Git's commit of the pipeline's folder; empty outside a repository.
         changed: Whether there were changes that are in no commit.
-        payload: `code.zip`: the library's and the pipeline's Python files.
+        payload: `code.zip`: the library's and the pipeline's files.
     """
 
     commit: str
@@ -57,7 +57,9 @@ class Code:
         import zipfile
 
         with zipfile.ZipFile(io.BytesIO(self.payload.read("code.zip"))) as archive:
-            return {name: archive.read(name).decode() for name in archive.namelist()}
+            return {
+                name: archive.read(name).decode(errors="replace") for name in archive.namelist()
+            }
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mfx.cli import comparing, manifests, production, runs, schema, serve
 from mfx.cli.schema import accept_schema
-from mfx.environment import print_anything, set_defaults
+from mfx.environment import print_anything, project_around, set_defaults
 from mfx.errors import MfxError
 
 __all__ = ["accept_schema", "main"]
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for group in (runs, comparing, production, serve, manifests, schema):
         group.add(commands)
     given = parser.parse_args(arguments)
-    set_defaults(root=_project_root(Path.cwd()))
+    set_defaults(root=project_around(Path.cwd()))
     try:
         return _run(given)
     except MfxError as error:
@@ -57,12 +57,3 @@ def _run(given: argparse.Namespace) -> int:
     except MetaflowException as error:
         raise MfxError(f"mfx {given.command}: Metaflow says: {error}") from None
     return 0
-
-
-def _project_root(folder: Path) -> Path:
-    """The nearest folder above that holds a local datastore, else this library's checkout."""
-    checkout = Path(__file__).resolve().parents[3]
-    for place in (folder, *folder.parents):
-        if (place / ".metaflow").is_dir():
-            return place
-    return checkout if (checkout / "flows").is_dir() else folder

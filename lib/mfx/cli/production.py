@@ -106,6 +106,7 @@ def _said(outcome: Any) -> str:
     else:
         first = f"{done} run {entry.run}"
     rows = [
+        ("at", outcome.place),
         ("version", entry.version),
         ("replaces", f"run {entry.replaces}" if entry.replaces else "nothing"),
         ("SHA-256", entry.digest),

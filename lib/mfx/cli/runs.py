@@ -62,7 +62,7 @@ def _ls(given: argparse.Namespace) -> str:
             run.run,
             f"{run.created:%m-%d %H:%M}",
             run.user + (f" {run.branch}" if run.branch else ""),
-            run.state,
+            "unreadable" if run.unreadable else run.state,
             cut(run.files, 24) or NONE,
             NONE if run.rows is None else f"{run.rows:,}",
             run.commit or NONE,
@@ -75,7 +75,8 @@ def _ls(given: argparse.Namespace) -> str:
     headers = ["", "RUN", "WHEN", "WHO", "STATE", "DATA", "ROWS", "COMMIT"]
     headers += [*(name.upper() for name in shown), "BLESSED", "PUSHED"]
     unknown = "; ? its destination cannot be read" if None in production.values() else ""
-    return f"{table(rows, headers)}\n* is in production{unknown}"
+    unread = some((f"cannot be read: {run.unreadable}" for run in found if run.unreadable), 5)
+    return "\n".join([table(rows, headers), f"* is in production{unknown}", *unread])
 
 
 def _show(given: argparse.Namespace) -> str:

@@ -185,9 +185,10 @@ def run(name: str, flow: str = FLOW) -> Results:
         MfxError: There is no such run, or several.
     """
     if name == PRODUCTION:
-        found = production(None, flow, "")
+        where = find_place(None, flow)
+        found = production(where, flow, "")
         if found is None or found.run == promotion.UNKNOWN:
-            raise MfxError(f"no run of {flow} is in production", "See `mfx history`.")
+            raise MfxError(f"no run of {flow} is in production at {where}", "See `mfx history`.")
         name = f"{found.entry.flow or flow}/{found.run}" if found.entry else found.run
     return runs.results(name, flow)
 
@@ -315,22 +316,24 @@ def artifact(flow: str, run: str | None, step: str, name: str) -> Any:
 def artifacts(flow: str, run: str | None, *wanted: tuple[str, str]) -> list[Any]:
     """Results of one run, each by step and name; otherwise as `artifact`."""
     from metaflow import Flow, Run
-    from metaflow.exception import MetaflowException
 
     step, name = wanted[0]
+    which = f"run {flow}/{run}" if run else f"latest run of {flow}"
+    lacking = MfxError(
+        f"the {which} has no '{name}' of step '{step}'",
+        "Give the id of a run that got that far; `mfx ls --all` lists runs.",
+    )
     try:
         with runs.asking():
             if run is None:
                 found = max(Flow(flow, _namespace_check=False), key=runs.began)
             else:
                 found = Run(f"{flow}/{run}", _namespace_check=False)
-            kept = []
-            for step, name in wanted:
-                kept.append(found[step].task[name])
-        return [one.data for one in kept]
-    except (MetaflowException, KeyError, TypeError, ValueError):
-        which = f"run {flow}/{run}" if run else f"latest run of {flow}"
-        raise MfxError(
-            f"the {which} has no '{name}' of step '{step}'",
-            "Give the id of a run that got that far; `mfx ls --all` lists runs.",
-        ) from None
+    except runs.absent(ValueError):
+        raise lacking from None
+    kept = []
+    for step, name in wanted:
+        if (one := Results(found).get(step, name)) is None:
+            raise lacking
+        kept.append(one)
+    return kept

@@ -26,11 +26,13 @@ class Outcome:
         entry: The entry of the log that is in production now; in a dry run the planned one.
         remarks: For people.
         new: Whether this call made the entry.
+        place: What was changed.
     """
 
     entry: Entry
     remarks: list[str]
     new: bool
+    place: Place
 
 
 def facts(model: Model, evaluation: Evaluation, replayed: Replay | None) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def promote(
     if not dry_run:
         keep = found.need("start", "settings").push.keep
         remarks += filter(None, [retention.remark(destination, keep, entry.version)])
-    return Outcome(entry, remarks, entry.number > view.number)
+    return Outcome(entry, remarks, entry.number > view.number, place)
 
 
 def rollback(
@@ -156,7 +158,7 @@ def rollback(
     view = promotion.look(destination) if dry_run else promotion.begin(destination)
     if view.finished and to is None:
         # Whoever asked did not know of it: going back one more might be one too many.
-        return Outcome(view.finished, _after(place, view, view.finished), False)
+        return Outcome(view.finished, _after(place, view, view.finished), False, place)
     target = _target(place, view, to)
     request = Request(
         "rollback",
@@ -170,7 +172,7 @@ def rollback(
     entry = promotion.apply(
         destination, view, request, lambda to: _bring_back(destination, view, target, to), dry_run
     )
-    return Outcome(entry, _after(place, view, entry), entry.number > view.number)
+    return Outcome(entry, _after(place, view, entry), entry.number > view.number, place)
 
 
 def candidates(view: View) -> list[Entry]:

@@ -112,7 +112,7 @@ def verify(destination: Destination) -> None:
     """
     view = look(destination)
     if not view.versions:
-        raise MfxError("nothing is in production")
+        raise MfxError(f"nothing is in production at {destination.path(0).rpartition('/')[0]}")
     path, digest = destination.path(view.versions[-1]), destination.digest(view.versions[-1])
     if view.current is None:
         raise MfxError(f"{path}: served, but not in the log", "The next change will enter it.")

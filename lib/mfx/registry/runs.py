@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mfx import metaflow_local, metaflow_s3
 from mfx.errors import MfxError
 from mfx.registry.place import Place, branch_of, of
 from mfx.registry.states import state_of
@@ -42,6 +44,7 @@ class RunSummary:
         blessed: None if it was not evaluated.
         version: Version that the run itself pushed, or None.
         production: Whether its model is in production now; None if its destination cannot be read.
+        unreadable: Why its results cannot be read; empty if they can.
     """
 
     run: str
@@ -56,6 +59,7 @@ class RunSummary:
     blessed: bool | None
     version: int | None
     production: bool | None
+    unreadable: str = ""
 
 
 class Results:
@@ -101,23 +105,24 @@ class Results:
         return self.get("push", "pushed")
 
     def get(self, step: str, name: str) -> Any:
-        """An artifact, or None.
+        """An artifact; None if the run did not make it.
 
         Raises:
+            UnreadableError: It is there, but cannot be read.
             MfxError: Metaflow's metadata service does not answer.
         """
-        from metaflow.exception import MetaflowException
-
         try:
             with asking():
                 if step not in self._steps:  # each takes a service several requests
                     self._steps[step] = self.run[step].task
-                found = self._steps[step][name]
-            return found.data
-        except (MetaflowException, KeyError, TypeError):
+                task = self._steps[step]
+                artifact = task[name] if task else None
+        except absent(KeyError):
             return None
-        except (ImportError, AttributeError):  # of a class that this version no longer has
+        if artifact is None:
             return None
+        found = read(artifact, self.run.pathspec, step)
+        return at_home(found) if name == "settings" else found
 
     def need(self, step: str, name: str) -> Any:
         """An artifact.
@@ -145,6 +150,50 @@ class Results:
             return state_of(self.run, began(self.run)).name
 
 
+class UnreadableError(MfxError):
+    """A result that is there, but cannot be read."""
+
+
+def read(artifact: Any, run: str, step: str) -> Any:
+    """What an artifact of Metaflow's client holds.
+
+    Args:
+        artifact: The artifact.
+        run: The run's pathspec, for errors.
+        step: The step, for errors.
+
+    Raises:
+        UnreadableError: Its bytes are not there, or of a class that this version does not have.
+    """
+    what = f"run {run}: '{artifact.id}' of step '{step}' cannot be read"
+    try:
+        return artifact.data
+    except (ImportError, AttributeError) as error:
+        raise UnreadableError(
+            f"{what}: another version of MFX made it ({error})",
+            "Install that version to look at the run, or run the pipeline again.",
+        ) from None
+    except Exception as error:
+        if metaflow_s3.stopped(error):
+            raise
+        where = str(artifact._object.get("location", "")).removeprefix(":root:")
+        # Metaflow's way to say that a file is not there.
+        why = "it is not there" if isinstance(error, TypeError) else error
+        raise UnreadableError(
+            f"{what} from the datastore at {where}: {why}",
+            "Was the datastore moved or cleaned? Run the pipeline again to make it anew.",
+        ) from None
+
+
+def at_home(settings: Settings) -> Settings:
+    """A run's settings in this project: older versions kept where the project was."""
+    for project in metaflow_local.former_projects():
+        if Path(settings.home).is_relative_to(project):
+            home = Path(settings.home).relative_to(project).as_posix()
+            return settings.model_copy(update={"home": home})
+    return settings
+
+
 @contextmanager
 def asking() -> Iterator[None]:
     """Around what asks Metaflow's metadata: a service that does not answer is no absent run.
@@ -155,17 +204,13 @@ def asking() -> Iterator[None]:
         MfxError: The metadata service is out of reach, or answers with an error.
     """
     from metaflow import get_metadata
-    from metaflow.exception import (
-        MetaflowException,
-        MetaflowInvalidPathspec,
-        MetaflowNamespaceMismatch,
-        MetaflowNotFound,
-    )
+    from metaflow.exception import MetaflowException
     from requests import RequestException
 
+    metaflow_local.follow()
     try:
         yield
-    except (MetaflowNotFound, MetaflowNamespaceMismatch, MetaflowInvalidPathspec):
+    except absent():
         raise
     except (MetaflowException, RequestException) as error:
         where = get_metadata()
@@ -176,6 +221,17 @@ def asking() -> Iterator[None]:
             "Is it up, and METAFLOW_SERVICE_URL its address? "
             "METAFLOW_DEFAULT_METADATA=local asks for this machine's own runs.",
         ) from None
+
+
+def absent(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Metaflow's exceptions for what is not there; others say that it cannot be found out."""
+    from metaflow.exception import (
+        MetaflowInvalidPathspec,
+        MetaflowNamespaceMismatch,
+        MetaflowNotFound,
+    )
+
+    return MetaflowNotFound, MetaflowNamespaceMismatch, MetaflowInvalidPathspec, *more
 
 
 def results(run: str, flow: str = FLOW) -> Results:
@@ -190,14 +246,13 @@ def results(run: str, flow: str = FLOW) -> Results:
         MfxError: There is no such run, or several.
     """
     from metaflow import Run
-    from metaflow.exception import MetaflowException
 
     flow, _, run = run.rpartition("/") if "/" in run else (flow, "", run)
     if run not in ("", LATEST):
         try:
             with asking():
                 return Results(Run(f"{flow}/{run}", _namespace_check=False))
-        except (MetaflowException, ValueError):
+        except absent(ValueError):
             pass
     found = list(itertools.islice(_runs(flow), 1 if run == LATEST else _SEARCHED))
     fitting = [r for r in found if run == LATEST or (run and r.id.startswith(run))]
@@ -230,12 +285,11 @@ def newest(flow: str = FLOW, count: int | None = None) -> Iterator[Results]:
 
 def _runs(flow: str) -> Iterator[Any]:
     from metaflow import Flow
-    from metaflow.exception import MetaflowException
 
     try:
         with asking():
             found = list(Flow(flow))
-    except MetaflowException:
+    except absent():
         return
     yield from sorted(found, key=began, reverse=True)
 
@@ -265,6 +319,24 @@ def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
         production: Id of the run in production by place, None where that cannot be read; filled as
             needed, so that each place is read once.
     """
+    about: dict[str, Any] = {
+        "run": found.id,
+        "created": began(found.run),
+        "user": next((t[5:] for t in found.run.tags if t.startswith("user:")), ""),
+        "branch": branch_of(found.run),
+        "state": found.state,
+    }
+    try:
+        return RunSummary(**about, **_told(found, production))
+    except UnreadableError as error:
+        # One run that cannot be read must not hide the other runs.
+        unknown: dict[str, Any] = {f.name: None for f in fields(RunSummary) if f.name not in about}
+        unknown |= {"files": "", "commit": "", "metrics": {}, "unreadable": error.what}
+        return RunSummary(**about, **unknown)
+
+
+def _told(found: Results, production: dict[Place, str | None]) -> dict[str, Any]:
+    """What a run's results say of it."""
     settings, sources, evaluation = found.settings, found.sources, found.evaluation
     examples, pushed, code = found.examples, found.pushed, found.code
     served: str | None = ""
@@ -274,20 +346,15 @@ def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
             production[place] = _production_run(place)
         served = production[place]
     overall = evaluation.rows[0] if evaluation else {}
-    return RunSummary(
-        run=found.id,
-        created=began(found.run),
-        user=next((t[5:] for t in found.run.tags if t.startswith("user:")), ""),
-        branch=branch_of(found.run),
-        state=found.state,
-        files=_files(sources) if sources else "",
-        rows=sum(examples.rows.values()) if examples else None,
-        commit=f"{code.commit[:8]}{'+' * code.changed}" if code else "",
-        metrics={k: v for k, v in overall.items() if k != "slice" and v is not None},
-        blessed=evaluation.blessing.blessed if evaluation else None,
-        version=pushed.version if pushed else None,
-        production=None if served is None else served == found.id,
-    )
+    return {
+        "files": _files(sources) if sources else "",
+        "rows": sum(examples.rows.values()) if examples else None,
+        "commit": f"{code.commit[:8]}{'+' * code.changed}" if code else "",
+        "metrics": {k: v for k, v in overall.items() if k != "slice" and v is not None},
+        "blessed": evaluation.blessing.blessed if evaluation else None,
+        "version": pushed.version if pushed else None,
+        "production": None if served is None else served == found.id,
+    }
 
 
 def _production_run(place: Place) -> str | None:

@@ -40,8 +40,13 @@ class Shown:
 def show(found: Results) -> Shown:
     """Gather what is known of a run, however far it got."""
     evaluation, anomalies = found.evaluation, found.get("validate", "anomalies")
-    parent = _parent(found)
     facts, promotions = _facts(found), []
+    parent = None
+    try:
+        if (before := _parent(found)) and found.settings:
+            parent = changes(before, found, with_drift=False)
+    except runs.UnreadableError as error:
+        facts["changes"] = f"not known: {error.what}"
     if found.settings:
         try:
             log = Log(found.place.open()).entries()
@@ -50,7 +55,7 @@ def show(found: Results) -> Shown:
             facts["log"] = f"cannot be read: {error.what}"
     return Shown(
         facts=facts,
-        parent=changes(parent, found, with_drift=False) if parent and found.settings else None,
+        parent=parent,
         failures=[str(check) for check in evaluation.blessing.failures] if evaluation else [],
         unchecked=[str(check) for check in evaluation.blessing.unchecked] if evaluation else [],
         anomalies=[str(anomaly) for anomaly in anomalies.found] if anomalies else [],
@@ -68,7 +73,8 @@ def _facts(found: Results) -> dict[str, str]:
         "tags": ", ".join(sorted(run.user_tags)),
     }
     if sources := found.sources:
-        files = [shard.path for shard in sources.shards]
+        resolve = found.settings.resolve if found.settings else str
+        files = [resolve(shard.path) for shard in sources.shards]
         shown = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
         facts["data"] = f"{sources.lineage.data[:12]}  {shown}"
         facts["code"] = f"{sources.lineage.code[:12]}  commit {commit(found) or 'unknown'}"
@@ -78,7 +84,10 @@ def _facts(found: Results) -> dict[str, str]:
         rejected = sum(examples.rejected.values())
         facts["examples"] = f"{examples.digest[:12]}  {rows}, rejected {rejected:,}"
     if schema := found.get("validate", "schema"):
-        facts["schema"] = f"{schema.digest[:12]}  {'inferred' if schema.inferred else schema.path}"
+        # Not `schema.path`, which is where it was when the run was made.
+        settings = found.need("start", "settings")
+        path = "inferred" if schema.inferred else settings.resolve(settings.schema_.path)
+        facts["schema"] = f"{schema.digest[:12]}  {path}"
     if graph := found.get("transform", "transform_graph"):
         facts["transform"] = graph.digest[:12]
     return {name: text for name, text in (facts | _outcome(found)).items() if text}
@@ -104,7 +113,9 @@ def _outcome(found: Results) -> dict[str, str]:
             f"compared with {blessing.baseline}"
         )
     if pushed := found.pushed:
-        facts["pushed"] = f"{pushed.path}  {pushed.reason}" if pushed.pushed else pushed.reason
+        version = pushed.version
+        path = found.place.open().path(version) if version else ""
+        facts["pushed"] = f"{path}  {pushed.reason}" if pushed.pushed else pushed.reason
     return facts
 
 

@@ -62,6 +62,8 @@ class Data(Table):
     """Texts that mean "missing"."""
     ragged_rows: Literal["stop", "reject"] = "stop"
     """A row with too many or too few cells stops the run, or is left out and counted."""
+    shard_mb: float = Field(32, gt=0)
+    """MB of files from which on they are a shard, which one task reads; less is one shard."""
 
 
 class Schema(Table):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfx.errors import MfxError
 from mfx.lineage import Lineage, hash_json
@@ -19,13 +21,39 @@ if TYPE_CHECKING:
 SPLITS = ("train", "eval")
 
 
-@dataclass(frozen=True)
-class Shard:
+class SourceFile(NamedTuple):
     """One input file: where it is, its SHA-256 and size in bytes."""
 
     path: str
     sha256: str
     size: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Input files that one task of `ingest` reads, in order."""
+
+    files: tuple[SourceFile, ...]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 over the files' contents, in order; their names do not matter."""
+        return hash_json([file.sha256 for file in self.files])
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
+
+    def __getstate__(self) -> dict[str, bytes]:
+        # Compressed: ten thousand paths and hashes are part of every task's artifacts.
+        return {"packed": zlib.compress(json.dumps(self.files).encode())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # In older runs a shard was one file, kept as its path, sha256 and size.
+        files = json.loads(zlib.decompress(state["packed"])) if "packed" in state else [state]
+        made = (SourceFile(**f) if isinstance(f, dict) else SourceFile(*f) for f in files)
+        self.__dict__["files"] = tuple(made)
 
 
 @dataclass(frozen=True)
@@ -35,6 +63,17 @@ class Sources:
     shards: tuple[Shard, ...]
     columns: dict[str, str]
     lineage: Lineage
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """All input files, in order."""
+        return tuple(file for shard in self.shards for file in shard.files)
+
+
+def shown(files: Sequence[SourceFile], most: int = 1) -> str:
+    """The paths of at most so many input files, and how many more there are."""
+    more = f" and {len(files) - most:,} more" if len(files) > most else ""
+    return ", ".join(file.path for file in files[:most]) + more
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfx.artifacts import SPLITS
+from mfx.artifacts.examples import shown
 from mfx.errors import MfxError
 from mfx.registry import runs
 from mfx.registry.changes import Changes, changes, commit
@@ -65,9 +66,7 @@ def _facts(found: Results) -> dict[str, str]:
         "tags": ", ".join(sorted(run.user_tags)),
     }
     if sources := found.sources:
-        files = [shard.path for shard in sources.shards]
-        shown = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-        facts["data"] = f"{sources.lineage.data[:12]}  {shown}"
+        facts["data"] = f"{sources.lineage.data[:12]}  {shown(sources.files)}"
         facts["code"] = f"{sources.lineage.code[:12]}  commit {commit(found) or 'unknown'}"
         facts["config"] = sources.lineage.config[:12]
     if examples := found.examples:

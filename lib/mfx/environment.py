@@ -43,8 +43,8 @@ def set_defaults(root: Path) -> None:
     # Metaflow takes `root` for no user at all.
     os.environ.setdefault("METAFLOW_USER", "mfx" if user == "root" else user)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for name, value in _SPLITS.items():
-        os.environ.setdefault(name, value)
+    for option, most in _SPLITS.items():
+        os.environ.setdefault(option, most)
     profile = _profile()
     for name, value in _S3.items():
         if name not in profile:

@@ -14,7 +14,16 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from mfx import beam_pipeline, blessing, curves, store, tfma_beam, tfma_config, tfma_local
+from mfx import (
+    beam_pipeline,
+    blessing,
+    curves,
+    input_names,
+    store,
+    tfma_beam,
+    tfma_config,
+    tfma_local,
+)
 from mfx.artifacts import Evaluation, Examples, Model
 from mfx.config import Beam, Evaluate, Settings
 from mfx.errors import MfxError, nearest
@@ -106,11 +115,14 @@ def predict(saved_model: Path, examples: Examples) -> pa.Array:
         float32 of shape [rows], or lists of float32 when the model has several outputs.
     """
     signature = tf.saved_model.load(str(saved_model)).signatures["predict"]
-    specs = signature.structured_input_signature[1]
-    answers = [
-        signature(**dense_inputs(batch, specs))["outputs"].numpy()
-        for batch in examples.batches("eval", columns=list(specs))
-    ]
+    arguments = input_names.read(saved_model)
+    taken = signature.structured_input_signature[1]
+    specs = {title: taken[argument] for title, argument in arguments.items()}
+    answers = []
+    for batch in examples.batches("eval", columns=list(specs)):
+        inputs = dense_inputs(batch, specs)
+        answer = signature(**{arguments[title]: tensor for title, tensor in inputs.items()})
+        answers.append(answer["outputs"].numpy())
     values = np.concatenate(answers).astype(np.float32)
     flat = values.reshape(len(values), -1)
     if flat.shape[1] == 1:

@@ -141,11 +141,16 @@ class Examples:
         self, split: str, rows: int = 65536, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """The split's rows in order, at most `rows` in memory at a time."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with self.files(split) as paths:
             for path in paths:
-                yield from pq.ParquetFile(path).iter_batches(rows, columns=columns)
+                for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
+                    # For Parquet `a.b` is a part of `a`, and comes with it.
+                    names = batch.schema.names if columns is None else list(columns)
+                    places = [batch.schema.get_field_index(name) for name in names]
+                    yield pa.RecordBatch.from_arrays([batch.column(i) for i in places], names)
 
     def split_digest(self, split: str) -> str:
         """SHA-256 over the rows of one split, in order."""

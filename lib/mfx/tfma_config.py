@@ -14,6 +14,7 @@ from tensorflow_model_analysis.api import types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import config_util
 
+from mfx import slices
 from mfx.config import Evaluate, Metric, Threshold
 from mfx.errors import MfxError, nearest
 
@@ -125,7 +126,7 @@ def _by_name(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def slice_name(key: tuple[tuple[str, Any], ...]) -> str:
     """`Overall`, or the features and values, such as `trip_start_hour:3`."""
-    return ", ".join(f"{name}:{value}" for name, value in key) or "Overall"
+    return slices.name(key)
 
 
 def _number(value: dict[str, Any]) -> float | None:

@@ -211,3 +211,13 @@ def test_several_faults_are_several_anomalies_sorted_by_feature():
     found = _found(columns)
     assert [a.feature for a in found] == ["fare", "hour", "word"]
     assert [a.count for a in found] == [N, N, N]
+
+
+@pytest.mark.parametrize("title", ["a.b", "a/b", "a:b", "it's", "größe, cm", "(x)", "a b"])
+def test_a_feature_of_any_title_is_known(title):
+    """In TFDV's own names of features a title such as `a.b` is in quotes."""
+    schema = schema_pb2.Schema()
+    schema.feature.add(name=title, type=schema_pb2.INT).int_domain.max = 20
+    (found,) = _found({title: HOURS}, schema=text_format.MessageToString(schema))
+    assert (found.feature, found.count) == (title, N // 24 * 3)
+    assert found.expected == "values from -∞ to 20"

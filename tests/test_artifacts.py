@@ -117,6 +117,13 @@ def test_the_temporary_files_are_gone_afterwards(examples):
     assert not any(path.exists() for path in paths)
 
 
+def test_columns_are_given_as_asked(examples):
+    names = ["w", "n"]
+    assert [batch.schema.names for batch in examples.batches("train", columns=names)] == [names] * 2
+    with pytest.raises(ValueError, match="no feature 'gone' in the data"):
+        next(examples.batches("train", columns=["n", "gone"]))
+
+
 def test_digests_are_of_the_rows_in_order(examples):
     turned = replace(examples, shards=examples.shards[::-1])
     assert turned.digest != examples.digest

@@ -140,7 +140,11 @@ class Examples:
     def batches(
         self, split: str, rows: int = 65536, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The split's rows in order, at most `rows` in memory at a time."""
+        """The split's rows in order, at most `rows` in memory at a time.
+
+        Raises:
+            ValueError: One of `columns` is not in the data.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -149,6 +153,8 @@ class Examples:
                 for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
                     # For Parquet `a.b` is a part of `a`, and comes with it.
                     names = batch.schema.names if columns is None else list(columns)
+                    if missing := sorted(set(names) - set(batch.schema.names)):
+                        raise ValueError(f"no feature '{missing[0]}' in the data")
                     places = [batch.schema.get_field_index(name) for name in names]
                     yield pa.RecordBatch.from_arrays([batch.column(i) for i in places], names)
 

@@ -206,11 +206,6 @@ def _check_names(options: Evaluate, examples: Examples) -> None:
         if name not in examples.columns:
             hint = nearest(name, examples.columns)
             raise MfxError(f"evaluate.{key}: no feature '{name}' in the data{hint}")
-        if name in (CANDIDATE, BASELINE) and key == "slices":
-            raise MfxError(
-                f"evaluate.slices: '{name}' is the name of a model in the results",
-                "Rename the column.",
-            )
     known = [tfma_config.metric_name(entry) for entry in options.metrics]
     for name in known:
         if known.count(name) > 1:

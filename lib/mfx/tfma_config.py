@@ -15,10 +15,10 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import config_util
 
 from mfx import slices
-from mfx.config import Evaluate, Metric, Threshold
+from mfx.config import RESULTS, Evaluate, Metric, Threshold
 from mfx.errors import MfxError, nearest
 
-CANDIDATE, BASELINE, LABEL, WEIGHT = "candidate", "baseline", "mfx.label", "mfx.example_weight"
+CANDIDATE, BASELINE, LABEL, WEIGHT = RESULTS
 """Columns of the evaluated table, besides the features to slice by; the first two name models."""
 
 

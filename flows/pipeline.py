@@ -21,7 +21,7 @@ class Pipeline(FlowSpec):
     """TFX's pipeline as one flow.
 
     1. start: resolve the input files and fix what this run is made from.
-    2. ingest (one task a file): type the rows and split them by hash.
+    2. ingest (one task a shard: a large file or many small ones): type rows, split them by hash.
     3. validate: statistics, schema, anomalies; bad data stops the run here.
     4. transform: analyse the train split, keep one transform graph.
     5. train (one task a candidate): fit a Keras model, export it with the graph.
@@ -48,15 +48,15 @@ class Pipeline(FlowSpec):
         start.check_destination(self.settings, print)
         self.code = code.keep(self.settings)
         self.sources = start.resolve(self.settings)
-        self.shards = self.sources.shards
+        self.shards = list(range(len(self.sources.shards)))
         self.next(self.ingest, foreach="shards")
 
     @step
     def ingest(self):
-        """Type one file's rows and split them by hash."""
+        """Type one shard's rows and split them by hash."""
         from mfx import reuse
 
-        given = {"shard": self.input, "sources": self.sources}
+        given = {"shard": self.sources.shards[self.input], "sources": self.sources}
         self.made = reuse.or_make(self, "ingest", given, print)
         self.examples = self.made.result
         self.next(self.validate)

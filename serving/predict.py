@@ -28,9 +28,17 @@ def newest(folder: Path) -> Path:
 def predict(model: Path, rows: list[dict[str, Any]]) -> list[list[float]]:
     """The SavedModel's outputs for raw rows, by its `predict` signature."""
     import tensorflow as tf
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     signature = tf.saved_model.load(str(model)).signatures["predict"]
-    specs = signature.structured_input_signature[1]
+    saved = SavedModel.FromString((model / "saved_model.pb").read_bytes())
+    # A feature's title need not be what Python takes: see lib/mfx/input_names.py.
+    arguments = {
+        title: info.name.removeprefix("predict_").removesuffix(":0")
+        for title, info in saved.meta_graphs[0].signature_def["predict"].inputs.items()
+    }
+    taken = signature.structured_input_signature[1]
+    specs = {title: taken[argument] for title, argument in arguments.items()}
     # What stands for a missing value: see lib/mfx/tensors.py.
     missing = {tf.float32: float("nan"), tf.int64: tf.int64.min, tf.string: ""}
     for row in rows:
@@ -40,7 +48,7 @@ def predict(model: Path, rows: list[dict[str, Any]]) -> list[list[float]]:
     for name, spec in specs.items():
         given = [row.get(name) for row in rows]
         filled = [missing[spec.dtype] if value is None else value for value in given]
-        tensors[name] = tf.constant(filled, spec.dtype)
+        tensors[arguments[name]] = tf.constant(filled, spec.dtype)
     return signature(**tensors)["outputs"].numpy().tolist()
 
 

@@ -103,6 +103,7 @@ def make(folder: Path, bucket: str, aws: dict[str, str], deploy: str, train: str
     (home / "credentials.json").write_text('{"token": "hush-the-file"}\n')
     text = (taxi / "config.toml").read_text()
     text = text.replace("../../data/taxi/trips.csv", f"s3://{bucket}/data")
+    text = text.replace("[data]", "[data]\nshard_mb = 0.01")
     text = text.replace("../../pushed", f"s3://{bucket}/models")
     text = text.replace("steps = 1000\n", f"steps = 40\n{train}").replace(
         "epochs = 10", "epochs = 2"

@@ -21,14 +21,14 @@ class Pipeline(FlowSpec):
     @step
     def start(self):
         from mfx import code, config
-        from mfx.artifacts import Shard, Sources
+        from mfx.artifacts import Shard, SourceFile, Sources
         from mfx.lineage import Lineage
 
         self.settings = config.load(self.config)
         self.code = code.keep(self.settings)
         lineage = Lineage("data", "code", "config")
-        shards = (Shard("/data/day-1.csv", "0" * 64, 1), Shard("/data/day-2.csv", "1" * 64, 1))
-        self.sources = Sources(shards, {"x": "float32", "y": "int64"}, lineage)
+        days = [SourceFile(f"/data/day-{n}.csv", f"{n - 1}" * 64, 1) for n in (1, 2)]
+        self.sources = Sources((Shard(tuple(days)),), {"x": "float32", "y": "int64"}, lineage)
         self.next(self.validate)
 
     @step

@@ -276,3 +276,13 @@ def test_a_value_too_rare_for_the_statistics_is_found(kind, values, odd, rule):
         found = list(too_rare_for_statistics([], *given))
         assert [(a.rule[: len(rule)], a.count) for a in found] == expected
         assert list(too_rare_for_statistics(found, *given)) == []
+
+
+@pytest.mark.parametrize("title", ["a.b", "a/b", "a:b", "it's", "größe, cm", "(x)", "a b"])
+def test_a_feature_of_any_title_is_known(title):
+    """In TFDV's own names of features a title such as `a.b` is in quotes."""
+    schema = schema_pb2.Schema()
+    schema.feature.add(name=title, type=schema_pb2.INT).int_domain.max = 20
+    (found,) = _found({title: HOURS}, schema=text_format.MessageToString(schema))
+    assert (found.feature, found.count) == (title, N // 24 * 3)
+    assert found.expected == "values from -∞ to 20"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from dataclasses import replace
 
@@ -22,8 +23,12 @@ from mfx.artifacts import (
     PushedModel,
     Replay,
     Schema,
+    Shard,
+    SourceFile,
+    Sources,
     Statistics,
 )
+from mfx.artifacts.examples import shown
 from mfx.columns import TYPES
 from mfx.errors import MfxError
 from mfx.lineage import Lineage
@@ -112,6 +117,13 @@ def test_the_temporary_files_are_gone_afterwards(examples):
     assert not any(path.exists() for path in paths)
 
 
+def test_columns_are_given_as_asked(examples):
+    names = ["w", "n"]
+    assert [batch.schema.names for batch in examples.batches("train", columns=names)] == [names] * 2
+    with pytest.raises(ValueError, match="no feature 'gone' in the data"):
+        next(examples.batches("train", columns=["n", "gone"]))
+
+
 def test_digests_are_of_the_rows_in_order(examples):
     turned = replace(examples, shards=examples.shards[::-1])
     assert turned.digest != examples.digest
@@ -130,6 +142,38 @@ def test_what_travels_is_small_whatever_the_data(datastore, tmp_path):
     assert len(pickled) < 2000
     assert pickle.loads(pickled) == made
     assert pickle.loads(pickled).to_arrow("train").num_rows == 300_000
+
+
+def test_ten_thousand_files_travel_in_less_than_a_mebibyte():
+    names = [f"s3://bucket/some/prefix/day=2026-11-26/part-{n:05d}.csv" for n in range(10_000)]
+    files = tuple(SourceFile(n, hashlib.sha256(n.encode()).hexdigest(), len(n)) for n in names)
+    made = Sources((Shard(files[:7000]), Shard(files[7000:])), KINDS, LINEAGE)
+    pickled = pickle.dumps(made)
+    assert len(pickled) < 2**20
+    assert pickle.loads(pickled) == made
+    assert pickle.loads(pickled).files == files
+
+
+def test_a_shard_of_an_older_run_is_one_file():
+    old = (
+        b"ccopy_reg\n_reconstructor\n(cmfx.artifacts.examples\nShard\nc__builtin__\nobject\nNtR("
+        b"dVpath\nV/data/a.csv\nsVsha256\nV" + b"1" * 64 + b"\nsVsize\nI7\nsb."
+    )
+    assert pickle.loads(old) == Shard((SourceFile("/data/a.csv", "1" * 64, 7),))
+
+
+def test_a_shard_is_known_by_the_content_of_its_files():
+    one, other = SourceFile("a.csv", "1", 3), SourceFile("b.csv", "2", 4)
+    assert Shard((one, other)).size == 7
+    assert Shard((one, other)).sha256 == Shard((one._replace(path="x/c.csv"), other)).sha256
+    assert len({Shard(f).sha256 for f in ((one, other), (other, one), (one,), (other,))}) == 4
+
+
+def test_many_files_are_shown_in_a_few_words():
+    files = [SourceFile(f"{name}.csv", "1", 3) for name in "abcd"]
+    assert shown(files[:1]) == "a.csv"
+    assert shown(files) == "a.csv and 3 more"
+    assert shown(files, most=4) == "a.csv, b.csv, c.csv, d.csv"
 
 
 def test_statistics_as_a_table(datastore, tmp_path):

@@ -63,6 +63,11 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
             "threshold on slice ['a'], which is not in slices",
         ),
         (
+            _changed("evaluate", "slices", value=[["a"], ["a", "candidate"]]),
+            "evaluate.slices: 'candidate' is the name of a model in the results: rename the column",
+        ),
+        (_changed("evaluate", "slices", value=[["mfx.label"]]), "'mfx.label' is taken"),
+        (
             _changed("evaluate", "metrics", value=[{"class_name": "AUC", "confg": {}}]),
             "unknown key 'evaluate.metrics.0.confg'; did you mean 'config'?",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfx import csv_files, start
-from mfx.artifacts import Shard
+from mfx.artifacts import Shard, SourceFile
 from mfx.errors import MfxError
 from mfx.ingest import ingest
 
@@ -69,6 +69,52 @@ def test_files_are_read_from_disk(place):
     assert path.exists() != csv_files.is_remote(address), "a copy stays no longer than needed"
 
 
+def test_each_file_comes_in_order(place, monkeypatch):
+    monkeypatch.setattr(csv_files, "AHEAD", 1)
+    monkeypatch.setattr(csv_files, "SMALL", len(FILES["day/a.csv"]))
+    names = ["day/b.csv", "daylight.csv", "day/notes.txt", "day/a.csv", "day/b.csv"]
+    read = []
+    for address, opened in csv_files.each_on_disk([f"{place}/{name}" for name in names]):
+        with opened as path:
+            read.append((address, path.name, path.read_text()))
+        assert path.exists() == (not csv_files.is_remote(address))
+    assert read == [(f"{place}/{n}", n.rsplit("/")[-1], FILES[n]) for n in names]
+
+
+def test_an_object_that_is_gone_among_others_is_one_error(s3):
+    addresses = ["s3://data/day/a.csv", "s3://data/day/gone.csv", "s3://data/day/b.csv"]
+    read = []
+    with pytest.raises(MfxError, match=r"^s3://data/day/gone\.csv: no such object"):
+        for address, opened in csv_files.each_on_disk(addresses):
+            with opened:
+                read.append(address)
+    assert read == addresses[:1]
+
+
+def test_small_objects_are_fetched_several_at_a_time_and_once(s3, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    pools, fetched = [], []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers):
+            super().__init__(workers)
+            pools.append(workers)
+
+    def fetch(client, address, folder):
+        fetched.append(address)
+        return given(client, address, folder)
+
+    given = csv_files._fetch_if_small
+    monkeypatch.setattr(csv_files, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(csv_files, "_fetch_if_small", fetch)
+    addresses = csv_files.find("s3://data/day") * 20
+    for _, opened in csv_files.each_on_disk(addresses):
+        with opened:
+            assert len(fetched) <= len(addresses)
+    assert (pools, fetched) == ([csv_files.s3.WORKERS], addresses)
+
+
 def test_an_object_that_is_gone_is_one_error(s3):
     with (
         pytest.raises(MfxError, match=r"^s3://data/day/gone\.csv: no such object"),
@@ -106,7 +152,7 @@ def test_a_run_from_s3_has_the_lineage_of_one_from_disk(s3, settings, tmp_path, 
     remote = start.resolve(bare.override(data__path="s3://data/day"))
     assert remote.columns == local.columns == {"n": "int64", "w": "bytes"}
     assert remote.lineage.data == local.lineage.data
-    assert [s.path for s in remote.shards] == ["s3://data/day/a.csv", "s3://data/day/b.csv"]
+    assert [file.path for file in remote.files] == ["s3://data/day/a.csv", "s3://data/day/b.csv"]
     for ours, theirs in zip(remote.shards, local.shards, strict=True):
         assert ingest(ours, remote, bare).digest == ingest(theirs, local, bare).digest
 
@@ -114,6 +160,6 @@ def test_a_run_from_s3_has_the_lineage_of_one_from_disk(s3, settings, tmp_path, 
 def test_an_object_that_changed_during_the_run_stops_it(s3, settings, datastore):
     bare = settings.override(schema__path="none.pbtxt", data__path="s3://data/day/a.csv")
     sources = start.resolve(bare)
-    before = Shard(sources.shards[0].path, "0" * 64, 8)
+    before = Shard((SourceFile(sources.files[0].path, "0" * 64, 8),))
     with pytest.raises(MfxError, match="changed since this run began"):
         ingest(before, sources, bare)

@@ -14,6 +14,7 @@ from mfx.environment import code_package, place_of, set_defaults
 NAMES = ("METAFLOW_USER", "METAFLOW_DATASTORE_SYSROOT_LOCAL", "TF_CPP_MIN_LOG_LEVEL")
 S3 = ("METAFLOW_S3_RETRY_COUNT", "METAFLOW_S3_CLIENT_RETRY_CONFIG")
 S3 += ("METAFLOW_DATATOOLS_CLIENT_PARAMS",)
+S3 += ("METAFLOW_RUN_MAX_NUM_SPLITS", "METAFLOW_RESUME_MAX_NUM_SPLITS")
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,20 @@ def test_the_users_metaflow_profile_stays(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     set_defaults(tmp_path)
     assert "METAFLOW_DATASTORE_SYSROOT_LOCAL" not in os.environ
+
+
+def test_more_than_a_hundred_candidates_are_let_through(tmp_path, monkeypatch):
+    """As the options of Metaflow's commands read the environment."""
+    from metaflow._vendor import click
+    from metaflow.cli_components.run_cmds import resume, run
+
+    monkeypatch.setenv("METAFLOW_RESUME_MAX_NUM_SPLITS", "7")
+    set_defaults(tmp_path)
+    root = click.Context(click.Group(), auto_envvar_prefix="METAFLOW")
+    for command, most in ((run, "10000"), (resume, "7")):
+        context = click.Context(command, parent=root, info_name=command.name)
+        (option,) = [p for p in command.params if p.name == "max_num_splits"]
+        assert option.resolve_envvar_value(context) == most
 
 
 def test_metaflow_gets_short_tries_on_s3(tmp_path):

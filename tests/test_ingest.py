@@ -16,12 +16,13 @@ ROWS = [f"{n},{n / 4},w{n % 5}" for n in range(300)]
 def examples_of(tmp_path, settings, datastore):
     """Examples of CSV files with these lines, one file a list."""
 
-    def make(*files: list[str], ragged="stop"):
+    def make(*files: list[str], **data):
         folder = tmp_path / "data"
         folder.mkdir(exist_ok=True)
         for number, lines in enumerate(files):
-            (folder / f"{number}.csv").write_text("\n".join(["n,x,w", *lines]) + "\n")
-        given = settings.override(data__path=str(folder), data__ragged_rows=ragged)
+            (folder / f"{number:03d}.csv").write_text("\n".join(["n,x,w", *lines]) + "\n")
+        given = settings.override(data__path=str(folder))
+        given = given.override(**{f"data__{key}": value for key, value in data.items()})
         given = given.override(schema__path=str(folder / "none.pbtxt"))
         sources = start.resolve(given)
         return merge([ingest(shard, sources, given) for shard in sources.shards], sources)
@@ -35,7 +36,8 @@ def test_the_order_in_which_shards_are_merged_changes_nothing(tmp_path, settings
         (tmp_path / f"{name}.csv").write_text(
             "n,x,w\n" + "\n".join(f"{number},{n},w" for n in range(9)) + "\n"
         )
-    given = settings.override(data__path=str(tmp_path), schema__path=str(tmp_path / "none.pbtxt"))
+    given = settings.override(data__path=str(tmp_path), data__shard_mb=1e-6)
+    given = given.override(schema__path=str(tmp_path / "none.pbtxt"))
     sources = start.resolve(given)
     parts = [ingest(shard, sources, given) for shard in sources.shards]
     whole = merge(parts, sources)
@@ -49,12 +51,33 @@ def _values(examples, split):
 
 def test_shards_do_not_change_the_split(examples_of):
     whole = examples_of(ROWS)
-    parts = examples_of(ROWS[:7], ROWS[7:200], ROWS[200:])
+    parts = examples_of(ROWS[:7], ROWS[7:200], ROWS[200:], shard_mb=1e-6)
     assert len(parts.shards) == 3
     assert whole.rows == parts.rows
     assert whole.rows_in == 300
     for split in ("train", "eval"):
         assert _values(whole, split) == _values(parts, split)
+
+
+@pytest.mark.parametrize("size", [1, 7, 300])
+def test_small_files_are_the_bytes_of_one(examples_of, size):
+    """So statistics, transform graph and weights are the same too."""
+    whole = examples_of(ROWS)
+    parts = examples_of(*(ROWS[begin : begin + size] for begin in range(0, 300, size)))
+    assert parts.digest == whole.digest
+    assert (parts.rows, parts.rows_in) == (whole.rows, whole.rows_in)
+
+
+def test_an_error_names_the_file_and_not_the_shard(examples_of):
+    with pytest.raises(MfxError, match=r"001\.csv, line 3: 2 cells, expected 3"):
+        examples_of(ROWS[:5], ["1,2,a", "1,2"], ROWS[5:])
+
+
+def test_rejected_rows_are_counted_over_the_files_of_a_shard(examples_of):
+    examples = examples_of([*ROWS, "1,2"], ["1", "1,2", "5,1,w"], ragged_rows="reject")
+    assert len(examples.shards) == 1
+    assert examples.rows_in == 304
+    assert examples.rejected == {"2 cells, expected 3": 2, "1 cells, expected 3": 1}
 
 
 def test_types_agree_over_files(examples_of):
@@ -63,7 +86,7 @@ def test_types_agree_over_files(examples_of):
 
 
 def test_rejected_rows_are_counted(examples_of):
-    examples = examples_of([*ROWS, "1,2", "1"], ragged="reject")
+    examples = examples_of([*ROWS, "1,2", "1"], ragged_rows="reject")
     assert examples.rows_in == 302
     assert examples.rejected == {"2 cells, expected 3": 1, "1 cells, expected 3": 1}
     assert sum(examples.rows.values()) == 300
@@ -108,9 +131,9 @@ def test_an_empty_split_stops_the_run(examples_of):
 
 
 def test_lineage_names_file_and_parts(examples_of, tmp_path):
-    examples = examples_of(ROWS[:100], ROWS[100:])
+    examples = examples_of(ROWS[:100], ROWS[100:], shard_mb=1e-6)
     assert len(examples.lineage.parents) == 2
-    assert examples_of(ROWS[:100], ROWS[100:]).digest == examples.digest
+    assert examples_of(ROWS[:100], ROWS[100:], shard_mb=1e-6).digest == examples.digest
 
 
 def test_a_lost_row_stops_the_run(examples_of, monkeypatch):

@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 
 from mfx import config, reuse
-from mfx.artifacts import Examples, Shard, Sources
+from mfx.artifacts import Examples, Shard, SourceFile, Sources
 from mfx.destination import LocalDestination
 from mfx.lineage import Lineage
 from mfx.registry import Production
 from mfx.store import Payload
 
 LINEAGE = Lineage("data", "code", "config")
-SOURCES = Sources((Shard("a.csv", "1" * 64, 9),), {"x": "int64"}, LINEAGE)
+
+
+def shard(path: str, sha256: str) -> Shard:
+    return Shard((SourceFile(path, sha256, 9),))
+
+
+SOURCES = Sources((shard("a.csv", "1" * 64),), {"x": "int64"}, LINEAGE)
 
 
 def examples(digest: str) -> Examples:
@@ -36,16 +42,16 @@ def taxi(tmp_path, settings):
 
 
 def test_a_key_knows_the_content_of_a_file_and_not_its_place(taxi):
-    here, there = (ingest_key(Shard(place, "1", 9), taxi) for place in "ab")
+    here, there = (ingest_key(shard(place, "1"), taxi) for place in "ab")
     assert here == there
-    assert ingest_key(Shard("a", "2", 9), taxi).differences(here) == ["the shard"]
+    assert ingest_key(shard("a", "2"), taxi).differences(here) == ["the shard"]
 
 
 def test_other_files_of_the_data_set_do_not_matter_to_a_shard(taxi):
     """So a new file of a rolling window is the only one read."""
-    more = replace(SOURCES, shards=(*SOURCES.shards, Shard("b.csv", "2", 9)))
-    shard = SOURCES.shards[0]
-    assert ingest_key(shard, taxi) == ingest_key(shard, taxi, more, replace(LINEAGE, data="other"))
+    more = replace(SOURCES, shards=(*SOURCES.shards, shard("b.csv", "2")))
+    first = SOURCES.shards[0]
+    assert ingest_key(first, taxi) == ingest_key(first, taxi, more, replace(LINEAGE, data="other"))
 
 
 def test_only_the_config_that_a_step_reads_matters(taxi):

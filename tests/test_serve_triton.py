@@ -309,6 +309,16 @@ def test_the_configuration(models):
     ]
 
 
+def test_the_configuration_has_tensors_of_any_name():
+    """As protobuf's text format reads it."""
+    from google.protobuf import text_format
+    from tensorflow.core.example.feature_pb2 import Features
+
+    for name in ("größe", "🚕", 'say "hi"', "a\\b", "a\nb", "a/b: [1]"):
+        given = f"feature {{ key: {repository._text(name)} value {{ }} }}"
+        assert list(text_format.Parse(given, Features()).feature) == [name]
+
+
 def test_only_a_model_with_a_batch_dimension_is_served(models):
     signatures = read_signatures(models[0])
     with pytest.raises(MfxError, match="no signature predict or serving_default, only several"):

@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 
 def _names(sources):
-    return [Path(shard.path).name for shard in sources.shards]
+    return [Path(file.path).name for file in sources.files]
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def _names(sources):
 def test_a_folder_a_pattern_or_a_file(folder, at, path, expected):
     sources = start.resolve(at(path))
     assert _names(sources) == expected
-    for shard in sources.shards:
-        assert shard.sha256 == hash_file(Path(shard.path))
-        assert shard.size == Path(shard.path).stat().st_size
+    for file in sources.files:
+        assert file.sha256 == hash_file(Path(file.path))
+        assert file.size == Path(file.path).stat().st_size
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_nothing_to_read_is_one_error(folder, at, tmp_path, path, expected):
 
 def test_the_sample_has_the_committed_types(settings):
     sources = start.resolve(settings)
-    assert settings.resolve(sources.shards[0].path) == str(SAMPLE)
-    assert not Path(sources.shards[0].path).is_absolute(), "a project may move"
+    assert settings.resolve(sources.files[0].path) == str(SAMPLE)
+    assert not Path(sources.files[0].path).is_absolute(), "a project may move"
     assert sources.columns["trip_seconds"] == "int64"
     assert sources.columns["tips"] == "float32"
     assert sources.columns["company"] == "bytes"

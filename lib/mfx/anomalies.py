@@ -38,8 +38,9 @@ def explain(
     stats = {f.path.step[0]: f for f in statistics.datasets[0].features}
     examples = statistics.datasets[0].num_examples
     reasons = [
-        (name, info.severity, reason)
-        for name, info in sorted(anomalies.anomaly_info.items())
+        # A key is a path as text, in which TFDV quotes titles such as `a.b`.
+        (info.path.step[0] if info.path.step else key, info.severity, reason)
+        for key, info in sorted(anomalies.anomaly_info.items())
         for reason in info.reason
     ]
     if anomalies.HasField("dataset_anomaly_info"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from mfx import slices
 from mfx.artifacts import Blessing, Check
 from mfx.config import Evaluate, Threshold
 
@@ -40,9 +40,7 @@ def bless(
     checks: list[Check] = []
     for threshold in options.thresholds:
         for keys in threshold.slices:
-            held = [
-                row for row in rows if _features(row["slice"], options.slices) == sorted(set(keys))
-            ]
+            held = [row for row in rows if _features(row["slice"]) == sorted(set(keys))]
             by = f"by {', '.join(keys)}" if keys else "Overall"
             made: list[Check] = []
             for row in held:
@@ -82,15 +80,9 @@ def _asked(threshold: Threshold) -> str | None:
     return getattr(threshold, "no_value", None)
 
 
-def _features(slice_name: str, slices: list[list[str]]) -> list[str]:
-    """The features that a slice is by, in name order; its values may hold ':' or ', '."""
-    known = [sorted(set(keys)) for keys in slices]
-    fitting = [keys for keys in known if re.fullmatch(_pattern(keys), slice_name, re.DOTALL)]
-    return max(fitting, key=len, default=[])
-
-
-def _pattern(keys: list[str]) -> str:
-    return ", ".join(f"{re.escape(key)}:.*" for key in keys)
+def _features(slice_name: str) -> list[str]:
+    """The features that a slice is by, in name order."""
+    return sorted(feature for feature, _ in slices.parts(slice_name))
 
 
 def _checks(

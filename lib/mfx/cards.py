@@ -14,7 +14,7 @@ from typing import Any
 
 from metaflow.cards import Error, Markdown, ValueBox, VegaChart
 
-from mfx import charts, distributions
+from mfx import charts, distributions, slices
 from mfx.artifacts import (
     SPLITS,
     Anomalies,
@@ -291,7 +291,7 @@ def _checks(checks: Sequence[Check]) -> Components:
 
 def _slice_key(name: str) -> list[Any]:
     """Sorts `Overall` first, then by feature, then by value, numbers as numbers."""
-    return [charts.natural(part) for part in name.split(":", 1)] if name != "Overall" else []
+    return [charts.natural(part) for pair in slices.parts(name) for part in pair]
 
 
 def _overall(evaluation: Evaluation) -> Components:

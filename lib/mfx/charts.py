@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
+from mfx.slices import by_first
+
 MAX_CHARTS = 60
 """Most small charts in one picture."""
 MAX_CATEGORIES = 60
@@ -127,8 +129,8 @@ def slices(rows: Sequence[Row], baseline: Sequence[Row]) -> dict[str, list[Spec]
     groups: dict[str, list[Row]] = {}
     for series, entries in (("candidate", rows), ("baseline", baseline)):
         for entry in entries:
-            feature, found, value = str(entry["slice"]).partition(":")
-            if found:
+            feature, value = by_first(str(entry["slice"]))
+            if feature:
                 point = {"row": entry, "value": text(value, 80), "series": series}
                 groups.setdefault(feature, []).append(point)
     overall = next((row for row in rows if row["slice"] == "Overall"), {})

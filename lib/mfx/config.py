@@ -69,6 +69,8 @@ class Data(Table):
     """Texts that mean "missing"."""
     ragged_rows: Literal["stop", "reject"] = "stop"
     """A row with too many or too few cells stops the run, or is left out and counted."""
+    shard_mb: float = Field(32, gt=0)
+    """MB of files from which on they are a shard, which one task reads; less is one shard."""
 
 
 class Schema(Table):
@@ -164,6 +166,10 @@ class Threshold(Table):
         return self
 
 
+RESULTS = ("candidate", "baseline", "mfx.label", "mfx.example_weight")
+"""Columns of the table that TFMA evaluates, the first two named as the models."""
+
+
 class Evaluate(Table):
     """Metrics, slices and the bar for a blessing."""
 
@@ -178,6 +184,15 @@ class Evaluate(Table):
     min_slice_size: int = Field(1, ge=1)
     """Slices with fewer examples are neither shown nor held to a threshold."""
     thresholds: list[Threshold] = []
+
+    @field_validator("slices")
+    @classmethod
+    def _are_not_results(cls, value: list[list[str]]) -> list[list[str]]:
+        for name in RESULTS:
+            if any(name in keys for keys in value):
+                what = "is the name of a model in the results" if "." not in name else "is taken"
+                raise ValueError(f"'{name}' {what}: rename the column")
+        return value
 
     @model_validator(mode="after")
     def _thresholds_have_slices(self) -> Evaluate:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from mfx import address, s3
 from mfx.errors import MfxError
 
 _PATTERN = "*?["
+
+SMALL = 16 * 2**20
+"""Bytes up to which an object on S3 is fetched ahead."""
+AHEAD = 2 * s3.WORKERS
+"""Objects that are fetched ahead; bounds the disk's space together with SMALL."""
 
 
 def is_remote(address: str) -> bool:
@@ -78,11 +87,64 @@ def _keys(url: str, bucket: str, prefix: str) -> list[str]:
         return sorted(s3.patiently(listed))
 
 
+def each_on_disk(
+    addresses: Sequence[str],
+) -> Iterator[tuple[str, AbstractContextManager[Path]]]:
+    """Each address and its file as `on_disk` gives it, in order.
+
+    Small objects on S3 are fetched ahead, several at a time: to wait for each would take an hour
+    for ten thousand of them.
+    """
+    remote = [address for address in addresses if is_remote(address)]
+    if len(remote) < 2:
+        yield from ((address, on_disk(address)) for address in addresses)
+        return
+    client = s3.client()
+    with (
+        tempfile.TemporaryDirectory(prefix="mfx-") as directory,
+        ThreadPoolExecutor(s3.WORKERS) as pool,
+    ):
+
+        def fetch(number: int) -> Future[Path | None]:
+            folder = Path(directory, str(number))
+            return pool.submit(_fetch_if_small, client, addresses[number], folder)
+
+        numbers = iter(range(len(addresses)))
+        fetched = deque(fetch(number) for number in itertools.islice(numbers, AHEAD))
+        try:
+            for address in addresses:
+                yield address, on_disk(address, fetched.popleft())
+                fetched.extend(fetch(number) for number in itertools.islice(numbers, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _fetch_if_small(client: Any, address: str, folder: Path) -> Path | None:
+    """A copy of an object, made below `folder`; none of a large one."""
+    bucket, key = _split(address)
+    path = folder / Path(key).name
+
+    def fetch() -> Path | None:
+        answer = client.get_object(Bucket=bucket, Key=key)
+        with answer["Body"] as body:
+            if answer["ContentLength"] > SMALL:
+                return None
+            folder.mkdir(exist_ok=True)
+            path.write_bytes(body.read())
+        return path
+
+    return s3.patiently(fetch)
+
+
 @contextmanager
-def on_disk(address: str) -> Iterator[Path]:
+def on_disk(address: str, fetched: Future[Path | None] | None = None) -> Iterator[Path]:
     """The file as one on disk: itself, or a temporary copy of an object on S3.
 
     An `MfxError` raised in the body names the address, not the copy.
+
+    Args:
+        address: The file's.
+        fetched: Gives a copy that is to be used, and removed, if there is one.
 
     Raises:
         MfxError: The object is missing or cannot be read.
@@ -94,9 +156,12 @@ def on_disk(address: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         path = Path(directory, Path(key).name)
         with _one_error(address):
-            client = s3.client()
-            # In parts, several at a time; boto compares their checksums, where S3 has them.
-            s3.patiently(lambda: client.download_file(bucket, key, str(path)))
+            if fetched and (ahead := fetched.result()):
+                ahead.replace(path)
+            else:
+                client = s3.client()
+                # In parts, several at a time; boto compares their checksums, where S3 has them.
+                s3.patiently(lambda: client.download_file(bucket, key, str(path)))
         try:
             yield path
         except MfxError as error:

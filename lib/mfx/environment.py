@@ -24,6 +24,8 @@ _S3 = {
     },
 }
 """What keeps one try of Metaflow's short."""
+_SPLITS = {f"METAFLOW_{command}_MAX_NUM_SPLITS": "10000" for command in ("RUN", "RESUME")}
+"""Most candidates of a run here; by default Metaflow stops at 100."""
 _PACKAGE_MARK = ".mf_install"  # Metaflow's, at the root of an unpacked code package
 
 
@@ -34,9 +36,9 @@ def set_defaults(root: Path) -> None:
     """Give Metaflow what a bare machine lacks; what the user has set stays. `root` is the project.
 
     That is a user name (there may be none in the environment), the time after which S3 counts as
-    gone, and a local datastore below `root`, so that `run`, `resume` and `card` find the same runs
-    from any folder. A container of a deployed run keeps nothing, and Metaflow's own default suits
-    it.
+    gone, room for more than 100 candidates, and a local datastore below `root`, so that `run`,
+    `resume` and `card` find the same runs from any folder. A container of a deployed run keeps
+    nothing, and Metaflow's own default suits it.
     """
     print_anything()
     global _project
@@ -48,6 +50,8 @@ def set_defaults(root: Path) -> None:
     # Metaflow takes `root` for no user at all.
     os.environ.setdefault("METAFLOW_USER", "mfx" if user == "root" else user)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for option, most in _SPLITS.items():
+        os.environ.setdefault(option, most)
     profile = _profile()
     for name, value in _S3.items():
         if name not in profile:

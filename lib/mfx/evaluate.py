@@ -14,7 +14,17 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from mfx import beam_pipeline, blessing, curves, no_value, store, tfma_beam, tfma_config, tfma_local
+from mfx import (
+    beam_pipeline,
+    blessing,
+    curves,
+    input_names,
+    no_value,
+    store,
+    tfma_beam,
+    tfma_config,
+    tfma_local,
+)
 from mfx.artifacts import Evaluation, Examples, Model
 from mfx.config import Beam, Evaluate, Settings
 from mfx.errors import MfxError, nearest
@@ -111,11 +121,14 @@ def predict(saved_model: Path, examples: Examples) -> pa.Array:
         float32 of shape [rows], or lists of float32 when the model has several outputs.
     """
     signature = tf.saved_model.load(str(saved_model)).signatures["predict"]
-    specs = signature.structured_input_signature[1]
-    answers = [
-        signature(**dense_inputs(batch, specs))["outputs"].numpy()
-        for batch in examples.batches("eval", columns=list(specs))
-    ]
+    arguments = input_names.read(saved_model)
+    taken = signature.structured_input_signature[1]
+    specs = {title: taken[argument] for title, argument in arguments.items()}
+    answers = []
+    for batch in examples.batches("eval", columns=list(specs)):
+        inputs = dense_inputs(batch, specs)
+        answer = signature(**{arguments[title]: tensor for title, tensor in inputs.items()})
+        answers.append(answer["outputs"].numpy())
     values = np.concatenate(answers).astype(np.float32)
     flat = values.reshape(len(values), -1)
     if flat.shape[1] == 1:
@@ -206,11 +219,6 @@ def _check_names(options: Evaluate, examples: Examples) -> None:
         if name not in examples.columns:
             hint = nearest(name, examples.columns)
             raise MfxError(f"evaluate.{key}: no feature '{name}' in the data{hint}")
-        if name in (CANDIDATE, BASELINE) and key == "slices":
-            raise MfxError(
-                f"evaluate.slices: '{name}' is the name of a model in the results",
-                "Rename the column.",
-            )
     known = [tfma_config.metric_name(entry) for entry in options.metrics]
     for name in known:
         if known.count(name) > 1:

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
+from mfx import input_names
 from mfx.errors import MfxError
 from mfx.tensors import MISSING
 
@@ -72,14 +73,16 @@ def export(
         return lambda inputs: head(answer(tf.io.parse_example(inputs, known))["outputs"])
 
     text = partial(tf.TensorSpec, [None], tf.string)
-    dense = {name: tf.TensorSpec([None], spec.dtype, name=name) for name, spec in known.items()}
+    arguments = input_names.arguments(known)
+    dense = {a: tf.TensorSpec([None], known[name].dtype, name=a) for name, a in arguments.items()}
     signatures = {
         "serving_default": _function(
             lambda examples: answer(tf.io.parse_example(examples, known)),
             examples=text(name="examples"),
         ),
         "predict": _function(
-            lambda **tensors: answer({n: _sparse(t) for n, t in tensors.items()}), **dense
+            lambda **tensors: answer({n: _sparse(tensors[a]) for n, a in arguments.items()}),
+            **dense,
         ),
         **{
             name: _function(on_examples(head), inputs=text(name="inputs"))
@@ -94,6 +97,7 @@ def export(
     # A checksum of the variables as they are now; readers do without it.
     (directory / "fingerprint.pb").unlink(missing_ok=True)
     _name_methods(directory, heads)
+    input_names.put_titles(directory, "predict", arguments)
 
 
 def class_names(model: Any, given: Sequence[str]) -> list[str]:
@@ -183,7 +187,7 @@ def _tables(layer: Any) -> Iterator[Any]:
         yield from _tables(inner)
 
 
-def _function(body: Callable, **signature: tf.TensorSpec) -> Any:
+def _function(body: Callable, /, **signature: tf.TensorSpec) -> Any:
     # AutoGraph would rewrite the whole transform layer, seconds for nothing.
     return tf.function(body, autograph=False).get_concrete_function(**signature)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,18 +12,18 @@ import pyarrow.parquet as pq
 
 from mfx import csv_files, store
 from mfx.artifacts import SPLITS, Examples, Shard, Sources
+from mfx.artifacts.examples import shown
 from mfx.columns import TYPES
 from mfx.config import Settings
 from mfx.errors import MfxError
 from mfx.lineage import hash_file
 from mfx.read_csv import batches
+from mfx.row_groups import RowGroups
 from mfx.split import by_split
-
-ROW_GROUP = 65536
 
 
 def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
-    """Turn one input file into examples.
+    """Turn a shard's files into examples.
 
     Raises:
         MfxError: A row or cell that does not fit, by file, line and column; or rows lost.
@@ -31,25 +31,15 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
     rejected: dict[str, int] | None = {} if settings.data.ragged_rows == "reject" else None
     schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
     rows_in = 0
-    address = settings.resolve(shard.path)
-    with (
-        tempfile.TemporaryDirectory(prefix="mfx-") as directory,
-        csv_files.on_disk(address) as path,
-    ):
-        if csv_files.is_remote(address) and hash_file(path) != shard.sha256:
-            raise MfxError(
-                f"{address}: changed since this run began",
-                "Run again; write new data to a new key, so that no run reads half of each.",
-            )
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         paths = {split: Path(directory, f"{split}.parquet") for split in SPLITS}
-        writers = {split: pq.ParquetWriter(paths[split], schema) for split in SPLITS}
-        for batch in batches(path, sources.columns, settings.data.null_values, rejected):
+        written = {split: RowGroups(path, schema) for split, path in paths.items()}
+        for batch in _batches(shard, sources, settings, rejected):
             rows_in += batch.num_rows
             for split, part in by_split(batch, settings.data.split).items():
-                if part.num_rows:
-                    writers[split].write_table(pa.Table.from_batches([part]), ROW_GROUP)
-        for writer in writers.values():
-            writer.close()
+                written[split].add(part)
+        for groups in written.values():
+            groups.close()
         left_out = rejected or {}
         examples = Examples(
             shards=(store.save(directory),),
@@ -59,8 +49,23 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
             columns=sources.columns,
             lineage=sources.lineage.after(shard.sha256),
         )
-    _check_conservation(examples, address)
+    _check_conservation(examples, shown(shard.files, settings.resolve))
     return examples
+
+
+def _batches(
+    shard: Shard, sources: Sources, settings: Settings, rejected: dict[str, int] | None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of the shard's files, in order."""
+    opened = csv_files.each_on_disk([settings.resolve(file.path) for file in shard.files])
+    for file, (address, at_hand) in zip(shard.files, opened, strict=True):
+        with at_hand as path:
+            if csv_files.is_remote(address) and hash_file(path) != file.sha256:
+                raise MfxError(
+                    f"{address}: changed since this run began",
+                    "Run again; write new data to a new key, so that no run reads half of each.",
+                )
+            yield from batches(path, sources.columns, settings.data.null_values, rejected)
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
@@ -84,7 +89,7 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
     _check_conservation(examples, "all shards")
     if sum(examples.rows.values()) == 0:
         raise MfxError(
-            f"{', '.join(s.path for s in sources.shards)}: a header but no rows",
+            f"{shown(sources.files)}: a header but no rows",
             "Expected at least one row below it.",
         )
     for split in SPLITS:

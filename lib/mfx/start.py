@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mfx import code, csv_files, registry, user_module
-from mfx.artifacts import Shard, Sources
+from mfx import code, csv_files, registry, shards, user_module
+from mfx.artifacts import SourceFile, Sources
 from mfx.config import Settings, from_dict
 from mfx.deploy import check_seen_by_containers
 from mfx.destination import is_denied
@@ -84,17 +83,14 @@ def resolve(settings: Settings) -> Sources:
     user_module.check_syntax(settings)
     known = column_types(Path(settings.resolve(settings.schema_.path)))
     addresses = csv_files.find(settings.resolve(settings.data.path))
-    names, shards = _look_at(addresses)
-    unknown = [name for name in names if name not in known]
-    inferred = _infer(addresses, settings.data.null_values) if unknown else {}
-    _check_split_key(settings, names)
+    files, columns = _look_at(addresses, known, settings)
     if not (csv_files.is_remote(settings.data.path) or Path(settings.data.path).is_absolute()):
-        shards = [replace(shard, path=settings.from_home(shard.path)) for shard in shards]
+        files = [file._replace(path=settings.from_home(file.path)) for file in files]
     return Sources(
-        shards=tuple(shards),
-        columns={name: known.get(name) or inferred[name] for name in names},
+        shards=shards.group(files, settings.data.shard_mb * 2**20),
+        columns=columns,
         lineage=Lineage(
-            data=hash_json([shard.sha256 for shard in shards]),
+            data=hash_json([file.sha256 for file in files]),
             code=hash_code(code.files(settings)),
             config=hash_json(
                 {k: v for k, v in settings.to_dict().items() if k not in ("home", "deploy")}
@@ -103,30 +99,47 @@ def resolve(settings: Settings) -> Sources:
     )
 
 
-def _look_at(addresses: list[str]) -> tuple[list[str], list[Shard]]:
-    """The columns that all files have, and the files themselves."""
+def _look_at(
+    addresses: list[str], known: dict[str, str], settings: Settings
+) -> tuple[list[SourceFile], dict[str, str]]:
+    """The files themselves and the type of each column that all of them have.
+
+    Each file is brought to disk and gone through once.
+    """
+    _check_headers_on_disk(addresses)
     names: list[str] = []
-    shards: list[Shard] = []
-    for address in addresses:
-        with csv_files.on_disk(address) as path:
-            found = header(path)
-            if shards and found != names:
-                differing = sorted(set(names) ^ set(found)) or "their order"
-                raise MfxError(
-                    f"{address}: columns differ from those of {shards[0].path}: {differing}",
-                    "All files of one data set need the same header.",
-                )
-            names = found
-            shards.append(Shard(address, hash_file(path), path.stat().st_size))
-    return names, shards
-
-
-def _infer(addresses: list[str], null_values: list[str]) -> dict[str, str]:
+    files: list[SourceFile] = []
     found: dict[str, str | None] = {}
+    for address, opened in csv_files.each_on_disk(addresses):
+        with opened as path:
+            here = header(path)
+            if not names:
+                names = here
+                _check_split_key(settings, names)
+            _check_header(address, here, addresses[0], names)
+            if not known.keys() >= set(names):
+                found = narrowest_types(path, settings.data.null_values, found)
+            files.append(SourceFile(address, hash_file(path), path.stat().st_size))
+    return files, {name: known.get(name) or found[name] or "bytes" for name in names}
+
+
+def _check_headers_on_disk(addresses: list[str]) -> None:
+    """On disk a header costs nothing: all of them are looked at before all the rows."""
+    names: list[str] = []
     for address in addresses:
-        with csv_files.on_disk(address) as path:
-            found = narrowest_types(path, null_values, found)
-    return {name: kind or "bytes" for name, kind in found.items()}
+        if not csv_files.is_remote(address):
+            here = header(Path(address))
+            names = names or here
+            _check_header(address, here, addresses[0], names)
+
+
+def _check_header(address: str, here: list[str], first: str, names: list[str]) -> None:
+    if here != names:
+        differing = sorted(set(names) ^ set(here)) or "their order"
+        raise MfxError(
+            f"{address}: columns differ from those of {first}: {differing}",
+            "All files of one data set need the same header.",
+        )
 
 
 def _check_split_key(settings: Settings, names: list[str]) -> None:

@@ -15,10 +15,11 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib as slicer
 from tensorflow_model_analysis.utils import config_util
 
-from mfx.config import Evaluate, Metric, Threshold
+from mfx import slices
+from mfx.config import RESULTS, Evaluate, Metric, Threshold
 from mfx.errors import MfxError, nearest
 
-CANDIDATE, BASELINE, LABEL, WEIGHT = "candidate", "baseline", "mfx.label", "mfx.example_weight"
+CANDIDATE, BASELINE, LABEL, WEIGHT = RESULTS
 """Columns of the evaluated table, besides the features to slice by; the first two name models."""
 
 
@@ -135,7 +136,7 @@ def failures(validation: Any) -> set[tuple[str, str]]:
 
 def slice_name(key: tuple[tuple[str, Any], ...]) -> str:
     """`Overall`, or the features and values, such as `trip_start_hour:3`."""
-    return ", ".join(f"{name}:{value}" for name, value in key) or "Overall"
+    return slices.name(key)
 
 
 def _number(value: dict[str, Any]) -> float | None:

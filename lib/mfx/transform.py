@@ -21,8 +21,8 @@ from mfx.artifacts import SPLITS, Examples, Schema, TransformGraph
 from mfx.columns import TYPES, as_lists
 from mfx.config import Beam, Settings
 from mfx.errors import MfxError
-from mfx.ingest import ROW_GROUP
 from mfx.portable_function import PortableFunction
+from mfx.row_groups import ROW_GROUP, RowGroups
 from mfx.tensors import sparse_inputs, to_batch
 
 ENGINE = "TFT on Beam"
@@ -125,14 +125,11 @@ def _apply(output: tft.TFTransformOutput, examples: Examples, directory: Path) -
     names = list(output.raw_feature_spec())
     rows = {}
     for split in SPLITS:
-        writer = None
         path = directory / f"{split}.parquet"
+        written = RowGroups(path)
         for batch in examples.batches(split, ROW_GROUP):
-            features = to_batch(layer(sparse_inputs(batch, names)))
-            writer = writer or pq.ParquetWriter(path, features.schema)
-            writer.write_table(pa.Table.from_batches([features]), ROW_GROUP)
-        if writer:
-            writer.close()
+            written.add(to_batch(layer(sparse_inputs(batch, names))))
+        written.close()
         rows[split] = pq.read_metadata(path).num_rows
         if rows[split] != examples.rows[split]:
             raise MfxError(f"{split}: {examples.rows[split]} rows in, {rows[split]} transformed")

@@ -46,9 +46,9 @@ def requests(model: Path, rows: pa.RecordBatch, name: str) -> list[PredictionLog
         for signature in ("serving_default", "predict"):
             if signature in signatures:
                 log = prediction_log_pb2.PredictionLog()
-                _predict(log.predict_log.request, signatures[signature], rows.slice(0, size))
                 log.predict_log.request.model_spec.name = name
                 log.predict_log.request.model_spec.signature_name = signature
+                _predict(log.predict_log.request, signatures[signature], rows.slice(0, size))
                 logs.append(log)
     for signature, kind in (
         ("classify", ClassificationRequest),
@@ -111,13 +111,13 @@ def _signatures(model: Path) -> dict[str, Any]:
 
 
 def _predict(request: Any, signature: Any, rows: pa.RecordBatch) -> None:
-    """Fill in the inputs that a signature takes: tf.Examples, or a tensor for each feature."""
+    """Fill in what a signature takes: tf.Examples, or a tensor for each feature."""
     import tensorflow as tf
 
     from mfx.tensors import dense_inputs
     from mfx.tf_examples import serialize
 
-    if list(signature.inputs) == ["examples"]:
+    if request.model_spec.signature_name == "serving_default":
         tensors = {"examples": tf.constant(list(serialize(rows)), tf.string)}
     else:
         specs = {

@@ -5,7 +5,7 @@ payload and import what they need. Runs pickled before this was a package have t
 """
 
 from mfx.artifacts.evaluation import Blessing, Check, Evaluation, Latency, PushedModel, Replay
-from mfx.artifacts.examples import SPLITS, Code, Examples, Shard, Sources
+from mfx.artifacts.examples import SPLITS, Code, Examples, Shard, SourceFile, Sources
 from mfx.artifacts.model import Model, TransformGraph
 from mfx.artifacts.validation import Anomalies, Anomaly, Schema, Statistics
 
@@ -24,6 +24,7 @@ __all__ = [
     "Replay",
     "Schema",
     "Shard",
+    "SourceFile",
     "Sources",
     "Statistics",
     "TransformGraph",

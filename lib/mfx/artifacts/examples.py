@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfx.errors import MfxError
 from mfx.lineage import Lineage, hash_json
@@ -19,13 +21,39 @@ if TYPE_CHECKING:
 SPLITS = ("train", "eval")
 
 
-@dataclass(frozen=True)
-class Shard:
+class SourceFile(NamedTuple):
     """One input file: where it is, its SHA-256 and size in bytes."""
 
     path: str
     sha256: str
     size: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Input files that one task of `ingest` reads, in order."""
+
+    files: tuple[SourceFile, ...]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 over the files' contents, in order; their names do not matter."""
+        return hash_json([file.sha256 for file in self.files])
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
+
+    def __getstate__(self) -> dict[str, bytes]:
+        # Compressed: ten thousand paths and hashes are part of every task's artifacts.
+        return {"packed": zlib.compress(json.dumps(self.files).encode())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # In older runs a shard was one file, kept as its path, sha256 and size.
+        files = json.loads(zlib.decompress(state["packed"])) if "packed" in state else [state]
+        made = (SourceFile(**f) if isinstance(f, dict) else SourceFile(*f) for f in files)
+        self.__dict__["files"] = tuple(made)
 
 
 @dataclass(frozen=True)
@@ -35,6 +63,23 @@ class Sources:
     shards: tuple[Shard, ...]
     columns: dict[str, str]
     lineage: Lineage
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """All input files, in order."""
+        return tuple(file for shard in self.shards for file in shard.files)
+
+
+def shown(files: Sequence[SourceFile], resolve: Callable[[str], str] = str, most: int = 1) -> str:
+    """The paths of at most so many input files, and how many more there are.
+
+    Args:
+        files: The files.
+        resolve: Makes a kept path one that a reader can open (`Settings.resolve`).
+        most: How many are named.
+    """
+    more = f" and {len(files) - most:,} more" if len(files) > most else ""
+    return ", ".join(resolve(file.path) for file in files[:most]) + more
 
 
 @dataclass(frozen=True)
@@ -103,12 +148,23 @@ class Examples:
     def batches(
         self, split: str, rows: int = 65536, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The split's rows in order, at most `rows` in memory at a time."""
+        """The split's rows in order, at most `rows` in memory at a time.
+
+        Raises:
+            ValueError: One of `columns` is not in the data.
+        """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with self.files(split) as paths:
             for path in paths:
-                yield from pq.ParquetFile(path).iter_batches(rows, columns=columns)
+                for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
+                    # For Parquet `a.b` is a part of `a`, and comes with it.
+                    names = batch.schema.names if columns is None else list(columns)
+                    if missing := sorted(set(names) - set(batch.schema.names)):
+                        raise ValueError(f"no feature '{missing[0]}' in the data")
+                    places = [batch.schema.get_field_index(name) for name in names]
+                    yield pa.RecordBatch.from_arrays([batch.column(i) for i in places], names)
 
     def split_digest(self, split: str) -> str:
         """SHA-256 over the rows of one split, in order."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mfx.artifacts import SPLITS
+from mfx.artifacts.examples import shown
 from mfx.registry.runs import Results
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def data_changes(before: Results, after: Results) -> list[Change]:
 def _data(one: Results) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if sources := one.sources:
-        found["files"] = ", ".join(shard.path for shard in sources.shards)
+        found["files"] = shown(sources.files, most=10)
         found["SHA-256"] = sources.lineage.data[:12]
     if examples := one.examples:
         found |= {f"{split} rows": examples.rows.get(split) for split in SPLITS}

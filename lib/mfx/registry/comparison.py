@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfx import slices as slice_names
 from mfx.errors import MfxError
 from mfx.registry import bootstrap
 from mfx.registry.runs import Results, began
@@ -280,6 +281,5 @@ def slice_rows(examples: Examples, slices: Sequence[Sequence[str]]) -> dict[str,
                 e.dictionary[int(c)].as_py() for e, c in zip(encoded, combination, strict=True)
             ]
             texts = [value.decode() if isinstance(value, bytes) else value for value in values]
-            name = ", ".join(f"{n}:{text}" for n, text in zip(names, texts, strict=True))
-            found[name] = chosen
+            found[slice_names.name(zip(names, texts, strict=True))] = chosen
     return found

@@ -369,5 +369,5 @@ def _production_run(place: Place) -> str | None:
 
 
 def _files(sources: Sources) -> str:
-    names = [shard.path.replace("\\", "/").rsplit("/", 1)[-1] for shard in sources.shards]
+    names = [file.path.replace("\\", "/").rsplit("/", 1)[-1] for file in sources.files]
     return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)})"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfx.artifacts import SPLITS, Evaluation
+from mfx.artifacts.examples import shown
 from mfx.errors import MfxError
 from mfx.registry import runs
 from mfx.registry.changes import Changes, changes, commit
@@ -74,9 +75,7 @@ def _facts(found: Results) -> dict[str, str]:
     }
     if sources := found.sources:
         resolve = found.settings.resolve if found.settings else str
-        files = [resolve(shard.path) for shard in sources.shards]
-        shown = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-        facts["data"] = f"{sources.lineage.data[:12]}  {shown}"
+        facts["data"] = f"{sources.lineage.data[:12]}  {shown(sources.files, resolve)}"
         facts["code"] = f"{sources.lineage.code[:12]}  commit {commit(found) or 'unknown'}"
         facts["config"] = sources.lineage.config[:12]
     if examples := found.examples:

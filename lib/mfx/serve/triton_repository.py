@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import text_encoding
+
 from mfx.errors import MfxError
 from mfx.serve.model import Signature, Tensor
 from mfx.serve.parameters import BatchingParameters
@@ -78,7 +80,7 @@ def config(
     policy = "all {}" if version is None else f"specific {{ versions: [{version}] }}"
     sizes = list(batching.allowed_batch_sizes)
     lines = [
-        f"name: {json.dumps(model)}",
+        f"name: {_text(model)}",
         'backend: "python"',
         f"max_batch_size: {batching.max_batch_size}",
         *(f"input {{ {_tensor(*each)} }}" for each in signature.inputs.items()),
@@ -166,7 +168,12 @@ def home() -> Path:
 
 
 def _tensor(name: str, tensor: Tensor) -> str:
-    return f"name: {json.dumps(name)} data_type: {_type(tensor)} dims: {_dims(tensor)}"
+    return f"name: {_text(name)} data_type: {_type(tensor)} dims: {_dims(tensor)}"
+
+
+def _text(value: str) -> str:
+    """A string as protobuf's text format has it, which is not quite JSON's."""
+    return f'"{text_encoding.CEscape(value, as_utf8=True)}"'
 
 
 def _type(tensor: Tensor) -> str:
@@ -179,4 +186,4 @@ def _dims(tensor: Tensor) -> list[int]:
 
 
 def _parameter(key: str, value: str) -> str:
-    return f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(value)} }} }}'
+    return f'parameters {{ key: "{key}" value {{ string_value: {_text(value)} }} }}'

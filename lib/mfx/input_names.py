@@ -1,0 +1,77 @@
+"""What the inputs of a signature are called: for clients as the columns, whatever their titles.
+
+For TensorFlow a signature is a Python function, whose arguments cannot be called `class` or `a/b`,
+nor differ by case alone. In the SignatureDef, which servers go by, an input may have any name. So
+arguments have names of their own where need be, and the SignatureDef has the titles.
+"""
+
+from __future__ import annotations
+
+import itertools
+import keyword
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+
+def arguments(titles: Iterable[str]) -> dict[str, str]:
+    """A name for each title that a tf.function's argument can have: the title itself, if it can."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for title in sorted(titles, key=lambda title: (not _is_argument(title), title)):
+        name = title if _is_argument(title) else _like(title)
+        names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+        found[title] = next(each for each in names if each.lower() not in taken)
+        taken.add(found[title].lower())
+    return found
+
+
+def put_titles(model: Path, signature: str, names: Mapping[str, str]) -> None:
+    """Give a signature's inputs their titles in the SavedModel in `model`.
+
+    Args:
+        model: The folder.
+        signature: The signature's name.
+        names: The function's argument by title.
+    """
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    path = model / "saved_model.pb"
+    saved = SavedModel.FromString(path.read_bytes())
+    for meta in saved.meta_graphs:
+        inputs = meta.signature_def[signature].inputs
+        given = {
+            title: type(inputs[name]).FromString(inputs[name].SerializeToString())
+            for title, name in names.items()
+        }
+        inputs.clear()
+        for title, info in given.items():
+            inputs[title].CopyFrom(info)
+    path.write_bytes(saved.SerializeToString(deterministic=True))
+
+
+def read(model: Path, signature: str = "predict") -> dict[str, str]:
+    """The argument of each of a signature's inputs, by title, in a SavedModel that MFX exported.
+
+    They are what `tf.saved_model.load(model).signatures[signature]` takes.
+    """
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    saved = SavedModel.FromString((model / "saved_model.pb").read_bytes())
+    inputs = saved.meta_graphs[0].signature_def[signature].inputs
+    # TensorFlow calls the tensor after signature and argument.
+    return {
+        title: info.name.removeprefix(f"{signature}_").removesuffix(":0")
+        for title, info in inputs.items()
+    }
+
+
+def _is_argument(title: str) -> bool:
+    usual = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", title)
+    return bool(usual) and not keyword.iskeyword(title) and title != "self"
+
+
+def _like(title: str) -> str:
+    """What TensorFlow itself makes of a title, as far as that can be."""
+    name = re.sub(r"[^a-z0-9]", "_", title.lower())
+    return name if name[0].isalpha() and _is_argument(name) else f"arg_{name}"

@@ -1,0 +1,72 @@
+"""Row groups follow from the rows, not from how they came."""
+
+from __future__ import annotations
+
+import itertools
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mfx import row_groups
+from mfx.lineage import hash_file
+from mfx.row_groups import RowGroups
+
+ROWS = pa.RecordBatch.from_pydict(
+    {
+        "n": pa.array([None if n % 7 == 3 else n * n for n in range(100)], pa.int64()),
+        "w": pa.array([None if n % 5 == 2 else b"w" * (n % 9) for n in range(100)], pa.binary()),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The file that batches make, with row groups of at most 30 rows."""
+    folder = tmp_path_factory.mktemp("groups")
+
+    def write(batches, schema=ROWS.schema):
+        path = folder / "x.parquet"
+        path.unlink(missing_ok=True)
+        groups = RowGroups(path, schema)
+        for batch in batches:
+            groups.add(batch)
+        groups.close()
+        return path
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_groups, "ROW_GROUP", 30)
+        yield write
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 100)))
+def test_equal_rows_are_equal_bytes_however_they_are_cut(written, cuts):
+    whole = hash_file(written([ROWS]))
+    ends = [0, *sorted(cuts), 100]
+    parts = [ROWS.slice(a, b - a) for a, b in itertools.pairwise(ends)]
+    path = written(parts)
+    assert hash_file(path) == whole
+    file = pq.ParquetFile(path)
+    assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [
+        *(30, 30, 30, 10)
+    ]
+    assert file.read().equals(pa.Table.from_batches([ROWS]))
+
+
+def test_no_rows(written):
+    assert pq.read_table(written([])).schema == ROWS.schema
+    assert not written([], schema=None).exists()
+
+
+def test_the_schema_is_the_first_batchs(written):
+    assert pq.read_table(written([ROWS], schema=None)).equals(pa.Table.from_batches([ROWS]))
+
+
+def test_wide_rows_do_not_pile_up(written, monkeypatch):
+    monkeypatch.setattr(row_groups, "GROUP_BYTES", 100)
+    file = pq.ParquetFile(written([ROWS.slice(0, 10), ROWS.slice(10)]))
+    assert file.metadata.row_group(0).num_rows == 10
+    assert file.read().equals(pa.Table.from_batches([ROWS]))

@@ -46,7 +46,7 @@ class Pipeline(FlowSpec):
 
         self.settings = start.settings(self)
         self.code = code.keep(self.settings)
-        self.sources = start.resolve(self.settings)
+        self.sources = start.resolve(self.settings, print)
         self.shards = self.sources.shards
         self.next(self.ingest, foreach="shards")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mfx import csv_files
 from mfx.artifacts import Shard, Sources
-from mfx.config import Settings, from_dict
-from mfx.errors import MfxError
+from mfx.config import Data, Settings, from_dict
+from mfx.errors import MfxError, nearest
+from mfx.infer_types import Column
 from mfx.lineage import Lineage, hash_code, hash_file, hash_json
-from mfx.read_csv import header, narrowest_types
+from mfx.read_csv import header, look
 from mfx.schema_file import column_types
 
 
@@ -34,24 +36,30 @@ def _absolute(path: str) -> str:
     return path if "://" in path else str(Path(path).absolute())
 
 
-def resolve(settings: Settings) -> Sources:
+def resolve(settings: Settings, report: Callable[[str], None] = lambda line: None) -> Sources:
     """Find the input files, check that they agree, and fix types and lineage.
 
     Columns have the types of the committed schema; those it does not name (all, when none is
-    committed yet) have the narrowest type that all their values fit.
+    committed yet) have the narrowest type that all their values fit. `report` gets a line on each
+    of those that is text though nearly all of it is numbers.
 
     Raises:
         MfxError: No file, an unreadable one, or files whose columns differ.
     """
     known = column_types(Path(settings.resolve(settings.schema_.path)))
     addresses = csv_files.find(settings.resolve(settings.data.path))
-    names, shards = _look_at(addresses)
+    names, shards = _look_at(addresses, settings.data)
+    _check_columns(settings.data, names)
     unknown = [name for name in names if name not in known]
-    inferred = _infer(addresses, settings.data.null_values) if unknown else {}
-    _check_split_key(settings, names)
+    found = _infer(addresses, settings.data) if unknown else {}
+    notes = [note for name in unknown if (note := found[name].note(name))]
+    for note in notes:
+        report(note)
+    if notes:
+        report("(null_values under [data] names texts that mean missing; a schema gives the type.)")
     return Sources(
         shards=tuple(shards),
-        columns={name: known.get(name) or inferred[name] for name in names},
+        columns={name: known.get(name) or found[name].kind or "bytes" for name in names},
         lineage=Lineage(
             data=hash_json([shard.sha256 for shard in shards]),
             code=hash_code([Path(settings.resolve(settings.pipeline.module))]),
@@ -59,16 +67,17 @@ def resolve(settings: Settings) -> Sources:
                 {k: v for k, v in settings.to_dict().items() if k not in ("home", "deploy")}
             ),
         ),
+        notes=tuple(notes),
     )
 
 
-def _look_at(addresses: list[str]) -> tuple[list[str], list[Shard]]:
+def _look_at(addresses: list[str], how: Data) -> tuple[list[str], list[Shard]]:
     """The columns that all files have, and the files themselves."""
     names: list[str] = []
     shards: list[Shard] = []
     for address in addresses:
         with csv_files.on_disk(address) as path:
-            found = header(path)
+            found = header(path, how)
             if shards and found != names:
                 differing = sorted(set(names) ^ set(found)) or "their order"
                 raise MfxError(
@@ -80,17 +89,20 @@ def _look_at(addresses: list[str]) -> tuple[list[str], list[Shard]]:
     return names, shards
 
 
-def _infer(addresses: list[str], null_values: list[str]) -> dict[str, str]:
-    found: dict[str, str | None] = {}
+def _infer(addresses: list[str], how: Data) -> dict[str, Column]:
+    found: dict[str, Column] = {}
     for address in addresses:
         with csv_files.on_disk(address) as path:
-            found = narrowest_types(path, null_values, found)
-    return {name: kind or "bytes" for name, kind in found.items()}
+            look(path, how, found)
+    return found
 
 
-def _check_split_key(settings: Settings, names: list[str]) -> None:
-    for name in settings.data.split.key:
-        if name not in names:
-            raise MfxError(
-                f"data.split.key: no column '{name}' in the data", f"Columns: {', '.join(names)}"
-            )
+def _check_columns(how: Data, names: list[str]) -> None:
+    said = {"data.split.key": how.split.key, "data.null_values.columns": how.null_values.columns}
+    for key, columns in said.items():
+        for name in columns:
+            if name not in names:
+                raise MfxError(
+                    f"{key}: no column '{name}' in the data{nearest(name, names)}",
+                    f"Columns: {', '.join(names)}",
+                )

@@ -47,7 +47,7 @@ class Pipeline(FlowSpec):
         self.settings = start.settings(self)
         start.check_destination(self.settings, print)
         self.code = code.keep(self.settings)
-        self.sources = start.resolve(self.settings)
+        self.sources = start.resolve(self.settings, print)
         self.shards = list(range(len(self.sources.shards)))
         self.next(self.ingest, foreach="shards")
 

@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx.columns import as_lists, nan_to_null, narrowest
-
-
-@pytest.mark.parametrize(
-    ("texts", "before", "expected"),
-    [
-        (["1", None, "-7"], None, "int64"),
-        (["1", "2.5"], None, "float32"),
-        (["1", "2"], "float32", "float32"),
-        (["9223372036854775808"], None, "float32"),
-        (["1", "x"], None, "bytes"),
-        (["1"], "bytes", "bytes"),
-        ([None, None], None, None),
-        ([None], "int64", "int64"),
-    ],
-)
-def test_the_narrowest_type_that_fits(texts, before, expected):
-    assert narrowest(pa.array(texts, pa.string()), before) == expected
+from mfx.columns import as_lists, nan_to_null
 
 
 def test_nan_becomes_missing():
@@ -70,13 +52,3 @@ def test_lists_hold_what_the_rows_held(values, start, length):
     expected = [None if v is None else [v] for v in values[start : start + length]]
     assert column.to_pylist() == expected
     assert column.flatten().to_pylist() == [v[0] for v in expected if v]
-
-
-@given(st.lists(COLUMN.map(lambda c: [None if v is None else str(v) for v in c]), max_size=3))
-@settings(max_examples=50, deadline=None)
-def test_a_types_parts_do_not_matter(parts):
-    found = None
-    for part in parts:
-        found = narrowest(pa.array(part, pa.string()), found)
-    whole = [text for part in parts for text in part]
-    assert found == narrowest(pa.array(whole, pa.string()))

@@ -17,7 +17,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mfx import schema_file, tfdv_beam, tfdv_local
 from mfx.config import Beam
-from mfx.read_csv import batches
+from mfx.read_csv import Tally, batches
 from mfx.tfdv_local import ValueCounts
 
 RANDOM = np.random.default_rng(0)
@@ -123,7 +123,7 @@ def test_the_sample_has_the_statistics_tfdv_gives_on_beam(tmp_path, settings):
     types = schema_file.column_types(Path(settings.resolve(settings.schema_.path)))
     path = tmp_path / "trips.csv"
     path.write_text("".join(SAMPLE.open().readlines()[:401]))
-    (whole,) = batches(path, types, [""], None)
+    (whole,) = batches(path, types, settings.data, Tally())
     assert whole.num_rows == 400
     (ours, _), theirs = tfdv_local.describe([whole]), on_beam([whole], tmp_path / "beam")
     assert by_name(ours) == by_name(theirs)

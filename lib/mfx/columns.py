@@ -1,4 +1,4 @@
-"""Arrow columns with tf.Example's types: which there are, inferring, checking, wrapping."""
+"""Arrow columns with tf.Example's types: which there are, checking, wrapping."""
 
 from __future__ import annotations
 
@@ -8,28 +8,6 @@ import pyarrow.compute as pc
 
 TYPES: dict[str, pa.DataType] = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.binary()}
 """tf.Example's three kinds of feature, as flat Arrow types; missing is null."""
-
-
-def narrowest(column: pa.ChunkedArray | pa.Array, at_least: str | None = None) -> str | None:
-    """The narrowest of TYPES that every text in a string column can be read as.
-
-    Args:
-        column: Strings; null is missing.
-        at_least: Narrower types are not tried (what an earlier part of the column needed).
-
-    Returns:
-        A name in TYPES; None when every value is missing and `at_least` is None.
-    """
-    if column.null_count == len(column):
-        return at_least
-    for name in ("int64", "float32"):
-        if at_least in (None, "int64", name):
-            try:
-                pc.cast(column, pa.int64() if name == "int64" else pa.float64())
-                return name
-            except pa.ArrowInvalid:
-                continue
-    return "bytes"
 
 
 def nan_to_null(column: pa.Array) -> pa.Array:

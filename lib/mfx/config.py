@@ -59,18 +59,52 @@ class Split(Table):
     """Columns whose rows stay together (an entity never straddles splits); empty: the whole row."""
 
 
+class NullValues(Table):
+    """Texts that mean "missing". `null_values = ["", "NA"]` is short for `{ default = … }`."""
+
+    default: list[str] = [""]
+    columns: dict[str, list[str]] = {}
+    """Those of a column, instead of `default`."""
+
+    def of(self, column: str) -> list[str]:
+        """The texts that mean "missing" in this column."""
+        return self.columns.get(column, self.default)
+
+
 class Data(Table):
     """Where examples come from and how they are read."""
 
     path: str
-    """A CSV file, a folder of `*.csv`, or a pattern; on disk or `s3://bucket/…`."""
+    """A CSV file, a folder of them (`*.csv`, `*.tsv`, and these with .gz, .bz2, .xz or .zst behind
+    it), or a pattern; on disk or `s3://bucket/…`."""
     split: Split = Split()
-    null_values: list[str] = [""]
-    """Texts that mean "missing"."""
+    null_values: NullValues = NullValues()
+    """A list of texts, or a table: `{ default = [""], columns = { depth = ["", "9999"] } }`."""
+    compression: Literal["none", "gzip", "bz2", "xz", "zstd"] | None = None
+    """How files are compressed; by default as their first bytes say."""
+    delimiter: str | None = None
+    """What parts cells, one ASCII character; by default comma, semicolon, tab or pipe, as the
+    header says."""
+    trim: bool = False
+    """Take spaces and tabs away from around column names and cells, quoted ones too."""
     ragged_rows: Literal["stop", "reject"] = "stop"
     """A row with too many or too few cells stops the run, or is left out and counted."""
     shard_mb: float = Field(32, gt=0)
     """MB of files from which on they are a shard, which one task reads; less is one shard."""
+
+    @field_validator("null_values", mode="before")
+    @classmethod
+    def _list_is_default(cls, value: Any) -> Any:
+        if not isinstance(value, list | dict | NullValues):
+            raise ValueError(f"expected a list of texts or a table, found {value!r}")
+        return {"default": value} if isinstance(value, list) else value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n\0'):
+            raise ValueError(f"expected one ASCII character such as ';' or '\\t', found {value!r}")
+        return value
 
 
 class Schema(Table):

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mfx import address, s3
+from mfx.csv_dialect import COMPRESSIONS
 from mfx.errors import MfxError
 
 _PATTERN = "*?["
+_PACKED = ("", *(kind.suffix for kind in COMPRESSIONS.values()))
+SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in _PACKED)
+"""How names of a folder's CSV files end, in capitals or not."""
 
 SMALL = 16 * 2**20
 """Bytes up to which an object on S3 is fetched ahead."""
@@ -32,47 +36,75 @@ def find(path: str) -> list[str]:
     """The CSV files at `path`, sorted.
 
     Args:
-        path: A file, a folder of `*.csv`, or a pattern for the last part of the name; absolute on
-            disk, or `s3://bucket/key`. Credentials and endpoint are found as boto3 finds them.
+        path: A file, a folder of files whose names end in one of `SUFFIXES`, or a pattern for the
+            last part of the name; absolute on disk, or `s3://bucket/key`. Credentials and endpoint
+            are found as boto3 finds them.
 
     Raises:
-        MfxError: There is none; S3 cannot be asked; or another kind of URL.
+        MfxError: There is none, or one with and without compression; S3 cannot be asked; or another
+            kind of URL.
     """
     if is_remote(path):
-        found = _find_on_s3(path)
+        found, others = _find_on_s3(path)
     else:
-        found = _find_on_disk(Path(address.check(path, address.FILES)))
+        found, others = _find_on_disk(Path(address.check(path, address.FILES)))
     if not found:
+        beside = f" among its {len(others)} files, such as {Path(others[0]).name}" if others else ""
         raise MfxError(
-            f"{path}: no CSV file found",
-            "Give a CSV file, a folder of *.csv or a pattern: --data, or path under [data].",
+            f"{path}: no CSV file found{beside}",
+            f"Give a CSV file, a folder of them (*{', *'.join(SUFFIXES)}) or a pattern: --data, or "
+            "path under [data].",
         )
+    _check_once(found)
     return found
 
 
-def _find_on_disk(path: Path) -> list[str]:
+def _check_once(addresses: list[str]) -> None:
+    """Or the rows of a file that lies there unpacked as well would count twice."""
+    seen: dict[str, str] = {}
+    for address in addresses:
+        bare = address
+        for packed in _PACKED[1:]:
+            bare = bare.removesuffix(packed)
+        if bare in seen:
+            raise MfxError(
+                f"{seen[bare]} and {Path(address).name}: the same name with and without "
+                "compression",
+                "Remove one of them, or give a pattern that one of them fits.",
+            )
+        seen[bare] = address
+
+
+def _in_folder(names: list[str]) -> tuple[list[str], list[str]]:
+    """Those that are CSV files by their names, and the others."""
+    found = [name for name in names if name.lower().endswith(SUFFIXES)]
+    return found, [name for name in names if name not in set(found)]
+
+
+def _find_on_disk(path: Path) -> tuple[list[str], list[str]]:
     if path.is_dir():
-        return sorted(str(file) for file in path.glob("*.csv"))
-    if any(character in path.name for character in _PATTERN):
-        return sorted(str(file) for file in path.parent.glob(path.name))
+        return _in_folder(sorted(str(file) for file in path.iterdir() if file.is_file()))
+    if any(character in path.name for character in _PATTERN) and not path.exists():
+        return sorted(str(file) for file in path.parent.glob(path.name)), []
     if not path.exists():
         raise MfxError(
             f"{path}: no such file", "Give a CSV file that exists: --data, or path under [data]."
         )
-    return [str(path)]
+    return [str(path)], []
 
 
-def _find_on_s3(url: str) -> list[str]:
+def _find_on_s3(url: str) -> tuple[list[str], list[str]]:
     bucket, key = _split(url)
     folder, _, name = key.rpartition("/")
     prefix = f"{folder}/" if folder else ""
     if any(character in name for character in _PATTERN):
         keys = _keys(url, bucket, prefix)
-        return [f"s3://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, prefix + name)]
+        found = [f"s3://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, prefix + name)]
+        return found, []
     if name and key in _keys(url, bucket, key):
-        return [f"s3://{bucket}/{key}"]
+        return [f"s3://{bucket}/{key}"], []
     inside = f"{key.rstrip('/')}/" if key.strip("/") else ""
-    return [f"s3://{bucket}/{k}" for k in _keys(url, bucket, inside) if k.endswith(".csv")]
+    return _in_folder([f"s3://{bucket}/{k}" for k in _keys(url, bucket, inside)])
 
 
 def _keys(url: str, bucket: str, prefix: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from mfx.columns import TYPES
 from mfx.config import Settings
 from mfx.errors import MfxError
 from mfx.lineage import hash_file
-from mfx.read_csv import batches
+from mfx.read_csv import Tally, batches
 from mfx.row_groups import RowGroups
 from mfx.split import by_split
 
@@ -28,33 +28,32 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
     Raises:
         MfxError: A row or cell that does not fit, by file, line and column; or rows lost.
     """
-    rejected: dict[str, int] | None = {} if settings.data.ragged_rows == "reject" else None
     schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
-    rows_in = 0
+    tally = Tally()
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         paths = {split: Path(directory, f"{split}.parquet") for split in SPLITS}
         written = {split: RowGroups(path, schema) for split, path in paths.items()}
-        for batch in _batches(shard, sources, settings, rejected):
-            rows_in += batch.num_rows
+        for batch in _batches(shard, sources, settings, tally):
             for split, part in by_split(batch, settings.data.split).items():
                 written[split].add(part)
         for groups in written.values():
             groups.close()
-        left_out = rejected or {}
         examples = Examples(
             shards=(store.save(directory),),
             rows={split: pq.read_metadata(paths[split]).num_rows for split in SPLITS},
-            rows_in=rows_in + sum(left_out.values()),
-            rejected=left_out,
+            rows_in=tally.records,
+            rejected=dict(tally.rejected),
             columns=sources.columns,
             lineage=sources.lineage.after(shard.sha256),
+            missing=_cells(tally.missing),
+            rounded=_cells(tally.rounded),
         )
     _check_conservation(examples, shown(shard.files, settings.resolve))
     return examples
 
 
 def _batches(
-    shard: Shard, sources: Sources, settings: Settings, rejected: dict[str, int] | None
+    shard: Shard, sources: Sources, settings: Settings, tally: Tally
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the shard's files, in order."""
     opened = csv_files.each_on_disk([settings.resolve(file.path) for file in shard.files])
@@ -65,7 +64,7 @@ def _batches(
                     f"{address}: changed since this run began",
                     "Run again; write new data to a new key, so that no run reads half of each.",
                 )
-            yield from batches(path, sources.columns, settings.data.null_values, rejected)
+            yield from batches(path, sources.columns, settings.data, tally)
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
@@ -85,6 +84,8 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
         rejected=dict(sum((Counter(part.rejected) for part in parts), Counter())),
         columns=parts[0].columns,
         lineage=parts[0].lineage.after(*(part.digest for part in parts)),
+        missing=_cells(_sum(part.missing for part in parts)),
+        rounded=_cells(_sum(part.rounded for part in parts)),
     )
     _check_conservation(examples, "all shards")
     if sum(examples.rows.values()) == 0:
@@ -99,6 +100,17 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
                 "Give more rows, or change split or its key under [data].",
             )
     return examples
+
+
+def _cells(counted: Counter[tuple[str, str]]) -> tuple[tuple[str, str, int], ...]:
+    return tuple((column, text, cells) for (column, text), cells in sorted(counted.items()))
+
+
+def _sum(parts: Iterable[tuple[tuple[str, str, int], ...]]) -> Counter[tuple[str, str]]:
+    total: Counter[tuple[str, str]] = Counter()
+    for part in parts:
+        total.update({(column, text): cells for column, text, cells in part})
+    return total
 
 
 def _check_conservation(examples: Examples, where: str) -> None:

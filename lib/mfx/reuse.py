@@ -19,7 +19,14 @@ from mfx.errors import MfxError
 from mfx.lineage import Lineage, hash_json
 
 READS: dict[str, tuple[str, ...]] = {
-    "ingest": ("data.split", "data.null_values", "data.ragged_rows"),
+    "ingest": (
+        "data.split",
+        "data.null_values",
+        "data.ragged_rows",
+        "data.compression",
+        "data.delimiter",
+        "data.trim",
+    ),
     "validate": ("schema", "label", "data.split", "beam"),
     "transform": ("pipeline", "label", "beam"),
     "train": ("pipeline", "label", "train"),

@@ -40,6 +40,25 @@ class PipelineStopped(MetaflowException):
     headline = "The pipeline stopped"
 
 
+def keep_asterisks() -> None:
+    """Have Metaflow print the messages of a stopped pipeline as they are.
+
+    It takes `*` for the begin and end of bold text, and has no way to write one.
+    """
+    from metaflow import cli
+
+    printed = cli.print_metaflow_exception
+
+    def as_it_is(error: MetaflowException) -> None:
+        if isinstance(error, PipelineStopped):
+            cli.echo_always(f"{error.headline}:", indent=True, bold=True)
+            cli.echo_always(error.message, indent=True, no_bold=True, padding_bottom=True)
+        else:
+            printed(error)
+
+    cli.print_metaflow_exception = as_it_is
+
+
 @user_step_decorator
 def one_message(step_name, flow, inputs, attributes):
     """Show an `MfxError` raised in a step as one message, and keep libraries' chatter out."""
@@ -102,6 +121,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         metaflow_local.follow()
         resuming.split_option(sys.argv)
         resuming.refuse_unknown(PipelineStopped)
+        keep_asterisks()
 
     def pre_mutate(self, mutable_flow):
         """Add the flow's decorators that `[deploy]` asks for."""

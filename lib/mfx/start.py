@@ -8,13 +8,14 @@ from typing import Any
 
 from mfx import code, csv_files, registry, shards, user_module
 from mfx.artifacts import SourceFile, Sources
-from mfx.config import Settings, from_dict
+from mfx.config import Data, Settings, from_dict
 from mfx.deploy import check_seen_by_containers
 from mfx.destination import is_denied
 from mfx.environment import code_package
-from mfx.errors import MfxError
+from mfx.errors import MfxError, nearest
+from mfx.infer_types import Column
 from mfx.lineage import Lineage, hash_code, hash_file, hash_json
-from mfx.read_csv import header, narrowest_types
+from mfx.read_csv import header, look
 from mfx.schema_file import column_types
 from mfx.trial import is_trial
 
@@ -70,11 +71,12 @@ def check_destination(settings: Settings, report: Callable[[str], object]) -> No
         report(f"this run can read and not write {place}; whoever promotes must: {error.what}")
 
 
-def resolve(settings: Settings) -> Sources:
+def resolve(settings: Settings, report: Callable[[str], None] = lambda line: None) -> Sources:
     """Find the input files, check that they agree, and fix types and lineage.
 
     Columns have the types of the committed schema; those it does not name (all, when none is
-    committed yet) have the narrowest type that all their values fit.
+    committed yet) have the narrowest type that all their values fit. `report` gets a line on each
+    of those that is text though nearly all of it is numbers.
 
     Raises:
         MfxError: No file, an unreadable one, or files whose columns differ; `model.py` or the
@@ -83,12 +85,19 @@ def resolve(settings: Settings) -> Sources:
     user_module.check_syntax(settings)
     known = column_types(Path(settings.resolve(settings.schema_.path)))
     addresses = csv_files.find(settings.resolve(settings.data.path))
-    files, columns = _look_at(addresses, known, settings)
+    files, found = _look_at(addresses, known, settings.data)
+    notes = [
+        note for name, column in found.items() if name not in known and (note := column.note(name))
+    ]
+    for note in notes:
+        report(note)
+    if notes:
+        report("(null_values under [data] names texts that mean missing; a schema gives the type.)")
     if not (csv_files.is_remote(settings.data.path) or Path(settings.data.path).is_absolute()):
         files = [file._replace(path=settings.from_home(file.path)) for file in files]
     return Sources(
         shards=shards.group(files, settings.data.shard_mb * 2**20),
-        columns=columns,
+        columns={name: known.get(name) or column.kind or "bytes" for name, column in found.items()},
         lineage=Lineage(
             data=hash_json([file.sha256 for file in files]),
             code=hash_code(code.files(settings)),
@@ -96,39 +105,41 @@ def resolve(settings: Settings) -> Sources:
                 {k: v for k, v in settings.to_dict().items() if k not in ("home", "deploy")}
             ),
         ),
+        notes=tuple(notes),
     )
 
 
 def _look_at(
-    addresses: list[str], known: dict[str, str], settings: Settings
-) -> tuple[list[SourceFile], dict[str, str]]:
-    """The files themselves and the type of each column that all of them have.
+    addresses: list[str], known: dict[str, str], how: Data
+) -> tuple[list[SourceFile], dict[str, Column]]:
+    """The files themselves, and what is known of each column that all of them have.
 
-    Each file is brought to disk and gone through once.
+    Each file is brought to disk and gone through once; its rows only for types that no schema
+    gives.
     """
-    _check_headers_on_disk(addresses)
+    _check_headers_on_disk(addresses, how)
     names: list[str] = []
     files: list[SourceFile] = []
-    found: dict[str, str | None] = {}
+    found: dict[str, Column] = {}
     for address, opened in csv_files.each_on_disk(addresses):
         with opened as path:
-            here = header(path)
+            here = header(path, how)
             if not names:
                 names = here
-                _check_split_key(settings, names)
+                _check_columns(how, names)
             _check_header(address, here, addresses[0], names)
             if not known.keys() >= set(names):
-                found = narrowest_types(path, settings.data.null_values, found)
+                look(path, how, found)
             files.append(SourceFile(address, hash_file(path), path.stat().st_size))
-    return files, {name: known.get(name) or found[name] or "bytes" for name in names}
+    return files, {name: found.get(name) or Column() for name in names}
 
 
-def _check_headers_on_disk(addresses: list[str]) -> None:
+def _check_headers_on_disk(addresses: list[str], how: Data) -> None:
     """On disk a header costs nothing: all of them are looked at before all the rows."""
     names: list[str] = []
     for address in addresses:
         if not csv_files.is_remote(address):
-            here = header(Path(address))
+            here = header(Path(address), how)
             names = names or here
             _check_header(address, here, addresses[0], names)
 
@@ -142,9 +153,12 @@ def _check_header(address: str, here: list[str], first: str, names: list[str]) -
         )
 
 
-def _check_split_key(settings: Settings, names: list[str]) -> None:
-    for name in settings.data.split.key:
-        if name not in names:
-            raise MfxError(
-                f"data.split.key: no column '{name}' in the data", f"Columns: {', '.join(names)}"
-            )
+def _check_columns(how: Data, names: list[str]) -> None:
+    said = {"data.split.key": how.split.key, "data.null_values.columns": how.null_values.columns}
+    for key, columns in said.items():
+        for name in columns:
+            if name not in names:
+                raise MfxError(
+                    f"{key}: no column '{name}' in the data{nearest(name, names)}",
+                    f"Columns: {', '.join(names)}",
+                )

@@ -58,11 +58,16 @@ class Shard:
 
 @dataclass(frozen=True)
 class Sources:
-    """What `start` resolved: the input files and each column's type (`columns.TYPES`)."""
+    """What `start` resolved: the input files and each column's type (`columns.TYPES`).
+
+    Args:
+        notes: A line on each column that is text though nearly all of it is numbers.
+    """
 
     shards: tuple[Shard, ...]
     columns: dict[str, str]
     lineage: Lineage
+    notes: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
@@ -114,9 +119,11 @@ class Examples:
     Args:
         shards: Payloads in input order.
         rows: Rows of each split.
-        rows_in: Rows read.
+        rows_in: Rows that the files hold, counted apart from reading them.
         rejected: Rows left out, by reason; `rows_in == sum(rows) + sum(rejected)` always holds.
         columns: Each column's type.
+        missing: Cells taken as missing: column, text, how many.
+        rounded: Cells whose whole number float32 cannot hold: column, one such text, how many.
     """
 
     shards: tuple[Payload, ...]
@@ -125,6 +132,8 @@ class Examples:
     rejected: dict[str, int]
     columns: dict[str, str]
     lineage: Lineage
+    missing: tuple[tuple[str, str, int], ...] = ()
+    rounded: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def digest(self) -> str:

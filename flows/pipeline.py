@@ -80,7 +80,7 @@ class Pipeline(FlowSpec):
         from mfx import reuse
 
         given = {"examples": self.examples, "schema": self.schema}
-        self.made = reuse.or_make(self, "transform", given, print)
+        self.made = reuse.or_make(self, "transform", given, print, {"report": print})
         self.transform_graph, self.transformed = self.made.result
         self.candidates = list(range(len(self.settings.train.candidates)))
         self.next(self.train, foreach="candidates")

@@ -16,7 +16,9 @@ PASSED = Check("auc", "Overall", "at least 0.5", 0.75, True)
 METRICS = {"example_count": 12345.0, "auc": 0.75, "precision": None}
 
 
-def finished(checks=(PASSED,), rejected=None, inferred=False, reason="", metrics=METRICS):
+def finished(
+    checks=(PASSED,), rejected=None, inferred=False, reason="", metrics=METRICS, label=None
+):
     """The artifacts of a run whose model went up unless there is a reason why not."""
     blessing = Blessing(all(check.passed for check in checks), tuple(checks), FIRST_RUN)
     replay = Replay(100, 0.0, 0.5)
@@ -31,6 +33,7 @@ def finished(checks=(PASSED,), rejected=None, inferred=False, reason="", metrics
         ),
         schema=SimpleNamespace(path="taxi/schema.pbtxt", inferred=inferred),
         anomalies=Anomalies((), LINEAGE),
+        transform_graph=SimpleNamespace(label=label),
         evaluation=SimpleNamespace(rows=[{"slice": "Overall", **metrics}], blessing=blessing),
         pushed=pushed,
     )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from mfx import label
 from mfx.artifacts import Anomalies, Anomaly, Schema
 from mfx.errors import MfxError
 
@@ -158,6 +159,8 @@ def stop_on_errors(anomalies: Anomalies, schema: Schema) -> None:
     Raises:
         MfxError: All errors, one line each.
     """
+    if anomalies.errors and all(a.rule == label.MISSING for a in anomalies.errors):
+        raise MfxError("rows without a label:\n" + "\n".join(f"- {a}" for a in anomalies.errors))
     if anomalies.errors:
         raise MfxError(
             f"the data breaks {schema.path} in {len(anomalies.errors)} ways:\n"

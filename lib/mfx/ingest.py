@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import csv_files, store
+from mfx import csv_files, label, store
 from mfx.artifacts import SPLITS, Examples, Shard, Sources
 from mfx.columns import TYPES
 from mfx.config import Settings
@@ -29,6 +29,7 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
         MfxError: A row or cell that does not fit, by file, line and column; or rows lost.
     """
     rejected: dict[str, int] | None = {} if settings.data.ragged_rows == "reject" else None
+    without_label: dict[str, int] = {}
     schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
     rows_in = 0
     with (
@@ -45,6 +46,7 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
         for batch in batches(path, sources.columns, settings.data.null_values, rejected):
             rows_in += batch.num_rows
             for split, part in by_split(batch, settings.data.split).items():
+                part = label.drop_missing(part, settings.label, split, without_label)
                 if part.num_rows:
                     writers[split].write_table(pa.Table.from_batches([part]), ROW_GROUP)
         for writer in writers.values():
@@ -54,7 +56,7 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
             shards=(store.save(directory),),
             rows={split: pq.read_metadata(paths[split]).num_rows for split in SPLITS},
             rows_in=rows_in + sum(left_out.values()),
-            rejected=left_out,
+            rejected=left_out | without_label,
             columns=sources.columns,
             lineage=sources.lineage.after(shard.sha256),
         )

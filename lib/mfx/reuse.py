@@ -19,7 +19,10 @@ from mfx.errors import MfxError
 from mfx.lineage import Lineage, hash_json
 
 READS: dict[str, tuple[str, ...]] = {
-    "ingest": ("data.split", "data.null_values", "data.ragged_rows"),
+    "ingest": (
+        *("data.split", "data.null_values", "data.ragged_rows"),
+        *("label.columns", "label.missing"),
+    ),
     "validate": ("schema", "label", "beam"),
     "transform": ("pipeline", "label", "beam"),
     "train": ("pipeline", "label", "train"),

@@ -8,7 +8,7 @@ from typing import Any
 from mfx import csv_files
 from mfx.artifacts import Shard, Sources
 from mfx.config import Settings, from_dict
-from mfx.errors import MfxError
+from mfx.errors import MfxError, nearest
 from mfx.lineage import Lineage, hash_code, hash_file, hash_json
 from mfx.read_csv import header, narrowest_types
 from mfx.schema_file import column_types
@@ -49,6 +49,7 @@ def resolve(settings: Settings) -> Sources:
     unknown = [name for name in names if name not in known]
     inferred = _infer(addresses, settings.data.null_values) if unknown else {}
     _check_split_key(settings, names)
+    _check_label_columns(settings, names)
     return Sources(
         shards=tuple(shards),
         columns={name: known.get(name) or inferred[name] for name in names},
@@ -93,4 +94,13 @@ def _check_split_key(settings: Settings, names: list[str]) -> None:
         if name not in names:
             raise MfxError(
                 f"data.split.key: no column '{name}' in the data", f"Columns: {', '.join(names)}"
+            )
+
+
+def _check_label_columns(settings: Settings, names: list[str]) -> None:
+    for name in settings.label.columns:
+        if name not in names:
+            raise MfxError(
+                f"label.columns: no column '{name}' in the data{nearest(name, names)}",
+                f"Columns: {', '.join(names)}",
             )

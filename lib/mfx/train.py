@@ -18,7 +18,7 @@ import tensorflow_transform as tft
 from tensorflow.core.framework.summary_pb2 import Summary, SummaryMetadata
 from tensorflow.core.util.event_pb2 import Event
 
-from mfx import store, user_module
+from mfx import label, network, store, user_module
 from mfx.artifacts import Examples, Model, TransformGraph
 from mfx.config import Settings, Train
 from mfx.errors import MfxError
@@ -64,7 +64,8 @@ def train(
             GPUs, or the CPU.
 
     Raises:
-        MfxError: The loss is not a number any more; the devices cannot share a batch equally.
+        MfxError: The network takes what is no feature, or cannot be trained on this label; the loss
+            is not a number any more; the devices cannot share a batch equally.
     """
     module = user_module.load(settings)
     options = settings.train
@@ -78,6 +79,13 @@ def train(
         model = module.build_model(**hyperparameters)
     if options.jit_compile:
         model.jit_compile, device = True, f"{device}, XLA"
+    network.check(model)
+    if graph.label:
+        label.fits(graph.label, network.loss_of(model), network.width(model))
+    target = settings.label.name
+    inputs = network.inputs_of(model, transformed.columns, target)
+    if unused := [name for name in inputs.without(transformed.columns) if name != target]:
+        report(f"kept in the examples, not taken by the network: {', '.join(unused)}")
 
     with (
         tempfile.TemporaryDirectory(prefix="mfx-") as directory,
@@ -87,11 +95,11 @@ def train(
         saved = Path(directory, "model")
         output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
         export(model, output, settings.label.columns, saved, settings.label.classes)
-        label = settings.label.name
+        fed = (target, options.seed, inputs.names, inputs.of)
         fitting = _Fit(
             model,
-            TrainInput(train_paths, label, options.seed),
-            TrainInput(eval_paths, label, options.seed).head(
+            TrainInput(train_paths, *fed),
+            TrainInput(eval_paths, *fed).head(
                 options.validation_rows,
                 VALIDATION_BATCH,
                 strategy.num_replicas_in_sync if strategy else 1,
@@ -197,10 +205,7 @@ class _Fit:
             for name, value in last.items():
                 history.setdefault(name, []).append(value)
             if not math.isfinite(last["loss"]):
-                raise MfxError(
-                    f"the loss is {last['loss']} after epoch {epoch + 1}",
-                    "Lower learning_rate, or check the features for values without bounds.",
-                )
+                raise _not_a_number(last["loss"], epoch + 1, self._examples)
             self._keep(history)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in last.items())
             self._report(f"epoch {epoch + 1}/{len(sizes)}: {shown}")
@@ -259,6 +264,22 @@ class _Fit:
                         tag = f"epoch_{name.removeprefix('val_')}"
                         for epoch, value in enumerate(values):
                             file.write(_event(tag, epoch, value).SerializeToString())
+
+
+def _not_a_number(loss: float, epoch: int, examples: TrainInput) -> MfxError:
+    """The error of a loss that is no number, which says first whether the rows are to blame."""
+    said = f"the loss is {loss} after epoch {epoch}"
+    if found := examples.not_finite():
+        named = ", ".join(f"'{name}' in {rows:,}" for name, rows in found.items())
+        return MfxError(
+            f"{said}: of {examples.rows:,} train rows NaN or infinity is in {named}",
+            "Fill missing values before they are scaled, and divide by nothing that can be 0, in "
+            "preprocessing_fn.",
+        )
+    return MfxError(
+        f"{said}; neither label nor features hold NaN or infinity",
+        "Lower learning_rate, or check the features for values without bounds.",
+    )
 
 
 def _event(tag: str, epoch: int, value: float) -> Event:

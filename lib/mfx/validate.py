@@ -15,7 +15,7 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from mfx import beam_pipeline, schema_file, store, tfdv_beam, tfdv_local
+from mfx import beam_pipeline, label, schema_file, store, tfdv_beam, tfdv_local
 from mfx.anomalies import explain
 from mfx.artifacts import SPLITS, Anomalies, Examples, Schema, Statistics
 from mfx.config import Beam, Settings
@@ -51,6 +51,11 @@ def validate(examples: Examples, settings: Settings) -> tuple[Statistics, Schema
         lineage=statistics.lineage.after(statistics.digest),
     )
     found = [
+        anomaly
+        for split in SPLITS
+        for anomaly in label.missing(protos[split], settings.label, split)
+    ]
+    found += [
         anomaly
         for split in SPLITS
         for anomaly in explain(

@@ -124,9 +124,9 @@ def compare_metrics(found: Sequence[Results]) -> Comparison:
 
 
 def _answers(found: Results) -> dict[str, pa.Array]:
-    """Label and prediction of each eval row."""
+    """Label and prediction of each eval row, and the answer, which older runs did not keep."""
     with found.need("evaluate", "evaluation").predictions.files() as folder:
-        table = pq.read_table(folder / "predictions.parquet", columns=["label", "prediction"])
+        table = pq.read_table(folder / "predictions.parquet")
     return {name: table[name].combine_chunks() for name in table.column_names}
 
 
@@ -138,6 +138,7 @@ def _measure(
     examples, settings = newest.examples, newest.settings
     assert examples is not None and settings is not None  # compare_metrics has read them
     ours: Examples = found.need("validate", "examples")
+    measured = None
     if ours.split_digest("eval") == examples.split_digest("eval"):
         answers = _answers(found)
         if not answers["label"].equals(label):
@@ -148,8 +149,11 @@ def _measure(
             return None
         prediction = answers["prediction"]
         if _measures(found.need("start", "settings").evaluate) == _measures(settings.evaluate):
-            return _Measured(found.id, {row["slice"]: row for row in evaluation.rows}, prediction)
-        notes.append(f"run {found.id} measured with the metrics and slices of run {newest.id}")
+            measured = evaluation.rows
+            if "answer" in answers:
+                return _Measured(found.id, {row["slice"]: row for row in measured}, prediction)
+        else:
+            notes.append(f"run {found.id} measured with the metrics and slices of run {newest.id}")
     else:
         problem, answered = _predict(found, examples)
         if answered is None:
@@ -160,9 +164,12 @@ def _measure(
             return None
         prediction = answered
         notes.append(f"run {found.id} evaluated anew, on the eval rows of run {newest.id}")
-    from mfx.evaluate import remeasure
+    from mfx.evaluate import not_probabilities, remeasure
 
-    rows = remeasure(prediction, label, examples, settings)
+    if problem := not_probabilities(prediction, settings.evaluate):
+        notes.append(f"run {found.id} cannot be compared: {problem}")
+        return None
+    rows = measured or remeasure(prediction, label, examples, settings)
     return _Measured(found.id, {row["slice"]: row for row in rows}, prediction)
 
 

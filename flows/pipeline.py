@@ -47,6 +47,7 @@ class Pipeline(FlowSpec):
         self.settings = start.settings(self)
         self.code = code.keep(self.settings)
         self.sources = start.resolve(self.settings)
+        start.check_label(self.settings, self.sources)
         self.shards = self.sources.shards
         self.next(self.ingest, foreach="shards")
 

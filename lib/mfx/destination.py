@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from mfx.errors import MfxError
+from mfx.errors import MfxError, PassingError
 from mfx.lineage import hash_file
 
 RECORD = "assets.extra/mfx.json"
@@ -283,7 +283,7 @@ class LocalDestination:
         try:
             yield
         except OSError as error:
-            raise MfxError(
+            raise PassingError(
                 f"{self._folder}: {what}: {error.strerror or error}",
                 "Check the folder's permissions and free space, or give another --destination.",
             ) from None

@@ -51,7 +51,7 @@ class Inputs:
 def inputs_of(model: Any, features: Mapping[str, Any] | None = None, label: str = "") -> Inputs:
     """Which feature feeds which of a network's inputs, whatever form it takes them in.
 
-    An input's feature is the one of its key, where inputs come in a dict, else of the name given to
+    An input's feature is the one of its key, where it lies in a dict, else of the name given to
     `keras.Input`.
 
     Args:
@@ -64,7 +64,7 @@ def inputs_of(model: Any, features: Mapping[str, Any] | None = None, label: str 
     """
     form = _form(model)
     found = [
-        (next((str(key) for key in reversed(path) if isinstance(key, str)), tensor.name), tensor)
+        (path[-1] if path and isinstance(path[-1], str) else tensor.name, tensor)
         for path, tensor in keras.tree.flatten_with_path(form)
     ]
     if features is not None:

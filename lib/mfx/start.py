@@ -49,7 +49,6 @@ def resolve(settings: Settings) -> Sources:
     unknown = [name for name in names if name not in known]
     inferred = _infer(addresses, settings.data.null_values) if unknown else {}
     _check_split_key(settings, names)
-    _check_label_columns(settings, names)
     return Sources(
         shards=tuple(shards),
         columns={name: known.get(name) or inferred[name] for name in names},
@@ -97,10 +96,15 @@ def _check_split_key(settings: Settings, names: list[str]) -> None:
             )
 
 
-def _check_label_columns(settings: Settings, names: list[str]) -> None:
+def check_label(settings: Settings, sources: Sources) -> None:
+    """Look for the label's columns.
+
+    Raises:
+        MfxError: One is not in the data.
+    """
     for name in settings.label.columns:
-        if name not in names:
+        if name not in sources.columns:
             raise MfxError(
-                f"label.columns: no column '{name}' in the data{nearest(name, names)}",
-                f"Columns: {', '.join(names)}",
+                f"label.columns: no column '{name}' in the data{nearest(name, sources.columns)}",
+                f"Columns: {', '.join(sources.columns)}",
             )

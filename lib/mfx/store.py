@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mfx import metaflow_s3
-from mfx.errors import MfxError
+from mfx.errors import MfxError, PassingError
 
 CHUNK_BYTES = 64 * 2**20
 """Largest piece of a file held in memory and stored under one key."""
@@ -124,7 +124,7 @@ class Payload:
         except Exception as error:
             if metaflow_s3.stopped(error):
                 raise
-            raise MfxError(
+            raise PassingError(
                 f"{path}: the datastore at {self.root} cannot give back {key}: {error}",
                 "Was the datastore moved or cleaned? Run the flow again to rebuild it.",
             ) from error

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import tempfile
@@ -79,13 +80,8 @@ def train(
         model = module.build_model(**hyperparameters)
     if options.jit_compile:
         model.jit_compile, device = True, f"{device}, XLA"
-    network.check(model)
-    if graph.label:
-        label.fits(graph.label, network.loss_of(model), network.width(model))
     target = settings.label.name
-    inputs = network.inputs_of(model, transformed.columns, target)
-    if unused := [name for name in inputs.without(transformed.columns) if name != target]:
-        report(f"kept in the examples, not taken by the network: {', '.join(unused)}")
+    inputs = _look(model, graph, transformed, target, report)
 
     with (
         tempfile.TemporaryDirectory(prefix="mfx-") as directory,
@@ -96,10 +92,11 @@ def train(
         output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
         export(model, output, settings.label.columns, saved, settings.label.classes)
         fed = (target, options.seed, inputs.names, inputs.of)
+        validation = TrainInput(eval_paths, *fed)
         fitting = _Fit(
             model,
             TrainInput(train_paths, *fed),
-            TrainInput(eval_paths, *fed).head(
+            validation.head(
                 options.validation_rows,
                 VALIDATION_BATCH,
                 strategy.num_replicas_in_sync if strategy else 1,
@@ -107,6 +104,7 @@ def train(
             Path(directory, "logs"),
             checkpoint,
             report,
+            _without_value(model, validation.labels(options.validation_rows), report),
             fingerprint=hash_json(
                 [
                     options.model_dump(),
@@ -131,6 +129,23 @@ def train(
             resumed_from=resumed_from,
             lineage=transformed.lineage.after(graph.digest, transformed.digest),
         )
+
+
+def _look(
+    model: Any,
+    graph: TransformGraph,
+    transformed: Examples,
+    target: str,
+    report: Callable[[str], None],
+) -> network.Inputs:
+    """What the network takes, after all that can be wrong with it and the label was looked for."""
+    network.check(model)
+    if graph.label:
+        label.fits(graph.label, network.loss_of(model), network.width(model))
+    inputs = network.inputs_of(model, transformed.columns, target)
+    if unused := [name for name in inputs.without(transformed.columns) if name != target]:
+        report(f"kept in the examples, not taken by the network: {', '.join(unused)}")
+    return inputs
 
 
 def epochs_of(options: Train) -> list[int]:
@@ -177,8 +192,10 @@ class _Fit:
         logs: Path,
         checkpoint: Checkpoint,
         report: Callable[[str], None],
+        without_value: Callable[[], set[str]],
         fingerprint: str,
     ) -> None:
+        self._without_value = without_value
         self._fingerprint = fingerprint
         self._model, self._examples, self._validation = model, examples, validation
         self._logs, self._checkpoint, self._report = logs, checkpoint, report
@@ -201,7 +218,10 @@ class _Fit:
                 shuffle=False,  # `dataset` has done it; Keras would warn that it cannot
                 verbose=0,
             )
-            last = {name: float(values[-1]) for name, values in fitted.history.items()}
+            without = self._without_value()
+            last = {
+                n: float(values[-1]) for n, values in fitted.history.items() if n not in without
+            }
             for name, value in last.items():
                 history.setdefault(name, []).append(value)
             if not math.isfinite(last["loss"]):
@@ -264,6 +284,36 @@ class _Fit:
                         tag = f"epoch_{name.removeprefix('val_')}"
                         for epoch, value in enumerate(values):
                             file.write(_event(tag, epoch, value).SerializeToString())
+
+
+_OF_TWO_CLASSES = (
+    keras.metrics.AUC,
+    keras.metrics.PrecisionAtRecall,
+    keras.metrics.RecallAtPrecision,
+    keras.metrics.SensitivityAtSpecificity,
+    keras.metrics.SpecificityAtSensitivity,
+)
+"""Keras' metrics that mean nothing of rows of one class; it gives 0 for them."""
+
+
+def _without_value(
+    model: Any, labels: np.ndarray, report: Callable[[str], None]
+) -> Callable[[], set[str]]:
+    """Names, in the history, of validation metrics that have no value; known, and said, once Keras
+    has made the metrics."""
+
+    @functools.cache
+    def names() -> set[str]:
+        if len(labels) > 1 or network.width(model) != 1:
+            return set()
+        made = [m for given in model.metrics for m in getattr(given, "metrics", [given])]
+        found = {f"val_{metric.name}" for metric in made if isinstance(metric, _OF_TWO_CLASSES)}
+        if found:
+            only = f"all validation rows have the label {labels[0]:g}"
+            report(f"no value: {', '.join(sorted(found))}: {only}")
+        return found
+
+    return names
 
 
 def _not_a_number(loss: float, epoch: int, examples: TrainInput) -> MfxError:

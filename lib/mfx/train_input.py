@@ -66,6 +66,15 @@ class TrainInput:
         )
         return dataset.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
 
+    def labels(self, rows: int) -> np.ndarray:
+        """The distinct labels of the first rows in file order."""
+        found: list[np.ndarray] = []
+        for group in self._groups:
+            found.append(_read([group])[self._label])
+            if sum(map(len, found)) >= rows:
+                break
+        return np.unique(np.concatenate(found)[:rows])
+
     def head(self, rows: int, batch_size: int, devices: int = 1) -> tf.data.Dataset:
         """The first rows in file order, once, as batches that devices share equally."""
         arrays: list[Arrays] = []

@@ -73,12 +73,12 @@ def not_probabilities(values: np.ndarray, metrics: Sequence[str]) -> str:
     other.
 
     Args:
-        values: Finite numbers of shape [rows, outputs].
+        values: Numbers of shape [rows, outputs].
         metrics: Metrics that are only defined on probabilities; if none, any values do.
     """
     if not metrics or not values.size:
         return ""
-    outside = int(((values < -ROUNDING) | (values > 1 + ROUNDING)).sum())
+    outside = int((~((values >= -ROUNDING) & (values <= 1 + ROUNDING))).sum())  # NaN too
     named = f"but {', '.join(metrics)} {'is' if len(metrics) == 1 else 'are'} of probabilities"
     if outside:
         return (

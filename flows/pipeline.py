@@ -48,6 +48,7 @@ class Pipeline(FlowSpec):
         start.check_destination(self.settings, print)
         self.code = code.keep(self.settings)
         self.sources = start.resolve(self.settings, print)
+        start.check_label(self.settings, self.sources)
         self.shards = list(range(len(self.sources.shards)))
         self.next(self.ingest, foreach="shards")
 
@@ -81,7 +82,7 @@ class Pipeline(FlowSpec):
         from mfx import reuse
 
         given = {"examples": self.examples, "schema": self.schema}
-        self.made = reuse.or_make(self, "transform", given, print)
+        self.made = reuse.or_make(self, "transform", given, print, {"report": print})
         self.transform_graph, self.transformed = self.made.result
         self.candidates = list(range(len(self.settings.train.candidates)))
         self.next(self.train, foreach="candidates")

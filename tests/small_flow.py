@@ -84,6 +84,7 @@ class Pipeline(FlowSpec):
         with tempfile.TemporaryDirectory() as folder:
             score = [(i % 2) * 0.2 + i / 40 * float(self.weight) for i in range(self.rows)]
             table = {"label": [i % 2 for i in range(self.rows)], "prediction": score}
+            table["answer"] = score
             pq.write_table(
                 pa.table({k: pa.array(v, pa.float32()) for k, v in table.items()}),
                 Path(folder, "predictions.parquet"),

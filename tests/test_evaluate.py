@@ -14,7 +14,7 @@ from conftest import push_folder
 from test_push import COLUMNS, model_of, tiny_model
 from test_transform import CONFIG, save_examples, write_pipeline
 
-from mfx import store, tfma_beam, tfma_local
+from mfx import answers, store, tfma_beam, tfma_local
 from mfx.artifacts import Examples, Model
 from mfx.blessing import FIRST_RUN
 from mfx.config import Settings
@@ -347,6 +347,88 @@ def test_production_with_another_number_of_outputs_is_unfit(tmp_path, classes, s
     model = three_classes(tmp_path / "new", 4.0)
     _, found = evaluate([model], *classes, settings_of(CLASSES), production)
     assert "not comparable: ValueError: another number of outputs" in found.blessing.baseline
+
+
+def raw_model(folder: Path, activation: str = "", scale: float = 4.0) -> Model:
+    """A network that answers with scale * x + 0.5, whose loss takes that for what is said."""
+    module = tf.Module()
+    spec = tf.TensorSpec([None], tf.float32, name="x")
+
+    def predict(x):
+        known = tf.where(tf.math.is_nan(x), tf.zeros_like(x), x)
+        return {"outputs": scale * known[:, None] + 0.5}
+
+    module.predict = tf.function(predict).get_concrete_function(x=spec)
+    tf.saved_model.save(module, str(folder), {"predict": module.predict})
+    answers.write(folder, activation)
+    return model_of(store.save(folder))
+
+
+SCORE = 4.0 * np.array([v or 0 for v in VALUES["x"]]) + 0.5
+CALIBRATED = BASIC.replace('"AUC"', '"AUC", "Calibration"')
+
+
+def test_logits_are_evaluated_as_probabilities(tmp_path, data, settings_of):
+    _, found = evaluate(
+        [raw_model(tmp_path / "m", "sigmoid")], *data, settings_of(CALIBRATED), None
+    )
+    chance, label = 1 / (1 + np.exp(-SCORE)), np.array(VALUES["y"])
+    expected = {
+        "binary_accuracy": ((chance > 0.5) == label).mean(),
+        "calibration": chance.sum() / label.sum(),
+    }
+    assert {name: found.rows[0][name] for name in expected} == pytest.approx(expected, rel=1e-6)
+    with found.predictions.files() as folder:
+        table = pq.read_table(folder / "predictions.parquet")
+    assert table["answer"].to_numpy() == pytest.approx(SCORE, abs=1e-5)
+    assert table["prediction"].to_numpy() == pytest.approx(chance, abs=1e-6)
+
+
+def test_production_is_read_alike(tmp_path, data, settings_of):
+    """What makes probabilities of logits is in the model's own folder, and goes where it goes."""
+    production = in_production(tmp_path, raw_model(tmp_path / "old", "sigmoid"))
+    model = raw_model(tmp_path / "new", "sigmoid")
+    _, found = evaluate([model], *data, settings_of(CALIBRATED), production)
+    assert found.baseline_rows == found.rows
+
+
+def test_what_is_no_probability_is_one_error(tmp_path, data, settings_of):
+    with pytest.raises(MfxError) as caught:
+        evaluate([raw_model(tmp_path / "m")], *data, settings_of(CALIBRATED), None)
+    said = r"candidate 0: 32 of 40 predictions are not within \[0, 1\] \(they go from -7.1 to 8.1\)"
+    assert caught.match(said)
+    assert "but auc, binary_accuracy are of probabilities" in caught.value.what
+    assert "sigmoid" in caught.value.remedy
+
+
+def test_amounts_need_be_no_probabilities(tmp_path, data, settings_of):
+    amounts = 'metrics = ["ExampleCount", "MeanSquaredError"]\nselect = "mean_squared_error"\n'
+    _, found = evaluate([raw_model(tmp_path / "m")], *data, settings_of(amounts), None)
+    error = ((SCORE - np.array(VALUES["y"])) ** 2).mean()
+    assert found.rows[0]["mean_squared_error"] == pytest.approx(error, rel=1e-6)
+
+
+def test_production_that_gives_no_probabilities_is_unfit(tmp_path, data, settings_of):
+    production = in_production(tmp_path, raw_model(tmp_path / "old"))
+    _, found = evaluate([tiny_model(tmp_path / "new", 4.0)], *data, settings_of(DROP), production)
+    assert "not comparable: ValueError: 32 of 40 predictions are not within" in (
+        found.blessing.baseline
+    )
+    assert not found.blessing.blessed
+
+
+def test_classes_must_add_up(tmp_path, classes, settings_of):
+    model = constant_model(tmp_path / "m", 0.3, 0.3, 0.3)
+    with pytest.raises(MfxError, match="40 of 40 rows of predictions do not add up to 1"):
+        evaluate([model], *classes, settings_of(CLASSES), None)
+
+
+def test_a_metric_does_not_take_logits(tmp_path, data, settings_of):
+    logits = '{ class_name = "BinaryCrossentropy", config = { from_logits = true } }'
+    settings = settings_of(BASIC.replace('"AUC"', f'"AUC", {logits}'))
+    with pytest.raises(MfxError, match="binary_crossentropy has from_logits") as caught:
+        evaluate([raw_model(tmp_path / "m")], *data, settings, None)
+    assert "the network's loss" in caught.value.remedy
 
 
 def test_a_version_of_tfma_that_was_not_checked_goes_to_beam(

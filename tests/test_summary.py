@@ -17,7 +17,13 @@ METRICS = {"example_count": 12345.0, "auc": 0.75, "precision": None}
 
 
 def finished(
-    checks=(PASSED,), rejected=None, inferred=False, reason="", metrics=METRICS, no_value=None
+    checks=(PASSED,),
+    rejected=None,
+    inferred=False,
+    reason="",
+    metrics=METRICS,
+    no_value=None,
+    label=None,
 ):
     """The artifacts of a run whose model went up unless there is a reason why not."""
     blessed = all(check.passed or not check.checked for check in checks)
@@ -34,6 +40,7 @@ def finished(
         ),
         schema=SimpleNamespace(path="taxi/schema.pbtxt", inferred=inferred),
         anomalies=Anomalies((), LINEAGE),
+        transform_graph=SimpleNamespace(label=label),
         evaluation=SimpleNamespace(
             rows=[{"slice": "Overall", **metrics}], blessing=blessing, no_value=no_value
         ),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from mfx import schema_rules
+from mfx import label, schema_rules
 from mfx.artifacts import Anomalies, Anomaly, Schema
 from mfx.errors import MfxError
 
@@ -242,6 +242,8 @@ def stop_on_errors(anomalies: Anomalies, schema: Schema) -> None:
     """
     if not anomalies.errors:
         return
+    if all(anomaly.rule == label.MISSING for anomaly in anomalies.errors):
+        raise MfxError("rows without a label:\n" + "\n".join(f"- {a}" for a in anomalies.errors))
     held_to = "the schema inferred from it" if schema.inferred else schema.path
     accept = "take over what this run's data would give: mfx schema accept"
     mend = "Mend the data" + ("" if schema.inferred else " or edit the schema")

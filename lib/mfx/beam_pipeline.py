@@ -18,7 +18,7 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from mfx.config import Beam
-from mfx.errors import MfxError, nearest
+from mfx.errors import MfxError, PassingError, nearest
 
 ENDPOINT_SECONDS = 10
 """How long a job endpoint may take to answer; Beam itself would wait five minutes."""
@@ -62,7 +62,9 @@ def pipeline(options: Beam) -> Iterator[beam.Pipeline]:
         # What went wrong before the pipeline was complete has nothing to do with the runner.
         if not complete:
             raise
-        raise MfxError(
+        # In this process it would fail alike again.
+        failed = PassingError if options.options else MfxError
+        raise failed(
             f"{engine('Beam', options)}: the job failed: {_last_line(error)}",
             "The log above and the runner's own have more. Workers need this version of mfx, "
             "access to Metaflow's datastore, and the folder temp of [beam].",
@@ -143,7 +145,7 @@ def _described(endpoint: str) -> set[str]:
             )
         except (grpc.FutureTimeoutError, grpc.RpcError) as error:
             why = error.code().name if isinstance(error, grpc.Call) else "no connection"
-            raise MfxError(
+            raise PassingError(
                 f"{WHERE}: no Beam job server answers at --job_endpoint={endpoint}: {why} within "
                 f"{ENDPOINT_SECONDS} s",
                 "Start it, or mend its host and port.",

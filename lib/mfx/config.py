@@ -123,6 +123,9 @@ class Label(Table):
     """The feature that `preprocessing_fn` returns as the label."""
     columns: list[str] = Field(min_length=1)
     """Raw columns that the label is made from: unknown, and not asked for, at serving."""
+    missing: Literal["stop", "drop", "fill"] = "stop"
+    """Rows without a value in one of `columns` stop the run; or are left out everywhere, and
+    counted; or have the label that `preprocessing_fn` gives them."""
     classes: list[str] = []
     """Names of the classes, in the order of the label's values, which the `classify` signature
     gives. Empty: "0", "1", … where the network's loss is a cross-entropy, otherwise none."""

@@ -62,17 +62,16 @@ def find(path: str) -> list[str]:
 def _check_once(addresses: list[str]) -> None:
     """Or the rows of a file that lies there unpacked as well would count twice."""
     seen: dict[str, str] = {}
-    for address in addresses:
-        bare = address
+    for one in addresses:
+        bare = one
         for packed in _PACKED[1:]:
             bare = bare.removesuffix(packed)
         if bare in seen:
             raise MfxError(
-                f"{seen[bare]} and {Path(address).name}: the same name with and without "
-                "compression",
+                f"{seen[bare]} and {Path(one).name}: the same name with and without compression",
                 "Remove one of them, or give a pattern that one of them fits.",
             )
-        seen[bare] = address
+        seen[bare] = one
 
 
 def _in_folder(names: list[str]) -> tuple[list[str], list[str]]:

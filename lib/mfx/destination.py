@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mfx import address
-from mfx.errors import MfxError
+from mfx.errors import MfxError, PassingError
 from mfx.lineage import hash_file
 
 EXTRA = "assets.extra/"
@@ -416,7 +416,7 @@ class LocalDestination:
         try:
             yield
         except OSError as error:
-            raise MfxError(
+            raise PassingError(
                 f"{self._folder}: {what}: {error.strerror or error}",
                 "Check the folder's permissions and free space, or give another --destination.",
             ) from None

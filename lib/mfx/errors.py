@@ -14,6 +14,9 @@ class MfxError(Exception):
         remedy: How to mend it; printed on a line of its own.
     """
 
+    may_pass = False
+    """Whether the same may succeed when it is tried again: it is not, where this says no."""
+
     def __init__(self, what: str, remedy: str = "") -> None:
         self.what = what
         self.remedy = remedy
@@ -21,6 +24,12 @@ class MfxError(Exception):
 
     def __reduce__(self):
         return type(self), (self.what, self.remedy)
+
+
+class PassingError(MfxError):
+    """An error that lies outside and may pass, as of a service that does not answer."""
+
+    may_pass = True
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

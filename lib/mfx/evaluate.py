@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
 from mfx import (
+    answers,
     beam_pipeline,
     blessing,
     curves,
@@ -26,7 +27,7 @@ from mfx import (
     tfma_local,
 )
 from mfx.artifacts import Evaluation, Examples, Model
-from mfx.config import Beam, Evaluate, Settings
+from mfx.config import Beam, Evaluate, Metric, Settings
 from mfx.errors import MfxError, nearest
 from mfx.registry import Production
 from mfx.tensors import dense_inputs
@@ -43,6 +44,7 @@ def evaluate(
     """Evaluate the best of `models` on the eval split.
 
     Predictions come from the exported SavedModels on raw rows, labels from the transform graph.
+    Where a network's loss takes logits, its predictions are the probabilities of them.
 
     Args:
         models: The candidates, in any order.
@@ -52,8 +54,8 @@ def evaluate(
         baseline: The model now in production; predicts the same rows.
 
     Raises:
-        MfxError: The config asks for a metric or slice that does not exist, or a candidate does not
-            answer with numbers.
+        MfxError: The config asks for a metric or slice that does not exist, a candidate does not
+            answer with numbers, or not with probabilities where a metric is of those.
     """
     options = settings.evaluate
     models = sorted(models, key=lambda model: model.candidate)
@@ -63,15 +65,18 @@ def evaluate(
     features = _features(options, examples)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         folder = Path(directory)
-        tables = []
+        tables, answered = [], []
         for model in models:
             with model.payload.files() as files:
-                prediction = predict(files, examples)
+                answer, prediction = ask(files, examples)
+            answered.append(answer)
             if wrong := _not_finite(prediction):
                 raise MfxError(
                     f"evaluate: candidate {model.candidate}: {wrong}",
                     "Check its features for values without bounds, or lower learning_rate.",
                 )
+            if wrong := not_probabilities(prediction, options):
+                raise MfxError(f"evaluate: candidate {model.candidate}: {wrong}", answers.CURE)
             columns = dict(zip(features.column_names, features.columns, strict=True))
             tables.append(pa.table({**columns, LABEL: label, CANDIDATE: prediction}))
         scores = [
@@ -80,7 +85,7 @@ def evaluate(
         best = _best(scores, options)
         table, model = tables[best], models[best]
 
-        table, compared, unfit = _with_baseline(table, baseline, examples)
+        table, compared, unfit = _with_baseline(table, baseline, examples, options)
         config = tfma_config.eval_config(options, compared)
         engine = _compute(table, config, folder / "results", settings.beam)
         names = [CANDIDATE, BASELINE] if compared else [""]
@@ -95,9 +100,10 @@ def evaluate(
             why,
             baseline_why,
         )
-        answers = table.select([LABEL, CANDIDATE]).rename_columns(["label", "prediction"])
+        kept = table.select([LABEL, CANDIDATE]).rename_columns(["label", "prediction"])
+        kept = kept.append_column("answer", answered[best])
         (folder / "predictions").mkdir()
-        pq.write_table(answers, folder / "predictions" / "predictions.parquet")
+        pq.write_table(kept, folder / "predictions" / "predictions.parquet")
         evaluation = Evaluation(
             rows=rows,
             baseline_rows=baseline_rows,
@@ -114,27 +120,52 @@ def evaluate(
     return model, evaluation
 
 
-def predict(saved_model: Path, examples: Examples) -> pa.Array:
-    """The SavedModel's answers to all eval rows.
+def ask(saved_model: Path, examples: Examples) -> tuple[pa.Array, pa.Array]:
+    """A SavedModel's answers to all eval rows, and what they are evaluated as.
 
     Returns:
-        float32 of shape [rows], or lists of float32 when the model has several outputs.
+        Twice float32 of shape [rows], or lists of float32 when the model has several outputs: as
+        `predict` answers, and with logits made probabilities (`answers.as_evaluated`).
     """
     signature = tf.saved_model.load(str(saved_model)).signatures["predict"]
     arguments = input_names.read(saved_model)
     taken = signature.structured_input_signature[1]
     specs = {title: taken[argument] for title, argument in arguments.items()}
-    answers = []
+    parts = []
     for batch in examples.batches("eval", columns=list(specs)):
         inputs = dense_inputs(batch, specs)
-        answer = signature(**{arguments[title]: tensor for title, tensor in inputs.items()})
-        answers.append(answer["outputs"].numpy())
-    values = np.concatenate(answers).astype(np.float32)
+        part = signature(**{arguments[title]: tensor for title, tensor in inputs.items()})
+        parts.append(part["outputs"].numpy())
+    values = np.concatenate(parts).astype(np.float32)
     flat = values.reshape(len(values), -1)
-    if flat.shape[1] == 1:
-        return pa.array(flat[:, 0])
-    offsets = np.arange(0, flat.size + 1, flat.shape[1], dtype=np.int32)
-    return pa.ListArray.from_arrays(offsets, flat.reshape(-1))
+    return _column(flat), _column(answers.as_evaluated(saved_model, flat))
+
+
+def predict(saved_model: Path, examples: Examples) -> pa.Array:
+    """What a SavedModel's answers to all eval rows are evaluated as; see `ask`."""
+    return ask(saved_model, examples)[1]
+
+
+def _column(values: np.ndarray) -> pa.Array:
+    """Of shape [rows, outputs] as an Arrow column."""
+    if values.shape[1] == 1:
+        return pa.array(values[:, 0])
+    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, values.reshape(-1))
+
+
+def _values(prediction: pa.Array) -> np.ndarray:
+    """A column of predictions as an array of shape [rows, outputs]."""
+    flat = prediction.flatten() if pa.types.is_list(prediction.type) else prediction
+    return flat.to_numpy(zero_copy_only=False).reshape(len(prediction), -1)
+
+
+def not_probabilities(prediction: pa.Array, options: Evaluate) -> str:
+    """Why no metric of probabilities can be made of predictions, or '' if it can, or none is
+    asked for."""
+    return answers.not_probabilities(
+        _values(prediction), tfma_config.of_probabilities(options.metrics)
+    )
 
 
 def _width(prediction: pa.Array | pa.ChunkedArray) -> int:
@@ -182,9 +213,9 @@ def _features(options: Evaluate, examples: Examples) -> pa.Table:
 
 def _not_finite(prediction: pa.Array) -> str:
     """What is wrong with predictions that no metric can be made of, or ''."""
-    values = prediction.flatten() if pa.types.is_list(prediction.type) else prediction
-    count = int((~np.isfinite(values.to_numpy())).sum())
-    return f"{count} of {len(values)} predictions are not finite numbers" if count else ""
+    values = _values(prediction)
+    count = int((~np.isfinite(values)).sum())
+    return f"{count} of {values.size} predictions are not finite numbers" if count else ""
 
 
 def _example_weight(options: Evaluate, examples: Examples) -> pa.ChunkedArray:
@@ -220,6 +251,12 @@ def _check_names(options: Evaluate, examples: Examples) -> None:
             hint = nearest(name, examples.columns)
             raise MfxError(f"evaluate.{key}: no feature '{name}' in the data{hint}")
     known = [tfma_config.metric_name(entry) for entry in options.metrics]
+    for entry, name in zip(options.metrics, known, strict=True):
+        if isinstance(entry, Metric) and entry.config.get("from_logits"):
+            raise MfxError(
+                f"evaluate.metrics: {name} has from_logits, but probabilities are evaluated",
+                "Leave it out here, and give from_logits=True to the network's loss.",
+            )
     for name in known:
         if known.count(name) > 1:
             raise MfxError(
@@ -286,7 +323,7 @@ def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:
 
 
 def _with_baseline(
-    table: pa.Table, baseline: Production | None, examples: Examples
+    table: pa.Table, baseline: Production | None, examples: Examples, options: Evaluate
 ) -> tuple[pa.Table, bool, str]:
     """The table with production's predictions; whether there are any, and if not, why."""
     if baseline is None:
@@ -296,7 +333,7 @@ def _with_baseline(
             prediction = predict(files, examples)
         if _width(prediction) != _width(table[CANDIDATE]):
             raise ValueError("another number of outputs")
-        if wrong := _not_finite(prediction):
+        if wrong := _not_finite(prediction) or not_probabilities(prediction, options):
             raise ValueError(wrong)
         return table.append_column(BASELINE, prediction), True, ""
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, tf.errors.OpError) as error:

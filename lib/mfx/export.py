@@ -11,9 +11,16 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
-from mfx import input_names
+from mfx import answers, input_names, network
 from mfx.errors import MfxError
 from mfx.tensors import MISSING
+
+_ACTIVATIONS: dict[str, Callable] = {
+    "": tf.identity,
+    "sigmoid": tf.sigmoid,
+    "softmax": tf.nn.softmax,
+}
+"""Probabilities of logits, in the graph; `answers` makes the same for evaluation."""
 
 
 def export(
@@ -39,10 +46,11 @@ def export(
     - `transform_features`: serialized tf.Examples to transformed features. The label among them
       means something only if the examples hold the label's columns.
 
-    The first two return `outputs`, the network's output.
+    The first two return `outputs`, the network's own output; where its loss takes that for logits,
+    `classify` and `regress` give the probabilities, and so does whoever evaluates it (`answers`).
 
     Args:
-        model: The network, compiled, on transformed features.
+        model: The network, compiled, on transformed features; looked at by `network.check`.
         graph: The transform graph.
         label_columns: Raw columns that are not asked for.
         directory: Where to; made if missing.
@@ -63,11 +71,10 @@ def export(
     loader = SavedModelLoader(graph.transform_savedmodel_dir)
     transform = loader.apply_transform_model
     module.transform = loader._imported  # its vocabulary tables are saved along
-    names = [tensor.name for tensor in model.inputs]
+    inputs = network.inputs_of(model)
 
     def answer(features: dict[str, Any]) -> dict[str, tf.Tensor]:
-        transformed = transform(features)
-        return {"outputs": model({name: transformed[name] for name in names}, training=False)}
+        return {"outputs": model(inputs.of(transform(features)), training=False)}
 
     def on_examples(head: Callable) -> Callable:
         return lambda inputs: head(answer(tf.io.parse_example(inputs, known))["outputs"])
@@ -98,6 +105,7 @@ def export(
     (directory / "fingerprint.pb").unlink(missing_ok=True)
     _name_methods(directory, heads)
     input_names.put_titles(directory, "predict", arguments)
+    answers.write(directory, network.probabilities(model))
 
 
 def class_names(model: Any, given: Sequence[str]) -> list[str]:
@@ -111,11 +119,9 @@ def class_names(model: Any, given: Sequence[str]) -> list[str]:
     Raises:
         MfxError: The network has not as many outputs; one output does for two classes.
     """
-    width = _width(model)
-    loss = model.loss
-    kind = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    width = network.width(model)
     count = max(width, 2)
-    if not given and "crossentropy" in kind.replace("_", "").lower():
+    if not given and network.loss_of(model).is_cross_entropy:
         return [str(number) for number in range(count)] if width else []
     if given and (not width or len(given) != count):
         raise MfxError(
@@ -126,29 +132,22 @@ def class_names(model: Any, given: Sequence[str]) -> list[str]:
     return list(given)
 
 
-def _width(model: Any) -> int:
-    """Outputs a row; 0 where a row's answer is not a vector."""
-    shape = tuple(getattr(model.output, "shape", ()))
-    return shape[1] or 0 if len(shape) == 2 else 0
-
-
 def _heads(model: Any, classes: list[str]) -> dict[str, Callable[[tf.Tensor], dict]]:
     """What `classify` and `regress` make of the network's output, where they mean something."""
-    width = _width(model)
-    logits = bool(classes) and getattr(model.loss, "from_logits", False)
+    width = network.width(model)
+    activation = _ACTIVATIONS[network.probabilities(model)]
 
-    def value(outputs: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.sigmoid(outputs) if logits else outputs, tf.float32)
+    def values(outputs: tf.Tensor) -> tf.Tensor:
+        return activation(tf.reshape(tf.cast(outputs, tf.float32), [-1, width]))
 
     def classify(outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores = values(outputs)
         if width == 1:
-            scores = tf.concat([1 - value(outputs), value(outputs)], axis=1)
-        else:
-            scores = tf.cast(tf.nn.softmax(outputs) if logits else outputs, tf.float32)
+            scores = tf.concat([1 - scores, scores], axis=1)
         return {"classes": tf.tile([classes], [tf.shape(scores)[0], 1]), "scores": scores}
 
     def regress(outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"outputs": tf.squeeze(value(outputs), axis=1)}
+        return {"outputs": tf.squeeze(values(outputs), axis=1)}
 
     heads: dict[str, Callable] = {"classify": classify} if classes else {}
     return {**heads, "regress": regress} if width == 1 else heads

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import csv_files, store
+from mfx import csv_files, label, store
 from mfx.artifacts import SPLITS, Examples, Shard, Sources
 from mfx.artifacts.examples import shown
 from mfx.columns import TYPES
@@ -28,6 +28,7 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
     Raises:
         MfxError: A row or cell that does not fit, by file, line and column; or rows lost.
     """
+    without_label: dict[str, int] = {}
     schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
@@ -35,6 +36,7 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
         written = {split: RowGroups(path, schema) for split, path in paths.items()}
         for batch in _batches(shard, sources, settings, tally):
             for split, part in by_split(batch, settings.data.split).items():
+                part = label.drop_missing(part, settings.label, split, without_label)
                 written[split].add(part)
         for groups in written.values():
             groups.close()
@@ -42,7 +44,7 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
             shards=(store.save(directory),),
             rows={split: pq.read_metadata(paths[split]).num_rows for split in SPLITS},
             rows_in=tally.records,
-            rejected=dict(tally.rejected),
+            rejected=dict(tally.rejected) | without_label,
             columns=sources.columns,
             lineage=sources.lineage.after(shard.sha256),
             missing=_cells(tally.missing),

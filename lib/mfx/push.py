@@ -98,11 +98,13 @@ def warm_up(folder: Path, examples: Examples, settings: Settings) -> Payload:
 def replay_rows(
     folder: Path, evaluation: Evaluation, examples: Examples, settings: Settings, kind: str = ""
 ) -> Replay:
-    """Serve the SavedModel in `folder`, ask for eval rows, and compare with the evaluator's
-    predictions; by a server of the kind, see `mfx.model_server`, or the best there is."""
+    """Serve the SavedModel in `folder`, ask for eval rows, and compare with what the evaluator got
+    as answers; by a server of the kind, see `mfx.model_server`, or the best there is."""
     with evaluation.predictions.files() as directory:
-        table = pq.read_table(directory / "predictions.parquet", columns=["prediction"])
-    expected = np.asarray(table["prediction"].to_pylist(), np.float64).reshape(table.num_rows, -1)
+        table = pq.read_table(directory / "predictions.parquet")
+    # Runs before answers were kept had no others than predictions.
+    answers = table["answer" if "answer" in table.column_names else "prediction"]
+    expected = np.asarray(answers.to_pylist(), np.float64).reshape(table.num_rows, -1)
     chosen = _chosen(table.num_rows, settings)
     rows = _raw_rows(examples, chosen, settings.label.columns).to_pylist()
     name = settings.pipeline.name

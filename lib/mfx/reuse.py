@@ -20,12 +20,9 @@ from mfx.lineage import Lineage, hash_json
 
 READS: dict[str, tuple[str, ...]] = {
     "ingest": (
-        "data.split",
-        "data.null_values",
-        "data.ragged_rows",
-        "data.compression",
-        "data.delimiter",
-        "data.trim",
+        *("data.split", "data.null_values", "data.ragged_rows"),
+        *("data.compression", "data.delimiter", "data.trim"),
+        *("label.columns", "label.missing"),
     ),
     "validate": ("schema", "label", "data.split", "beam"),
     "transform": ("pipeline", "label", "beam"),

@@ -59,11 +59,17 @@ def keep_asterisks() -> None:
     cli.print_metaflow_exception = as_it_is
 
 
+class StoppedInPassing(PipelineStopped):
+    """The same of an error that may pass, for which the step is tried again."""
+
+
 @user_step_decorator
 def one_message(step_name, flow, inputs, attributes):
     """Show an `MfxError` raised in a step as one message, and keep libraries' chatter out."""
     quiet()
     spare_the_garbage_collector()
+    if current.retry_count and (said := _said_for_good(*_attempt_before())):
+        raise PipelineStopped(said)
     if trial.is_trial():
         trial.merge_by_value(flow)
     else:
@@ -77,7 +83,48 @@ def _stopping() -> Iterator[None]:
     try:
         yield
     except MfxError as error:
-        raise PipelineStopped(str(error)) from None
+        stopped = StoppedInPassing if error.may_pass else PipelineStopped
+        raise stopped(str(error)) from None
+
+
+def try_again_only_what_may_pass() -> None:
+    """Have Metaflow's scheduler not run a step again that stopped with a `PipelineStopped`.
+
+    Where something else runs the steps, as Argo does, a further attempt starts all the same, and
+    `one_message` ends it at once with the same message.
+    """
+    from metaflow.runtime import NativeRuntime, TaskFailed
+
+    retry = NativeRuntime._retry_worker
+
+    def retry_if_it_may_pass(self, worker):
+        task = worker.task
+        attempt = (task.run_id, task.step, task.task_id, task.retries)
+        if _said_for_good(self._flow_datastore, *attempt):
+            raise TaskFailed(task, "not tried again, as it would fail alike")
+        retry(self, worker)
+
+    if retry.__name__ != retry_if_it_may_pass.__name__:
+        NativeRuntime._retry_worker = retry_if_it_may_pass
+
+
+def _attempt_before() -> tuple[Any, str, str, str, int]:
+    """The datastore, and the attempt of the running task before this one."""
+    from metaflow.datastore import FlowDataStore
+
+    store = FlowDataStore(current.flow_name, None, storage_impl=FlowDataStore.default_storage_impl)
+    return store, current.run_id, current.step_name, current.task_id, current.retry_count - 1
+
+
+def _said_for_good(store: Any, run: str, step: str, task: str, attempt: int) -> str:
+    """What an attempt of a task said when it stopped for an error that cannot pass; else ''."""
+    try:
+        left = store.get_task_datastore(run, step, task, attempt=attempt, allow_not_done=True)
+        error = left["_exception"]
+    except Exception:  # no error was kept, as of a killed one, or the datastore does not answer
+        return ""
+    stopped = f"{PipelineStopped.__module__}.{PipelineStopped.__name__}"
+    return error.exception if error.type == stopped else ""
 
 
 class Launched(StepDecorator):
@@ -122,6 +169,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         resuming.split_option(sys.argv)
         resuming.refuse_unknown(PipelineStopped)
         keep_asterisks()
+        try_again_only_what_may_pass()
 
     def pre_mutate(self, mutable_flow):
         """Add the flow's decorators that `[deploy]` asks for."""

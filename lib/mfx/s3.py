@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from mfx.errors import MfxError
+from mfx.errors import MfxError, PassingError
 
 PATIENCE = "MFX_S3_PATIENCE"
 """Variable: seconds, after its first failure, for which a request to S3 is tried again."""
@@ -33,7 +33,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class S3GoneError(MfxError):
+class S3GoneError(PassingError):
     """S3 has not answered for the whole of `patience`."""
 
 

@@ -162,3 +162,17 @@ def _check_columns(how: Data, names: list[str]) -> None:
                     f"{key}: no column '{name}' in the data{nearest(name, names)}",
                     f"Columns: {', '.join(names)}",
                 )
+
+
+def check_label(settings: Settings, sources: Sources) -> None:
+    """Look for the label's columns.
+
+    Raises:
+        MfxError: One is not in the data.
+    """
+    for name in settings.label.columns:
+        if name not in sources.columns:
+            raise MfxError(
+                f"label.columns: no column '{name}' in the data{nearest(name, sources.columns)}",
+                f"Columns: {', '.join(sources.columns)}",
+            )

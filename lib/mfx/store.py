@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mfx import metaflow_local, metaflow_s3, trial
-from mfx.errors import MfxError
+from mfx.errors import MfxError, PassingError
 
 CHUNK_BYTES = 64 * 2**20
 """Largest piece of a file held in memory and stored under one key."""
@@ -131,7 +131,7 @@ class Payload:
                 raise
             # Metaflow's way to say that a file is not there.
             why = "it is not there" if isinstance(error, TypeError) else error
-            raise MfxError(
+            raise PassingError(
                 f"{path}: the datastore at {self.root} cannot give back {key}: {why}",
                 "Was the datastore moved or cleaned? Run the flow again to rebuild it.",
             ) from error

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from mfx import label
+
+_ACCEPT = "              inferred in this run; accept it with .venv/bin/mfx schema accept {}"
+
 
 def of(run: Any, run_id: str) -> str:
     """The summary that `end` prints.
 
     Args:
-        run: The flow's artifacts: examples, schema, anomalies, model, evaluation, pushed.
+        run: The flow's artifacts: examples, schema, anomalies, transform_graph, model, evaluation,
+            pushed.
         run_id: The run's id.
     """
     examples, evaluation, pushed = run.examples, run.evaluation, run.pushed
@@ -24,9 +29,18 @@ def of(run: Any, run_id: str) -> str:
         if n != "slice"
     }
     metrics = ", ".join(f"{n} {value}" for n, value in shown.items())
+    graph = getattr(run, "transform_graph", None)
+    said = label.describe(graph.label) if graph else []
     lines = [
         f"rows        {rows}" + (f", rejected {rejected:,}" if rejected else ""),
+        *(
+            f"              {n:,} rejected: {why}"
+            for why, n in [*examples.rejected.items()][:5]
+            if n
+        ),
         f"schema      {run.schema.path}",
+        *([_ACCEPT.format(run_id)] if run.schema.inferred else []),
+        *(f"label       {line.removeprefix('label ')}" for line in said),
         f"anomalies   {len(run.anomalies.found) or 'none'}",
         f"metrics     {metrics}",
         f"blessed     {'yes' if blessing.blessed else 'NO'} "
@@ -38,12 +52,6 @@ def of(run: Any, run_id: str) -> str:
         f"{run_id}/evaluate  (or validate, train, push)",
         "resume      .venv/bin/python flows/pipeline.py resume  (after a failure)",
     ]
-    if run.schema.inferred:
-        lines.insert(
-            2,
-            "              inferred in this run; accept it with "
-            f".venv/bin/mfx schema accept {run_id}",
-        )
     return "\n".join(lines)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import collections
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.api import types
+from tensorflow_model_analysis.metrics import confusion_matrix_metrics
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib as slicer
 from tensorflow_model_analysis.utils import config_util
@@ -21,6 +23,17 @@ from mfx.errors import MfxError, nearest
 
 CANDIDATE, BASELINE, LABEL, WEIGHT = RESULTS
 """Columns of the evaluated table, besides the features to slice by; the first two name models."""
+
+_OF_PROBABILITIES = {
+    *("BinaryCrossEntropy", "CategoricalCrossEntropy", "CoefficientOfDiscrimination"),
+    *("ConfusionMatrixAtThresholds", "ConfusionMatrixPlot", "RelativeCoefficientOfDiscrimination"),
+    *("MultiClassConfusionMatrixAtThresholds", "MultiClassConfusionMatrixPlot"),
+    *("MultiLabelConfusionMatrixPlot", "ScoreDistributionPlot"),
+    *("BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"),
+    *("BinaryIoU", "FBetaScore", "KLDivergence"),
+}
+"""Metrics that mean nothing of other values, besides those made of a confusion matrix; TFMA's, then
+Keras'."""
 
 
 def eval_config(options: Evaluate, has_baseline: bool) -> config_pb2.EvalConfig:
@@ -53,11 +66,7 @@ def metric_name(entry: str | Metric) -> str:
     Raises:
         MfxError: There is no such metric, or not with such arguments.
     """
-    import keras
-
-    class_name = entry if isinstance(entry, str) else entry.class_name
-    known = {n: c for n, c in vars(keras.metrics).items() if isinstance(c, type)}
-    known |= {n: c for n, c in vars(tfma.metrics).items() if isinstance(c, type)}
+    class_name, known = _class_name(entry), _classes()
     if class_name not in known:
         raise MfxError(
             f"evaluate.metrics: no metric '{class_name}'{nearest(class_name, known)}",
@@ -68,6 +77,33 @@ def metric_name(entry: str | Metric) -> str:
     except (TypeError, ValueError) as error:
         raise MfxError(f"evaluate.metrics: {class_name}: {error}") from None
     return metric.get_config()["name"]
+
+
+def of_probabilities(entries: Sequence[str | Metric]) -> list[str]:
+    """Names, in the results, of the metrics that are only defined on probabilities."""
+    known = _classes()
+    return [
+        metric_name(entry)
+        for entry in entries
+        if _class_name(entry) in _OF_PROBABILITIES
+        or issubclass(known[_class_name(entry)], confusion_matrix_metrics.ConfusionMatrixMetricBase)
+    ]
+
+
+def _classes() -> dict[str, type]:
+    """The classes of metrics by name; TFMA's come before Keras' of the same name, as in TFMA."""
+    import keras
+
+    return {
+        name: kind
+        for module in (keras.metrics, tfma.metrics)
+        for name, kind in vars(module).items()
+        if isinstance(kind, type)
+    }
+
+
+def _class_name(entry: str | Metric) -> str:
+    return entry if isinstance(entry, str) else entry.class_name
 
 
 def shared_models(has_baseline: bool) -> list[types.EvalSharedModel]:
@@ -173,9 +209,7 @@ def _metrics_specs(options: Evaluate, models: list[str]) -> list[config_pb2.Metr
 def _metric(
     entry: str | Metric, config: dict[str, Any], thresholds: list[Threshold]
 ) -> config_pb2.MetricConfig:
-    metric = config_pb2.MetricConfig(
-        class_name=entry if isinstance(entry, str) else entry.class_name
-    )
+    metric = config_pb2.MetricConfig(class_name=_class_name(entry))
     if config:
         metric.config = json.dumps(config)
     name = metric_name(entry)

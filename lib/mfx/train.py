@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import tempfile
@@ -18,7 +19,7 @@ import tensorflow_transform as tft
 from tensorflow.core.framework.summary_pb2 import Summary, SummaryMetadata
 from tensorflow.core.util.event_pb2 import Event
 
-from mfx import store, user_module
+from mfx import label, network, store, user_module
 from mfx.artifacts import Examples, Model, TransformGraph
 from mfx.config import Settings, Train
 from mfx.errors import MfxError
@@ -65,8 +66,8 @@ def train(
             GPUs, or the CPU.
 
     Raises:
-        MfxError: `model.py` fails; the loss is not a number any more; the devices cannot share a
-            batch equally.
+        MfxError: `model.py` fails; the network takes what is no feature, or cannot be trained on
+            this label; the loss is not a number any more; the devices cannot share a batch equally.
     """
     module = user_module.load(settings)
     options = settings.train
@@ -82,6 +83,8 @@ def train(
         model = user_module.build_model(settings, module, hyperparameters, graph.features)
     if options.jit_compile:
         model.jit_compile, device = True, f"{device}, XLA"
+    target = settings.label.name
+    inputs = _look(model, graph, transformed, target, report)
 
     with (
         tempfile.TemporaryDirectory(prefix="mfx-") as directory,
@@ -92,11 +95,12 @@ def train(
         output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
         with running(path, "the network", graph.features, about):
             export(model, output, settings.label.columns, saved, settings.label.classes)
-        label = settings.label.name
+        fed = (target, options.seed, inputs.names, inputs.of)
+        validation = TrainInput(eval_paths, *fed)
         fitting = _Fit(
             model,
-            TrainInput(train_paths, label, options.seed),
-            TrainInput(eval_paths, label, options.seed).head(
+            TrainInput(train_paths, *fed),
+            validation.head(
                 options.validation_rows,
                 VALIDATION_BATCH,
                 strategy.num_replicas_in_sync if strategy else 1,
@@ -104,6 +108,7 @@ def train(
             Path(directory, "logs"),
             checkpoint,
             report,
+            _without_value(model, validation.labels(options.validation_rows), report),
             fingerprint=hash_json(
                 [
                     options.model_dump(),
@@ -129,6 +134,23 @@ def train(
             resumed_from=resumed_from,
             lineage=transformed.lineage.after(graph.digest, transformed.digest),
         )
+
+
+def _look(
+    model: Any,
+    graph: TransformGraph,
+    transformed: Examples,
+    target: str,
+    report: Callable[[str], None],
+) -> network.Inputs:
+    """What the network takes, after all that can be wrong with it and the label was looked for."""
+    network.check(model)
+    if graph.label:
+        label.fits(graph.label, network.loss_of(model), network.width(model))
+    inputs = network.inputs_of(model, transformed.columns, target)
+    if unused := [name for name in inputs.without(transformed.columns) if name != target]:
+        report(f"kept in the examples, not taken by the network: {', '.join(unused)}")
+    return inputs
 
 
 def epochs_of(options: Train) -> list[int]:
@@ -175,8 +197,10 @@ class _Fit:
         logs: Path,
         checkpoint: Checkpoint,
         report: Callable[[str], None],
+        without_value: Callable[[], set[str]],
         fingerprint: str,
     ) -> None:
+        self._without_value = without_value
         self._fingerprint = fingerprint
         self._model, self._examples, self._validation = model, examples, validation
         self._logs, self._checkpoint, self._report = logs, checkpoint, report
@@ -199,14 +223,14 @@ class _Fit:
                 shuffle=False,  # `dataset` has done it; Keras would warn that it cannot
                 verbose=0,
             )
-            last = {name: float(values[-1]) for name, values in fitted.history.items()}
+            without = self._without_value()
+            last = {
+                n: float(values[-1]) for n, values in fitted.history.items() if n not in without
+            }
             for name, value in last.items():
                 history.setdefault(name, []).append(value)
             if not math.isfinite(last["loss"]):
-                raise MfxError(
-                    f"the loss is {last['loss']} after epoch {epoch + 1}",
-                    "Lower learning_rate, or check the features for values without bounds.",
-                )
+                raise _not_a_number(last["loss"], epoch + 1, self._examples)
             self._keep(history)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in last.items())
             self._report(f"epoch {epoch + 1}/{len(sizes)}: {shown}")
@@ -265,6 +289,52 @@ class _Fit:
                         tag = f"epoch_{name.removeprefix('val_')}"
                         for epoch, value in enumerate(values):
                             file.write(_event(tag, epoch, value).SerializeToString())
+
+
+_OF_TWO_CLASSES = (
+    keras.metrics.AUC,
+    keras.metrics.PrecisionAtRecall,
+    keras.metrics.RecallAtPrecision,
+    keras.metrics.SensitivityAtSpecificity,
+    keras.metrics.SpecificityAtSensitivity,
+)
+"""Keras' metrics that mean nothing of rows of one class; it gives 0 for them."""
+
+
+def _without_value(
+    model: Any, labels: np.ndarray, report: Callable[[str], None]
+) -> Callable[[], set[str]]:
+    """Names, in the history, of validation metrics that have no value; known, and said, once Keras
+    has made the metrics."""
+
+    @functools.cache
+    def names() -> set[str]:
+        if len(labels) > 1 or network.width(model) != 1:
+            return set()
+        made = [m for given in model.metrics for m in getattr(given, "metrics", [given])]
+        found = {f"val_{metric.name}" for metric in made if isinstance(metric, _OF_TWO_CLASSES)}
+        if found:
+            only = f"all validation rows have the label {labels[0]:g}"
+            report(f"no value: {', '.join(sorted(found))}: {only}")
+        return found
+
+    return names
+
+
+def _not_a_number(loss: float, epoch: int, examples: TrainInput) -> MfxError:
+    """The error of a loss that is no number, which says first whether the rows are to blame."""
+    said = f"the loss is {loss} after epoch {epoch}"
+    if found := examples.not_finite():
+        named = ", ".join(f"'{name}' in {rows:,}" for name, rows in found.items())
+        return MfxError(
+            f"{said}: of {examples.rows:,} train rows NaN or infinity is in {named}",
+            "Fill missing values before they are scaled, and divide by nothing that can be 0, in "
+            "preprocessing_fn.",
+        )
+    return MfxError(
+        f"{said}; neither label nor features hold NaN or infinity",
+        "Lower learning_rate, or check the features for values without bounds.",
+    )
 
 
 def _event(tag: str, epoch: int, value: float) -> Event:

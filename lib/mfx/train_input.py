@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +30,29 @@ class TrainInput:
 
     Args:
         paths: Files with the same columns.
-        label: The column given as the label; all others are features.
+        label: The column given as the label.
         seed: Equal seeds give equal orders.
+        features: The columns given as features; by default all but the label.
+        form: What the network takes of features by name; by default these as they are.
     """
 
-    def __init__(self, paths: Sequence[Path], label: str, seed: int) -> None:
-        self._label, self._seed = label, seed
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        label: str,
+        seed: int,
+        features: Sequence[str] | None = None,
+        form: Callable[[dict[str, Any]], Any] = dict,
+    ) -> None:
+        self._label, self._seed, self._form = label, seed, form
+        there = pq.read_schema(paths[0])
+        wanted = there.names if features is None else {*features, label}
+        self._columns = [field for field in there if field.name in wanted]
+        names = [field.name for field in self._columns]
         files = [pq.ParquetFile(path, memory_map=True) for path in paths]
-        self._groups = [(file, i) for file in files for i in range(file.num_row_groups)]
-        self._sizes = [file.metadata.row_group(i).num_rows for file, i in self._groups]
-        self._columns = pq.read_schema(paths[0])
+        groups = [(file, i) for file in files for i in range(file.num_row_groups)]
+        self._groups = [partial(file.read_row_group, i, names) for file, i in groups]
+        self._sizes = [file.metadata.row_group(i).num_rows for file, i in groups]
         # The next epoch mostly starts where this one ended.
         self._last: tuple[tuple[int, ...], Arrays] = ((), {})
 
@@ -50,6 +65,15 @@ class TrainInput:
             output_signature=self._split_label(signature),
         )
         return dataset.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def labels(self, rows: int) -> np.ndarray:
+        """The distinct labels of the first rows in file order."""
+        found: list[np.ndarray] = []
+        for group in self._groups:
+            found.append(_read([group])[self._label])
+            if sum(map(len, found)) >= rows:
+                break
+        return np.unique(np.concatenate(found)[:rows])
 
     def head(self, rows: int, batch_size: int, devices: int = 1) -> tf.data.Dataset:
         """The first rows in file order, once, as batches that devices share equally."""
@@ -65,10 +89,25 @@ class TrainInput:
         rows_of = tf.data.Dataset.from_tensor_slices(self._split_label(joined))
         return rows_of.batch(batch_size // devices * devices).cache()
 
-    def _split_label(self, columns: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    def not_finite(self) -> dict[str, int]:
+        """How many rows hold NaN or infinity, for each column that does."""
+        found: Counter[str] = Counter()
+        for group in self._groups:
+            for name, values in _read([group]).items():
+                if values.dtype.kind == "f":
+                    wrong = ~np.isfinite(values).reshape(len(values), -1)
+                    found[name] += int(wrong.any(axis=1).sum())
+        return dict(+found)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the split."""
+        return sum(self._sizes)
+
+    def _split_label(self, columns: dict[str, Any]) -> tuple[Any, Any]:
         features = dict(columns)
         label = features.pop(self._label)
-        return features, label
+        return self._form(features), label
 
     def _blocks(self, skip: int) -> Iterator[Arrays]:
         total = sum(self._sizes)
@@ -95,9 +134,8 @@ class TrainInput:
         return self._last[1]
 
 
-def _read(groups) -> Arrays:
-    tables = [file.read_row_group(index) for file, index in groups]
-    (batch,) = pa.concat_tables(tables).combine_chunks().to_batches()
+def _read(groups: Sequence[Callable[[], pa.Table]]) -> Arrays:
+    (batch,) = pa.concat_tables([read() for read in groups]).combine_chunks().to_batches()
     return to_numpy(batch)
 
 

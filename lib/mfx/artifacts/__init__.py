@@ -6,7 +6,7 @@ payload and import what they need. Runs pickled before this was a package have t
 
 from mfx.artifacts.evaluation import Blessing, Check, Evaluation, Latency, PushedModel, Replay
 from mfx.artifacts.examples import SPLITS, Code, Examples, Shard, SourceFile, Sources
-from mfx.artifacts.model import Model, TransformGraph
+from mfx.artifacts.model import LabelValues, Model, TransformGraph
 from mfx.artifacts.validation import Anomalies, Anomaly, Schema, Statistics
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Code",
     "Evaluation",
     "Examples",
+    "LabelValues",
     "Latency",
     "Model",
     "PushedModel",

@@ -86,7 +86,9 @@ class Evaluation:
         baseline_rows: The same for the model now in production, on the same examples; or empty.
         curves: `roc` and `calibration` points for plots, by model.
         candidates: Each candidate's value of the selecting metric; None if it has none.
-        predictions: `predictions.parquet`: label and prediction of each eval row, in order.
+        predictions: `predictions.parquet`: label, prediction and answer of each eval row, in order;
+            the answer is the network's own, the prediction what metrics are made of: where the
+            network's loss takes logits, the probabilities.
         results: TFMA's own result files, for `tfma.load_eval_result`.
         engine: What computed the metrics.
         no_value: Why a metric of `rows` has no value, by slice and metric; None in what older

@@ -11,17 +11,42 @@ from mfx.store import Payload
 
 
 @dataclass(frozen=True)
+class LabelValues:
+    """What the transformed label holds.
+
+    Args:
+        name: The label.
+        counts: By split, each finite value and its rows; empty where there are too many values.
+        texts: By split, where the label is made of one column of text: text and value, and rows.
+        not_finite: By split, rows with NaN or infinity.
+        low: The lowest finite value of all splits.
+        high: The highest.
+        fractions: Rows whose value is not whole.
+    """
+
+    name: str
+    counts: dict[str, dict[float, int]]
+    texts: dict[str, dict[tuple[bytes | None, float], int]]
+    not_finite: dict[str, int]
+    low: float
+    high: float
+    fractions: int
+
+
+@dataclass(frozen=True)
 class TransformGraph:
     """TFT's transform output: the graph, its vocabularies, the transformed features' types.
 
     Args:
         engine: What analysed the train split.
+        label: What the label holds; None in runs of older versions.
     """
 
     payload: Payload
     features: dict[str, str]
     lineage: Lineage
     engine: str = ""
+    label: LabelValues | None = None
 
     @property
     def digest(self) -> str:

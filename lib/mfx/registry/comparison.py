@@ -132,9 +132,9 @@ def compare_metrics(found: Sequence[Results]) -> Comparison:
 
 
 def _answers(found: Results) -> dict[str, pa.Array]:
-    """Label and prediction of each eval row."""
+    """Label and prediction of each eval row, and the answer, which older runs did not keep."""
     with found.need("evaluate", "evaluation").predictions.files() as folder:
-        table = pq.read_table(folder / "predictions.parquet", columns=["label", "prediction"])
+        table = pq.read_table(folder / "predictions.parquet")
     return {name: table[name].combine_chunks() for name in table.column_names}
 
 
@@ -173,8 +173,11 @@ def _measure(
             return None
         prediction = answered
         notes.append(f"run {found.id} evaluated anew, on the eval rows of run {newest.id}")
-    from mfx.evaluate import remeasure
+    from mfx.evaluate import not_probabilities, remeasure
 
+    if problem := not_probabilities(prediction, settings.evaluate):
+        notes.append(f"run {found.id} cannot be compared: {problem}")
+        return None
     again, why = remeasure(prediction, label, examples, settings)
     return _Measured(found.id, {row["slice"]: row for row in again}, why, prediction)
 

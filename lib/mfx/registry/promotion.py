@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mfx.destination import RECORD, STAGED, Destination, VersionTakenError, folder_digest
-from mfx.errors import MfxError
+from mfx.errors import MfxError, PassingError
 from mfx.registry.log import DONE, OPEN, PLANNED, UNDONE, Entry, Log, in_effect, now
 from mfx.registry.place import user
 
@@ -209,7 +209,7 @@ def _carry_out(destination: Destination, entry: Entry, folder: Path) -> Entry:
         raise
     finished = finish(destination, entry)
     if finished.state == UNDONE:
-        raise MfxError(f"run {entry.run} was not promoted: {finished.outcome}", "Try again.")
+        raise PassingError(f"run {entry.run} was not promoted: {finished.outcome}", "Try again.")
     return finished
 
 

@@ -1,0 +1,94 @@
+"""Which errors of a step are tried again."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from metaflow.exception import MetaflowExceptionWrapper
+from metaflow.runtime import NativeRuntime, TaskFailed
+
+from mfx import runtime
+from mfx.errors import MfxError, PassingError
+from mfx.s3 import S3GoneError
+
+
+class Store(dict):
+    """A datastore that holds what attempts left."""
+
+    def get_task_datastore(self, run, step, task, attempt, allow_not_done):
+        assert allow_not_done
+        return self[run, step, task, attempt]
+
+
+@pytest.fixture(autouse=True)
+def nothing_else_of_a_step(monkeypatch):
+    """What else is done before a step would stay with the tests' process."""
+    monkeypatch.setattr(runtime, "quiet", lambda: None)
+    monkeypatch.setattr(runtime, "spare_the_garbage_collector", lambda: None)
+
+
+def wrapped():
+    """What is put around a step, as Metaflow makes it."""
+    made = runtime.one_message()
+    made.init()
+    return made
+
+
+def raised(error: Exception) -> Exception:
+    """What `one_message` makes of an error in a step."""
+    step = wrapped()
+    step.pre_step("train", None, None)
+    return step.post_step("train", None, error)
+
+
+@pytest.fixture
+def retry(monkeypatch):
+    """Metaflow's scheduler, whose retries are only counted."""
+    tried = []
+    monkeypatch.setattr(NativeRuntime, "_retry_worker", lambda self, worker: tried.append(worker))
+    runtime.try_again_only_what_may_pass()
+    runtime.try_again_only_what_may_pass()
+    worker = SimpleNamespace(task=SimpleNamespace(run_id="1", step="train", task_id="5", retries=0))
+
+    def attempt(left) -> bool:
+        scheduler = SimpleNamespace(_flow_datastore=Store({("1", "train", "5", 0): left}))
+        NativeRuntime._retry_worker(scheduler, worker)
+        return len(tried) == 1
+
+    return attempt
+
+
+def test_a_mistake_is_not_tried_again(retry):
+    with pytest.raises(TaskFailed, match="not tried again"):
+        retry({"_exception": MetaflowExceptionWrapper(raised(MfxError("no label", "mend it")))})
+
+
+@pytest.mark.parametrize("error", [PassingError("busy"), S3GoneError("gone")])
+def test_what_may_pass_is_tried_again(error, retry):
+    assert retry({"_exception": MetaflowExceptionWrapper(raised(error))})
+
+
+def test_what_is_no_mistake_is_tried_again(retry):
+    assert retry({"_exception": MetaflowExceptionWrapper(OSError("no space"))})
+
+
+def test_a_killed_attempt_is_tried_again(retry):
+    assert retry({})
+
+
+def test_another_attempt_elsewhere_ends_at_once(monkeypatch):
+    """Argo and Batch start one all the same: it says what the first said, and does nothing."""
+    left = {"_exception": MetaflowExceptionWrapper(raised(MfxError("no label", "mend it")))}
+    store = Store({("1", "train", "5", 0): left, ("1", "train", "5", 1): {}})
+    for retry_count, ends in ((1, True), (2, False)):
+        before = (store, "1", "train", "5", retry_count - 1)
+        monkeypatch.setattr(runtime, "_attempt_before", lambda before=before: before)
+        monkeypatch.setattr(runtime, "current", SimpleNamespace(retry_count=retry_count))
+        step = wrapped()
+        if ends:
+            with pytest.raises(runtime.PipelineStopped) as caught:
+                step.pre_step("train", None, None)
+            assert str(caught.value) == "no label\nmend it"
+        else:
+            step.pre_step("train", None, None)

@@ -39,14 +39,20 @@ class PipelineStopped(MetaflowException):
 
     headline = "The pipeline stopped"
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        _keep_asterisks()
 
-def keep_asterisks() -> None:
+
+def _keep_asterisks() -> None:
     """Have Metaflow print the messages of a stopped pipeline as they are.
 
-    It takes `*` for the begin and end of bold text, and has no way to write one.
+    It takes `*` for the begin and end of bold text, and has no way to write one. Its command line
+    is not imported here: it would lack the options of a flow that is not defined yet.
     """
-    from metaflow import cli
-
+    cli = sys.modules.get("metaflow.cli")
+    if cli is None or getattr(cli.print_metaflow_exception, "_mfx", False):
+        return
     printed = cli.print_metaflow_exception
 
     def as_it_is(error: MetaflowException) -> None:
@@ -56,6 +62,7 @@ def keep_asterisks() -> None:
         else:
             printed(error)
 
+    as_it_is._mfx = True  # type: ignore[attr-defined]
     cli.print_metaflow_exception = as_it_is
 
 
@@ -168,7 +175,6 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         metaflow_local.follow()
         resuming.split_option(sys.argv)
         resuming.refuse_unknown(PipelineStopped)
-        keep_asterisks()
         try_again_only_what_may_pass()
 
     def pre_mutate(self, mutable_flow):

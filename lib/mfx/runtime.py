@@ -63,7 +63,7 @@ def _keep_asterisks() -> None:
             printed(error)
 
     as_it_is._mfx = True  # type: ignore[attr-defined]
-    cli.print_metaflow_exception = as_it_is
+    cli.print_metaflow_exception = as_it_is  # type: ignore[attr-defined]
 
 
 class StoppedInPassing(PipelineStopped):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
+from decimal import Decimal
+
+import hypothesis
+import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from mfx import ingest as module
 from mfx import read_csv, start
@@ -179,3 +186,83 @@ def test_tfrecords_hold_the_same_rows(examples_of, tmp_path):
     found = sorted((int(r["n"]), float(r["x"]), r["w"].numpy().decode()) for r in rows)
     expected = [(n, n / 4, f"w{n % 5}") for n in range(300)]
     assert found == [(-1, -1.0, ""), *expected]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+TITLE = TEXT.filter(lambda text: text and text == text.strip())
+CELLS = {
+    "integers": st.integers(-(2**70), 2**70).map(str),
+    "codes": st.from_regex(r"[+-]?0*[0-9]{1,12}", fullmatch=True),
+    "large": st.integers(2**24 - 4, 2**24 + 4).map(lambda n: f"{n}.0"),
+    "floats": st.floats(width=32, allow_nan=False, allow_infinity=False).map(repr),
+    "texts": TEXT,
+    "awkward": st.sampled_from(['"', '""', "a\nb", "a\r\nb", "\r", ",", ";", "\t", " x ", "nan"]),
+}
+WRITTEN = [
+    # Python's writer quotes a line end only where it is part of its own.
+    {"lineterminator": "\r\n", "quoting": csv.QUOTE_MINIMAL},
+    *({"lineterminator": end, "quoting": csv.QUOTE_ALL} for end in ("\n", "\r\n", "\r")),
+]
+
+
+@st.composite
+def tables(draw):
+    """Titles, and rows of cells as texts; an empty one is missing."""
+    titles = draw(st.lists(TITLE, min_size=1, max_size=5, unique=True))
+    kinds = [CELLS[draw(st.sampled_from(sorted(CELLS)))] | st.just("") for _ in titles]
+    return titles, draw(st.lists(st.tuples(*kinds), min_size=1, max_size=30))
+
+
+@hypothesis.settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(
+    table=tables(),
+    written=st.sampled_from(WRITTEN),
+    delimiter=st.sampled_from(",;\t|"),
+    bom=st.booleans(),
+)
+def test_every_row_and_value_comes_back(
+    table, written, delimiter, bom, settings, datastore, tmp_path
+):
+    titles, rows = table
+    path = tmp_path / "table.csv"
+    with path.open("w", encoding="utf-8-sig" if bom else "utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, **written)
+        writer.writerows([titles, *rows])
+    given = settings.override(data__path=str(path), data__delimiter=delimiter)
+    given = given.override(schema__path=str(tmp_path / "none.pbtxt"))
+    sources = start.resolve(given)
+    assert list(sources.columns) == titles
+    (shard,) = sources.shards
+    examples = ingest(shard, sources, given)
+    assert (examples.rows_in, sum(examples.rows.values())) == (len(rows), len(rows))
+    kinds = list(sources.columns.values())
+    expected = Counter(
+        tuple(_value(cell, kind) for cell, kind in zip(row, kinds, strict=True)) for row in rows
+    )
+    found = Counter(
+        tuple(row.values())
+        for split in ("train", "eval")
+        for batch in examples.batches(split)
+        for row in batch.to_pylist()
+    )
+    assert found == expected
+
+
+def _value(cell: str, kind: str):
+    """What a cell is; a text that a type would change is of no such type."""
+    if cell == "":
+        return None
+    if kind == "bytes":
+        return cell.encode()
+    if cell.strip("-").lower() == "nan":
+        return None
+    if kind == "int64":
+        assert Decimal(cell) == int(Decimal(cell))
+        return int(Decimal(cell))
+    value = float(np.float32(cell))
+    assert Decimal(cell) != int(Decimal(cell)) or value == float(cell) or abs(value) > 2**53
+    return value

@@ -79,6 +79,7 @@ def validate(
         ),
         Markdown("## Rows"),
         *_row_counts(examples),
+        *_cells_changed(examples),
         Markdown("## Anomalies"),
         *_anomalies(anomalies),
         Markdown("## Schema"),
@@ -185,6 +186,21 @@ def _row_counts(examples: Examples) -> Components:
         rows.append(["rejected", "0", "0.0%"])
     rows.append(["read", f"{examples.rows_in:,}", "100.0%"])
     return table(["", "rows", "share"], rows)
+
+
+def _cells_changed(examples: Examples) -> Components:
+    """Cells that are not in the examples as they were written."""
+    rows = [
+        [text(column), text(repr(said)), what, f"{cells:,}"]
+        for found, what in (
+            (examples.missing, "taken as missing"),
+            (examples.rounded, "rounded to float32"),
+        )
+        for column, said, cells in found
+    ]
+    if not rows:
+        return []
+    return [Markdown("## Cells"), *table(["column", "text", "", "cells"], rows, "texts")]
 
 
 def _anomalies(anomalies: Anomalies) -> Components:

@@ -15,6 +15,9 @@ from mfx.registry.place import branch_of
 from mfx.registry.promotion import UNKNOWN
 from mfx.registry.runs import Results
 
+_SHOWN = 5
+"""Columns that are named, of those with missing or rounded cells."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -82,6 +85,8 @@ def _facts(found: Results) -> dict[str, str]:
         rows = ", ".join(f"{split} {examples.rows[split]:,}" for split in SPLITS)
         rejected = sum(examples.rejected.values())
         facts["examples"] = f"{examples.digest[:12]}  {rows}, rejected {rejected:,}"
+        facts["missing"] = _cells(examples.missing)
+        facts["rounded"] = _cells(examples.rounded)
     if schema := found.get("validate", "schema"):
         # Not `schema.path`, which is where it was when the run was made.
         settings = found.need("start", "settings")
@@ -90,6 +95,14 @@ def _facts(found: Results) -> dict[str, str]:
     if graph := found.get("transform", "transform_graph"):
         facts["transform"] = graph.digest[:12]
     return {name: text for name, text in (facts | _outcome(found)).items() if text}
+
+
+def _cells(counted: tuple[tuple[str, str, int], ...]) -> str:
+    """Columns and texts with the most cells first."""
+    ordered = sorted(counted, key=lambda one: -one[2])
+    shown = [f"{column} {cells:,} ({text!r})" for column, text, cells in ordered[:_SHOWN]]
+    more = len(ordered) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _outcome(found: Results) -> dict[str, str]:

@@ -45,9 +45,7 @@ def test_compression_is_found_and_may_be_given(looked_at, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", sorted({*PACKED} - {"none"}))
 def test_a_file_that_is_cut_off_is_one_message(looked_at, kind):
-    with pytest.raises(
-        MfxError, match=rf"a\.csv: cannot unpack it as {kind}: .*damaged or cut off"
-    ):
+    with pytest.raises(MfxError, match=rf"a\.csv: cannot unpack it as {kind}: .*\n.*cut off"):
         looked_at(PACKED[kind][:-6])
     with pytest.raises(MfxError, match=f"cannot unpack it as {kind}"):
         looked_at(ROWS, compression=kind)

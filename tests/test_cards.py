@@ -131,6 +131,20 @@ def test_validate_says_rows_schema_and_features():
     assert text["spec"]["concat"][0]["title"]["text"] == "fare text"
 
 
+def test_validate_says_which_cells_are_not_as_they_were_written():
+    examples = replace(
+        EXAMPLES, missing=(("depth", "9999", 301),), rounded=(("id", "16777217.0", 2),)
+    )
+
+    def shown(examples: Examples) -> str:
+        drawn = cards.validate(examples, statistics(), SCHEMA, ANOMALIES)
+        return json.dumps([part.render() for part in drawn])
+
+    for said in ("depth", "9999", "301", "taken as missing", "16777217.0", "rounded to float32"):
+        assert said in shown(examples)
+    assert "taken as missing" not in shown(EXAMPLES)
+
+
 def test_validate_shows_errors_before_warnings():
     error = replace(ANOMALY, severity="ERROR", feature="fare", count=1234)
     anomalies = Anomalies((ANOMALY, error), LINEAGE)

@@ -26,6 +26,7 @@ def nothing_else_of_a_step(monkeypatch):
     """What else is done before a step would stay with the tests' process."""
     monkeypatch.setattr(runtime, "quiet", lambda: None)
     monkeypatch.setattr(runtime, "spare_the_garbage_collector", lambda: None)
+    monkeypatch.setattr(runtime.liveness, "join", lambda flow, run: None)
 
 
 def wrapped():
@@ -38,8 +39,9 @@ def wrapped():
 def raised(error: Exception) -> Exception:
     """What `one_message` makes of an error in a step."""
     step = wrapped()
-    step.pre_step("train", None, None)
-    return step.post_step("train", None, error)
+    flow = SimpleNamespace(name="Pipeline")
+    step.pre_step("train", flow, None)
+    return step.post_step("train", flow, error)
 
 
 @pytest.fixture

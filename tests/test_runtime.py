@@ -86,11 +86,13 @@ def test_another_attempt_elsewhere_ends_at_once(monkeypatch):
     for retry_count, ends in ((1, True), (2, False)):
         before = (store, "1", "train", "5", retry_count - 1)
         monkeypatch.setattr(runtime, "_attempt_before", lambda before=before: before)
-        monkeypatch.setattr(runtime, "current", SimpleNamespace(retry_count=retry_count))
+        monkeypatch.setattr(
+            runtime, "current", SimpleNamespace(retry_count=retry_count, run_id="1")
+        )
         step = wrapped()
         if ends:
             with pytest.raises(runtime.PipelineStopped) as caught:
-                step.pre_step("train", None, None)
+                step.pre_step("train", SimpleNamespace(name="Pipeline"), None)
             assert str(caught.value) == "no label\nmend it"
         else:
-            step.pre_step("train", None, None)
+            step.pre_step("train", SimpleNamespace(name="Pipeline"), None)

@@ -41,7 +41,7 @@ def write(saved_model: Path, activation: str) -> None:
     """Keep with a SavedModel what makes probabilities of its answers (`network.probabilities`)."""
     if activation:
         (saved_model / FILE).parent.mkdir(parents=True, exist_ok=True)
-        (saved_model / FILE).write_text(json.dumps({"probabilities": activation}))
+        (saved_model / FILE).write_text(json.dumps({"probabilities": activation}), encoding="utf-8")
 
 
 def as_evaluated(saved_model: Path, answers: np.ndarray) -> np.ndarray:
@@ -60,7 +60,7 @@ def as_evaluated(saved_model: Path, answers: np.ndarray) -> np.ndarray:
     path = saved_model / FILE
     if not path.is_file():
         return answers.astype(np.float32)
-    activation = json.loads(path.read_text())["probabilities"]
+    activation = json.loads(path.read_text(encoding="utf-8"))["probabilities"]
     if activation not in _ACTIVATIONS:
         raise ValueError(f"{FILE}: probabilities by '{activation}', which this version cannot make")
     return _ACTIVATIONS[activation](answers.astype(np.float64)).astype(np.float32)

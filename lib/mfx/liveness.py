@@ -53,7 +53,7 @@ def hold(flow: str, run: str, report: Callable[[str], object]) -> None:
         file = _file(flow, run)
         file.parent.mkdir(parents=True, exist_ok=True)
         with _together(file.parent.with_suffix(".gc"), report):
-            file.write_text(json.dumps({"machine": socket.gethostname()}))
+            file.write_text(json.dumps({"machine": socket.gethostname()}), encoding="utf-8")
             _take(file)
     except OSError:  # a disk without locks, or that cannot be written: then nothing is known
         with suppress(OSError):
@@ -72,7 +72,9 @@ def end(flow: str, run: str, failed: bool) -> None:
     with suppress(OSError):
         file = _file(flow, run)
         if failed:
-            file.write_text(json.dumps({"machine": socket.gethostname(), "failed": True}))
+            file.write_text(
+                json.dumps({"machine": socket.gethostname(), "failed": True}), encoding="utf-8"
+            )
         else:
             file.unlink(missing_ok=True)
 
@@ -81,7 +83,7 @@ def look(flow: str, run: str) -> Life:
     """What is known of a run's processes."""
     try:
         file = _file(flow, run)
-        said = json.loads(file.read_text())
+        said = json.loads(file.read_text(encoding="utf-8"))
         handle = os.open(file, os.O_RDWR)
     except (OSError, ValueError):
         return Life(None)

@@ -1,0 +1,227 @@
+"""What a pipeline's `config.toml` may say: typed, checked in one pass, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from mfx import address
+from mfx.config.data import Data, Label, NullValues, Schema, Split
+from mfx.config.running import Beam, Deploy, Push
+from mfx.config.table import Table
+from mfx.config.training import RESULTS, Evaluate, Metric, Threshold, Train
+from mfx.environment import code_package, kept_home, place_of, project
+from mfx.errors import MfxError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = [
+    "Beam",
+    "Data",
+    "Deploy",
+    "Evaluate",
+    "Label",
+    "Metric",
+    "NullValues",
+    "Pipeline",
+    "Push",
+    "RESULTS",
+    "Schema",
+    "Settings",
+    "Split",
+    "Threshold",
+    "Train",
+    "from_dict",
+    "load",
+    "parse",
+]
+
+GIVEN = "the config given as text"
+"""What errors call a config that was read from no file."""
+
+
+class Pipeline(Table):
+    """Which pipeline this is."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    """The model's name at the push destination."""
+    module: str = "model.py"
+    """The file with `preprocessing_fn` and `build_model`."""
+
+
+class Settings(Table):
+    """A whole `config.toml`; relative paths in it start at `home`, the folder it lies in."""
+
+    home: str = "."
+    """From the project's folder, if it lies in it; else absolute."""
+    pipeline: Pipeline
+    data: Data
+    schema_: Schema = Field(Schema(), alias="schema")
+    label: Label
+    train: Train = Train()
+    evaluate: Evaluate
+    push: Push
+    beam: Beam = Beam()
+    deploy: Deploy = Deploy()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _project_is_the_pipelines_name(cls, tables: Any) -> Any:
+        """Or pipelines of one flow would be deployed over one another."""
+        try:
+            name = Pipeline.model_validate(tables["pipeline"]).name.lower().replace("-", "_")
+            return {**tables, "deploy": {"project": name, **tables.get("deploy", {})}}
+        except (KeyError, TypeError, ValidationError):
+            return tables  # not what was asked for, which is found next
+
+    def resolve(self, path: str) -> str:
+        """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""
+        return path if "://" in path else os.path.normpath(Path(place_of(self.home), path))
+
+    def kept(self, path: str) -> str:
+        """A path from the current folder as it is kept: from `home` if it lies in the project, so
+        that both may move; otherwise absolute. URLs and absolute paths stay."""
+        if address.is_url(path) or Path(path).is_absolute():
+            return path
+        absolute = os.path.normpath(Path.cwd() / path)
+        if code_package() or not Path(absolute).is_relative_to(project()):
+            return absolute
+        return self.from_home(absolute)
+
+    def from_home(self, path: str) -> str:
+        """An absolute path, from `home`."""
+        return Path(os.path.relpath(path, place_of(self.home))).as_posix()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Equal settings are equal bytes, in every process.
+
+        Pydantic's own pickle has a set of names, whose order is each process's own: tasks of a
+        foreach would then leave settings that Metaflow cannot merge.
+        """
+        return from_dict, (self.to_dict(), "settings")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` takes back."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def override(self, **changes: Any) -> Settings:
+        """A copy with `table__key=value` set where value is not None, checked again."""
+        tables = self.to_dict()
+        for name, value in changes.items():
+            if value is not None:
+                table, key = name.split("__")
+                tables[table][key] = value
+        return _with_addresses(from_dict(tables, where="command line"), where="command line")
+
+
+def load(path: str | Path) -> Settings:
+    """Read and check a `config.toml`.
+
+    Raises:
+        MfxError: The file is missing, is not TOML, or says something that no pipeline can use.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MfxError(f"{path}: cannot read the config: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise MfxError(f"{path}: not UTF-8 at byte {error.start}") from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path | None) -> Settings:
+    """Check the text of a config, TOML or JSON; errors as `load`.
+
+    Args:
+        text: The config.
+        path: The file that it was read from; None if the text itself was given: then relative paths
+            start at the current folder.
+    """
+    where = str(path) if path else GIVEN
+    home = path.resolve().parent if path else Path.cwd()
+    tables = _toml_or_json(text, where)
+    if "home" in tables:
+        raise MfxError(f"{where}: unknown key 'home'")
+    settings = from_dict({**tables, "home": kept_home(home)}, where=where)
+    _with_addresses(settings, where)
+    module = settings.resolve(settings.pipeline.module)
+    if not Path(module).is_file():
+        raise MfxError(
+            f"{where}: pipeline.module: expected a file, found none at {module}",
+            "" if path else f"Relative paths in it start at the current folder, {home}.",
+        )
+    return settings
+
+
+def _toml_or_json(text: str, where: str) -> dict[str, Any]:
+    # No TOML begins so; Metaflow hands a dict over as JSON.
+    kind, read = ("JSON", json.loads) if text.lstrip()[:1] == "{" else ("TOML", tomllib.loads)
+    try:
+        return read(text)
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MfxError(f"{where}: not valid {kind}: {error}") from None
+
+
+def from_dict(tables: dict[str, Any], where: str) -> Settings:
+    """Check plain values; `where` names their origin in errors."""
+    try:
+        return Settings.model_validate(tables)
+    except ValidationError as error:
+        raise MfxError("\n".join(_line(where, e) for e in error.errors())) from None
+
+
+def _with_addresses(settings: Settings, where: str) -> Settings:
+    """The settings, if their addresses have a form that is known here.
+
+    Not part of `from_dict`, by which the settings of earlier runs are read: those stay readable.
+    """
+    temp = settings.beam.temp
+    faults = {
+        "data.path": address.fault(settings.data.path, address.FILES),
+        "push.destination": address.fault(settings.push.destination),
+        "beam.temp": "" if temp is None else address.worker_folder_fault(temp),
+    }
+    if wrong := [f"{where}: {key}: {fault}" for key, fault in faults.items() if fault]:
+        raise MfxError("\n".join(wrong))
+    return settings
+
+
+def _line(where: str, error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"] if part not in ("str", "Metric")) or "config"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{key}'{nearest(str(error['loc'][-1]), _keys(error['loc']))}"
+    if error["type"] == "missing":
+        return f"{where}: missing key '{key}'"
+    if error["type"] == "value_error":
+        return f"{where}: {key}: {error['msg'].removeprefix('Value error, ')}"
+    expected = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{where}: {key}: expected {expected}, found {error['input']!r}"
+
+
+def _keys(loc: tuple[Any, ...]) -> list[str]:
+    """The keys that the table holding the key at `loc` knows."""
+    table: type[BaseModel] = Settings
+    for part in loc[:-1]:
+        for name, field in table.model_fields.items():
+            if part == (field.alias or name):
+                table = next(_tables(field.annotation), table)
+                break
+    return [field.alias or name for name, field in table.model_fields.items() if name != "home"]
+
+
+def _tables(kind: Any) -> Iterator[type[Table]]:
+    """The tables in a field's type, however deep."""
+    if isinstance(kind, type) and issubclass(kind, Table):
+        yield kind
+    for inner in get_args(kind):
+        yield from _tables(inner)

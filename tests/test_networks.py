@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from conftest import saving
 from test_train import Checkpoints
 from test_transform import LINEAGE, save_examples, write_pipeline
 
-from mfx import train, user_module
+from mfx import input_names, train, user_module
 from mfx.artifacts import Schema
 from mfx.evaluate import evaluate
 from mfx.serve.model import ServedModel
@@ -24,8 +25,8 @@ from mfx.tensors import dense_inputs
 from mfx.tf_examples import serialize
 from mfx.transform import transform
 
-TITLES = LENGTH, TRIES, WORD, NOISE, KEY = "length_cm", "TRIES", "Word", "A_noise", "row_key"
-"""Columns' titles; networks take the first three."""
+TITLES = LENGTH, TRIES, WORD, NOISE, KEY = "Länge, in cm", "class", "1 a/b.c", "noise: %", 'row "k"'
+"""Columns' titles; networks take features of the first three."""
 COLUMNS = {
     LENGTH: "float32",
     WORD: "bytes",
@@ -39,7 +40,8 @@ COLUMNS = {
 }
 KINDS = {"float32": "FLOAT", "int64": "INT", "bytes": "BYTES"}
 SCHEMA = "\n".join(
-    f'feature {{ name: "{name}" type: {KINDS[kind]} }}' for name, kind in COLUMNS.items()
+    f"feature {{ name: {json.dumps(name, ensure_ascii=False)} type: {KINDS[kind]} }}"
+    for name, kind in COLUMNS.items()
 )
 MODEL_PY = """
 import functools
@@ -66,7 +68,7 @@ def preprocessing_fn(inputs):
         "WORD": words,
         "TRIES": fill_missing(inputs["TRIES"]),
         # No input takes these: the first sorts before all that one takes, the second is text.
-        "NOISE": 100 * fill_missing(inputs["NOISE"]),
+        "A_NOISE": 100 * fill_missing(inputs["NOISE"]),
         "KEY": fill_missing(inputs["KEY"]),
         "yes": fill_missing(inputs["yes"]),
         "kind": fill_missing(inputs["kind"]),
@@ -89,7 +91,7 @@ def build_model(kind):
     return model
 """
 for word, title in zip(("LENGTH", "TRIES", "WORD", "NOISE", "KEY"), TITLES, strict=True):
-    MODEL_PY = MODEL_PY.replace(f'"{word}"', f'"{title}"')
+    MODEL_PY = MODEL_PY.replace(f'inputs["{word}"]', f"inputs[{title!r}]")
 
 CONFIG = """
 [pipeline]
@@ -188,8 +190,9 @@ class Trained:
     def keras_answers(self) -> np.ndarray:
         """Of the network's own predict, each input given its feature by hand."""
         made = self.transformed.to_arrow("eval")
-        by_hand = [made[name].to_numpy() for name in (WORD, TRIES, LENGTH)]
-        given = dict(zip((WORD, TRIES, LENGTH), by_hand, strict=True))
+        names = ("WORD", "TRIES", "LENGTH")
+        by_hand = [made[name].to_numpy() for name in names]
+        given = dict(zip(names, by_hand, strict=True))
         inputs = [by_hand[0], (by_hand[1], by_hand[2])] if self.kind == "number" else given
         return self.network.predict(inputs, verbose=0)
 
@@ -270,9 +273,12 @@ def test_served_is_what_was_evaluated(trained):
     answer, prediction = trained.evaluated("answer"), trained.evaluated("prediction")
     batch = trained.batch()
     predict = trained.signatures["predict"]
-    specs = predict.structured_input_signature[1]
-    assert not {ASKED[trained.kind][0]} & set(specs)
-    served = predict(**dense_inputs(batch, specs))["outputs"].numpy()
+    arguments = input_names.read(trained.folder)
+    assert not {ASKED[trained.kind][0]} & set(arguments) and {*TITLES} < set(arguments)
+    taken = predict.structured_input_signature[1]
+    given = dense_inputs(batch, {title: taken[name] for title, name in arguments.items()})
+    served = predict(**{arguments[title]: values for title, values in given.items()})
+    served = served["outputs"].numpy()
     assert served == pytest.approx(answer, abs=1e-5)
     examples = tf.constant(list(serialize(batch)))
     served = trained.signatures["serving_default"](examples=examples)["outputs"].numpy()
@@ -310,7 +316,7 @@ def test_the_server_answers_so_too(trained):
 
 def test_what_no_input_takes_is_named_once(trained):
     others = sorted({"yes", "kind", "amount"} - {ASKED[trained.kind][0]})
-    unused = ", ".join(sorted([NOISE, KEY, *others]))
+    unused = ", ".join(sorted(["A_NOISE", "KEY", *others]))
     named = [line for line in trained.lines if "not taken" in line]
     assert named == [f"kept in the examples, not taken by the network: {unused}"]
-    assert {NOISE, KEY} < set(trained.transformed.columns)
+    assert {"A_NOISE", "KEY"} < set(trained.transformed.columns)

@@ -82,7 +82,10 @@ def test_what_is_installed_is_not_the_projects(project, monkeypatch):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("x = (\n", r"helper\.py, line 1: not valid Python"), ("x\0y", r"helper\.py.*: not valid")],
+    [
+        ("x = (\n", r"helper\.py, line 1: SyntaxError: "),
+        ("x\0y", r"helper\.py.*: (SyntaxError|not valid Python): "),
+    ],
 )
 def test_a_file_that_is_not_python_is_one_message(project, text, message):
     write(project, {"model.py": "import helper\n", "helper.py": text})

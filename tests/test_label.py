@@ -180,14 +180,14 @@ def statistics(rows: int, **present: int) -> SimpleNamespace:
 
 
 def test_rows_without_a_label_are_an_error_of_the_data():
-    (found,) = label.missing(statistics(1027, y=834, x=1000), options(), "train")
+    (found,) = label.missing(statistics(1027, y=834, x=1000), ["x", "y"], options(), "train")
     assert (found.severity, found.split, found.feature, found.count) == ("ERROR", "train", "y", 193)
     assert found.observed == "none in 193 of 1,027 rows"
     assert 'missing = "drop"' in found.remedy
-    (found,) = label.missing(statistics(10), options(), "eval")
+    (found,) = label.missing(statistics(10), ["x", "y"], options(), "eval")
     assert found.count == 10, "a column of which nothing is there at all"
 
 
 def test_what_is_filled_on_purpose_is_none():
-    assert not list(label.missing(statistics(1027, y=834), options("fill"), "train"))
-    assert not list(label.missing(statistics(1027, y=1027), options(), "train"))
+    assert not list(label.missing(statistics(1027, y=834), ["y"], options("fill"), "train"))
+    assert not list(label.missing(statistics(1027, y=1027), ["y"], options(), "train"))

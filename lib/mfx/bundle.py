@@ -222,10 +222,15 @@ def _read(path: Path) -> bytes:
 
 def _parse(path: Path, code: bytes) -> ast.Module:
     try:
-        return ast.parse(code, str(path))
+        tree = ast.parse(code, str(path))
+        compile(tree, str(path), "exec", dont_inherit=True)  # finds what a tree alone does not show
+        return tree
     except SyntaxError as error:
         where = f"{path}, line {error.lineno}" if error.lineno else str(path)
-        raise MfxError(f"{where}: not valid Python: {error.msg}") from None
+        text = f"\n    {error.text.strip()}" if error.text else ""
+        raise MfxError(
+            f"{where}: SyntaxError: {error.msg}{text}", "The pipeline needs this file: mend it."
+        ) from None
     except ValueError as error:
         raise MfxError(f"{path}: not valid Python: {error}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,11 +49,14 @@ def drop_missing(
     return rows.filter(pa.array(present))
 
 
-def missing(statistics: Any, options: Label, split: str) -> Iterator[Anomaly]:
+def missing(
+    statistics: Any, columns: Collection[str], options: Label, split: str
+) -> Iterator[Anomaly]:
     """An error for each of the label's columns that lacks values, unless they are to be filled.
 
     Args:
         statistics: TFDV's of the split, a DatasetFeatureStatisticsList.
+        columns: Those of the data. Where the label's is none of them, a run stops in `start`.
         options: The config's `[label]`.
         split: The split.
     """
@@ -62,7 +65,8 @@ def missing(statistics: Any, options: Label, split: str) -> Iterator[Anomaly]:
         feature.path.step[0]: getattr(feature, feature.WhichOneof("stats")).common_stats
         for feature in data.features
     }
-    for name in options.columns if options.missing != "fill" else ():
+    looked_at = [] if options.missing == "fill" else options.columns
+    for name in (name for name in looked_at if name in columns):
         there = present[name].num_non_missing if name in present else 0
         if count := int(data.num_examples) - int(there):
             yield Anomaly(

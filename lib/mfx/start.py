@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mfx import code, csv_files, registry, shards, user_module
+from mfx import code, csv_files, registry, shards
 from mfx.artifacts import SourceFile, Sources
 from mfx.config import Data, Settings, from_dict
 from mfx.deploy import check_seen_by_containers
@@ -82,7 +82,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         MfxError: No file, an unreadable one, or files whose columns differ; `model.py` or the
             schema cannot be used.
     """
-    user_module.check_syntax(settings)
+    files_of_code = code.files(settings)  # first: a mistake in one needs no look at the data
     known = column_types(Path(settings.resolve(settings.schema_.path)))
     addresses = csv_files.find(settings.resolve(settings.data.path))
     files, found = _look_at(addresses, known, settings.data)
@@ -100,7 +100,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         columns={name: known.get(name) or column.kind or "bytes" for name, column in found.items()},
         lineage=Lineage(
             data=hash_json([file.sha256 for file in files]),
-            code=hash_code(code.files(settings)),
+            code=hash_code(files_of_code),
             config=hash_json(
                 {k: v for k, v in settings.to_dict().items() if k not in ("home", "deploy")}
             ),

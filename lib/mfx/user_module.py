@@ -14,17 +14,6 @@ from mfx.errors import MfxError
 from mfx.user_code import listed, running
 
 
-def check_syntax(settings: Settings) -> None:
-    """Look for mistakes in `model.py` that show without running it.
-
-    Raises:
-        MfxError: The file is not Python.
-    """
-    path = settings.resolve(settings.pipeline.module)
-    with running(path, "syntax"):
-        compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
-
-
 def find(settings: Settings) -> bundle.Bundle:
     """The module's file and all that it needs of the project, read but not run.
 

@@ -63,7 +63,11 @@ def validate(examples: Examples, settings: Settings) -> tuple[Statistics, Schema
         lineage=statistics.lineage.after(statistics.digest),
         fits=not _broken(proposal, protos) and all(a.severity != "ERROR" for a in in_one_split),
     )
-    found = [a for split in SPLITS for a in label.missing(protos[split], settings.label, split)]
+    found = [
+        a
+        for split in SPLITS
+        for a in label.missing(protos[split], examples.columns, settings.label, split)
+    ]
     found += _explained(held_to or inferred, protos, examples, in_file=committed is not None)
     found += [*in_one_split, *(not_checked(committed) if committed else ())]
     return statistics, schema, Anomalies(tuple(found), schema.lineage.after(schema.digest))

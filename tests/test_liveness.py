@@ -44,7 +44,7 @@ def process(root):
 
     def start(how: str = "hold") -> subprocess.Popen:
         done = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(root), how],
+            [sys.executable, "-u", "-c", HOLDER, str(root), how],
             env={**os.environ, "PYTHONPATH": str(ROOT / "lib")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -142,7 +142,7 @@ class Launched(StepDecorator):
     def runtime_init(self, flow, graph, package, run_id):
         """The run has its id, and begins."""
         self._run = flow.name, str(run_id)
-        liveness.hold(*self._run, report=print)
+        liveness.hold(*self._run, report=partial(print, flush=True))
         resuming.count_as_latest(*self._run)
 
     def runtime_finished(self, exception):

@@ -75,12 +75,12 @@ def test_any_error_of_the_file_itself(tmp_path, text, line, error):
     assert len(found.splitlines()) < 12
 
 
-def test_a_file_beside_it_is_the_users_too(tmp_path):
+def test_a_file_beside_it_is_the_users_too(tmp_path, monkeypatch):
     (tmp_path / "words.py").write_text("def count(x):\n    return len(x)\n")
-    text = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom words import count\n"
-    found = message(tmp_path, text + "def go():\n    return count(3)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = message(tmp_path, "from words import count\ndef go():\n    return count(3)\n")
     assert f"{tmp_path}/words.py, line 2, in count: TypeError" in found
-    assert f"called from {tmp_path}/model.py, line 4, in go: return count(3)" in found
+    assert f"called from {tmp_path}/model.py, line 3, in go: return count(3)" in found
 
 
 def test_an_error_outside_of_it_names_what_ran(tmp_path):

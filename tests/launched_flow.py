@@ -18,7 +18,7 @@ HERE = Path(os.environ["HOME_OF_CONFIG"], "config.toml")
 
 @runtime.mfx_steps
 class Launched(FlowSpec):
-    config = Config("config", default=str(HERE), parser=runtime.parser(HERE))
+    config = Config("config", default=str(HERE), parser=runtime.parser())
     word = Parameter("word", default="")
 
     @step

@@ -92,6 +92,6 @@ def test_runs_of_another_version_do_not_break_the_list(moved, monkeypatch, capsy
     assert cli.main(["ls"]) == 0
     said = capsys.readouterr().out
     assert "unreadable" in said and "another version of MFX made it" in said
-    assert len([line for line in said.splitlines() if "finished" in line]) == 1, "the stopped run"
+    assert len([line for line in said.splitlines() if "failed" in line]) == 1, "the stopped run"
     with pytest.raises(MfxError, match="'evaluation' of step 'evaluate' cannot be read: another"):
         registry.compare([ids["one"], ids["two"]])

@@ -20,7 +20,7 @@ from mfx.registry import promotion
 from mfx.registry.held import Datastore, Held, Key, one_line
 from mfx.registry.log import UNDONE, Log
 from mfx.registry.place import Place
-from mfx.registry.runs import asking, began
+from mfx.registry.runs import asking, at_home, began
 from mfx.registry.states import FINISHED, UNKNOWN, YOUNG, State, state_of
 
 BATCH = 64
@@ -307,7 +307,7 @@ def _reasons(found: list[_Run], keep: int) -> dict[str, str]:
 
 
 def _place(one: _Run) -> Place:
-    return places.of(one.held.settings, one.branch)
+    return places.of(at_home(one.held.settings), one.branch)
 
 
 def _only_mentioned(held: Held) -> set[str]:

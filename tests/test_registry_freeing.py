@@ -18,7 +18,7 @@ from mfx.registry.place import Place
 
 
 @pytest.fixture
-def small(all_small_runs, small_runs, tmp_path) -> SmallRuns:
+def small(all_small_runs, small_runs, tmp_path, monkeypatch) -> SmallRuns:
     """The small runs, in a copy that may lose bytes; the stopped run, a day young, left out."""
     small, made = all_small_runs
     store = tmp_path / "store"
@@ -26,6 +26,7 @@ def small(all_small_runs, small_runs, tmp_path) -> SmallRuns:
     shutil.rmtree(store / ".metaflow" / "Pipeline" / made["stopped"])
     copied = SmallRuns(store, store / "pipeline" / "config.toml")
     copied.look()
+    monkeypatch.setattr("mfx.environment._project", store)
     return copied
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -61,6 +62,17 @@ def _at_root() -> Iterator[None]:
     os.chdir(ROOT)
     yield
     os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> Iterator[None]:
+    """What a test logs does not depend on the tests before it: flows and `mfx serve` set levels
+    for their whole process."""
+    loggers = [logging.getLogger(name) for name in ("", "tensorflow", "mfx")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 def pytest_collection_modifyitems(config, items):

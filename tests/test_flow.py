@@ -119,6 +119,13 @@ def test_metrics_are_those_of_the_predictions(data, answers):
     assert overall.auc == pytest.approx(auc, abs=1e-3)
 
 
+def test_the_model_evaluated_answers_as_the_one_trained(data):
+    overall, history = data.evaluation.metrics().loc["Overall"], data.model.history
+    assert overall.binary_accuracy == pytest.approx(history["val_accuracy"][-1], abs=1e-6)
+    # Keras' AUC has 200 thresholds, TFMA's 10,000.
+    assert overall.auc == pytest.approx(history["val_auc"][-1], abs=1e-3)
+
+
 def test_blessing_has_a_check_for_each_metric_and_slice(data):
     blessing = data.evaluation.blessing
     assert blessing.blessed

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from test_transform import CONFIG, MODEL_PY, small_world, write_pipeline
+from test_transform import CONFIG, MODEL_PY, save_examples, small_world, write_pipeline
 
 from mfx import train
 from mfx.config import Train
@@ -41,12 +41,18 @@ class Checkpoints:
             raise KeyboardInterrupt
 
 
-def fit(tmp_path: Path, name: str, settings=None, candidate: int = 0, **checkpoint):
-    """One training on the small data set: the model, what it reported, its checkpoints."""
+def fit(tmp_path: Path, name: str, settings=None, candidate: int = 0, rows=None, **checkpoint):
+    """One training on the small data set, or on other transformed rows: the model, what it
+    reported, its checkpoints."""
     world, lines = small_world(), []
     kept = Checkpoints(tmp_path / name, **checkpoint)
     model = train.train(
-        world.graph, world.transformed, settings or world.settings, candidate, kept, lines.append
+        world.graph,
+        rows or world.transformed,
+        settings or world.settings,
+        candidate,
+        kept,
+        lines.append,
     )
     return model, lines, kept
 
@@ -163,6 +169,31 @@ def test_a_loss_without_bounds_is_one_error(tmp_path, datastore):
         fit(tmp_path, "diverged", settings)
     assert "learning_rate" in caught.value.remedy
     assert not list((tmp_path / "diverged").glob("saved-*")), "no checkpoint of a broken state"
+
+
+def transformed(tmp_path, x, label, eval_label):
+    """Rows as `preprocessing_fn` gives them."""
+    kinds = {"x": "float32", "word": "int64", "label": "int64"}
+    splits = {
+        split: {"x": values, "word": [0] * len(values), "label": labels}
+        for split, values, labels in (("train", x, label), ("eval", [0.0, 1.0], eval_label))
+    }
+    return save_examples(tmp_path / "rows", kinds, **splits)
+
+
+def test_a_loss_that_is_no_number_names_the_feature_at_fault(tmp_path, datastore):
+    rows = transformed(tmp_path, [math.nan, 1.0, math.inf, 0.0], [0, 1, 0, 1], [0, 1])
+    with pytest.raises(MfxError, match=r"the loss is nan after epoch 1: of 4 train rows") as caught:
+        fit(tmp_path, "broken", rows=rows)
+    assert "NaN or infinity is in 'x' in 2" in caught.value.what
+    assert "Fill missing values" in caught.value.remedy
+
+
+def test_auc_of_one_class_is_no_value_while_training(tmp_path, datastore):
+    rows = transformed(tmp_path, [0.5, 1.0, 2.0, 0.0], [0, 1, 0, 1], [1, 1])
+    model, lines, _ = fit(tmp_path, "one-class", rows=rows)
+    assert "no value: val_auc: all validation rows have the label 1" in lines
+    assert set(model.history) == {"loss", "auc", "val_loss"}
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,8 @@ def fit(examples: Path, options: dict, batch_size: int) -> dict:
     import pyarrow.parquet as pq
     import tensorflow as tf
 
-    from mfx.tensors import to_numpy
-    from mfx.train_input import TrainInput
+    from mfx.columns.tensors import to_numpy
+    from mfx.train.input import TrainInput
 
     keras.utils.set_random_seed(42)
     if not options.get("jit_compile"):

@@ -10,7 +10,7 @@ set_defaults(root=HERE.parent)
 from metaflow import Config, FlowSpec, Parameter, config_expr, current
 from metaflow import card, checkpoint, resources, retry, step
 
-from mfx import runtime
+from mfx.flow import runtime
 
 TAXI = HERE / "taxi" / "config.toml"
 
@@ -42,7 +42,8 @@ class Pipeline(FlowSpec):
     @step
     def start(self):
         """Resolve the input files and fix what this run is made from."""
-        from mfx import code, start
+        from mfx.user_code import code
+        from mfx.flow import start
 
         self.settings = start.settings(self)
         start.check_destination(self.settings, print)
@@ -55,7 +56,7 @@ class Pipeline(FlowSpec):
     @step
     def ingest(self):
         """Type one shard's rows and split them by hash."""
-        from mfx import reuse
+        from mfx.flow import reuse
 
         given = {"shard": self.sources.shards[self.input], "sources": self.sources}
         self.made = reuse.or_make(self, "ingest", given, print)
@@ -66,7 +67,10 @@ class Pipeline(FlowSpec):
     @step
     def validate(self, inputs):
         """Statistics, schema, anomalies; bad data stops the run here."""
-        from mfx import anomalies, cards, ingest, reuse
+        from mfx.validate import anomalies
+        from mfx.report import cards
+        from mfx.ingest import ingest
+        from mfx.flow import reuse
 
         self.merge_artifacts(inputs, exclude=["examples", "made"])
         self.examples = ingest.merge([task.examples for task in inputs], self.sources)
@@ -79,7 +83,7 @@ class Pipeline(FlowSpec):
     @step
     def transform(self):
         """Analyse the train split, keep one transform graph."""
-        from mfx import reuse
+        from mfx.flow import reuse
 
         given = {"examples": self.examples, "schema": self.schema}
         self.made = reuse.or_make(self, "transform", given, print, {"report": print})
@@ -98,7 +102,9 @@ class Pipeline(FlowSpec):
     @step
     def train(self):
         """Fit a Keras model, export it with the graph."""
-        from mfx import cards, checkpoints, reuse
+        from mfx.report import cards
+        from mfx.train import checkpoints
+        from mfx.flow import reuse
 
         given = {"graph": self.transform_graph, "transformed": self.transformed}
         given["candidate"] = self.input
@@ -113,7 +119,9 @@ class Pipeline(FlowSpec):
     @step
     def evaluate(self, inputs):
         """Pick a candidate, compute sliced metrics, bless it or not."""
-        from mfx import cards, registry, reuse
+        from mfx.report import cards
+        from mfx import registry
+        from mfx.flow import reuse
 
         self.merge_artifacts(inputs, exclude=["model", "made"])
         given = {"examples": self.examples, "transformed": self.transformed}
@@ -128,7 +136,8 @@ class Pipeline(FlowSpec):
     @step
     def push(self):
         """Serve the model and ask for eval rows, then push what is blessed."""
-        from mfx import cards, push
+        from mfx.report import cards
+        from mfx.push import push
 
         self.pushed = push.push(
             self.model, self.evaluation, self.examples, self.settings, current.run_id, print
@@ -139,7 +148,8 @@ class Pipeline(FlowSpec):
     @step
     def end(self):
         """Say what came of it."""
-        from mfx import notify, summary
+        from mfx.deploy import notify
+        from mfx.report import summary
 
         print(summary.of(self, current.run_id))
         run = f"{current.flow_name}/{current.run_id}"

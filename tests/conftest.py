@@ -133,7 +133,7 @@ def push_folder(destination, folder: Path) -> int:
     """Put a folder up as the next version, as a promotion does, but without the log."""
     import json
 
-    from mfx.destination import RECORD, STAGED
+    from mfx.destinations.destination import RECORD, STAGED
 
     name = f"{STAGED}{os.urandom(8).hex()}"
     record = folder / RECORD
@@ -318,7 +318,7 @@ def settings():
 
 @contextmanager
 def saving(root: Path) -> Iterator[None]:
-    """Lets `mfx.store.save` work outside a flow: a local datastore at `root`."""
+    """Lets `mfx.artifacts.store.save` work outside a flow: a local datastore at `root`."""
     from metaflow import current
     from metaflow.datastore import FlowDataStore
     from metaflow.plugins.datastores.local_storage import LocalStorage

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from metaflow import Config, FlowSpec, Parameter, step
 
-from mfx import runtime
 from mfx.errors import MfxError
+from mfx.flow import runtime
 
 HERE = Path(os.environ["HOME_OF_CONFIG"], "config.toml")
 
@@ -29,7 +29,7 @@ class Launched(FlowSpec):
     def middle(self):
         from metaflow import current
 
-        from mfx.trial import is_trial
+        from mfx.artifacts.trial import is_trial
 
         sys.stdout.write(f"in middle of {current.run_id}, trial: {is_trial()}\n")
         sys.stdout.flush()

@@ -20,9 +20,10 @@ class Pipeline(FlowSpec):
 
     @step
     def start(self):
-        from mfx import code, config
+        from mfx import config
         from mfx.artifacts import Shard, SourceFile, Sources
-        from mfx.lineage import Lineage
+        from mfx.artifacts.lineage import Lineage
+        from mfx.user_code import code
 
         self.settings = config.load(self.config)
         self.code = code.keep(self.settings)
@@ -38,8 +39,7 @@ class Pipeline(FlowSpec):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        from mfx import store
-        from mfx.artifacts import Examples
+        from mfx.artifacts import Examples, store
 
         if self.stop:
             raise ValueError("stopped here")
@@ -70,8 +70,8 @@ class Pipeline(FlowSpec):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        from mfx import registry, store
-        from mfx.artifacts import Blessing, Check, Evaluation, Model
+        from mfx import registry
+        from mfx.artifacts import Blessing, Check, Evaluation, Model, store
 
         served = registry.production(self.settings)
         with tempfile.TemporaryDirectory() as folder:
@@ -111,9 +111,9 @@ class Pipeline(FlowSpec):
 
         from metaflow import current
 
-        from mfx import registry, store
-        from mfx.artifacts import PushedModel, Replay
-        from mfx.warmup import WARMUP
+        from mfx import registry
+        from mfx.artifacts import PushedModel, Replay, store
+        from mfx.export.warmup import WARMUP
 
         replay = Replay(1, 0.0, 0.0, "" if self.valid else "it does not answer")
         lineage = self.sources.lineage

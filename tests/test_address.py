@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfx import address
 from mfx.errors import MfxError
+from mfx.storage import address
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mfx.anomalies import explain, not_checked, stop_on_errors, too_rare_for_statistics
 from mfx.artifacts import Anomalies, Schema
+from mfx.artifacts.lineage import Lineage
 from mfx.errors import MfxError
-from mfx.lineage import Lineage
-from mfx.tfdv_local import describe
+from mfx.validate.anomalies import explain, not_checked, stop_on_errors, too_rare_for_statistics
+from mfx.validate.tfdv_local import describe
 
 LINEAGE = Lineage("data", "code", "config")
 N = 600

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from mfx import answers
+from mfx.export import answers
 
 NUMBERS = st.floats(-1e4, 1e4, width=32)
 

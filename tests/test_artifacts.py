@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mfx import artifacts, store
+from mfx import artifacts
 from mfx.artifacts import (
     Anomalies,
     Anomaly,
@@ -27,12 +27,13 @@ from mfx.artifacts import (
     SourceFile,
     Sources,
     Statistics,
+    store,
 )
 from mfx.artifacts.examples import shown
-from mfx.columns import TYPES
+from mfx.artifacts.lineage import Lineage
+from mfx.artifacts.store import Payload
+from mfx.columns.types import TYPES
 from mfx.errors import MfxError
-from mfx.lineage import Lineage
-from mfx.store import Payload
 
 LINEAGE = Lineage("d", "c", "f")
 NOTHING = Payload("Pipeline", "local", "/nowhere", ())
@@ -177,7 +178,7 @@ def test_many_files_are_shown_in_a_few_words():
 
 
 def test_statistics_as_a_table(datastore, tmp_path):
-    from mfx.tfdv_local import describe
+    from mfx.validate.tfdv_local import describe
 
     folder = tmp_path / "statistics"
     folder.mkdir()

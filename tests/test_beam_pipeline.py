@@ -20,22 +20,16 @@ import tensorflow_transform as tft
 from test_tfdv_local import BATCH, assert_same, exact
 from test_transform import LINEAGE, MODEL_PY, SCHEMA, World, saving, small_world, write_pipeline
 
-from mfx import (
-    beam_pipeline,
-    beam_source,
-    tfdv_beam,
-    tfdv_local,
-    tfma_beam,
-    tfma_config,
-    tfma_local,
-)
 from mfx.artifacts import Schema
-from mfx.columns import as_lists
+from mfx.beam import runner, source
+from mfx.columns.tensors import sparse_inputs, to_batch
+from mfx.columns.types import as_lists
 from mfx.config import Beam, Evaluate
 from mfx.errors import MfxError
-from mfx.tensors import sparse_inputs, to_batch
-from mfx.tfma_config import CANDIDATE, LABEL
-from mfx.transform import ENGINE, transform
+from mfx.evaluate import tfma_beam, tfma_config, tfma_local
+from mfx.evaluate.tfma_config import CANDIDATE, LABEL
+from mfx.transform.transform import ENGINE, transform
+from mfx.validate import tfdv_beam, tfdv_local
 
 
 @pytest.fixture(scope="module")
@@ -103,17 +97,17 @@ def test_statistics_elsewhere_are_the_same(cluster, tmp_path):
 
 
 def test_two_processes_share_the_rows(cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(beam_source, "BATCH_ROWS", 10)
+    monkeypatch.setattr(source, "BATCH_ROWS", 10)
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"n": list(range(40))}), path, row_group_size=10)
 
     def with_process(batch: pa.RecordBatch) -> pa.RecordBatch:
         return pa.RecordBatch.from_pydict({"n": batch["n"], "pid": [os.getpid()] * len(batch)})
 
-    with beam_pipeline.pipeline(cluster) as pipeline:
+    with runner.pipeline(cluster) as pipeline:
         _ = (
             pipeline
-            | beam_source.Read([path], with_process)
+            | source.Read([path], with_process)
             | beam.FlatMap(lambda batch: [f"{r['n']} {r['pid']}" for r in batch.to_pylist()])
             | beam.io.WriteToText(str(tmp_path / "out"))
         )
@@ -147,8 +141,8 @@ def test_what_goes_wrong_elsewhere_is_one_message(cluster, tmp_path):
     ],
 )
 def test_wrong_options(options, said, monkeypatch):
-    monkeypatch.setattr(beam_pipeline, "ENDPOINT_SECONDS", 1)
-    with pytest.raises(MfxError) as error, beam_pipeline.pipeline(Beam(options=options)):
+    monkeypatch.setattr(runner, "ENDPOINT_SECONDS", 1)
+    with pytest.raises(MfxError) as error, runner.pipeline(Beam(options=options)):
         pass
     assert said in str(error.value)
     assert str(error.value).startswith("[beam] options: ")
@@ -158,22 +152,22 @@ def test_an_error_of_our_own_stays_itself(tmp_path):
     options = Beam(
         options=["--runner=apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"]
     )
-    with pytest.raises(ZeroDivisionError), beam_pipeline.pipeline(options):
+    with pytest.raises(ZeroDivisionError), runner.pipeline(options):
         1 // 0  # noqa: B018
 
 
 def test_the_engine_names_runner_and_endpoint():
-    assert beam_pipeline.engine("TFT on Beam", Beam()) == "TFT on Beam"
+    assert runner.engine("TFT on Beam", Beam()) == "TFT on Beam"
     options = ["--runner=FlinkRunner", "--flink_master=host:8081"]
-    assert beam_pipeline.engine("TFT on Beam", Beam(options=options)) == "TFT on Beam (FlinkRunner)"
+    assert runner.engine("TFT on Beam", Beam(options=options)) == "TFT on Beam (FlinkRunner)"
 
 
 def test_work_folders_are_gone_afterwards(tmp_path):
     for options in (Beam(), Beam(options=["--runner=DirectRunner"], temp=str(tmp_path))):
-        with beam_pipeline.folder(options) as work:
+        with runner.folder(options) as work:
             Path(work, "deep").mkdir()
             Path(work, "deep", "file").write_text("x")
-            beam_pipeline.fetch(work, tmp_path / "copy")
+            runner.fetch(work, tmp_path / "copy")
         assert not Path(work).exists()
         assert (tmp_path / "copy" / "deep" / "file").read_text() == "x"
 
@@ -182,7 +176,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     options = Beam(options=["--runner=DirectRunner"], temp=str(tmp_path / "file" / "temp"))
     said = r"\[beam\] temp: cannot make a folder"
-    with pytest.raises(MfxError, match=said), beam_pipeline.folder(options):
+    with pytest.raises(MfxError, match=said), runner.folder(options):
         pass
 
 
@@ -190,10 +184,10 @@ def test_as_lists_is_what_workers_get(tmp_path):
     """In this process, without options: the default."""
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"n": pa.array([1, None], pa.int64())}), path)
-    with beam_pipeline.pipeline(Beam()) as pipeline:
+    with runner.pipeline(Beam()) as pipeline:
         _ = (
             pipeline
-            | beam_source.Read([path], as_lists)
+            | source.Read([path], as_lists)
             | beam.Map(lambda batch: str(batch.to_pydict()))
             | beam.io.WriteToText(str(tmp_path / "out"))
         )

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfx import beam_source, store
-from mfx.beam_source import ReadParts, StoredFile, open_parquet, parts
+from mfx.artifacts import store
+from mfx.beam import source
+from mfx.beam.source import ReadParts, StoredFile, open_parquet, parts
 from mfx.errors import MfxError
 
 CHUNK = 1000
@@ -19,14 +20,14 @@ CHUNK = 1000
 def stored(tmp_path, datastore, monkeypatch):
     """A Parquet file of several chunks, as file and as payload."""
     monkeypatch.setattr(store, "CHUNK_BYTES", CHUNK)
-    monkeypatch.setattr(beam_source, "CHUNK_BYTES", CHUNK)
+    monkeypatch.setattr(source, "CHUNK_BYTES", CHUNK)
     path = tmp_path / "p" / "rows.parquet"
     path.parent.mkdir()
     pq.write_table(pa.table({"n": list(range(1000))}), path, row_group_size=90)
     payload = store.save(path.parent)
     assert len(payload.blobs[0].keys) > 3
     yield path, payload
-    beam_source._content.cache_clear()
+    source._content.cache_clear()
 
 
 def test_any_piece_of_a_stored_file_is_the_files(stored):
@@ -48,7 +49,7 @@ def test_any_piece_of_a_stored_file_is_the_files(stored):
 
 
 def test_parts_hold_each_row_once_in_order(stored, monkeypatch):
-    monkeypatch.setattr(beam_source, "BATCH_ROWS", 200)
+    monkeypatch.setattr(source, "BATCH_ROWS", 200)
     for file in stored:
         found = parts([file, file])
         assert max(len(part.row_groups) for part in found) == 2
@@ -58,7 +59,7 @@ def test_parts_hold_each_row_once_in_order(stored, monkeypatch):
 
 
 def test_batches_are_never_larger_than_said(stored, monkeypatch):
-    monkeypatch.setattr(beam_source, "BATCH_ROWS", 50)
+    monkeypatch.setattr(source, "BATCH_ROWS", 50)
     reader = ReadParts(lambda batch: batch)
     sizes = [len(batch) for part in parts([stored[0]]) for batch in reader.process(part)]
     assert max(sizes) == 50 and sum(sizes) == 1000
@@ -69,14 +70,14 @@ def test_at_most_two_chunks_are_in_memory(stored):
     for start in range(0, 5 * CHUNK, CHUNK):
         file.seek(start)
         file.read(1)
-    assert beam_source._content.cache_info().currsize == 2
+    assert source._content.cache_info().currsize == 2
     ReadParts(lambda batch: batch).teardown()
-    assert beam_source._content.cache_info().currsize == 0
+    assert source._content.cache_info().currsize == 0
 
 
 def test_a_chunk_of_another_size_is_told(stored, monkeypatch):
     _, payload = stored
-    monkeypatch.setattr(beam_source, "CHUNK_BYTES", 2 * CHUNK)
+    monkeypatch.setattr(source, "CHUNK_BYTES", 2 * CHUNK)
     with pytest.raises(MfxError, match="chunk 0 has 1000 bytes in the datastore"):
         open_parquet(payload)
     StoredFile(payload).seek(0)

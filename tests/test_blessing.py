@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mfx.blessing import FIRST_RUN, bless
 from mfx.config import Evaluate, Threshold
+from mfx.evaluate.blessing import FIRST_RUN, bless
 
 OK = SimpleNamespace(validation_ok=True, missing_thresholds=False)
 MISSED = SimpleNamespace(validation_ok=False, missing_thresholds=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mfx import bundle, environment
+from mfx import environment
 from mfx.errors import MfxError
+from mfx.user_code import bundle
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from mfx import bundle, bundle_import, environment
-from mfx.portable_function import PortableFunction
+from mfx import environment
+from mfx.user_code import bundle, bundle_import
+from mfx.user_code.portable_function import PortableFunction
 
 HELPER = "import json\nSHARE = 0.2\n\ndef share():\n    return SHARE\n"
 PARTS = {"parts/__init__.py": "from . import a\n", "parts/a.py": "from helper import SHARE as S\n"}

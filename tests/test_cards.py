@@ -15,7 +15,6 @@ from metaflow.cards import Error, Markdown, Table, ValueBox, VegaChart
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from test_charts import HOSTILE, add_numeric, add_text, dataset, models
 
-from mfx import card_parts, cards
 from mfx.artifacts import (
     Anomalies,
     Anomaly,
@@ -29,8 +28,9 @@ from mfx.artifacts import (
     Replay,
     Schema,
 )
-from mfx.lineage import Lineage
-from mfx.store import Blob, Payload
+from mfx.artifacts.lineage import Lineage
+from mfx.artifacts.store import Blob, Payload
+from mfx.report import card_parts, cards
 
 LIB = Path(cards.__file__).parents[1]
 LINEAGE = Lineage("d", "c", "f")

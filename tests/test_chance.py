@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from test_transform import save_examples
 
-from mfx import chance
 from mfx.artifacts import Examples
-from mfx.columns import TYPES
+from mfx.columns.types import TYPES
 from mfx.config import Split
-from mfx.split import by_split
+from mfx.ingest.split import by_split
+from mfx.validate import chance
 
 SPLIT = Split(train=2, eval=1)
 

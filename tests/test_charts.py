@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from mfx import charts, distributions
+from mfx.report import charts, distributions
 
 HOSTILE = "a.b[\"c\"]['d']\\e<script>alert(1)</script>`*|"
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mfx import checkpoints
-from mfx.checkpoints import StepCheckpoint
+from mfx.train import checkpoints
+from mfx.train.checkpoints import StepCheckpoint
 
 
 class Task(SimpleNamespace):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mfx import code
 from mfx.config import Settings
+from mfx.user_code import code
 
 
 def git(folder: Path, *arguments: str) -> str:

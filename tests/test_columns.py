@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx.columns import as_lists, nan_to_null
+from mfx.columns.types import as_lists, nan_to_null
 
 
 def test_nan_becomes_missing():

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mfx import csv_dialect
 from mfx.config import Data
-from mfx.csv_dialect import Dialect, blocks, look
 from mfx.errors import MfxError
+from mfx.ingest.sources import csv_dialect
+from mfx.ingest.sources.csv_dialect import Dialect, blocks, look
 
 ROWS = b"a;b\n1,5;x\n2,5;y\n"
 PACKED = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mfx import csv_files, start
 from mfx.artifacts import Shard, SourceFile
 from mfx.errors import MfxError
-from mfx.ingest import ingest
+from mfx.flow import start
+from mfx.ingest import input_files
+from mfx.ingest.ingest import ingest
 
 FILES = {"day/a.csv": "n,w\n1,x\n", "day/b.csv": "n,w\n2,y\n", "day/more/c.csv": "n,w\n3,z\n"}
 FILES |= {"day/notes.txt": "not data", "daylight.csv": "n,w\n4,q\n"}
@@ -50,34 +51,34 @@ def place(request, tmp_path):
     ],
 )
 def test_a_folder_a_pattern_or_a_file(place, path, expected):
-    assert csv_files.find(f"{place}/{path}") == [f"{place}/{name}" for name in expected]
+    assert input_files.find(f"{place}/{path}") == [f"{place}/{name}" for name in expected]
 
 
 @pytest.mark.parametrize("path", ["day/gone*.csv", "day/gone.csv", "nothing"])
 def test_nothing_to_read_is_one_error(place, path):
     with pytest.raises(MfxError, match=r"no CSV file found|no such file") as error:
-        csv_files.find(f"{place}/{path}")
+        input_files.find(f"{place}/{path}")
     assert f"{place}/{path}: " in error.value.what
     assert "--data" in error.value.remedy
 
 
 def test_files_are_read_from_disk(place):
-    for address in csv_files.find(f"{place}/day"):
-        with csv_files.on_disk(address) as path:
+    for address in input_files.find(f"{place}/day"):
+        with input_files.on_disk(address) as path:
             assert path.read_text() == FILES[address.removeprefix(f"{place}/")]
-            assert csv_files.is_remote(address) == (str(path) != address)
-    assert path.exists() != csv_files.is_remote(address), "a copy stays no longer than needed"
+            assert input_files.is_remote(address) == (str(path) != address)
+    assert path.exists() != input_files.is_remote(address), "a copy stays no longer than needed"
 
 
 def test_each_file_comes_in_order(place, monkeypatch):
-    monkeypatch.setattr(csv_files, "AHEAD", 1)
-    monkeypatch.setattr(csv_files, "SMALL", len(FILES["day/a.csv"]))
+    monkeypatch.setattr(input_files, "AHEAD", 1)
+    monkeypatch.setattr(input_files, "SMALL", len(FILES["day/a.csv"]))
     names = ["day/b.csv", "daylight.csv", "day/notes.txt", "day/a.csv", "day/b.csv"]
     read = []
-    for address, opened in csv_files.each_on_disk([f"{place}/{name}" for name in names]):
+    for address, opened in input_files.each_on_disk([f"{place}/{name}" for name in names]):
         with opened as path:
             read.append((address, path.name, path.read_text()))
-        assert path.exists() == (not csv_files.is_remote(address))
+        assert path.exists() == (not input_files.is_remote(address))
     assert read == [(f"{place}/{n}", n.rsplit("/")[-1], FILES[n]) for n in names]
 
 
@@ -85,7 +86,7 @@ def test_an_object_that_is_gone_among_others_is_one_error(s3):
     addresses = ["s3://data/day/a.csv", "s3://data/day/gone.csv", "s3://data/day/b.csv"]
     read = []
     with pytest.raises(MfxError, match=r"^s3://data/day/gone\.csv: no such object"):
-        for address, opened in csv_files.each_on_disk(addresses):
+        for address, opened in input_files.each_on_disk(addresses):
             with opened:
                 read.append(address)
     assert read == addresses[:1]
@@ -105,20 +106,20 @@ def test_small_objects_are_fetched_several_at_a_time_and_once(s3, monkeypatch):
         fetched.append(address)
         return given(client, address, folder)
 
-    given = csv_files._fetch_if_small
-    monkeypatch.setattr(csv_files, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(csv_files, "_fetch_if_small", fetch)
-    addresses = csv_files.find("s3://data/day") * 20
-    for _, opened in csv_files.each_on_disk(addresses):
+    given = input_files._fetch_if_small
+    monkeypatch.setattr(input_files, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(input_files, "_fetch_if_small", fetch)
+    addresses = input_files.find("s3://data/day") * 20
+    for _, opened in input_files.each_on_disk(addresses):
         with opened:
             assert len(fetched) <= len(addresses)
-    assert (pools, fetched) == ([csv_files.s3.WORKERS], addresses)
+    assert (pools, fetched) == ([input_files.s3.WORKERS], addresses)
 
 
 def test_an_object_that_is_gone_is_one_error(s3):
     with (
         pytest.raises(MfxError, match=r"^s3://data/day/gone\.csv: no such object"),
-        csv_files.on_disk("s3://data/day/gone.csv"),
+        input_files.on_disk("s3://data/day/gone.csv"),
     ):
         pass
 
@@ -127,13 +128,13 @@ def test_a_bucket_that_is_missing_is_one_error(s3):
     with pytest.raises(
         MfxError, match=r"s3://nowhere/a\.csv: cannot read: .*NoSuchBucket"
     ) as error:
-        csv_files.find("s3://nowhere/a.csv")
+        input_files.find("s3://nowhere/a.csv")
     assert "bucket's name" in error.value.remedy
 
 
 def test_other_urls_are_one_error():
     with pytest.raises(MfxError, match=r"gs://b/a\.csv: expected a path on disk or s3://"):
-        csv_files.find("gs://b/a.csv")
+        input_files.find("gs://b/a.csv")
 
 
 def test_an_error_in_a_file_names_its_address(s3, settings):

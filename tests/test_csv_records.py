@@ -9,8 +9,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from mfx.csv_records import rows, whole
 from mfx.errors import MfxError
+from mfx.ingest.sources.csv_records import rows, whole
 
 
 def _blocks(text: bytes, size: int) -> list[bytes]:
@@ -77,7 +77,7 @@ def test_lines_are_counted_however_they_end(end, size):
 
 
 def test_a_record_that_never_ends_is_refused_in_bounded_memory(monkeypatch):
-    monkeypatch.setattr("mfx.csv_records.MOST", 1000)
+    monkeypatch.setattr("mfx.ingest.sources.csv_records.MOST", 1000)
     with pytest.raises(MfxError, match="line 2: a quote opens a cell and nothing closes it"):
         _records(b'a\n"' + b"x\n" * 10_000, 100)
     with pytest.raises(MfxError, match="line 2: a line of more than"):

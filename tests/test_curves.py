@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mfx import curves
-from mfx.tfma_config import LABEL
+from mfx.evaluate import curves
+from mfx.evaluate.tfma_config import LABEL
 
 
 def table(labels, **scores) -> pa.Table:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, call_flow
 
-from mfx import config, deploy
+from mfx import config
 from mfx.config import Deploy
-from mfx.deploy import BATCH, KUBERNETES
+from mfx.deploy import decorators
+from mfx.deploy.decorators import BATCH, KUBERNETES
 from mfx.errors import MfxError
 
 
@@ -33,8 +34,8 @@ from mfx.errors import MfxError
     ],
 )
 def test_where_a_process_deploys_to_or_runs(line, environment, expected):
-    assert deploy.platform(line.split(), environment) == expected
-    assert deploy.is_creating(line.split()) == ("create" in line and "tag" not in line)
+    assert decorators.platform(line.split(), environment) == expected
+    assert decorators.is_creating(line.split()) == ("create" in line and "tag" not in line)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_where_a_process_deploys_to_or_runs(line, environment, expected):
     ],
 )
 def test_only_what_was_deployed_has_a_branch(line, environment, expected):
-    assert deploy.is_deployed(line.split(), environment) == expected
+    assert decorators.is_deployed(line.split(), environment) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_only_what_was_deployed_has_a_branch(line, environment, expected):
 )
 def test_a_run_with_containers_takes_what_the_command_line_leaves_open(line, expected):
     given = Deploy(image="i:1", secrets=["s3"])
-    assert list(deploy.remote_steps(given, line.split())) == expected
+    assert list(decorators.remote_steps(given, line.split())) == expected
 
 
 @pytest.mark.parametrize("where", [KUBERNETES, BATCH])
@@ -112,28 +113,28 @@ def test_a_run_with_containers_starts_them_from_the_image(where, s3, tmp_path):
     ],
 )
 def test_cron_for_eventbridge(cron, expected):
-    assert deploy.aws_cron(cron) == expected
+    assert decorators.aws_cron(cron) == expected
 
 
 def test_a_schedule_by_both_kinds_of_day_is_refused_for_eventbridge():
     with pytest.raises(MfxError, match="a day of month and a day of week"):
-        deploy.aws_cron("0 6 1 * MON")
+        decorators.aws_cron("0 6 1 * MON")
 
 
 def test_flow_decorators():
     given = Deploy(schedule="30 5 * * 1", timezone="Europe/Paris", trigger="new_data")
     argo = {"cron": "30 5 * * 1", "timezone": "Europe/Paris"}
-    assert dict(deploy.flow_decorators(given, KUBERNETES)) == {
+    assert dict(decorators.flow_decorators(given, KUBERNETES)) == {
         "schedule": argo,
         "trigger": {"event": "new_data"},
     }
-    assert dict(deploy.flow_decorators(given, BATCH))["schedule"]["cron"] == "30 5 ? * MON *"
-    assert list(deploy.flow_decorators(Deploy(), None)) == []
+    assert dict(decorators.flow_decorators(given, BATCH))["schedule"]["cron"] == "30 5 ? * MON *"
+    assert list(decorators.flow_decorators(Deploy(), None)) == []
 
 
 def test_step_decorators():
     given = Deploy(image="i:1", secrets=["s3"], timeouts={"train": 600}, environment={"A": "b"})
-    argo = dict(deploy.step_decorators(given, KUBERNETES, "ingest"))
+    argo = dict(decorators.step_decorators(given, KUBERNETES, "ingest"))
     resources = {"image": "i:1", "cpu": 1, "memory": 4096}
     assert argo == {
         "kubernetes": {**resources, "disk": 10240, "secrets": ["s3"]},
@@ -141,7 +142,7 @@ def test_step_decorators():
         "timeout": {"minutes": 120},
         "environment": {"vars": {"A": "b"}},
     }
-    batch = dict(deploy.step_decorators(given, BATCH, "train"))
+    batch = dict(decorators.step_decorators(given, BATCH, "train"))
     assert batch["batch"] == resources
     assert batch["secrets"] == {"sources": ["aws-secrets-manager.s3"]}
     assert batch["timeout"] == {"minutes": 600}
@@ -150,13 +151,13 @@ def test_step_decorators():
 def test_options_of_create():
     given = Deploy(max_workers=3, workflow_timeout=90, webhook_variable="HOOK")
     prefix = "METAFLOW_ARGO_WORKFLOWS_CREATE_"
-    assert deploy.create_options(given, KUBERNETES, True, {"HOOK": "https://h"}) == {
+    assert decorators.create_options(given, KUBERNETES, True, {"HOOK": "https://h"}) == {
         f"{prefix}MAX_WORKERS": "3",
         f"{prefix}WORKFLOW_TIMEOUT": "5400",
         f"{prefix}NOTIFY_ON_ERROR": "true",
         f"{prefix}NOTIFY_SLACK_WEBHOOK_URL": "https://h",
     }
-    assert deploy.create_options(given, BATCH, False, {}) == {
+    assert decorators.create_options(given, BATCH, False, {}) == {
         "METAFLOW_STEP_FUNCTIONS_CREATE_MAX_WORKERS": "3",
         "METAFLOW_STEP_FUNCTIONS_CREATE_WORKFLOW_TIMEOUT": "5400",
     }
@@ -164,15 +165,15 @@ def test_options_of_create():
 
 def test_failures_cannot_be_reported_without_the_webhooks_url():
     with pytest.raises(MfxError, match="HOOK is not set"):
-        deploy.create_options(Deploy(webhook_variable="HOOK"), KUBERNETES, True, {})
+        decorators.create_options(Deploy(webhook_variable="HOOK"), KUBERNETES, True, {})
     quiet = Deploy(webhook_variable="HOOK", notify=["pushed"])
-    assert list(deploy.create_options(quiet, KUBERNETES, True, {})) == [
+    assert list(decorators.create_options(quiet, KUBERNETES, True, {})) == [
         "METAFLOW_ARGO_WORKFLOWS_CREATE_MAX_WORKERS"
     ]
 
 
 def test_no_step_tries_to_send_events_that_nobody_takes():
-    options = deploy.create_options(Deploy(), KUBERNETES, False, {})
+    options = decorators.create_options(Deploy(), KUBERNETES, False, {})
     assert options["METAFLOW_ARGO_WORKFLOWS_CREATE_AUTO_EMIT_ARGO_EVENTS"] == "false"
 
 
@@ -182,7 +183,7 @@ def remote(settings):
 
 
 def test_paths_that_containers_see_are_accepted(remote):
-    deploy.check(remote, KUBERNETES)
+    decorators.check(remote, KUBERNETES)
 
 
 @pytest.mark.parametrize(
@@ -198,18 +199,18 @@ def test_paths_that_containers_see_are_accepted(remote):
 )
 def test_what_cannot_run_there_is_refused(remote, change, where, expected):
     with pytest.raises(MfxError, match=expected) as error:
-        deploy.check(remote.override(**change), where)
+        decorators.check(remote.override(**change), where)
     assert error.value.remedy
 
 
 def test_the_files_that_the_config_names_travel(remote, tmp_path):
     taxi = ROOT / "flows" / "taxi"
-    assert list(deploy.files(remote, taxi.parent)) == [
+    assert list(decorators.files(remote, taxi.parent)) == [
         (str(taxi / "model.py"), "mfx_home/model.py"),
         (str(taxi / "schema.pbtxt"), "mfx_home/schema.pbtxt"),
     ]
     first_run = remote.override(schema__path="none.pbtxt")
-    assert [name for _, name in deploy.files(first_run, taxi.parent)] == ["mfx_home/model.py"]
+    assert [name for _, name in decorators.files(first_run, taxi.parent)] == ["mfx_home/model.py"]
 
 
 def test_a_deployed_process_finds_them_in_its_code_package(remote, tmp_path, monkeypatch):
@@ -251,5 +252,5 @@ def test_the_documented_table_is_read(tmp_path):
         base = base.replace(f"[{name}]\n", f"[{name}]\n{documented[name]}\n")
     (tmp_path / "model.py").write_text("")
     made = config.parse(base + f"\n[deploy]\n{documented['deploy']}", Path(tmp_path, "config.toml"))
-    deploy.check(made, KUBERNETES)
+    decorators.check(made, KUBERNETES)
     assert made.deploy.image and made.deploy.schedule

@@ -15,8 +15,8 @@ from conftest import push_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfx import destination
-from mfx.destination import (
+from mfx.destinations import destination
+from mfx.destinations.destination import (
     RECORD,
     STAGED,
     LocalDestination,
@@ -25,7 +25,7 @@ from mfx.destination import (
     open_destination,
     open_folder,
 )
-from mfx.destination_s3 import S3Destination
+from mfx.destinations.s3 import S3Destination
 from mfx.errors import MfxError
 
 FILES = {
@@ -466,7 +466,7 @@ def test_a_disk_without_hard_links_is_found_by_trying_out(tmp_path, monkeypatch)
     def none(*_):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("mfx.destination.os.link", none)
+    monkeypatch.setattr("mfx.destinations.destination.os.link", none)
     with pytest.raises(MfxError, match="cannot write: Operation not permitted"):
         open_destination(str(tmp_path / "pushed"), "taxi").try_out()
     assert list(tmp_path.iterdir()) == []

@@ -14,13 +14,14 @@ from conftest import push_folder
 from test_push import COLUMNS, model_of, tiny_model
 from test_transform import CONFIG, save_examples, write_pipeline
 
-from mfx import answers, store, tfma_beam, tfma_local
-from mfx.artifacts import Examples, Model
-from mfx.blessing import FIRST_RUN
+from mfx.artifacts import Examples, Model, store
 from mfx.config import Settings
-from mfx.destination import LocalDestination
+from mfx.destinations.destination import LocalDestination
 from mfx.errors import MfxError
-from mfx.evaluate import evaluate, predict
+from mfx.evaluate import tfma_beam, tfma_local
+from mfx.evaluate.blessing import FIRST_RUN
+from mfx.evaluate.evaluate import evaluate, predict
+from mfx.export import answers
 from mfx.registry import Production
 
 ROWS = 40

@@ -16,10 +16,11 @@ import pytest
 import tensorflow as tf
 from test_transform import small_world
 
-from mfx import tensors, user_module
+from mfx.columns import tensors
+from mfx.columns.tf_examples import serialize
 from mfx.errors import MfxError
-from mfx.export import class_names, export, put_weights
-from mfx.tf_examples import serialize
+from mfx.export.saved_model import class_names, export, put_weights
+from mfx.user_code import loading
 
 ROWS = {
     "x": [1.0, None, -2.5, 0.0, 1e6, None],
@@ -36,7 +37,7 @@ class Exported:
 
         world = small_world()
         self.folder = folder / "model"
-        self.network = user_module.load(world.settings).build_model()
+        self.network = loading.load(world.settings).build_model()
         self.graph = tft.TFTransformOutput(str(world.graph.save_to(folder / "graph")))
         export(self.network, self.graph, ["y"], self.folder, ["no", "yes"])
         # An embedding of zeros would hide a wrong word.

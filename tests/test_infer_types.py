@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx.infer_types import Column
+from mfx.ingest.infer_types import Column
 
 
 def _column(*parts) -> Column:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from serving_models import small_model
 
-from mfx import infra_validation, model_server
 from mfx.config import Push
+from mfx.push import infra_validation
+from mfx.push.servers import model_server
 
 ROWS = [
     {"amount": 1.5, "count": 2, "kind": b"abc"},

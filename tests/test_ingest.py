@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from mfx import ingest as module
-from mfx import read_csv, start
 from mfx.errors import MfxError
-from mfx.ingest import ingest, merge
+from mfx.flow import start
+from mfx.ingest import ingest as module
+from mfx.ingest.ingest import ingest, merge
+from mfx.ingest.sources import csv as read_csv
 
 ROWS = [f"{n},{n / 4},w{n % 5}" for n in range(300)]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfx import input_names
+from mfx.columns import input_names
 
 TITLES = ["two words", "a.b", "a/b", "a_b", "a b", "1st", "class", "None", "self", "größe", "价格"]
 TITLES += ["é", "e\u0301", "🚕", "Case", "case", "_x", "x" * 200, "a\nb", "\x01", "args", "kwargs"]

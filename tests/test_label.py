@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mfx import label
 from mfx.config import Label
 from mfx.errors import MfxError
-from mfx.network import Loss
+from mfx.export.network import Loss
 
 NAN = float("nan")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mfx.lineage import Lineage, hash_bytes, hash_code, hash_file, hash_json
+from mfx.artifacts.lineage import Lineage, hash_bytes, hash_code, hash_file, hash_json
 
 
 def test_moving_a_boundary_changes_the_hash():

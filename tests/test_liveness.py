@@ -13,9 +13,9 @@ import time
 import pytest
 from conftest import ROOT
 
-from mfx import liveness
 from mfx.errors import MfxError
-from mfx.liveness import Life
+from mfx.registry import liveness
+from mfx.registry.liveness import Life
 
 HOLDER = """
 import sys

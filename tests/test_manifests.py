@@ -28,10 +28,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_serving.config import model_server_config_pb2
 
-from mfx import cli, manifests
-from mfx.destination import LOG, RECORD, STAGED, open_destination
+from mfx import cli
+from mfx.deploy import manifests
+from mfx.deploy.manifests import Served
+from mfx.destinations.destination import LOG, RECORD, STAGED, open_destination
 from mfx.errors import MfxError
-from mfx.manifests import Served
 
 TAXI = Served("taxi", "s3://example-mfx/models")
 MEASURED = Served(

@@ -251,7 +251,7 @@ def answering(service, webhook, monkeypatch):
 
 @pytest.mark.parametrize("status", [404, 500])
 def test_an_answer_that_is_an_error_is_no_absent_run(status, answering):
-    from mfx import reuse
+    from mfx.flow import reuse
     from mfx.registry import freeing
 
     failing = rf"Metaflow's metadata service at {answering(status)}: .* failed \(code 500\)"

@@ -14,7 +14,8 @@ from metaflow.exception import MetaflowException
 from metaflow.parameters import flow_context
 from metaflow.user_configs.config_options import config_options_with_config_input
 
-from mfx import environment, metaflow_config, runtime
+from mfx import environment
+from mfx.flow import metaflow_config, runtime
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -9,7 +9,8 @@ import time
 import pytest
 from faulty_proxy import DENIED, FaultyProxy, running
 
-from mfx import metaflow_s3, s3
+from mfx.artifacts import metaflow_s3
+from mfx.storage import s3
 
 
 @pytest.fixture

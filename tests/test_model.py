@@ -17,7 +17,7 @@ def ask(flow_run, tmp_path_factory):
     """Rows, with columns replaced, to probabilities."""
     import tensorflow as tf
 
-    from mfx.tensors import dense_inputs
+    from mfx.columns.tensors import dense_inputs
 
     folder = flow_run.data.model.save_to(tmp_path_factory.mktemp("model"))
     model = tf.saved_model.load(str(folder))
@@ -86,7 +86,7 @@ def test_missing_values_and_unseen_words_still_get_an_answer(ask, eval_rows):
 def test_serialized_examples_and_raw_tensors_get_the_same_answer(ask, eval_rows):
     import tensorflow as tf
 
-    from mfx.tf_examples import serialize
+    from mfx.columns.tf_examples import serialize
 
     (batch,) = eval_rows.combine_chunks().to_batches()
     examples = tf.constant(list(serialize(batch)))
@@ -97,7 +97,7 @@ def test_serialized_examples_and_raw_tensors_get_the_same_answer(ask, eval_rows)
 def test_the_transform_signature_gives_what_training_saw(ask, flow_run, eval_rows):
     import tensorflow as tf
 
-    from mfx.tf_examples import serialize
+    from mfx.columns.tf_examples import serialize
 
     (batch,) = eval_rows.combine_chunks().to_batches()
     made = ask.model.signatures["transform_features"](tf.constant(list(serialize(batch))))

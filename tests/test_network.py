@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from mfx import network
 from mfx.errors import MfxError
-from mfx.train_input import TrainInput
+from mfx.export import network
+from mfx.train.input import TrainInput
 
 FEATURES = {"a": 1.0, "b": 10.0, "c": 100.0, "A noise": 1e6, "text": "t"}
 """Of each row; the network sums what it takes, each with a weight of its own."""

@@ -16,14 +16,16 @@ from conftest import saving
 from test_train import Checkpoints
 from test_transform import LINEAGE, save_examples, write_pipeline
 
-from mfx import input_names, train, user_module
 from mfx.artifacts import Schema
-from mfx.evaluate import evaluate
+from mfx.columns import input_names
+from mfx.columns.tensors import dense_inputs
+from mfx.columns.tf_examples import serialize
+from mfx.evaluate.evaluate import evaluate
 from mfx.serve.model import ServedModel
 from mfx.serve.parameters import BatchingParameters
-from mfx.tensors import dense_inputs
-from mfx.tf_examples import serialize
-from mfx.transform import transform
+from mfx.train import train
+from mfx.transform.transform import transform
+from mfx.user_code import loading
 
 TITLES = LENGTH, TRIES, WORD, NOISE, KEY = "Länge, in cm", "class", "1 a/b.c", "noise: %", 'row "k"'
 """Columns' titles; networks take features of the first three."""
@@ -179,7 +181,7 @@ class Trained:
         _, self.evaluation = evaluate([self.model], self.examples, self.transformed, settings, None)
         self.folder = self.model.save_to(folder / "model")
         self.signatures = tf.saved_model.load(str(self.folder)).signatures
-        self.network = user_module.load(settings).build_model(kind)
+        self.network = loading.load(settings).build_model(kind)
         self.network.load_weights(checkpoints.saved[-1] / "model.weights.h5")
 
     def evaluated(self, column: str) -> np.ndarray:

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from tfma_cases import metric
 
-from mfx import no_value, tfma_beam, tfma_config, tfma_local
 from mfx.config import Evaluate
-from mfx.tfma_config import CANDIDATE, LABEL, WEIGHT
+from mfx.evaluate import no_value, tfma_beam, tfma_config, tfma_local
+from mfx.evaluate.tfma_config import CANDIDATE, LABEL, WEIGHT
 
 BINARY = {
     "both": ([0, 1, 0, 1], [0.2, 0.8, 0.6, 0.4]),

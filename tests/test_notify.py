@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from mfx import notify
 from mfx.artifacts import PushedModel, Replay
+from mfx.artifacts.lineage import Lineage
 from mfx.config import Deploy
-from mfx.lineage import Lineage
+from mfx.deploy import notify
 
 LINEAGE = Lineage("d", "c", "f")
 PUSHED = PushedModel("s3://b/taxi/7", 7, "blessed and valid", Replay(1, 0.0, 0.1), LINEAGE)

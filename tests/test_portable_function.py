@@ -9,8 +9,8 @@ import sys
 import pytest
 from test_transform import write_pipeline
 
-from mfx import user_module
-from mfx.portable_function import PortableFunction
+from mfx.user_code import loading
+from mfx.user_code.portable_function import PortableFunction
 
 MODEL = """
 import tensorflow as tf
@@ -35,7 +35,7 @@ def branches(x):
 
 @pytest.fixture
 def module(tmp_path):
-    return user_module.load(write_pipeline(tmp_path / "pipeline", MODEL))
+    return loading.load(write_pipeline(tmp_path / "pipeline", MODEL))
 
 
 def test_it_calls_the_function(module):

@@ -15,11 +15,12 @@ import pytest
 import tensorflow as tf
 from test_transform import LINEAGE, save_examples, write_pipeline
 
-from mfx import push, store, warmup
-from mfx.artifacts import Blessing, Check, Evaluation, Examples, Model, Replay
-from mfx.destination import RECORD, open_destination
+from mfx.artifacts import Blessing, Check, Evaluation, Examples, Model, Replay, store
+from mfx.artifacts.store import Payload
+from mfx.destinations.destination import RECORD, open_destination
 from mfx.errors import MfxError
-from mfx.store import Payload
+from mfx.export import warmup
+from mfx.push import push
 
 COLUMNS = {"x": "float32", "word": "bytes", "n": "int64", "y": "int64"}
 ROWS = 23

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx import read_csv
 from mfx.config import Data
 from mfx.errors import MfxError
-from mfx.read_csv import Tally, batches, header, infer_types
+from mfx.ingest.sources import csv as read_csv
+from mfx.ingest.sources.csv import Tally, batches, header, infer_types
 
 TYPES = {"n": "int64", "x": "float32", "w": "bytes"}
 

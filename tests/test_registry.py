@@ -15,7 +15,7 @@ from test_transform import write_pipeline
 
 from mfx import registry
 from mfx.config import Settings
-from mfx.destination import RECORD, LocalDestination
+from mfx.destinations.destination import RECORD, LocalDestination
 from mfx.errors import MfxError
 
 

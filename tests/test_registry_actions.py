@@ -9,10 +9,10 @@ import metaflow
 import pytest
 
 from mfx import registry
-from mfx.destination import folder_digest, open_destination
+from mfx.destinations.destination import folder_digest, open_destination
 from mfx.errors import MfxError
+from mfx.export.warmup import WARMUP
 from mfx.registry import actions, place, runs
-from mfx.warmup import WARMUP
 
 
 def newest(pushed: Path) -> Path:

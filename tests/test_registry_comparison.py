@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import saving
 
-from mfx import registry, store
-from mfx.artifacts import Examples
+from mfx import registry
+from mfx.artifacts import Examples, store
+from mfx.artifacts.lineage import Lineage
 from mfx.errors import MfxError
-from mfx.lineage import Lineage
 from mfx.registry import changes, comparison
 from mfx.registry.comparison import Comparison, Difference, MetricRow
 from mfx.registry.page import page
@@ -197,7 +197,7 @@ def test_integers_that_are_categories_drift_as_texts_do():
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    from mfx import tfdv_local
+    from mfx.validate import tfdv_local
 
     marked = text_format.Parse(
         'feature { name: "hour" type: INT int_domain { is_categorical: true } }',

@@ -93,7 +93,7 @@ def test_other_users_runs_count_too(small_runs, plan):
 
 
 def test_large_files_are_counted_by_their_chunks(monkeypatch):
-    from mfx.store import Blob, Payload
+    from mfx.artifacts.store import Blob, Payload
 
     monkeypatch.setattr(held, "CHUNK_BYTES", 10)
     payload = Payload("F", "local", "/root", (Blob("a", 25, ("x", "y", "z")),))

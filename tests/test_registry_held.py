@@ -10,8 +10,8 @@ from metaflow import metaflow_config
 from metaflow.datastore import FlowDataStore
 from metaflow.plugins import DATASTORES
 
+from mfx.artifacts.store import Blob, Payload
 from mfx.registry.held import Datastore, Key
-from mfx.store import Blob, Payload
 
 ONE, TWO, THREE = ("1" * 40, "2" * 40, "3" * 40)
 

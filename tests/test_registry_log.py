@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from mfx.destination import LOG, LocalDestination
+from mfx.destinations.destination import LOG, LocalDestination
 from mfx.errors import MfxError
 from mfx.registry.log import DONE, OPEN, UNDONE, Entry, Log, in_effect, now, parse_time
 

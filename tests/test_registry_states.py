@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from metaflow.client.core import Metadata
 
-from mfx.liveness import Life
 from mfx.registry import states
+from mfx.registry.liveness import Life
 from mfx.registry.states import FAILED, FINISHED, KILLED, RUNNING, UNKNOWN, State, state_of
 
 NOW = datetime.now().astimezone()

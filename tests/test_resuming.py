@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT, small_runs_in
 
-from mfx import resuming
 from mfx.errors import MfxError
+from mfx.flow import resuming
 from mfx.registry import runs
 
 

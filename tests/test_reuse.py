@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mfx import config, reuse
+from mfx import config
 from mfx.artifacts import Examples, Shard, SourceFile, Sources
-from mfx.destination import LocalDestination
-from mfx.lineage import Lineage
+from mfx.artifacts.lineage import Lineage
+from mfx.artifacts.store import Payload
+from mfx.destinations.destination import LocalDestination
+from mfx.flow import reuse
 from mfx.registry import Production
-from mfx.store import Payload
 
 LINEAGE = Lineage("data", "code", "config")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx import row_groups
-from mfx.lineage import hash_file
-from mfx.row_groups import RowGroups
+from mfx.artifacts.lineage import hash_file
+from mfx.columns import row_groups
+from mfx.columns.row_groups import RowGroups
 
 ROWS = pa.RecordBatch.from_pydict(
     {

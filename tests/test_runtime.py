@@ -8,9 +8,9 @@ import pytest
 from metaflow.exception import MetaflowExceptionWrapper
 from metaflow.runtime import NativeRuntime, TaskFailed
 
-from mfx import runtime
 from mfx.errors import MfxError, PassingError
-from mfx.s3 import S3GoneError
+from mfx.flow import runtime
+from mfx.storage.s3 import S3GoneError
 
 
 class Store(dict):

@@ -20,10 +20,12 @@ from botocore import exceptions
 from conftest import ROOT, SAMPLE, push_folder
 from faulty_proxy import DENIED, KINDS, UNCONDITIONAL, FaultyProxy, running
 
-from mfx import csv_files, s3, store
-from mfx.destination import RECORD, folder_digest, open_destination
+from mfx.artifacts import store
+from mfx.destinations.destination import RECORD, folder_digest, open_destination
 from mfx.errors import MfxError
+from mfx.ingest import input_files
 from mfx.registry import promotion
+from mfx.storage import s3
 
 MODEL = {f"variables/part-{number}": bytes([number]) * 50_000 for number in range(4)}
 MODEL |= {"saved_model.pb": b"graph", RECORD: json.dumps({"run": "7"}).encode()}
@@ -75,13 +77,13 @@ def model(tmp_path) -> Path:
 
 @pytest.fixture
 def payloads(bucket, monkeypatch) -> str:
-    """`mfx.store` saves to S3."""
+    """`mfx.artifacts.store` saves to S3."""
     from metaflow import current
     from metaflow.datastore import FlowDataStore
     from metaflow.plugins.datastores.s3_storage import S3Storage
     from metaflow.plugins.datatools.s3 import s3util
 
-    from mfx import metaflow_s3
+    from mfx.artifacts import metaflow_s3
 
     metaflow_s3.keep_time()
     monkeypatch.setattr(metaflow_s3._Gone, "until", 0.0)
@@ -116,8 +118,8 @@ def test_input_is_read(kind, bucket, s3_client, impatient, monkeypatch):
     for key, text in files.items():
         s3_client.put_object(Bucket=bucket, Key=key, Body=text.encode())
     with behind(0.35, kind) as proxy:
-        for address in csv_files.find(f"s3://{bucket}/day"):
-            with csv_files.on_disk(address) as path:
+        for address in input_files.find(f"s3://{bucket}/day"):
+            with input_files.on_disk(address) as path:
                 assert path.read_text() == files.pop(address.removeprefix(f"s3://{bucket}/"))
     assert files == {} and proxy.counts[kind] > 0, proxy.counts
 
@@ -140,8 +142,8 @@ def operations(bucket: str, model: Path) -> dict:
         "list": taxi.versions,
         "push": lambda: taxi.stage(model, ".staged-x"),
         "log": lambda: taxi.write_entry("00000001-intent", {}),
-        "find": lambda: csv_files.find(f"s3://{bucket}/day"),
-        "read": lambda: csv_files.on_disk(f"s3://{bucket}/a.csv").__enter__(),
+        "find": lambda: input_files.find(f"s3://{bucket}/day"),
+        "read": lambda: input_files.on_disk(f"s3://{bucket}/a.csv").__enter__(),
         "save": lambda: store.save(model),
     }
 

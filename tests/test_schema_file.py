@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mfx import schema_file
 from mfx.errors import MfxError
+from mfx.validate import schema_file
 
 TEXT = """feature { name: "n" type: INT }
 feature { name: "x" type: FLOAT }

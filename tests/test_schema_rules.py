@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tensorflow_data_validation.utils import schema_util
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mfx import schema_rules
+from mfx.validate import schema_rules
 
 COUNTED = "infinity_norm or jensen_shannon_divergence would work"
 DIVERGENCE = "jensen_shannon_divergence would work"

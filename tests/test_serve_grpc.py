@@ -26,11 +26,11 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from mfx.destination import open_destination
+from mfx.destinations.destination import open_destination
 from mfx.errors import MfxError
-from mfx.serve import grpc_api
 from mfx.serve.batching import Task
-from mfx.serve.grpc_api import GrpcLimits
+from mfx.serve.grpc import api
+from mfx.serve.grpc.api import GrpcLimits
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ModelVersions
 
@@ -48,7 +48,7 @@ def served(models, limits=None, observe=None):
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)
 
     try:
-        server = run(grpc_api.start(models, port=0, limits=limits, observe=observe))
+        server = run(api.start(models, port=0, limits=limits, observe=observe))
         yield f"127.0.0.1:{server.port}"
         run(server.stop(1))
     finally:
@@ -827,7 +827,7 @@ def test_a_taken_port_is_told(models, address):
     port = int(address.split(":")[1])
 
     async def start():
-        await grpc_api.start(models, port=port)
+        await api.start(models, port=port)
 
     with pytest.raises(MfxError, match=f"gRPC cannot listen at 127.0.0.1:{port}"):
         asyncio.run(start())

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mfx.serve import json_answers, json_examples, json_text
 from mfx.serve.errors import ServingError
-from mfx.serve.json_api import PredictReader
+from mfx.serve.http import json_answers, json_examples, json_text
+from mfx.serve.http.json_api import PredictReader
 from mfx.serve.model import Signature, Tensor
 
 LOWEST = -(2**63)

@@ -6,7 +6,7 @@ import threading
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from mfx.serve.metrics import Metrics
+from mfx.serve.http.metrics import Metrics
 
 
 class Versions:

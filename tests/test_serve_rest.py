@@ -18,11 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from serving_models import small_model
 
-from mfx.destination import open_destination
+from mfx.destinations.destination import open_destination
 from mfx.errors import MfxError
-from mfx.serve import rest
-from mfx.serve.bodies import Limits
-from mfx.serve.metrics import Metrics
+from mfx.serve.http import rest
+from mfx.serve.http.bodies import Limits
+from mfx.serve.http.metrics import Metrics
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ModelVersions
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-from mfx.serve import tensor_proto
+from mfx.serve.grpc import tensor_proto
 
 LIMIT = 1 << 20
 DTYPES = [

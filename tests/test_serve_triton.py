@@ -26,13 +26,14 @@ import pytest
 from conftest import push_folder
 from serving_models import small_model
 
-from mfx import infra_validation, kserve, model_server, push
 from mfx.config import Push
-from mfx.destination import open_destination
+from mfx.destinations.destination import open_destination
 from mfx.errors import MfxError
-from mfx.serve import triton_repository as repository
+from mfx.push import infra_validation, push
+from mfx.push.servers import kserve, model_server
 from mfx.serve.model import read_signatures
 from mfx.serve.parameters import BatchingParameters
+from mfx.serve.triton import repository
 
 # Starting Triton takes its time.
 long = pytest.mark.deploy

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfx.serve.unpacking import Unpacker, UnpackError, said_size
+from mfx.serve.http.unpacking import Unpacker, UnpackError, said_size
 
 
 def parts(coding, packed, most):

@@ -10,19 +10,11 @@ import pytest
 from conftest import push_folder
 from serving_models import small_model
 
-from mfx.destination import open_destination
+from mfx.destinations.destination import open_destination
 from mfx.errors import MfxError
 from mfx.serve.errors import ServingError
 from mfx.serve.parameters import BatchingParameters
-from mfx.serve.versions import (
-    ATTEMPTS,
-    AVAILABLE,
-    CHANGED,
-    END,
-    GONE,
-    SAME,
-    ModelVersions,
-)
+from mfx.serve.versions import ATTEMPTS, AVAILABLE, CHANGED, END, GONE, SAME, ModelVersions
 
 ROW = {"amount": [1.0], "count": [1], "kind": [b""]}
 

@@ -74,7 +74,7 @@ INPUTS = {"fare": "DT_FLOAT", "hour": "DT_INT64", "company": "DT_STRING"}
 
 
 def test_missing_values_have_the_form_that_the_signature_states():
-    from mfx.tensors import MISSING
+    from mfx.columns.tensors import MISSING
 
     columns = client.to_columns([{}, {"fare": None, "hour": None, "company": None}], INPUTS)
     assert columns["hour"] == [-(2**63)] * 2 and columns["company"] == [""] * 2
@@ -400,7 +400,7 @@ def test_manifests_have_the_sizes_that_the_run_measured(flow_run, tmp_path):
 
 
 def test_the_local_server_takes_the_batching_that_manifests_state(tmp_path):
-    from mfx import manifests
+    from mfx.deploy import manifests
     from mfx.serve.parameters import read
 
     served = manifests.Served("taxi", "s3://example-mfx/models", sizes=(8, 32, 64), cpu=3)

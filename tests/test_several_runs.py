@@ -52,7 +52,7 @@ def tfma_on_beam(found, prediction: pa.Array, folder: Path) -> list[dict]:
     """TFMA's own pipeline over predictions of a run's eval rows."""
     import pyarrow.parquet as pq
 
-    from mfx import tfma_beam, tfma_config
+    from mfx.evaluate import tfma_beam, tfma_config
 
     options = found.settings.evaluate.model_copy(update={"thresholds": []})
     names = sorted({name for keys in options.slices for name in keys})
@@ -137,7 +137,7 @@ def test_a_model_that_does_not_fit_the_rows_is_said_so(runs, tmp_path):
     """The newer run's data have lost a feature that the older run's model asks for."""
     import pyarrow.parquet as pq
 
-    from mfx import store
+    from mfx.artifacts import store
 
     examples = runs[2].examples
     (tmp_path / "rows").mkdir()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfx import shards
 from mfx.artifacts import Shard, SourceFile
-from mfx.shards import SHARDS
+from mfx.ingest import shards
+from mfx.ingest.shards import SHARDS
 
 MB = 2**20
 SIZE = 32 * MB

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mfx import slices
+from mfx.artifacts import slices
 
 texts = st.text(max_size=8) | st.sampled_from(["a", "a:b", "a, b", '"', "x, b:y", "b", "é\n", "\\"])
 keys = st.lists(st.tuples(texts.filter(bool), texts), max_size=3)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfx.config import Split
-from mfx.split import by_split, row_hash
+from mfx.ingest.split import by_split, row_hash
 
 CELLS = {
     "number": st.none() | st.integers(-(2**63), 2**63 - 1),

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT, SAMPLE
 
-from mfx import schema_file, start
+from mfx.artifacts.lineage import hash_file
 from mfx.errors import MfxError
-from mfx.lineage import hash_file
+from mfx.flow import start
+from mfx.validate import schema_file
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_a_run_that_does_not_promote_needs_no_right_to_write(settings, tmp_path,
     def denied(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("mfx.destination.os.link", denied)
+    monkeypatch.setattr("mfx.destinations.destination.os.link", denied)
     place = settings.override(push__destination=str(tmp_path / "p"))
     with pytest.raises(MfxError, match="cannot write: Permission denied"):
         start.check_destination(place, print)

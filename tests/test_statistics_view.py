@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from mfx.statistics_view import feature_rows
-from mfx.tfdv_local import describe
+from mfx.artifacts.statistics_view import feature_rows
+from mfx.validate.tfdv_local import describe
 
 KEYS = [
     "feature",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from mfx import store
+from mfx.artifacts import store
 from mfx.errors import MfxError
 
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from mfx import summary
 from mfx.artifacts import Anomalies, Blessing, Check, PushedModel, Replay
-from mfx.blessing import FIRST_RUN
-from mfx.lineage import Lineage
+from mfx.artifacts.lineage import Lineage
+from mfx.evaluate.blessing import FIRST_RUN
+from mfx.report import summary
 
 LINEAGE = Lineage("data", "code", "config")
 PASSED = Check("auc", "Overall", "at least 0.5", 0.75, True)

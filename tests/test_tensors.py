@@ -7,9 +7,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from mfx.columns import TYPES
-from mfx.errors import MfxError
-from mfx.tensors import (
+from mfx.columns.tensors import (
     MISSING,
     check_feature,
     dense_inputs,
@@ -18,6 +16,8 @@ from mfx.tensors import (
     to_batch,
     to_numpy,
 )
+from mfx.columns.types import TYPES
+from mfx.errors import MfxError
 
 VALUES = {"i": [1, None, -3], "f": [None, 0.5, 0.0], "b": [b"x", b"", None]}
 KINDS = {"i": "int64", "f": "float32", "b": "bytes"}

@@ -8,8 +8,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx.columns import TYPES
-from mfx.tf_examples import serialize, to_example
+from mfx.columns.tf_examples import serialize, to_example
+from mfx.columns.types import TYPES
 
 KINDS = {"i": "int64", "f": "float32", "b": "bytes"}
 SCHEMA = pa.schema([(name, TYPES[kind]) for name, kind in KINDS.items()])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import store, tfdv_beam
+from mfx.artifacts import store
 from mfx.config import Beam
+from mfx.validate import tfdv_beam
 
 
 def test_shards_of_a_payload_are_one_data_set(tmp_path, datastore):

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mfx import schema_file, tfdv_beam, tfdv_local
 from mfx.config import Beam
-from mfx.read_csv import Tally, batches
-from mfx.tfdv_local import ValueCounts
+from mfx.ingest.sources.csv import Tally, batches
+from mfx.validate import schema_file, tfdv_beam, tfdv_local
+from mfx.validate.tfdv_local import ValueCounts
 
 RANDOM = np.random.default_rng(0)
 N = 500

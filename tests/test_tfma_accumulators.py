@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from mfx import tfma_accumulators, tfma_config
 from mfx.config import Evaluate
 from mfx.errors import MfxError
-from mfx.tfma_accumulators import _BUILDERS, Part, _covered, _row_by_row, accumulate
+from mfx.evaluate import tfma_accumulators, tfma_config
+from mfx.evaluate.tfma_accumulators import _BUILDERS, Part, _covered, _row_by_row, accumulate
 
 SINGLE = [
     "ExampleCount",

@@ -10,7 +10,7 @@ import pytest
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 
-from mfx import tfma_beam
+from mfx.evaluate import tfma_beam
 
 METRICS = "metrics-00000-of-00001.tfrecord"
 PLOTS = "plots-00000-of-00001.tfrecord"

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from tensorflow_model_analysis.proto import config_pb2
 
-from mfx import tfma_config, tfma_local
 from mfx.config import Evaluate, Metric
-from mfx.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
+from mfx.evaluate import tfma_config, tfma_local
+from mfx.evaluate.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
 
 
 def options(**changes: Any) -> Evaluate:

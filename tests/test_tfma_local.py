@@ -15,9 +15,9 @@ import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tfma_cases import BINARY, CASES, random_table, tiny_table
 
-from mfx import tfma_beam, tfma_config, tfma_local
 from mfx.config import Evaluate
-from mfx.tfma_config import BASELINE, CANDIDATE
+from mfx.evaluate import tfma_beam, tfma_config, tfma_local
+from mfx.evaluate.tfma_config import BASELINE, CANDIDATE
 
 EXACT = 1e-9
 FLOAT32 = {

@@ -80,11 +80,12 @@ batch_sizes = [1, 8]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """All that a run makes of a table with odd titles, each step's function called."""
-    from mfx import ingest, start
-    from mfx.evaluate import evaluate
-    from mfx.train import train
-    from mfx.transform import transform
-    from mfx.validate import validate
+    from mfx.evaluate.evaluate import evaluate
+    from mfx.flow import start
+    from mfx.ingest import ingest
+    from mfx.train.train import train
+    from mfx.transform.transform import transform
+    from mfx.validate.validate import validate
 
     folder = tmp_path_factory.mktemp("titles")
     (folder / "model.py").write_text(MODEL)
@@ -136,7 +137,8 @@ def test_slices_and_thresholds_are_by_title(made):
 def test_a_server_is_asked_by_title(made):
     """REST and gRPC, by tf.Example and by named inputs, as in the run's own validation; by the
     client; and without a server."""
-    from mfx import infra_validation, model_server, push
+    from mfx.push import infra_validation, push
+    from mfx.push.servers import model_server
     from mfx.serve.parameters import BatchingParameters
 
     expected = np.asarray(_predictions(made))

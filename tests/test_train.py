@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_transform import CONFIG, MODEL_PY, save_examples, small_world, write_pipeline
 
-from mfx import train
 from mfx.config import Train
 from mfx.errors import MfxError
+from mfx.train import train
 
 
 class Checkpoints:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx import train_input
-from mfx.train_input import TrainInput
+from mfx.train import input as train_input
+from mfx.train.input import TrainInput
 
 SHAPES = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 9)), min_size=1, max_size=3)
 """Of each file: rows, and rows a row group."""

@@ -21,13 +21,14 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import saving
 
-from mfx import config, store, user_module
-from mfx.artifacts import Examples, Schema, TransformGraph
-from mfx.columns import TYPES
+from mfx import config
+from mfx.artifacts import Examples, Schema, TransformGraph, store
+from mfx.artifacts.lineage import Lineage
+from mfx.columns.types import TYPES
 from mfx.config import Settings
 from mfx.errors import MfxError
-from mfx.lineage import Lineage
-from mfx.transform import transform
+from mfx.transform.transform import transform
+from mfx.user_code import loading
 
 LINEAGE = Lineage("data", "code", "config")
 COLUMNS = {"x": "float32", "word": "bytes", "y": "int64"}
@@ -329,14 +330,14 @@ def test_a_module_that_is_no_pipeline_is_one_error(model, file, message, tmp_pat
     (tmp_path / "model.py").rename(tmp_path / file)
     pipeline = settings.pipeline.model_copy(update={"module": file})
     with pytest.raises(MfxError, match=message) as caught:
-        user_module.load(settings.model_copy(update={"pipeline": pipeline}))
+        loading.load(settings.model_copy(update={"pipeline": pipeline}))
     assert caught.value.remedy
 
 
 def test_a_module_is_read_anew_after_an_edit(tmp_path):
     """Notebooks load one pipeline after another, and the same one after an edit."""
-    first = user_module.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 1\n"))
-    edited = user_module.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 22\n"))
+    first = loading.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 1\n"))
+    edited = loading.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 22\n"))
     assert (first.NUMBER, edited.NUMBER) == (1, 22)
 
 
@@ -392,9 +393,9 @@ def tft_on_beam(examples, schema, settings, folder: Path) -> pa.Table:
     from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner
     from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
-    from mfx.columns import as_lists
+    from mfx.columns.types import as_lists
 
-    module = user_module.load(settings)
+    module = loading.load(settings)
     (batch,) = (as_lists(b) for b in examples.batches("train"))
     config = tensor_adapter.TensorAdapterConfig(
         batch.schema,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mfx import trial
+from mfx.artifacts import trial
 
 
 @pytest.fixture

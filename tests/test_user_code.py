@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mfx.errors import MfxError
-from mfx.user_code import MOST_NAMES, listed, running
+from mfx.user_code.failures import MOST_NAMES, listed, running
 
 
 def call(folder: Path, text: str, function: str = "go", names=(), about: str = "", given=()):

@@ -13,10 +13,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from test_tfdv_local import assert_same, exact, random_batch
 from test_transform import save_examples
 
-from mfx import schema_file, start, tfdv_local, validate
-from mfx.anomalies import stop_on_errors
 from mfx.errors import MfxError
-from mfx.ingest import ingest, merge
+from mfx.flow import start
+from mfx.ingest.ingest import ingest, merge
+from mfx.validate import schema_file, tfdv_local, validate
+from mfx.validate.anomalies import stop_on_errors
 
 BATCH = random_batch()
 

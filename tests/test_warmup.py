@@ -15,8 +15,8 @@ import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from test_export import BATCH, Exported, V1Session
 
-from mfx import warmup
 from mfx.errors import MfxError
+from mfx.export import warmup
 
 MANY = pa.Table.from_batches([BATCH] * 10).combine_chunks().to_batches()[0]
 """60 rows, some values missing, so that every size has its rows."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mfx.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
+from mfx.evaluate.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
 
 
 def metric(class_name: str, **config: Any) -> dict[str, Any]:

@@ -9,14 +9,14 @@ import os
 import sys
 from pathlib import Path
 
-from mfx import s3
+from mfx.storage import s3
 
 HOME = "mfx_home"
 """The folder beside the flow, in a code package, with the files that the config names."""
 
 _ROOT = "METAFLOW_DATASTORE_SYSROOT_LOCAL"
 _S3 = {
-    # Tries of a listing; all else is tried for as long as `mfx.s3.patience` says.
+    # Tries of a listing; all else is tried for as long as `mfx.storage.s3.patience` says.
     "METAFLOW_S3_RETRY_COUNT": "3",
     "METAFLOW_S3_CLIENT_RETRY_CONFIG": {"mode": "standard", "max_attempts": s3.RETRIES},
     "METAFLOW_DATATOOLS_CLIENT_PARAMS": {

@@ -16,7 +16,7 @@ from mfx.config import Label
 from mfx.errors import MfxError
 
 if TYPE_CHECKING:
-    from mfx.network import Loss
+    from mfx.export.network import Loss
 
 MISSING = "LABEL_MISSING"
 """The rule that a row without a label breaks."""

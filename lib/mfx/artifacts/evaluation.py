@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mfx.lineage import Lineage
-from mfx.store import Payload
+from mfx.artifacts.lineage import Lineage
+from mfx.artifacts.store import Payload
 
 if TYPE_CHECKING:
     import pandas as pd

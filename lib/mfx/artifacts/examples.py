@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mfx.artifacts.lineage import Lineage, hash_json
+from mfx.artifacts.store import Payload
 from mfx.errors import MfxError
-from mfx.lineage import Lineage, hash_json
-from mfx.store import Payload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,7 +183,7 @@ class Examples:
         """All rows of a split."""
         import pyarrow as pa
 
-        from mfx.columns import TYPES
+        from mfx.columns.types import TYPES
 
         names = self.columns if columns is None else columns
         schema = pa.schema([(n, TYPES[self.columns[n]]) for n in names])
@@ -205,7 +205,7 @@ class Examples:
         """Write a split as a TFRecord file of tf.Examples and return the number of rows."""
         import tensorflow as tf
 
-        from mfx.tf_examples import serialize
+        from mfx.columns.tf_examples import serialize
 
         count = 0
         with tf.io.TFRecordWriter(str(path)) as writer:

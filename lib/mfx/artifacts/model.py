@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mfx.lineage import Lineage, hash_json
-from mfx.store import Payload
+from mfx.artifacts.lineage import Lineage, hash_json
+from mfx.artifacts.store import Payload
 
 
 @dataclass(frozen=True)

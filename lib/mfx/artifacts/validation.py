@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mfx.lineage import Lineage, hash_bytes
-from mfx.store import Payload
+from mfx.artifacts.lineage import Lineage, hash_bytes
+from mfx.artifacts.store import Payload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ class Statistics:
         """One row a feature: type, missing share, unique values or mean, quartiles and range."""
         import pandas as pd
 
-        from mfx.statistics_view import feature_rows
+        from mfx.artifacts.statistics_view import feature_rows
 
         return pd.DataFrame(feature_rows(self.proto(split))).set_index("feature")
 

@@ -32,8 +32,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _compare(given: argparse.Namespace) -> str:
-    from mfx import registry, runtime
+    from mfx import registry
     from mfx.errors import MfxError
+    from mfx.flow import runtime
     from mfx.registry.changes import changes
     from mfx.registry.comparison import compare_metrics
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from mfx.cli.text import command, model_of, where
-from mfx.destination import version_number
+from mfx.destinations.destination import version_number
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _manifests(given: argparse.Namespace) -> str:
-    from mfx import manifests
+    from mfx.deploy import manifests
     from mfx.errors import MfxError
 
     place = model_of(given)

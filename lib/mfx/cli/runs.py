@@ -148,9 +148,8 @@ def _schema_line(change: Any) -> str:
 
 
 def _gc(given: argparse.Namespace) -> str:
-    from mfx import liveness
     from mfx.errors import MfxError
-    from mfx.registry import freeing
+    from mfx.registry import freeing, liveness
 
     if given.keep < 1:
         raise MfxError("--keep: expected 1 or more", "The newest run is always kept.")

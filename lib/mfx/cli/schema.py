@@ -41,7 +41,8 @@ def accept_schema(flow: str, run: str | None, to: str | None = None) -> str:
         MfxError: There is no such run, it stopped before it saw its data, or there is no such
             folder here.
     """
-    from mfx import registry, schema_file
+    from mfx import registry
+    from mfx.validate import schema_file
 
     schema, settings = registry.artifacts(flow, run, ("validate", "schema"), ("start", "settings"))
     # Not `schema.path`: in a deployed run that is a file of the container's code package.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mfx.cli.text import command, model_of, where
-from mfx.destination import version_number
+from mfx.destinations.destination import version_number
 from mfx.errors import MfxError
 
 MFX, TRITON = "mfx", "triton"
@@ -71,7 +71,7 @@ def run(given: argparse.Namespace) -> str:
     )
     serve = server.serve
     if given.engine == TRITON:
-        from mfx.serve import triton
+        from mfx.serve.triton import server as triton
 
         serve = triton.serve
     serve(options, _tell)

@@ -11,13 +11,13 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from mfx import address
 from mfx.config.data import Data, Label, NullValues, Schema, Split
 from mfx.config.running import Beam, Deploy, Push
 from mfx.config.table import Table
 from mfx.config.training import RESULTS, Evaluate, Metric, Threshold, Train
 from mfx.environment import code_package, kept_home, place_of, project
 from mfx.errors import MfxError, nearest
+from mfx.storage import address
 
 if sys.version_info >= (3, 11):
     import tomllib

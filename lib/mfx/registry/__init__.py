@@ -23,10 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mfx.artifacts.lineage import hash_json
 from mfx.config import Settings
-from mfx.destination import Destination
+from mfx.destinations.destination import Destination
 from mfx.errors import MfxError
-from mfx.lineage import hash_json
 from mfx.registry import actions, place, promotion, runs
 from mfx.registry.log import Entry, Log, parse_time
 from mfx.registry.place import Place

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mfx.artifacts import Evaluation, Model, Replay
-from mfx.destination import MEASURED, Destination, folder_digest
+from mfx.artifacts.store import Payload
+from mfx.destinations.destination import MEASURED, Destination, folder_digest
 from mfx.errors import MfxError
 from mfx.registry import place as places
 from mfx.registry import promotion, retention, runs
 from mfx.registry.log import PLANNED, UNDONE, Entry
 from mfx.registry.place import PRODUCTION_BRANCH, Place
 from mfx.registry.promotion import Request, View
-from mfx.store import Payload
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def drift(before: Statistics, after: Statistics) -> list[Drift]:
     """
     import tensorflow_data_validation as tfdv
 
-    from mfx.infer_schema import mark_categories, values_counted
+    from mfx.validate.infer_schema import mark_categories, values_counted
 
     old, new = before.proto("train"), after.proto("train")
     schema = tfdv.infer_schema(new, infer_feature_shape=False)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx import slices as slice_names
+from mfx.artifacts import slices as slice_names
 from mfx.errors import MfxError
 from mfx.registry import bootstrap
 from mfx.registry.runs import Results, began
@@ -173,7 +173,7 @@ def _measure(
             return None
         prediction = answered
         notes.append(f"run {found.id} evaluated anew, on the eval rows of run {newest.id}")
-    from mfx.evaluate import not_probabilities, remeasure
+    from mfx.evaluate.evaluate import not_probabilities, remeasure
 
     if problem := not_probabilities(prediction, settings.evaluate):
         notes.append(f"run {found.id} cannot be compared: {problem}")
@@ -186,7 +186,7 @@ def _predict(found: Results, examples: Examples) -> tuple[str, pa.Array | None]:
     """The model's predictions of these eval rows, or why there are none."""
     import tensorflow as tf
 
-    from mfx.evaluate import predict
+    from mfx.evaluate.evaluate import predict
 
     try:
         with found.need("evaluate", "model").payload.files() as folder:

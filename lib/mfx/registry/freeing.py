@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mfx import address, s3
 from mfx.errors import MfxError
 from mfx.registry import place as places
 from mfx.registry import promotion
@@ -22,6 +21,7 @@ from mfx.registry.log import UNDONE, Log
 from mfx.registry.place import Place
 from mfx.registry.runs import asking, at_home, began
 from mfx.registry.states import FINISHED, UNKNOWN, YOUNG, State, state_of
+from mfx.storage import address, s3
 
 BATCH = 64
 """Blobs removed at a time, after a look whether a run has begun."""

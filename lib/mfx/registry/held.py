@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from mfx import s3
+from mfx.artifacts.store import CHUNK_BYTES, Payload
 from mfx.errors import MfxError
-from mfx.store import CHUNK_BYTES, Payload
+from mfx.storage import s3
 
 _TEXT = re.compile(rb"[0-9a-f]{40}")
 """What may be a blob's key, in the bytes of an artifact."""

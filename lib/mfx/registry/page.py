@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from mfx.charts import BLUE, GREY, ORANGE
 from mfx.registry.changes import Change, Changes
 from mfx.registry.comparison import OVERALL, Comparison, MetricRow
 from mfx.registry.runs import Results, began
+from mfx.report.charts import BLUE, GREY, ORANGE
 
 COLORS = (BLUE, ORANGE, "#3c8d5a", "#a04a8f", "#7a6a3a")
 WIDTH, LABEL, LINE = 720, 210, 18

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfx.config import Settings
-from mfx.destination import Destination, open_destination
+from mfx.destinations.destination import Destination, open_destination
 
 PRODUCTION_BRANCH = "prod"
 """Metaflow's name of the branch of `--production`."""

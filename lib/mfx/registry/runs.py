@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfx import metaflow_local, metaflow_s3
+from mfx.artifacts import metaflow_local, metaflow_s3
 from mfx.errors import MfxError
 from mfx.registry.place import Place, branch_of, of
 from mfx.registry.states import state_of

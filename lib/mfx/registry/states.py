@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mfx import liveness
+from mfx.registry import liveness
 
 FINISHED, RUNNING, FAILED, KILLED, UNKNOWN = "finished", "running", "failed", "killed", "unknown"
 

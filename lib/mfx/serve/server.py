@@ -11,11 +11,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from mfx import warmup
-from mfx.destination import Destination, open_folder
+from mfx.destinations.destination import Destination, open_folder
 from mfx.errors import MfxError
-from mfx.serve import grpc_api, rest
-from mfx.serve.metrics import Metrics
+from mfx.export import warmup
+from mfx.serve.grpc import api
+from mfx.serve.http import rest
+from mfx.serve.http.metrics import Metrics
 from mfx.serve.model import ServedModel
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import AVAILABLE, END, ModelVersions
@@ -129,7 +130,7 @@ async def _answer(
             "Give another --rest-port or --host.",
         ) from None
     try:
-        over_grpc = await grpc_api.start(
+        over_grpc = await api.start(
             models, options.host, options.grpc_port, observe=partial(_observe, metrics)
         )
         (versions,) = models.values()

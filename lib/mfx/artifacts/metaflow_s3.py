@@ -1,0 +1,148 @@
+"""Metaflow's own requests to S3, held to the same time and the same one error as the library's."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from mfx.environment import code_package
+from mfx.storage import s3
+
+_HEADLINE = "The pipeline stopped"
+
+
+class _Gone:
+    """That S3 was given up, which a process need not find out anew for each request."""
+
+    error: Exception | None = None
+    until = 0.0
+
+
+def keep_time() -> None:
+    """Have Metaflow give S3 up after `s3.patience`, and say so in one message.
+
+    Metaflow 2.19 counts tries: with its waits between them it goes on for hours, and its message
+    names neither the endpoint nor what to do. Its exceptions keep their classes.
+    """
+    from metaflow.plugins.datatools.s3 import s3util
+    from metaflow.plugins.datatools.s3.s3 import (
+        S3,
+        MetaflowS3AccessDenied,
+        MetaflowS3Exception,
+        MetaflowS3NotFound,
+        MetaflowS3URLException,
+    )
+
+    if hasattr(S3, "_mfx_first"):
+        return
+    # Making a client puts an object into these, which are a setting too: deploying writes all
+    # settings down as JSON, and could not any more.
+    s3util.DATATOOLS_CLIENT_PARAMS = dict(s3util.DATATOOLS_CLIENT_PARAMS)
+    one, many, wait = S3._one_boto_op, S3._s3op_with_retries, S3._jitter_sleep
+
+    def one_operation(self, op, url, create_tmp_file=True):
+        _begin(self, url)
+
+        def watched(client, path):
+            try:
+                return op(client, path)
+            except Exception as error:
+                self._mfx_said = str(error)
+                if s3.is_mistake(error):
+                    text = f"{url}: cannot be asked: {error}"
+                    raise _worded(MetaflowS3Exception(), text, _SETTINGS) from None
+                raise
+
+        try:
+            return one(self, watched, url, create_tmp_file)
+        except MetaflowS3AccessDenied as error:
+            raise _worded(error, f"{url}: access denied", _SETTINGS) from None
+        except (MetaflowS3NotFound, MetaflowS3URLException) as error:
+            if "NoSuchBucket" not in self._mfx_said:
+                raise
+            raise _worded(error, f"{url}: no such bucket", _SETTINGS) from None
+        except MetaflowS3Exception as error:
+            raise (error if stopped(error) else _gone(self, error)) from None
+
+    def many_operations(self, mode, **options):
+        _begin(self, self._s3root or "S3")
+        lines, said, code = many(self, mode, **options)
+        if not said:
+            return lines, said, code
+        from metaflow.plugins.datatools.s3 import s3op  # imports boto3
+
+        if code == s3op.ERROR_URL_ACCESS_DENIED:
+            text = f"{self._mfx_url}: access denied"
+            raise _worded(MetaflowS3AccessDenied(), text, _SETTINGS)
+        # A transient one that stayed, and what s3op does not know: 1 is Python's.
+        if code in (None, 1, s3op.ERROR_TRANSIENT, s3op.ERROR_WORKER_EXCEPTION):
+            self._mfx_said = _reason(said)
+            raise _gone(self, MetaflowS3Exception())
+        return lines, said, code
+
+    def sleep(self, trynum, base=2, cap=360, jitter=0.1):
+        now = time.monotonic()
+        self._mfx_first = self._mfx_first or now
+        left = self._mfx_first + s3.patience() - now
+        if left <= 0:
+            raise _gone(self, MetaflowS3Exception())
+        wait(self, trynum, base, min(cap, left), jitter)
+
+    S3._mfx_first = S3._mfx_begun = 0.0
+    S3._mfx_said = S3._mfx_url = ""
+    S3._one_boto_op, S3._s3op_with_retries, S3._jitter_sleep = one_operation, many_operations, sleep
+
+
+def stopped(error: Exception) -> bool:
+    """Whether it is an error that already says all, in the words of this module."""
+    return getattr(error, "headline", "") == _HEADLINE
+
+
+_SETTINGS = (
+    "Check METAFLOW_DATASTORE_SYSROOT_S3, METAFLOW_S3_ENDPOINT_URL, the credentials and their "
+    "rights."
+)
+
+
+def _begin(operation: Any, url: str) -> None:
+    """Note when an operation of Metaflow's begins; none does soon after S3 was given up."""
+    if _Gone.error and time.monotonic() < _Gone.until:
+        raise _Gone.error
+    operation._mfx_begun, operation._mfx_first = time.monotonic(), 0.0
+    operation._mfx_url, operation._mfx_said = url, "requests fail again and again"
+
+
+def _gone(operation: Any, error: Any) -> Exception:
+    now = time.monotonic()
+    endpoint = operation._s3_client.client.meta.endpoint_url
+    what = (
+        f"{operation._mfx_url}: S3 at {endpoint} does not answer, tried for "
+        f"{now - operation._mfx_begun:.0f} s: {operation._mfx_said}"
+    )
+    _Gone.error, _Gone.until = _worded(error, what, _remedy()), now + s3.patience()
+    return _Gone.error
+
+
+def _reason(text: str) -> str:
+    """The line that says why, in what a process of Metaflow's own wrote before it ended."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return next((line for line in reversed(lines) if line.startswith("botocore.")), lines[-1])
+
+
+def _remedy() -> str:
+    """A step's own log says what it met; what to do stands at the end of the run's."""
+    from metaflow import current
+
+    if code_package():
+        return "When it is back: retry the workflow, or start one with --from-run."
+    if "step" in sys.argv:
+        return ""
+    if current.run_id:
+        return f"When it is back: resume --origin-run-id {current.run_id}"
+    return f"Nothing was begun. {_SETTINGS}"
+
+
+def _worded(error: Any, what: str, remedy: str) -> Exception:
+    error.headline, error.message = _HEADLINE, "\n".join(filter(None, (what, remedy)))
+    return error

@@ -1,0 +1,151 @@
+"""Parquet files as Beam's input: each element names some row groups, workers read the rows.
+
+Neither rows nor local paths of payloads go through Beam: a payload is read from Metaflow's
+datastore by whoever works on it, one chunk at a time.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mfx.artifacts.store import CHUNK_BYTES, Payload
+from mfx.errors import MfxError
+
+BATCH_ROWS = 65536
+"""Most rows of a batch, and of an element when the file's row groups are no larger."""
+
+File = Path | Payload
+"""A Parquet file: a path on this machine, or a payload of one file."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some consecutive row groups of a file: what a worker reads at a time."""
+
+    file: File
+    row_groups: tuple[int, ...]
+
+
+class StoredFile(io.RawIOBase):
+    """A payload's only file, open for reading at any place; at most two chunks are in memory."""
+
+    def __init__(self, payload: Payload) -> None:
+        super().__init__()
+        (self._blob,) = payload.blobs
+        self._payload = payload
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; see `io.IOBase.seek`."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._blob.size}
+        self._position = start[whence] + offset
+        return self._position
+
+    def readinto(self, buffer) -> int:
+        """Fill the buffer, unless the chunk ends before."""
+        number, start = divmod(self._position, CHUNK_BYTES)
+        if self._position >= self._blob.size:
+            return 0
+        chunk = _content(self._payload, number)
+        data = chunk[start : start + len(buffer)]
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+@lru_cache(maxsize=2)
+def _content(payload: Payload, number: int) -> memoryview:
+    """One chunk of the payload's only file; kept because elements next to each other share it."""
+    (blob,) = payload.blobs
+    size = min(CHUNK_BYTES, blob.size - number * CHUNK_BYTES)
+    chunk = replace(blob, keys=(blob.keys[number],))
+    data = replace(payload, blobs=(chunk,)).read(blob.path)
+    if len(data) != size:
+        raise MfxError(
+            f"{blob.path}: chunk {number} has {len(data)} bytes in the datastore at "
+            f"{payload.root}, expected {size}"
+        )
+    return memoryview(data)
+
+
+def open_parquet(file: File) -> pq.ParquetFile:
+    """The file, of which so far only the footer is read."""
+    # Parquet asks for many small pieces; each would be a call of Python.
+    return pq.ParquetFile(
+        io.BufferedReader(StoredFile(file), 2**20) if isinstance(file, Payload) else file
+    )
+
+
+def parts(files: Iterable[File]) -> list[Part]:
+    """All row groups of the files, in order, in parts of at most BATCH_ROWS rows or one group."""
+    found = []
+    for file in files:
+        metadata = open_parquet(file).metadata
+        groups: list[int] = []
+        rows = 0
+        for number in range(metadata.num_row_groups):
+            count = metadata.row_group(number).num_rows
+            if groups and rows + count > BATCH_ROWS:
+                found.append(Part(file, tuple(groups)))
+                groups, rows = [], 0
+            groups.append(number)
+            rows += count
+        if groups:
+            found.append(Part(file, tuple(groups)))
+    return found
+
+
+class ReadParts(beam.DoFn):
+    """Parts to batches, each put through `convert`, a function of a module that workers have."""
+
+    def __init__(self, convert: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
+        self._convert = convert
+
+    def process(self, part: Part) -> Iterator[pa.RecordBatch]:
+        """The part's rows, at most BATCH_ROWS at a time."""
+        batches = open_parquet(part.file).iter_batches(BATCH_ROWS, row_groups=[*part.row_groups])
+        for batch in batches:
+            yield self._convert(batch)
+
+    def teardown(self) -> None:
+        """Let go of the chunks in memory."""
+        _content.cache_clear()
+
+
+class Read(beam.PTransform):
+    """Files to batches, each put through `convert`; several workers share the parts."""
+
+    def __init__(
+        self, files: Iterable[File], convert: Callable[[pa.RecordBatch], pa.RecordBatch]
+    ) -> None:
+        super().__init__()
+        self._parts = parts(files)
+        self._convert = convert
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """Put the parts into the pipeline."""
+        return (
+            pipeline
+            | "Parts" >> beam.Create(self._parts)
+            | "Read" >> beam.ParDo(ReadParts(self._convert))
+        )

@@ -1,0 +1,138 @@
+"""Which texts are numbers, and which are codes that a number would not give back.
+
+`007`, `+5` and `0x1F` are codes: read as numbers, texts that differ would become one. So are digits
+beyond int64. ` 7 ` is a number where one is asked for, and text where the type is inferred.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mfx.columns.types import nan_to_null
+
+SPACES = " \t"
+
+_WHOLE = r"-?(0|[1-9][0-9]*)"
+_INTEGER = rf"^{_WHOLE}(\.0*)?$"
+_NUMBER = rf"^({_WHOLE}(\.[0-9]*)?|-?\.[0-9]+)([eE][-+]?[0-9]+)?$"
+_NAN = r"^-?[nN][aA][nN]$"
+_HEX_LIKE = r"^-?[0-9]+[eE][0-9]+$"
+_LIKE_NUMBER = r"^\s*[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*$"
+
+EXACT = 2.0**24
+"""Whole numbers up to this one are float32 as they are."""
+
+
+def to_int64(text: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
+    """Integers of their texts.
+
+    Args:
+        text: Strings; null is missing.
+
+    Returns:
+        int64, null where the text is missing, NaN or no integer of int64; and a mask of those that
+        are none, or None if there are no such. `5.0` is 5, `-0` is 0.
+    """
+    try:
+        made = pc.cast(text, pa.int64())
+        if not zero_led(text).any():
+            return made, None
+    except pa.ArrowInvalid:
+        pass
+    text = pc.utf8_trim(text, SPACES)
+    integer = _matches(text, _INTEGER)
+    digits = pc.replace_substring_regex(text, pattern=r"\.0*$", replacement="")
+    long = np.flatnonzero(integer & (np.asarray(pc.utf8_length(digits).fill_null(0)) > 18))
+    for place in long:
+        integer[place] = -(2**63) <= int(digits[int(place)].as_py()) < 2**63
+    made = pc.cast(_only(digits, integer), pa.int64())
+    bad = np.asarray(text.is_valid()) & ~integer & ~_matches(text, _NAN)
+    return made, bad if bad.any() else None
+
+
+def to_float32(text: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
+    """Numbers of their texts; as `to_int64`, but any number that float32 can hold, rounded."""
+    try:
+        made = pc.cast(text, pa.float32())
+        if not zero_led(text).any() and not pc.any(pc.is_inf(made)).as_py():
+            return nan_to_null(made), None
+    except pa.ArrowInvalid:
+        pass
+    text = pc.utf8_trim(text, SPACES)
+    number = _matches(text, _NUMBER)
+    made = pc.cast(_only(text, number), pa.float32())
+    infinite = np.asarray(pc.is_inf(made).fill_null(False))
+    bad = np.asarray(text.is_valid()) & (~number | infinite) & ~_matches(text, _NAN)
+    return _only(made, ~infinite), bad if bad.any() else None
+
+
+def is_nan(text: pa.Array) -> np.ndarray:
+    """Which texts say NaN."""
+    return _matches(pc.utf8_trim(text, SPACES), _NAN)
+
+
+def is_number(text: pa.Array) -> np.ndarray:
+    """Which texts a column of inferred type may have as a number: no codes, no spaces, finite.
+
+    `12e3` is a code, as identifiers in hex are; programs write `1.2e4`, `12e+3` or `1E-5`.
+    """
+    number = _matches(text, _NUMBER) & ~_matches(text, _HEX_LIKE)
+    values = np.asarray(pc.cast(_only(text, number), pa.float32()).fill_null(0))
+    number &= ~np.isinf(values)
+    if (abs(values) >= 2**62).any():
+        whole = _matches(text, f"^{_WHOLE}$")
+        number &= ~whole | np.asarray(to_int64(_only(text, whole))[0].is_valid())
+    return number | _matches(text, _NAN)
+
+
+def is_like_number(text: pa.Array) -> np.ndarray:
+    """Which texts a reader would take for a number, codes with leading zeros or a sign among them.
+
+    Spaces around it do not matter.
+    """
+    return _matches(text, _LIKE_NUMBER)
+
+
+def lost_in_float32(text: pa.Array) -> np.ndarray:
+    """Which numbers, as texts, are whole and another whole number as float32."""
+    values = np.asarray(pc.cast(text, pa.float64()).fill_null(0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (
+            (abs(values) > EXACT)
+            & (np.floor(values) == values)
+            # From 2**53 on, float64 does not say which number the text is.
+            & ((values.astype(np.float32) != values) | (abs(values) >= 2.0**53))
+        )
+
+
+def zero_led(text: pa.Array) -> np.ndarray:
+    """Which texts begin with a zero and another digit or an x, after a minus or not.
+
+    Fast: such are looked for in every number that is read.
+    """
+    none = np.zeros(len(text), bool)
+    data = text.buffers()[2]
+    if data is None or not len(data):
+        return none
+    codes = np.frombuffer(data, np.uint8)
+    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
+    starts, last = offsets[:-1], len(codes) - 1
+    negative = codes[np.minimum(starts, last)] == ord("-")
+    first = starts + negative
+    second = codes[np.minimum(first + 1, last)]
+    # Not below "0": bytes wrap around.
+    code = (second - ord("0") < 10) | (second == ord("x")) | (second == ord("X"))
+    found = (codes[np.minimum(first, last)] == ord("0")) & code & (first + 1 < offsets[1:])
+    return found & np.asarray(text.is_valid()) if found.any() else none
+
+
+def _matches(text: pa.Array, pattern: str) -> np.ndarray:
+    found = pc.match_substring_regex(text, pattern=pattern)
+    return np.array(found.fill_null(False))
+
+
+def _only(column: pa.Array, kept: np.ndarray) -> pa.Array:
+    """The column, null where not kept."""
+    return pc.if_else(pa.array(kept), column, pa.scalar(None, column.type))

@@ -1,0 +1,73 @@
+"""Say on a webhook that a new model is in production."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from typing import Any
+
+from mfx.artifacts import PushedModel, trial
+from mfx.config import Deploy
+
+TIMEOUT_SECONDS = 10
+
+
+def pushed(
+    model: PushedModel,
+    metrics: Mapping[str, Any],
+    deploy: Deploy,
+    run: str,
+    report: Callable[[str], object],
+    environment: Mapping[str, str] = os.environ,
+) -> None:
+    """Announce a pushed model, if `[deploy]` names a webhook; a run never fails by it.
+
+    Args:
+        model: What `push` left; nothing is said of a model that was not pushed.
+        metrics: The model's metrics on the whole eval split.
+        deploy: Which variable holds the webhook's URL, and what is to be said there.
+        run: The run's pathspec, such as `Pipeline/12`.
+        report: Takes one line when the announcement could not be made. It never has the URL,
+            which is a secret.
+        environment: Where the variable is looked up.
+    """
+    if not (deploy.webhook_variable and "pushed" in deploy.notify and model.pushed):
+        return
+    if trial.is_trial():
+        report("notification not sent: spin announces nothing")
+        return
+    url = environment.get(deploy.webhook_variable)
+    if not url:
+        report(f"notification not sent: {deploy.webhook_variable} is not set")
+        return
+    shown = ", ".join(f"{n} {v:.4g}" for n, v in metrics.items() if isinstance(v, int | float))
+    if fault := post(url, f"{run}: new model at {model.path} ({shown})"):
+        report(f"notification not sent: {fault}")
+
+
+def post(url: str, text: str) -> str:
+    """POST `{"text": …}`, as Slack's and most other incoming webhooks take it.
+
+    Returns:
+        What went wrong, without the URL; or ''.
+    """
+    if not url.startswith(("https://", "http://")):
+        return "the webhook's URL begins with neither https:// nor http://"
+    try:
+        request = urllib.request.Request(
+            url,
+            data=json.dumps({"text": text}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"the webhook answered {error.code}"
+    except (OSError, ValueError, HTTPException) as error:
+        reason = getattr(error, "reason", None)
+        shown = reason if isinstance(reason, OSError) else error
+        return f"the webhook cannot be reached: {type(shown).__name__}"

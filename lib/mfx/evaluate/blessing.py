@@ -1,0 +1,137 @@
+"""Whether a model may be pushed: one check for each threshold and slice, none left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mfx.artifacts import Blessing, Check, slices
+from mfx.config import Evaluate, Threshold
+
+Reasons = Mapping[str, Mapping[str, str]]
+FIRST_RUN = "first run"
+"""Baseline of a model when nothing is in production yet."""
+
+
+def bless(
+    options: Evaluate,
+    rows: list[dict[str, Any]],
+    baseline_rows: list[dict[str, Any]],
+    validation: Any,
+    baseline: str,
+    no_value: Reasons | None = None,
+    baseline_no_value: Reasons | None = None,
+) -> Blessing:
+    """Hold metrics to the config's thresholds.
+
+    Args:
+        options: The thresholds.
+        rows: The candidate's metrics, one dict a slice (`no_value.decide`).
+        baseline_rows: The production model's, same slices; empty if there is none.
+        validation: TFMA's ValidationResult for the same metrics, which must agree on all that is
+            checked.
+        baseline: FIRST_RUN, or the production model's run.
+        no_value: Why metrics of `rows` have no value, by slice and metric.
+        baseline_no_value: The same of `baseline_rows`.
+    """
+    before = {row["slice"]: row for row in baseline_rows}
+    reasons = no_value or {}, baseline_no_value or {}
+    checks: list[Check] = []
+    for threshold in options.thresholds:
+        for keys in threshold.slices:
+            held = [row for row in rows if _features(row["slice"]) == sorted(set(keys))]
+            by = f"by {', '.join(keys)}" if keys else "Overall"
+            made: list[Check] = []
+            for row in held:
+                why = [found.get(row["slice"], {}).get(threshold.metric, "") for found in reasons]
+                made += _checks(threshold, row, before.get(row["slice"]), baseline, keys, *why)
+            checks += made
+            if not held:
+                checks.append(Check(threshold.metric, by, "a slice with examples", None, False))
+            elif _asked(threshold) is None and not any(check.checked for check in made):
+                needs = "a slice where it can be checked"
+                checks.append(Check(threshold.metric, by, needs, None, False, made[0].no_value))
+    if not options.thresholds and baseline != FIRST_RUN:
+        needs = "thresholds: without any, only a first model is blessed"
+        checks.append(Check("all metrics", "all slices", needs, None, False))
+    failed = [check for check in checks if check.checked and not check.passed]
+    if not (failed or validation.validation_ok or _only_unchecked(validation, checks)):
+        why_not = "no thresholds" if validation.missing_thresholds else "slices without examples"
+        needs = f"TFMA's validation ({why_not})"
+        failed.append(Check("all metrics", "all slices", needs, None, False))
+        checks += failed
+    return Blessing(not failed, tuple(checks), baseline)
+
+
+def _only_unchecked(validation: Any, checks: list[Check]) -> bool:
+    """Whether TFMA found fault with nothing but what has no value, which it holds to be 0 or NaN
+    and so below any bound."""
+    unchecked = {(check.slice, check.metric) for check in checks if not check.checked}
+    if not unchecked or validation.missing_thresholds or validation.missing_slices:
+        return False
+    from mfx.evaluate.tfma_config import failures
+
+    return failures(validation) <= unchecked
+
+
+def _asked(threshold: Threshold) -> str | None:
+    """What of a metric without a value; a resumed run may have settings of an older version."""
+    return getattr(threshold, "no_value", None)
+
+
+def _features(slice_name: str) -> list[str]:
+    """The features that a slice is by, in name order."""
+    return sorted(feature for feature, _ in slices.parts(slice_name))
+
+
+def _checks(
+    threshold: Threshold,
+    row: dict[str, Any],
+    before: dict[str, Any] | None,
+    baseline: str,
+    keys: list[str],
+    why: str,
+    why_before: str,
+) -> list[Check]:
+    """The checks of one slice, by `keys`; `why` the metric has no value, and production's has none.
+
+    `before` is None where production was not measured, which fails every change.
+    """
+    name, where = threshold.metric, row["slice"]
+    value = row.get(name)
+    asked = _asked(threshold)
+    skip = asked == "skip" or (asked is None and bool(keys))
+
+    def check(rule: str, passed: bool, known: bool = True) -> Check:
+        no_value = why if value is None else "" if known else why_before
+        known = known and value is not None
+        return Check(name, where, rule, value, known and passed, no_value, known or not skip)
+
+    checks = []
+    if threshold.lower is not None:
+        passed = value is not None and value >= threshold.lower
+        checks.append(check(f"at least {threshold.lower:g}", passed))
+    if threshold.upper is not None:
+        passed = value is not None and value <= threshold.upper
+        checks.append(check(f"at most {threshold.upper:g}", passed))
+    changes = threshold.max_drop is not None or threshold.max_rise is not None
+    if baseline == FIRST_RUN:
+        # Passed as in TFX, but on the record: a reader must see that nothing was compared.
+        rule = "no change to check: nothing is in production yet"
+        return [*checks, check(rule, True)] if changes else checks
+    old = None if before is None else before.get(name)
+    change = None if value is None or old is None else value - old
+    shown = f"no value ({why_before})" if why_before else "unknown"
+    shown = shown if old is None else f"{old:.4f}"
+    known = old is not None or before is None
+    if threshold.max_drop is not None:
+        passed = change is not None and change >= -threshold.max_drop
+        checks.append(
+            check(f"at most {threshold.max_drop:g} below production's {shown}", passed, known)
+        )
+    if threshold.max_rise is not None:
+        passed = change is not None and change <= threshold.max_rise
+        checks.append(
+            check(f"at most {threshold.max_rise:g} above production's {shown}", passed, known)
+        )
+    return checks

@@ -1,0 +1,338 @@
+"""Pick the candidate, compute sliced metrics, compare with production, bless or not
+(TFX: Resolver, Evaluator)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+
+from mfx.artifacts import Evaluation, Examples, Model, store
+from mfx.beam import runner
+from mfx.columns import input_names
+from mfx.columns.tensors import dense_inputs
+from mfx.config import Beam, Evaluate, Metric, Settings
+from mfx.errors import MfxError, nearest
+from mfx.evaluate import blessing, curves, no_value, tfma_beam, tfma_config, tfma_local
+from mfx.evaluate.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
+from mfx.export import answers
+from mfx.registry import Production
+
+
+def evaluate(
+    models: Sequence[Model],
+    examples: Examples,
+    transformed: Examples,
+    settings: Settings,
+    baseline: Production | None,
+) -> tuple[Model, Evaluation]:
+    """Evaluate the best of `models` on the eval split.
+
+    Predictions come from the exported SavedModels on raw rows, labels from the transform graph.
+    Where a network's loss takes logits, its predictions are the probabilities of them.
+
+    Args:
+        models: The candidates, in any order.
+        examples: Raw rows; the eval split is predicted and sliced.
+        transformed: The same rows as the transform graph gives them; holds the label.
+        settings: Metrics, slices and thresholds.
+        baseline: The model now in production; predicts the same rows.
+
+    Raises:
+        MfxError: The config asks for a metric or slice that does not exist, a candidate does not
+            answer with numbers, or not with probabilities where a metric is of those.
+    """
+    options = settings.evaluate
+    models = sorted(models, key=lambda model: model.candidate)
+    _check_names(options, examples)
+    label = transformed.to_arrow("eval", [settings.label.name]).column(0)
+    label = label.combine_chunks().cast(pa.float32())
+    features = _features(options, examples)
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        folder = Path(directory)
+        tables, answered = [], []
+        for model in models:
+            with model.payload.files() as files:
+                answer, prediction = ask(files, examples)
+            answered.append(answer)
+            if wrong := _not_finite(prediction):
+                raise MfxError(
+                    f"evaluate: candidate {model.candidate}: {wrong}",
+                    "Check its features for values without bounds, or lower learning_rate.",
+                )
+            if wrong := not_probabilities(prediction, options):
+                raise MfxError(f"evaluate: candidate {model.candidate}: {wrong}", answers.CURE)
+            columns = dict(zip(features.column_names, features.columns, strict=True))
+            tables.append(pa.table({**columns, LABEL: label, CANDIDATE: prediction}))
+        scores = [
+            _score(t, options, folder / f"score-{i}", settings.beam) for i, t in enumerate(tables)
+        ]
+        best = _best(scores, options)
+        table, model = tables[best], models[best]
+
+        table, compared, unfit = _with_baseline(table, baseline, examples, options)
+        config = tfma_config.eval_config(options, compared)
+        engine = _compute(table, config, folder / "results", settings.beam)
+        names = [CANDIDATE, BASELINE] if compared else [""]
+        found = [_rows(folder / "results", name, table, config, options) for name in names]
+        (rows, why), (baseline_rows, baseline_why) = found if compared else (found[0], ([], {}))
+        verdict = blessing.bless(
+            options,
+            rows,
+            baseline_rows,
+            tfma.load_validation_result(str(folder / "results")),
+            _baseline_name(baseline, unfit),
+            why,
+            baseline_why,
+        )
+        kept = table.select([LABEL, CANDIDATE]).rename_columns(["label", "prediction"])
+        kept = kept.append_column("answer", answered[best])
+        (folder / "predictions").mkdir()
+        pq.write_table(kept, folder / "predictions" / "predictions.parquet")
+        evaluation = Evaluation(
+            rows=rows,
+            baseline_rows=baseline_rows,
+            curves=curves.of(table, names=[CANDIDATE, BASELINE][: len(names)]),
+            candidates=[score for score, _ in scores],
+            blessing=verdict,
+            predictions=store.save(folder / "predictions"),
+            results=store.save(folder / "results"),
+            engine=engine,
+            lineage=model.lineage.after(model.digest, examples.digest),
+            no_value=why,
+            baseline_no_value=baseline_why,
+        )
+    return model, evaluation
+
+
+def ask(saved_model: Path, examples: Examples) -> tuple[pa.Array, pa.Array]:
+    """A SavedModel's answers to all eval rows, and what they are evaluated as.
+
+    Returns:
+        Twice float32 of shape [rows], or lists of float32 when the model has several outputs: as
+        `predict` answers, and with logits made probabilities (`answers.as_evaluated`).
+    """
+    signature = tf.saved_model.load(str(saved_model)).signatures["predict"]
+    arguments = input_names.read(saved_model)
+    taken = signature.structured_input_signature[1]
+    specs = {title: taken[argument] for title, argument in arguments.items()}
+    parts = []
+    for batch in examples.batches("eval", columns=list(specs)):
+        inputs = dense_inputs(batch, specs)
+        part = signature(**{arguments[title]: tensor for title, tensor in inputs.items()})
+        parts.append(part["outputs"].numpy())
+    values = np.concatenate(parts).astype(np.float32)
+    flat = values.reshape(len(values), -1)
+    return _column(flat), _column(answers.as_evaluated(saved_model, flat))
+
+
+def predict(saved_model: Path, examples: Examples) -> pa.Array:
+    """What a SavedModel's answers to all eval rows are evaluated as; see `ask`."""
+    return ask(saved_model, examples)[1]
+
+
+def _column(values: np.ndarray) -> pa.Array:
+    """Of shape [rows, outputs] as an Arrow column."""
+    if values.shape[1] == 1:
+        return pa.array(values[:, 0])
+    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, values.reshape(-1))
+
+
+def _values(prediction: pa.Array) -> np.ndarray:
+    """A column of predictions as an array of shape [rows, outputs]."""
+    flat = prediction.flatten() if pa.types.is_list(prediction.type) else prediction
+    return flat.to_numpy(zero_copy_only=False).reshape(len(prediction), -1)
+
+
+def not_probabilities(prediction: pa.Array, options: Evaluate) -> str:
+    """Why no metric of probabilities can be made of predictions, or '' if it can, or none is
+    asked for."""
+    return answers.not_probabilities(
+        _values(prediction), tfma_config.of_probabilities(options.metrics)
+    )
+
+
+def _width(prediction: pa.Array | pa.ChunkedArray) -> int:
+    """Outputs a row."""
+    return len(prediction[0]) if pa.types.is_list(prediction.type) and len(prediction) else 1
+
+
+def remeasure(
+    prediction: pa.Array, label: pa.Array, examples: Examples, settings: Settings
+) -> tuple[no_value.Rows, no_value.Reasons]:
+    """TFMA's metrics of any predictions of the eval split, and why some have no value: as
+    `Evaluation.rows` and `Evaluation.no_value` have them.
+
+    Args:
+        prediction: One a row of the eval split.
+        label: float32, one a row.
+        examples: Raw rows; the eval split is sliced.
+        settings: Metrics and slices; thresholds do not matter.
+    """
+    options = settings.evaluate.model_copy(update={"thresholds": []})
+    features = _features(options, examples)
+    columns = dict(zip(features.column_names, features.columns, strict=True))
+    table = pa.table({**columns, LABEL: label, CANDIDATE: prediction})
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        results = Path(directory, "results")
+        config = tfma_config.eval_config(options, has_baseline=False)
+        _compute(table, config, results, settings.beam)
+        return _rows(results, "", table, config, options)
+
+
+def _rows(
+    results: Path, name: str, table: pa.Table, config: Any, options: Evaluate
+) -> tuple[no_value.Rows, no_value.Reasons]:
+    given = tfma_config.rows(results, name, options.slices)
+    return no_value.decide(given, table, name or CANDIDATE, config, options)
+
+
+def _features(options: Evaluate, examples: Examples) -> pa.Table:
+    """The eval rows' columns, besides label and predictions, that metrics need."""
+    features = examples.to_arrow("eval", sorted({n for keys in options.slices for n in keys}))
+    if options.example_weight:
+        features = features.append_column(WEIGHT, _example_weight(options, examples))
+    return features
+
+
+def _not_finite(prediction: pa.Array) -> str:
+    """What is wrong with predictions that no metric can be made of, or ''."""
+    values = _values(prediction)
+    count = int((~np.isfinite(values)).sum())
+    return f"{count} of {values.size} predictions are not finite numbers" if count else ""
+
+
+def _example_weight(options: Evaluate, examples: Examples) -> pa.ChunkedArray:
+    """The column that weights the eval rows.
+
+    Raises:
+        MfxError: It is not of numbers, or some are missing, negative or not finite.
+    """
+    name = options.example_weight
+    column = examples.to_arrow("eval", [name]).column(0)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise MfxError(
+            f"evaluate.example_weight: '{name}' is of type {column.type}, expected numbers",
+            "Name a feature of numbers, or leave example_weight out.",
+        )
+    values = column.drop_null().to_numpy()
+    missing = column.null_count + int((~np.isfinite(values)).sum())
+    for count, what in ((missing, "missing or not finite"), (int((values < 0).sum()), "negative")):
+        if count:
+            raise MfxError(
+                f"evaluate.example_weight: {count} of {len(column)} eval rows have '{name}' {what}",
+                "Give each row a weight of 0 or more in the data, or leave example_weight out.",
+            )
+    return column
+
+
+def _check_names(options: Evaluate, examples: Examples) -> None:
+    used = [("slices", name) for keys in options.slices for name in keys]
+    if options.example_weight:
+        used.append(("example_weight", options.example_weight))
+    for key, name in used:
+        if name not in examples.columns:
+            hint = nearest(name, examples.columns)
+            raise MfxError(f"evaluate.{key}: no feature '{name}' in the data{hint}")
+    known = [tfma_config.metric_name(entry) for entry in options.metrics]
+    for entry, name in zip(options.metrics, known, strict=True):
+        if isinstance(entry, Metric) and entry.config.get("from_logits"):
+            raise MfxError(
+                f"evaluate.metrics: {name} has from_logits, but probabilities are evaluated",
+                "Leave it out here, and give from_logits=True to the network's loss.",
+            )
+    for name in known:
+        if known.count(name) > 1:
+            raise MfxError(
+                f"evaluate.metrics: {known.count(name)} metrics are named '{name}'",
+                "Give each a name: { class_name = ..., config = { name = ... } }.",
+            )
+    for name in [options.select, *(t.metric for t in options.thresholds)]:
+        if name not in known:
+            raise MfxError(
+                f"evaluate: no metric '{name}' among {', '.join(known)}{nearest(name, known)}"
+            )
+
+
+def _score(
+    table: pa.Table, options: Evaluate, folder: Path, beam: Beam
+) -> tuple[float | None, str]:
+    """The selecting metric over the whole eval split; None, and why, if it has no value."""
+    only = options.model_copy(
+        update={
+            "slices": [],
+            "thresholds": [],
+            "metrics": [m for m in options.metrics if tfma_config.metric_name(m) == options.select],
+        }
+    )
+    config = tfma_config.eval_config(only, has_baseline=False)
+    _compute(table, config, folder, beam)
+    rows, why = _rows(folder, "", table, config, only)
+    return rows[0].get(options.select), why.get("Overall", {}).get(options.select, "")
+
+
+def _best(scores: Sequence[tuple[float | None, str]], options: Evaluate) -> int:
+    """The place of the best candidate; one without a value is chosen only if it is alone.
+
+    Raises:
+        MfxError: None of several has a value.
+    """
+    known = {place: score for place, (score, _) in enumerate(scores) if score is not None}
+    if not known and len(scores) > 1:
+        reasons = ", ".join(dict.fromkeys(why for _, why in scores))
+        raise MfxError(
+            f"evaluate.select: '{options.select}' has no value for any of {len(scores)} "
+            f"candidates on the whole eval split ({reasons})",
+            "Select by another metric, or see why the eval split holds nothing to tell them apart.",
+        )
+    return (min if options.select_lowest else max)(known, key=known.__getitem__, default=0)
+
+
+def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:
+    """Write TFMA's result files and say what made them."""
+    results.parent.mkdir(exist_ok=True)
+    path = results.with_suffix(".parquet")
+    pq.write_table(table, path)
+    try:
+        why_not = tfma_local.covers(config, table.schema)
+    except ValueError as error:
+        raise MfxError(f"evaluate.metrics: TFMA says: {error}") from None
+    if not (why_not or beam.options):
+        tfma_local.evaluate(path, config, results)
+        return tfma_local.ENGINE
+    tfma_beam.evaluate(path, config, results, beam)
+    if beam.options:
+        return runner.engine(tfma_beam.ENGINE, beam)
+    return f"{tfma_beam.ENGINE} (in memory does not cover {why_not})"
+
+
+def _with_baseline(
+    table: pa.Table, baseline: Production | None, examples: Examples, options: Evaluate
+) -> tuple[pa.Table, bool, str]:
+    """The table with production's predictions; whether there are any, and if not, why."""
+    if baseline is None:
+        return table, False, ""
+    try:
+        with baseline.files() as files:
+            prediction = predict(files, examples)
+        if _width(prediction) != _width(table[CANDIDATE]):
+            raise ValueError("another number of outputs")
+        if wrong := _not_finite(prediction) or not_probabilities(prediction, options):
+            raise ValueError(wrong)
+        return table.append_column(BASELINE, prediction), True, ""
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        return table, False, f"{type(error).__name__}: {str(error).splitlines()[0]}"
+
+
+def _baseline_name(baseline: Production | None, unfit: str) -> str:
+    if baseline is None:
+        return blessing.FIRST_RUN
+    return f"{baseline.run} (not comparable: {unfit})" if unfit else baseline.run

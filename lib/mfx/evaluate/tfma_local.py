@@ -1,0 +1,214 @@
+"""TFMA's metrics without Beam: its own computations on accumulators that NumPy fills.
+
+`tfma_accumulators` makes each combiner's accumulator for a slice. All that follows (the combiners'
+own `extract_output`, derived metrics, differences between models, thresholds, file formats) is
+TFMA's own code, in the order of `metrics_plots_and_validations_evaluator`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
+from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.evaluators import (
+    metrics_plots_and_validations_evaluator as evaluator,
+)
+from tensorflow_model_analysis.evaluators import metrics_validator
+from tensorflow_model_analysis.metrics import metric_specs, metric_types
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils import model_util
+from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
+
+from mfx.evaluate.tfma_accumulators import Part, accumulate, numbered
+from mfx.evaluate.tfma_config import LABEL
+
+ENGINE = "TFMA in memory"
+VERSIONS = ("0.47.1", "0.52.0")
+"""The versions whose accumulators these are; others go to Beam."""
+
+SliceKey = tuple[tuple[str, Any], ...]
+
+
+def covers(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
+    """What this path does not cover of an EvalConfig on a table of this schema; '' if nothing."""
+    if tfma.__version__ not in VERSIONS:
+        return f"TFMA {tfma.__version__}"
+    for spec in config.model_specs:
+        kind = schema.field(spec.prediction_key).type
+        values = kind.value_type if _several(kind) else kind
+        if not pa.types.is_floating(values):
+            return f"predictions of type {kind}"
+    if any(spec.query_key for spec in config.metrics_specs):
+        return "query keys"
+    if config.cross_slicing_specs:
+        return "cross slices"
+    if config.options.compute_confidence_intervals.value:
+        return "confidence intervals"
+    for computation in _computations(config):
+        if isinstance(
+            computation,
+            (metric_types.CrossSliceMetricComputation, metric_types.CIDerivedMetricComputation),
+        ):
+            return "cross-slice metrics"
+        for preprocessor in getattr(computation, "preprocessors", None) or []:
+            if type(preprocessor) is not metric_types.StandardMetricInputsPreprocessor:
+                return f"preprocessor {type(preprocessor).__name__}"
+            if constants.FEATURES_KEY in (preprocessor.include_filter or {}):
+                return "metrics of features"
+    return ""
+
+
+def _several(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
+    """Write TFMA's result files for the Parquet file `table` into the folder `results`.
+
+    Args:
+        table: Columns to slice by, LABEL, one column of predictions a model (numbers, or lists of
+            one length), and the example weight if the config names one.
+        config: Covered by this path (see `covers`).
+        results: Made if missing.
+
+    Raises:
+        MfxError: The labels are not what a metric is for.
+    """
+    rows = pq.read_table(table)
+    weight = config.model_specs[0].example_weight_key
+    # As in TFMA, a model that is alone has no name.
+    named = len(config.model_specs) > 1
+    part = Part(
+        labels=array(rows, LABEL),
+        predictions={
+            s.name if named else "": array(rows, s.prediction_key) for s in config.model_specs
+        },
+        weights=array(rows, weight) if weight else None,
+    )
+    computations = _computations(config)
+    sliced = []
+    for key, chosen in slices(rows, config):
+        # As in TFMA, the whole is never too small.
+        if not key or len(chosen) >= config.options.min_slice_size.value:
+            sliced.append((key, _metrics(part.take(chosen), computations, config)))
+    _write(sliced, config, results)
+
+
+def array(rows: pa.Table, name: str) -> np.ndarray:
+    """A column as [rows], or [rows, width] if it holds lists of one length."""
+    column = rows.column(name)
+    if _several(column.type):
+        return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)
+    return column.to_numpy()
+
+
+def _computations(config: config_pb2.EvalConfig) -> list[Any]:
+    """TFMA's computations, each once; derived ones bring copies of what they derive from."""
+    made = metric_specs.to_computations(list(config.metrics_specs), eval_config=config)
+    return list(dict.fromkeys(made))
+
+
+def slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[SliceKey, np.ndarray]]:
+    """Each slice's key and row numbers, once; a row with a missing value is in no slice by it."""
+    for names in dict.fromkeys(tuple(sorted({*s.feature_keys})) for s in config.slicing_specs):
+        if not names:
+            yield (), np.arange(rows.num_rows)
+            continue
+        columns = [rows.column(name).combine_chunks() for name in names]
+        present = np.flatnonzero(np.all([np.asarray(c.is_valid()) for c in columns], axis=0))
+        if not len(present):
+            continue
+        group = np.zeros(len(present), np.int64)
+        for column in columns:
+            encoded = column.dictionary_encode()
+            codes = np.asarray(encoded.indices.fill_null(0))[present]
+            # Numbered anew after each column, so that no product of sizes overflows.
+            group = numbered(group * len(encoded.dictionary) + codes)[1].astype(np.int64)
+        sizes = np.bincount(group)
+        # NumPy sorts numbers of 16 bits by radix, in one pass.
+        small = group.astype(np.uint16) if len(sizes) < 1 << 16 else group
+        order = present[np.argsort(small, kind="stable")]
+        for chosen in np.split(order, np.cumsum(sizes)[:-1]):
+            values = [column[int(chosen[0])].as_py() for column in columns]
+            key = tuple(
+                (n, v.decode() if isinstance(v, bytes) else v)
+                for n, v in zip(names, values, strict=True)
+            )
+            yield key, chosen
+
+
+def _metrics(part: Part, computations: list[Any], config: config_pb2.EvalConfig) -> Any:
+    """All public metrics of one slice."""
+    found: dict[Any, Any] = {}
+    for computation in computations:
+        if isinstance(computation, metric_types.MetricComputation):
+            combiner = computation.combiner
+            found |= combiner.extract_output(accumulate(combiner, part))
+    for computation in computations:
+        if isinstance(computation, metric_types.DerivedMetricComputation):
+            found |= computation.result(found)
+    baseline = model_util.get_baseline_model_spec(config)
+    if baseline:
+        found |= dict(_differences(found, baseline.name))
+    return {key: value for key, value in found.items() if not _private(key)}
+
+
+def _private(key: Any) -> bool:
+    return key.name.startswith("_") and not key.name.startswith("__")
+
+
+def _differences(metrics: dict[Any, Any], baseline: str) -> Iterator[tuple[Any, Any]]:
+    for key, value in metrics.items():
+        if _private(key) or key.is_diff or key.model_name == baseline:
+            continue
+        other = key.make_baseline_key(baseline)
+        if other in metrics and evaluator._is_metric_diffable(value):
+            yield key.make_diff_key(), value - metrics[other]
+
+
+def _write(sliced: list[tuple[SliceKey, Any]], config: config_pb2.EvalConfig, folder: Path) -> None:
+    """TFMA's files, named as its writers name them, one shard each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = [(k, {m: v for m, v in found.items() if not _plot(m)}) for k, found in sliced]
+    plots = [(k, {m: v for m, v in found.items() if _plot(m)}) for k, found in sliced]
+    combine = writer.CombineValidations(config, rubber_stamp=len(config.model_specs) == 1)
+    verdict = combine.create_accumulator()
+    for pair in metrics:
+        verdict = combine.add_input(verdict, metrics_validator.validate_metrics(pair, config))
+    files = {
+        "metrics-00000-of-00001": [
+            writer.convert_slice_metrics_to_proto(pair, add_metrics_callbacks=[])
+            for pair in metrics
+        ],
+        "plots-00000-of-00001": [
+            writer.convert_slice_plots_to_proto(pair, add_metrics_callbacks=[])
+            for pair in plots
+            if pair[1]
+        ],
+        "attributions-00000-of-00001": [],
+        "validations": [combine.extract_output(verdict)],
+    }
+    for name, messages in files.items():
+        with tf.io.TFRecordWriter(str(folder / f"{name}.tfrecord")) as file:
+            for message in messages:
+                file.write(message.SerializeToString(deterministic=True))
+    run = config_pb2.EvalRun(
+        eval_config=config,
+        version=tfma.__version__,
+        file_format="",
+        model_locations=dict(zip((s.name for s in config.model_specs), itertools.repeat(""))),
+    )
+    (folder / "eval_config.json").write_text(json_format.MessageToJson(run), encoding="utf-8")
+
+
+def _plot(key: Any) -> bool:
+    return isinstance(key, metric_types.PlotKey)

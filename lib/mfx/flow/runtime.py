@@ -1,0 +1,292 @@
+"""What ties the steps to Metaflow: defaults, errors as one message, the config's path."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from metaflow import FlowMutator, config_expr, current, project, user_step_decorator
+from metaflow.decorators import StepDecorator
+from metaflow.exception import MetaflowException
+from metaflow.metaflow_config import ARGO_EVENTS_WEBHOOK_URL as EVENTS_URL
+from metaflow.packaging_sys import ContentType
+
+from mfx import config
+from mfx.artifacts import metaflow_local, metaflow_s3, trial
+from mfx.deploy import decorators
+from mfx.environment import code_package
+from mfx.errors import MfxError
+from mfx.flow import metaflow_config, resuming
+from mfx.registry import liveness
+
+
+class PipelineStopped(MetaflowException):
+    """How Metaflow shows an `MfxError`: headline and message, no traceback."""
+
+    headline = "The pipeline stopped"
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        _keep_asterisks()
+
+
+def _keep_asterisks() -> None:
+    """Have Metaflow print the messages of a stopped pipeline as they are.
+
+    It takes `*` for the begin and end of bold text, and has no way to write one. Its command line
+    is not imported here: it would lack the options of a flow that is not defined yet.
+    """
+    cli = sys.modules.get("metaflow.cli")
+    if cli is None or getattr(cli.print_metaflow_exception, "_mfx", False):
+        return
+    printed = cli.print_metaflow_exception
+
+    def as_it_is(error: MetaflowException) -> None:
+        if isinstance(error, PipelineStopped):
+            cli.echo_always(f"{error.headline}:", indent=True, bold=True)
+            cli.echo_always(error.message, indent=True, no_bold=True, padding_bottom=True)
+        else:
+            printed(error)
+
+    as_it_is._mfx = True  # type: ignore[attr-defined]
+    cli.print_metaflow_exception = as_it_is  # type: ignore[attr-defined]
+
+
+class StoppedInPassing(PipelineStopped):
+    """The same of an error that may pass, for which the step is tried again."""
+
+
+@user_step_decorator
+def one_message(step_name, flow, inputs, attributes):
+    """Show an `MfxError` raised in a step as one message, and keep libraries' chatter out."""
+    quiet()
+    spare_the_garbage_collector()
+    if current.retry_count and (said := _said_for_good(*_attempt_before())):
+        raise PipelineStopped(said)
+    if trial.is_trial():
+        trial.merge_by_value(flow)
+    else:
+        liveness.join(flow.name, current.run_id)
+    with _stopping():
+        yield
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    try:
+        yield
+    except MfxError as error:
+        stopped = StoppedInPassing if error.may_pass else PipelineStopped
+        raise stopped(str(error)) from None
+
+
+def try_again_only_what_may_pass() -> None:
+    """Have Metaflow's scheduler not run a step again that stopped with a `PipelineStopped`.
+
+    Where something else runs the steps, as Argo does, a further attempt starts all the same, and
+    `one_message` ends it at once with the same message.
+    """
+    from metaflow.runtime import NativeRuntime, TaskFailed
+
+    retry = NativeRuntime._retry_worker
+
+    def retry_if_it_may_pass(self, worker):
+        task = worker.task
+        attempt = (task.run_id, task.step, task.task_id, task.retries)
+        if _said_for_good(self._flow_datastore, *attempt):
+            raise TaskFailed(task, "not tried again, as it would fail alike")
+        retry(self, worker)
+
+    if retry.__name__ != retry_if_it_may_pass.__name__:
+        NativeRuntime._retry_worker = retry_if_it_may_pass
+
+
+def _attempt_before() -> tuple[Any, str, str, str, int]:
+    """The datastore, and the attempt of the running task before this one."""
+    from metaflow.datastore import FlowDataStore
+
+    store = FlowDataStore(current.flow_name, None, storage_impl=FlowDataStore.default_storage_impl)
+    return store, current.run_id, current.step_name, current.task_id, current.retry_count - 1
+
+
+def _said_for_good(store: Any, run: str, step: str, task: str, attempt: int) -> str:
+    """What an attempt of a task said when it stopped for an error that cannot pass; else ''."""
+    try:
+        left = store.get_task_datastore(run, step, task, attempt=attempt, allow_not_done=True)
+        error = left["_exception"]
+    except Exception:  # no error was kept, as of a killed one, or the datastore does not answer
+        return ""
+    stopped = f"{PipelineStopped.__module__}.{PipelineStopped.__name__}"
+    return error.exception if error.type == stopped else ""
+
+
+class Launched(StepDecorator):
+    """What the process that schedules a run's steps does besides; Metaflow calls it from there."""
+
+    name = "mfx_launched"
+
+    def runtime_init(self, flow, graph, package, run_id):
+        """The run has its id, and begins."""
+        self._run = flow.name, str(run_id)
+        liveness.hold(*self._run, report=partial(print, flush=True))
+        resuming.count_as_latest(*self._run)
+
+    def runtime_finished(self, exception):
+        """The run has ended by itself, or by Ctrl-C."""
+        if not isinstance(exception, KeyboardInterrupt):
+            liveness.end(*self._run, failed=exception is not None)
+
+
+def project_if_deployed(flow):
+    """`@project` for the commands that deploy and for deployed runs, which have branches.
+
+    A plain run has none: it pushes to the pipeline's own name. Not part of `mfx_steps`, as Metaflow
+    reads the options of `@project` before it lets that change the flow.
+    """
+    if not decorators.is_deployed(sys.argv[1:], os.environ):
+        return flow
+    return project(name=config_expr("config.deploy.project"))(flow)
+
+
+class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
+    """Class decorator for a flow whose steps call this library; applies its `[deploy]`."""
+
+    _settings: config.Settings | None = None
+    _platform: str | None = None
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        # Here, as `resume` reads the run that it resumes before any flow is mutated.
+        metaflow_s3.keep_time()
+        metaflow_local.follow()
+        resuming.split_option(sys.argv)
+        resuming.refuse_unknown(PipelineStopped)
+        try_again_only_what_may_pass()
+
+    def pre_mutate(self, mutable_flow):
+        """Add the flow's decorators that `[deploy]` asks for."""
+        self._settings = _settings_of(mutable_flow)
+        self._platform = decorators.platform(sys.argv[1:], os.environ)
+        if self._settings is None:
+            return
+        given = self._settings.deploy
+        # Here, as those of `--with` are on the steps when `mutate` is called.
+        for decorator in decorators.remote_steps(given, sys.argv[1:]):
+            for _, step in mutable_flow.steps:
+                step.add_decorator(decorator, duplicates=step.IGNORE)
+        with _stopping():
+            if self._platform and decorators.is_creating(sys.argv[1:]):
+                decorators.check(self._settings, self._platform)
+                options = decorators.create_options(given, self._platform, bool(EVENTS_URL))
+                for name, value in options.items():
+                    os.environ.setdefault(name, value)
+            for name, arguments in decorators.flow_decorators(given, self._platform):
+                mutable_flow.add_decorator(name, deco_kwargs=arguments)
+
+    def mutate(self, mutable_flow):
+        """Put `one_message` around every step, and what `[deploy]` says of a deployed one."""
+        keep_cards_beside_runs()
+        self._prepare_launch(mutable_flow)
+        for step_name, step in mutable_flow.steps:
+            step.add_decorator(one_message, duplicates=step.IGNORE)
+            if self._settings is None or self._platform is None:
+                continue
+            for name, arguments in decorators.step_decorators(
+                self._settings.deploy, self._platform, step_name
+            ):
+                step.add_decorator(name, deco_kwargs=arguments, duplicates=step.IGNORE)
+
+    def _prepare_launch(self, mutable_flow):
+        """Before `run`, `resume` or `spin` begins on this machine."""
+        called = resuming.command()
+        name = called.info_name if called else ""
+        if name == "spin":
+            resuming.leave_latest_alone()
+        if name == "resume":
+            with _stopping():
+                resuming.prepare(called.obj.flow.name, called.params, called.obj.metadata)
+        if name in ("run", "resume") and code_package() is None:
+            _, step = next(iter(mutable_flow.steps))
+            # So Metaflow hands over decorators; those of its own it looks up by name.
+            step.add_decorator(partial(StepDecorator, Launched))
+
+    def add_to_package(self):
+        """The files that the config names, for the code package."""
+        if self._settings is None:
+            return
+        try:
+            found = list(decorators.files(self._settings, Path(sys.argv[0]).resolve().parent))
+        except MfxError as error:
+            raise PipelineStopped(str(error)) from None
+        for path, name in found:
+            yield path, name, ContentType.USER_CONTENT
+
+
+def _settings_of(mutable_flow) -> config.Settings | None:
+    found = dict(mutable_flow.configs).get("config")
+    return None if found is None else config.from_dict(found.to_dict(), where="config")
+
+
+def spare_the_garbage_collector() -> None:
+    """Collect garbage seldom in this process, and not at its end.
+
+    Importing TensorFlow makes some hundred thousand objects that all stay: looking through them
+    again and again takes a fifth of the import's time, and once more 0.7 to 1.2 s at exit, in each
+    step. What is not garbage in cycles is freed at once as ever.
+    """
+    gc.set_threshold(100_000, 50, 100)
+    atexit.register(gc.freeze)
+
+
+def keep_cards_beside_runs() -> None:
+    """Have Metaflow look for local cards in the local datastore, as it does for everything else.
+
+    It takes the current folder's `.metaflow`, and with METAFLOW_CARD_LOCALROOT set (2.19) no folder
+    at all, so that cards of a run started from elsewhere would not be found.
+    """
+    from metaflow.metaflow_config import CARD_SUFFIX
+    from metaflow.plugins.cards.card_datastore import CardDatastore
+    from metaflow.plugins.datastores.local_storage import LocalStorage
+
+    storage_root = CardDatastore.get_storage_root
+
+    def beside_runs(storage_type: str) -> str | None:
+        if storage_type != LocalStorage.TYPE or LocalStorage.SYSROOT_VAR is None:
+            return storage_root(storage_type)
+        root = LocalStorage.get_datastore_root_from_config(lambda *_: None)
+        return str(Path(root, CARD_SUFFIX))
+
+    CardDatastore.get_storage_root = staticmethod(beside_runs)
+
+
+def parser():
+    """A parser for `metaflow.Config` that knows which file it reads, for errors and paths.
+
+    Relative paths start at the file's folder; at the current one, if the config itself was given
+    (`--config-value`, `Runner(config_value=…)`).
+    """
+    metaflow_config.watch()
+
+    def parse(text: str) -> dict[str, Any]:
+        with _stopping():
+            return config.parse(text, metaflow_config.path_of(text)).to_dict()
+
+    return parse
+
+
+def quiet() -> None:
+    """Keep what libraries say at import (missing optional parts, CPU features) out of the logs."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="tensorflow_model_analysis")
+    for name in ("", "tensorflow"):
+        logging.getLogger(name or None).setLevel(logging.ERROR)

@@ -1,0 +1,125 @@
+"""Read a shard, type it, split it by row hash, write it as Parquet (TFX: ExampleGen)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mfx import label
+from mfx.artifacts import SPLITS, Examples, Shard, Sources, store
+from mfx.artifacts.examples import shown
+from mfx.artifacts.lineage import hash_file
+from mfx.columns.row_groups import RowGroups
+from mfx.columns.types import TYPES
+from mfx.config import Settings
+from mfx.errors import MfxError
+from mfx.ingest import input_files
+from mfx.ingest.sources.csv import Tally, batches
+from mfx.ingest.split import by_split
+
+
+def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
+    """Turn a shard's files into examples.
+
+    Raises:
+        MfxError: A row or cell that does not fit, by file, line and column; or rows lost.
+    """
+    without_label: dict[str, int] = {}
+    schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        paths = {split: Path(directory, f"{split}.parquet") for split in SPLITS}
+        written = {split: RowGroups(path, schema) for split, path in paths.items()}
+        for batch in _batches(shard, sources, settings, tally):
+            for split, part in by_split(batch, settings.data.split).items():
+                part = label.drop_missing(part, settings.label, split, without_label)
+                written[split].add(part)
+        for groups in written.values():
+            groups.close()
+        examples = Examples(
+            shards=(store.save(directory),),
+            rows={split: pq.read_metadata(paths[split]).num_rows for split in SPLITS},
+            rows_in=tally.records,
+            rejected=dict(tally.rejected) | without_label,
+            columns=sources.columns,
+            lineage=sources.lineage.after(shard.sha256),
+            missing=_cells(tally.missing),
+            rounded=_cells(tally.rounded),
+        )
+    _check_conservation(examples, shown(shard.files, settings.resolve))
+    return examples
+
+
+def _batches(
+    shard: Shard, sources: Sources, settings: Settings, tally: Tally
+) -> Iterator[pa.RecordBatch]:
+    """The rows of the shard's files, in order."""
+    opened = input_files.each_on_disk([settings.resolve(file.path) for file in shard.files])
+    for file, (address, at_hand) in zip(shard.files, opened, strict=True):
+        with at_hand as path:
+            if input_files.is_remote(address) and hash_file(path) != file.sha256:
+                raise MfxError(
+                    f"{address}: changed since this run began",
+                    "Run again; write new data to a new key, so that no run reads half of each.",
+                )
+            yield from batches(path, sources.columns, settings.data, tally)
+
+
+def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
+    """The examples of all shards, in input order, in whichever order they are given.
+
+    Step Functions hands the tasks of a foreach over in no order.
+
+    Raises:
+        MfxError: There are no rows, or a split got none.
+    """
+    order = [shard.sha256 for shard in sources.shards]
+    parts = sorted(parts, key=lambda part: order.index(part.lineage.parents[0]))
+    examples = Examples(
+        shards=tuple(payload for part in parts for payload in part.shards),
+        rows={split: sum(part.rows[split] for part in parts) for split in SPLITS},
+        rows_in=sum(part.rows_in for part in parts),
+        rejected=dict(sum((Counter(part.rejected) for part in parts), Counter())),
+        columns=parts[0].columns,
+        lineage=parts[0].lineage.after(*(part.digest for part in parts)),
+        missing=_cells(_sum(part.missing for part in parts)),
+        rounded=_cells(_sum(part.rounded for part in parts)),
+    )
+    _check_conservation(examples, "all shards")
+    if sum(examples.rows.values()) == 0:
+        raise MfxError(
+            f"{shown(sources.files)}: a header but no rows",
+            "Expected at least one row below it.",
+        )
+    for split in SPLITS:
+        if examples.rows[split] == 0:
+            raise MfxError(
+                f"the {split} split is empty: {examples.rows_in} rows in, {examples.rows}",
+                "Give more rows, or change split or its key under [data].",
+            )
+    return examples
+
+
+def _cells(counted: Counter[tuple[str, str]]) -> tuple[tuple[str, str, int], ...]:
+    return tuple((column, text, cells) for (column, text), cells in sorted(counted.items()))
+
+
+def _sum(parts: Iterable[tuple[tuple[str, str, int], ...]]) -> Counter[tuple[str, str]]:
+    total: Counter[tuple[str, str]] = Counter()
+    for part in parts:
+        total.update({(column, text): cells for column, text, cells in part})
+    return total
+
+
+def _check_conservation(examples: Examples, where: str) -> None:
+    out, left_out = sum(examples.rows.values()), sum(examples.rejected.values())
+    if examples.rows_in != out + left_out:
+        raise MfxError(
+            f"{where}: {examples.rows_in} rows in, but {out} rows out and {left_out} rejected",
+            "Rows were lost: please report this with the file.",
+        )

@@ -1,0 +1,220 @@
+"""Where input files lie, on disk or on S3: find them, and read each from disk."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from mfx.errors import MfxError
+from mfx.ingest.sources.csv_dialect import COMPRESSIONS
+from mfx.storage import address, s3
+
+_PATTERN = "*?["
+_PACKED = ("", *(kind.suffix for kind in COMPRESSIONS.values()))
+SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in _PACKED)
+"""How names of a folder's CSV files end, in capitals or not."""
+
+SMALL = 16 * 2**20
+"""Bytes up to which an object on S3 is fetched ahead."""
+AHEAD = 2 * s3.WORKERS
+"""Objects that are fetched ahead; bounds the disk's space together with SMALL."""
+
+
+def is_remote(address: str) -> bool:
+    """Whether an address is on S3."""
+    return address.startswith("s3://")
+
+
+def find(path: str) -> list[str]:
+    """The CSV files at `path`, sorted.
+
+    Args:
+        path: A file, a folder of files whose names end in one of `SUFFIXES`, or a pattern for the
+            last part of the name; absolute on disk, or `s3://bucket/key`. Credentials and endpoint
+            are found as boto3 finds them.
+
+    Raises:
+        MfxError: There is none, or one with and without compression; S3 cannot be asked; or another
+            kind of URL.
+    """
+    if is_remote(path):
+        found, others = _find_on_s3(path)
+    else:
+        found, others = _find_on_disk(Path(address.check(path, address.FILES)))
+    if not found:
+        beside = f" among its {len(others)} files, such as {Path(others[0]).name}" if others else ""
+        raise MfxError(
+            f"{path}: no CSV file found{beside}",
+            f"Give a CSV file, a folder of them (*{', *'.join(SUFFIXES)}) or a pattern: --data, or "
+            "path under [data].",
+        )
+    _check_once(found)
+    return found
+
+
+def _check_once(addresses: list[str]) -> None:
+    """Or the rows of a file that lies there unpacked as well would count twice."""
+    seen: dict[str, str] = {}
+    for one in addresses:
+        bare = one
+        for packed in _PACKED[1:]:
+            bare = bare.removesuffix(packed)
+        if bare in seen:
+            raise MfxError(
+                f"{seen[bare]} and {Path(one).name}: the same name with and without compression",
+                "Remove one of them, or give a pattern that one of them fits.",
+            )
+        seen[bare] = one
+
+
+def _in_folder(names: list[str]) -> tuple[list[str], list[str]]:
+    """Those that are CSV files by their names, and the others."""
+    found = [name for name in names if name.lower().endswith(SUFFIXES)]
+    return found, [name for name in names if name not in set(found)]
+
+
+def _find_on_disk(path: Path) -> tuple[list[str], list[str]]:
+    if path.is_dir():
+        return _in_folder(sorted(str(file) for file in path.iterdir() if file.is_file()))
+    if any(character in path.name for character in _PATTERN) and not path.exists():
+        return sorted(str(file) for file in path.parent.glob(path.name)), []
+    if not path.exists():
+        raise MfxError(
+            f"{path}: no such file", "Give a CSV file that exists: --data, or path under [data]."
+        )
+    return [str(path)], []
+
+
+def _find_on_s3(url: str) -> tuple[list[str], list[str]]:
+    bucket, key = _split(url)
+    folder, _, name = key.rpartition("/")
+    prefix = f"{folder}/" if folder else ""
+    if any(character in name for character in _PATTERN):
+        keys = _keys(url, bucket, prefix)
+        found = [f"s3://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, prefix + name)]
+        return found, []
+    if name and key in _keys(url, bucket, key):
+        return [f"s3://{bucket}/{key}"], []
+    inside = f"{key.rstrip('/')}/" if key.strip("/") else ""
+    return _in_folder([f"s3://{bucket}/{k}" for k in _keys(url, bucket, inside)])
+
+
+def _keys(url: str, bucket: str, prefix: str) -> list[str]:
+    """Keys that begin with `prefix`, without those in folders below, sorted."""
+
+    def listed() -> list[str]:
+        pages = paginator.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    with _one_error(url):
+        paginator = s3.client().get_paginator("list_objects_v2")
+        return sorted(s3.patiently(listed))
+
+
+def each_on_disk(
+    addresses: Sequence[str],
+) -> Iterator[tuple[str, AbstractContextManager[Path]]]:
+    """Each address and its file as `on_disk` gives it, in order.
+
+    Small objects on S3 are fetched ahead, several at a time: to wait for each would take an hour
+    for ten thousand of them.
+    """
+    remote = [address for address in addresses if is_remote(address)]
+    if len(remote) < 2:
+        yield from ((address, on_disk(address)) for address in addresses)
+        return
+    client = s3.client()
+    with (
+        tempfile.TemporaryDirectory(prefix="mfx-") as directory,
+        ThreadPoolExecutor(s3.WORKERS) as pool,
+    ):
+
+        def fetch(number: int) -> Future[Path | None]:
+            folder = Path(directory, str(number))
+            return pool.submit(_fetch_if_small, client, addresses[number], folder)
+
+        numbers = iter(range(len(addresses)))
+        fetched = deque(fetch(number) for number in itertools.islice(numbers, AHEAD))
+        try:
+            for address in addresses:
+                yield address, on_disk(address, fetched.popleft())
+                fetched.extend(fetch(number) for number in itertools.islice(numbers, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _fetch_if_small(client: Any, address: str, folder: Path) -> Path | None:
+    """A copy of an object, made below `folder`; none of a large one."""
+    bucket, key = _split(address)
+    path = folder / Path(key).name
+
+    def fetch() -> Path | None:
+        answer = client.get_object(Bucket=bucket, Key=key)
+        with answer["Body"] as body:
+            if answer["ContentLength"] > SMALL:
+                return None
+            folder.mkdir(exist_ok=True)
+            path.write_bytes(body.read())
+        return path
+
+    return s3.patiently(fetch)
+
+
+@contextmanager
+def on_disk(address: str, fetched: Future[Path | None] | None = None) -> Iterator[Path]:
+    """The file as one on disk: itself, or a temporary copy of an object on S3.
+
+    An `MfxError` raised in the body names the address, not the copy.
+
+    Args:
+        address: The file's.
+        fetched: Gives a copy that is to be used, and removed, if there is one.
+
+    Raises:
+        MfxError: The object is missing or cannot be read.
+    """
+    if not is_remote(address):
+        yield Path(address)
+        return
+    bucket, key = _split(address)
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        path = Path(directory, Path(key).name)
+        with _one_error(address):
+            if fetched and (ahead := fetched.result()):
+                ahead.replace(path)
+            else:
+                client = s3.client()
+                # In parts, several at a time; boto compares their checksums, where S3 has them.
+                s3.patiently(lambda: client.download_file(bucket, key, str(path)))
+        try:
+            yield path
+        except MfxError as error:
+            what = error.what.replace(str(path), address)
+            raise MfxError(what, error.remedy.replace(str(path), address)) from None
+
+
+def _split(url: str) -> tuple[str, str]:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+@contextmanager
+def _one_error(url: str) -> Iterator[None]:
+    from botocore.exceptions import ClientError
+
+    with s3.one_error(url, "cannot read"):
+        try:
+            yield
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+                raise
+            raise MfxError(
+                f"{url}: no such object", "Give one that exists: --data, or path under [data]."
+            ) from None

@@ -1,0 +1,138 @@
+"""How a CSV file is written: its compression and delimiter, given or found; its bytes, unpacked."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import itertools
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mfx.config import Data
+from mfx.errors import MfxError
+from mfx.ingest.sources import csv_records, file_kinds
+
+
+@dataclass(frozen=True)
+class Compression:
+    """One kind of compression.
+
+    Args:
+        begin: A file's first bytes.
+        suffix: Of file names.
+        open: Opens a path for reading what is in it.
+    """
+
+    begin: bytes
+    suffix: str
+    open: Callable[[Path], Any]
+
+
+COMPRESSIONS: dict[str, Compression] = {
+    "gzip": Compression(b"\x1f\x8b", ".gz", gzip.open),
+    "bz2": Compression(b"BZh", ".bz2", bz2.open),
+    "xz": Compression(b"\xfd7zXZ\x00", ".xz", lzma.open),
+    "zstd": Compression(
+        b"\x28\xb5\x2f\xfd", ".zst", lambda path: pa.CompressedInputStream(str(path), "zstd")
+    ),
+}
+DELIMITERS = ",;\t|"
+"""Those that are looked for, the likeliest first."""
+
+_SAMPLE, _ROWS = 2**16, 20
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written: a name in COMPRESSIONS or "none", and one ASCII character."""
+
+    compression: str
+    delimiter: str
+
+
+def look(path: Path, how: Data) -> Dialect:
+    """How the file is written: as `how` says, and what it does not say as the file's begin shows.
+
+    Raises:
+        MfxError: The file cannot be read, is no text, or its delimiter cannot be told.
+    """
+    compression = how.compression or _compression(path)
+    sample, whole = b"", False
+    # Until a line after the header is seen, or the file's end, or what no header is.
+    for factor in (1, 8, 64, 512):
+        sample, whole = _sample(path, compression, factor * _SAMPLE)
+        if kind := file_kinds.of(sample[:4096]):
+            inside = "" if compression == "none" else f", in {compression}"
+            raise MfxError(
+                f"{path}: expected a CSV file, found {kind}{inside}",
+                file_kinds.REMEDIES.get(kind, file_kinds.REMEDY),
+            )
+        if whole or sample.count(b"\n") + sample.count(b"\r") > _ROWS:
+            break
+    return Dialect(compression, how.delimiter or _delimiter(path, sample, whole))
+
+
+def blocks(path: Path, compression: str, size: int) -> Iterator[bytes]:
+    """The file's text, unpacked, in blocks of at most `size` bytes, none empty.
+
+    Raises:
+        MfxError: The file cannot be read, or is not whole.
+    """
+    try:
+        opened = path.open("rb") if compression == "none" else COMPRESSIONS[compression].open(path)
+        with opened as file:
+            while block := file.read(size):
+                yield block
+    except (EOFError, zlib.error, lzma.LZMAError, pa.ArrowInvalid, OSError) as error:
+        reason = getattr(error, "strerror", None)
+        if reason or compression == "none":
+            raise MfxError(f"{path}: cannot read the file: {reason or error}") from None
+        raise MfxError(
+            f"{path}: cannot unpack it as {compression}: {error}",
+            "The file is damaged or cut off, or compression under [data] is not what it is: "
+            "bring it again.",
+        ) from None
+
+
+def _compression(path: Path) -> str:
+    head = next(blocks(path, "none", 16), b"")
+    kinds = (name for name, kind in COMPRESSIONS.items() if head.startswith(kind.begin))
+    name = next(kinds, "none")
+    # `BZh` may begin a header; what follows it in a compressed file is a digit and no text.
+    return "none" if name == "bz2" and head[4:10] not in (b"1AY&SY", b"\x17rE8P\x90") else name
+
+
+def _sample(path: Path, compression: str, size: int) -> tuple[bytes, bool]:
+    """The first `size` bytes, and whether they are the whole file."""
+    sample = b""
+    for block in blocks(path, compression, size):
+        sample += block
+        if len(sample) > size:
+            return sample[:size], False
+    return sample, True
+
+
+def _delimiter(path: Path, sample: bytes, whole: bool) -> str:
+    """The delimiter by which the header has most cells and the rows below it as many."""
+    fits: dict[str, int] = {}
+    for delimiter in DELIMITERS:
+        text = sample.removeprefix(b"\xef\xbb\xbf")
+        rows = [cells for _, cells in itertools.islice(csv_records.rows(text, delimiter), _ROWS)]
+        if not whole and len(rows) < _ROWS:
+            rows = rows[:-1] or rows
+        if rows and len(rows[0]) > 1:
+            alike = all(len(row) == len(rows[0]) for row in rows)
+            fits[delimiter] = len(rows[0]) + (alike and len(rows) > 1) * len(sample)
+    best = [d for d in fits if fits[d] == max(fits.values())]
+    if len(best) > 1:
+        raise MfxError(
+            f"{path}, line 1: the delimiter may be {' or '.join(map(repr, best))}",
+            'Say which, for example: delimiter = "," under [data].',
+        )
+    return best[0] if best else ","

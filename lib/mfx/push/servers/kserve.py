@@ -1,0 +1,227 @@
+"""Asks a server for rows over KServe's V2 API (Open Inference Protocol), REST and gRPC.
+
+`tritonclient`, NVIDIA's own, asks over gRPC.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mfx.columns.tf_examples import to_example
+from mfx.push.servers.model_server import AnswerError
+
+TIMEOUT_SECONDS = 600
+_DTYPES: dict[str, np.dtype] = {
+    "FP32": np.dtype(np.float32),
+    "INT64": np.dtype(np.int64),
+    "BYTES": np.dtype(object),
+}
+"""Of the types that raw features have."""
+_LENGTH = "Inference-Header-Content-Length"
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model takes.
+
+    Attributes:
+        examples: The input for serialized tf.Examples; empty if there is one for each feature.
+        datatypes: V2's, by input, each [rows, 1].
+    """
+
+    examples: str
+    datatypes: Mapping[str, str]
+
+
+def read_inputs(address: str, name: str) -> Inputs:
+    """Ask a Triton server for what a model takes.
+
+    Args:
+        address: `host:port` of its REST API.
+        name: The model's.
+
+    Raises:
+        AnswerError: It does not say.
+    """
+    connection = http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
+    try:
+        given = _answer(connection, "GET", f"/v2/models/{name}/config", b"", {})
+        datatypes = {each["name"]: _datatype(each["data_type"]) for each in given["input"]}
+        signature = given["parameters"]["signature"]["string_value"]
+    except LookupError as error:
+        raise AnswerError(f"V2 REST: no {error} in the model's configuration") from None
+    finally:
+        connection.close()
+    return Inputs("" if signature == "predict" else next(iter(datatypes)), datatypes)
+
+
+def arrays(rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
+    """Raw rows as the model takes them.
+
+    Args:
+        rows: Raw features; what is None or left out is sent as `mfx.columns.tensors.MISSING`.
+        inputs: What the model takes.
+
+    Returns:
+        For each input an array [rows, 1]; bytes as objects.
+    """
+    if inputs.examples:
+        return {inputs.examples: _column([to_example(row) for row in rows], np.dtype(object))}
+    from mfx.columns.tensors import MISSING
+
+    missing = {np.dtype(dtype.as_numpy_dtype): value for dtype, value in MISSING.items()}
+    found = {}
+    for name, datatype in inputs.datatypes.items():
+        dtype = _DTYPES[datatype]
+        values = [missing[dtype] if row.get(name) is None else row[name] for row in rows]
+        found[name] = _column([v.encode() if isinstance(v, str) else v for v in values], dtype)
+    return found
+
+
+def rest_body(rows: Sequence[Row], inputs: Inputs) -> tuple[bytes, dict[str, str]]:
+    """A request for rows: body and headers.
+
+    JSON, but for the inputs that it cannot express: bytes that are no text, and NaN. These follow
+    it as V2's binary tensor extension has them.
+    """
+    tensors: list[dict[str, Any]] = []
+    binary: list[bytes] = []
+    for name, array in arrays(rows, inputs).items():
+        tensor = {"name": name, "shape": array.shape, "datatype": inputs.datatypes[name]}
+        try:
+            texts = [v.decode() if isinstance(v, bytes) else v for v in array.ravel().tolist()]
+            json.dumps(texts, allow_nan=False)
+            tensors.append({**tensor, "data": texts})
+        except ValueError:  # UnicodeDecodeError is one, too
+            binary.append(_binary(array))
+            tensors.append({**tensor, "parameters": {"binary_data_size": len(binary[-1])}})
+    text = json.dumps({"inputs": tensors}).encode()
+    headers = {"Content-Type": "application/json"}
+    if binary:
+        headers = {"Content-Type": "application/octet-stream", _LENGTH: str(len(text))}
+    return b"".join([text, *binary]), headers
+
+
+def calls(rest: str, grpc: str, name: str) -> Iterator[tuple[str, Any]]:
+    """Each way to ask a server: its name, and the function that asks for rows.
+
+    Args:
+        rest: `host:port` of its REST API.
+        grpc: Of its gRPC API.
+        name: The model's.
+    """
+    inputs = read_inputs(rest, name)
+    for api, kind, address in (("V2 REST", Rest, rest), ("V2 gRPC", Grpc, grpc)):
+        client = kind(address, name, inputs)
+        try:
+            yield api, client.ask
+        finally:
+            client.close()
+
+
+class Rest:
+    """Asks over REST.
+
+    Args:
+        address: `host:port`.
+        name: The model's.
+        inputs: What it takes.
+    """
+
+    def __init__(self, address: str, name: str, inputs: Inputs) -> None:
+        self._path, self._inputs = f"/v2/models/{name}/infer", inputs
+        self._connection = http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
+
+    def ask(self, rows: Sequence[Row]) -> np.ndarray:
+        """The model's first output for rows, float64.
+
+        Raises:
+            AnswerError: There is none.
+        """
+        answer = _answer(self._connection, "POST", self._path, *rest_body(rows, self._inputs))
+        try:
+            output = answer["outputs"][0]
+            return np.array(output["data"], np.float64).reshape(output["shape"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise AnswerError(f"V2 REST: {type(error).__name__}: {error}") from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class Grpc:
+    """Asks over gRPC; see Rest."""
+
+    def __init__(self, address: str, name: str, inputs: Inputs) -> None:
+        from tritonclient import grpc, utils
+
+        self._grpc, self._failed, self._name = grpc, utils.InferenceServerException, name
+        self._inputs = inputs
+        self._client = grpc.InferenceServerClient(address)
+
+    def ask(self, rows: Sequence[Row]) -> np.ndarray:
+        """The model's first output for rows, float64.
+
+        Raises:
+            AnswerError: There is none.
+        """
+        tensors = []
+        for name, array in arrays(rows, self._inputs).items():
+            tensors.append(
+                self._grpc.InferInput(name, list(array.shape), self._inputs.datatypes[name])
+            )
+            tensors[-1].set_data_from_numpy(array)
+        try:
+            answer = self._client.infer(self._name, tensors, client_timeout=TIMEOUT_SECONDS)
+            return answer.as_numpy(answer.get_response().outputs[0].name).astype(np.float64)
+        except self._failed as error:
+            raise AnswerError(f"V2 gRPC: {error}") from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def _answer(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: Mapping[str, str],
+) -> Any:
+    try:
+        connection.request(method, path, body, dict(headers))
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise AnswerError(f"V2 REST: {answer.status}: {text.decode(errors='replace')[:500]}")
+        return json.loads(text)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise AnswerError(f"V2 REST: {type(error).__name__}: {error}") from None
+
+
+def _datatype(triton: str) -> str:
+    """V2's name for a type in Triton's configuration."""
+    name = triton.removeprefix("TYPE_")
+    return "BYTES" if name == "STRING" else name
+
+
+def _column(values: Sequence[Any], dtype: np.dtype) -> np.ndarray:
+    return np.array(values, dtype).reshape(-1, 1)
+
+
+def _binary(array: np.ndarray) -> bytes:
+    """Row by row; strings each after its length, 4 bytes."""
+    if array.dtype != object:
+        return array.tobytes()
+    return b"".join(struct.pack("<I", len(value)) + value for value in array.ravel())

@@ -1,0 +1,388 @@
+"""The Metaflow cards of the steps validate, train, evaluate and push.
+
+A card is one HTML file with its data and renderer inside. Text from data goes into table cells and
+value boxes, which show it as it is; inside Markdown it goes through `code`, because the card's
+Markdown renderer takes HTML as HTML and drops escaped characters.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from metaflow.cards import Error, Markdown, ValueBox, VegaChart
+
+from mfx.artifacts import (
+    SPLITS,
+    Anomalies,
+    Blessing,
+    Check,
+    Evaluation,
+    Examples,
+    Model,
+    PushedModel,
+    Schema,
+    Statistics,
+    slices,
+)
+from mfx.artifacts.statistics_view import feature_rows
+from mfx.report import charts, distributions
+from mfx.report.card_parts import (
+    NONE,
+    Components,
+    box,
+    cell,
+    code,
+    figure,
+    many,
+    metric,
+    share,
+    table,
+)
+from mfx.report.charts import number, text
+
+NO_THRESHOLDS = (
+    "No thresholds are configured, so nothing was checked: any first model is blessed, and no "
+    "later one. Give `[[evaluate.thresholds]]` to hold models to something."
+)
+NO_CURVES = (
+    "No curves: the model is not a binary classifier, or the eval examples are of one class only."
+)
+
+
+def show(components: Components) -> None:
+    """Append the components to the card of the running step."""
+    from metaflow import current
+
+    current.card.extend(components)  # type: ignore[attr-defined]
+
+
+def _safe(draw: Callable[..., Components]) -> Callable[..., Components]:
+    """Turn an exception into a component: a picture must never cost a run its results."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Any, **kwargs: Any) -> Components:
+        try:
+            return draw(*args, **kwargs)
+        except Exception as error:
+            return [Error(error, f"The card of step {draw.__name__} could not be drawn")]
+
+    return drawn
+
+
+@_safe
+def validate(
+    examples: Examples, statistics: Statistics, schema: Schema, anomalies: Anomalies
+) -> Components:
+    """Rows, anomalies, where the schema comes from, distributions of train against eval."""
+    protos = {split: statistics.proto(split) for split in SPLITS}
+    errors = len(anomalies.errors)
+    warnings = len(anomalies.found) - errors
+    origin = "a schema inferred in this run" if schema.inferred else "the committed schema"
+    examples_held = f"{sum(examples.rows.values()):,} examples held to {origin}"
+    return [
+        box(
+            "Validation",
+            many(errors, "error") if errors else "No errors" if warnings else "No anomalies",
+            f"{examples_held}, {many(warnings, 'warning')}" if warnings else examples_held,
+            "danger" if errors else "success",
+        ),
+        Markdown("## Rows"),
+        *_row_counts(examples),
+        *_cells_changed(examples),
+        Markdown("## Anomalies"),
+        *_anomalies(anomalies),
+        Markdown("## Schema"),
+        _schema_origin(schema),
+        *_distributions(protos),
+        Markdown("## Features"),
+        *_feature_tables(protos),
+    ]
+
+
+@_safe
+def train(model: Model, seed: int | None = None) -> Components:
+    """How one candidate was trained: its settings, and loss and metrics over the epochs."""
+    facts = {
+        "device": model.device,
+        "steps": f"{model.steps:,}",
+        "epochs": max(map(len, model.history.values()), default=0),
+        "epochs taken from a checkpoint": model.resumed_from or None,
+        "seed": seed,
+        "SHA-256 of the weights": f"{model.weights[:16]}…",
+        "size of the model": f"{model.payload.size / 1e6:,.1f} MB",
+    }
+    hyperparameters = [
+        [text(name), text(value if isinstance(value, str) else json.dumps(value, default=str))]
+        for name, value in model.hyperparameters.items()
+    ]
+    last = {name: cell(values[-1]) for name, values in model.history.items() if len(values)}
+    final = [
+        [text(name), last.get(name, NONE), last.get(f"val_{name}", NONE)]
+        for name in dict.fromkeys(name.removeprefix("val_") for name in last)
+    ]
+    drawn = charts.curves(model.history)
+    return [
+        Markdown(f"## Candidate {model.candidate}"),
+        *table(["", ""], [[k, text(v)] for k, v in facts.items() if v is not None]),
+        Markdown("## Hyperparameters"),
+        *(table(["name", "value"], hyperparameters) or [Markdown("None.")]),
+        Markdown("## Loss and metrics"),
+        *([VegaChart(charts.grid(drawn, 3))] if drawn else [Markdown("No history.")]),
+        *table(["after the last epoch", "train", "validation"], final),
+    ]
+
+
+@_safe
+def evaluate(evaluation: Evaluation) -> Components:
+    """The blessing and its checks, ROC and calibration, metrics overall and by slice."""
+    blessing = evaluation.blessing
+    failed = _checks(blessing.failures)
+    return [
+        _verdict(blessing),
+        *([Markdown("## Failed checks"), *failed] if failed else []),
+        Markdown("## Metrics on all eval examples"),
+        *_overall(evaluation),
+        *_curves(evaluation),
+        *_slices(evaluation),
+        Markdown("## Checks"),
+        *(_checks(blessing.checks) or [Markdown(NO_THRESHOLDS)]),
+        *_candidates(evaluation),
+        Markdown(f"Computed by {code(evaluation.engine)}."),
+    ]
+
+
+@_safe
+def push(pushed: PushedModel, evaluation: Evaluation) -> Components:
+    """Where the model went or why it did not, and how it answered eval rows."""
+    replay = pushed.replay
+    rows = [
+        ["result", "valid" if replay.valid else "NOT VALID"],
+        *([["error", text(replay.error, 1000)]] if replay.error else []),
+        ["eval rows replayed", cell(replay.rows)],
+        ["largest difference from the evaluation", cell(replay.max_difference)],
+        ["served by", text(replay.server) or NONE],
+        ["seconds until it was available", figure(replay.load_seconds)],
+        ["memory of the server, MiB", figure(replay.memory_mb)],
+    ]
+    latencies = [
+        [text(x.api), *map(figure, (x.batch_size, x.requests, x.p50, x.p99))]
+        for x in replay.latencies
+    ]
+    where = [["reason", text(pushed.reason, 1000)]]
+    if pushed.pushed:
+        where = [["path", text(pushed.path, 1000)], ["version", str(pushed.version)], *where]
+    return [
+        box(
+            "Push",
+            f"Pushed as version {pushed.version}" if pushed.pushed else "Not pushed",
+            pushed.reason,
+            "success" if pushed.pushed else "warning",
+        ),
+        *table(["", ""], where),
+        Markdown("## Served in a clean process"),
+        *table(["", ""], rows),
+        *table(["asked over", "rows each", "requests", "p50, ms", "p99, ms"], latencies),
+        _verdict(evaluation.blessing),
+    ]
+
+
+def _row_counts(examples: Examples) -> Components:
+    counts = [*examples.rows.items()]
+    counts += [(f"rejected: {reason}", rows) for reason, rows in examples.rejected.items()]
+    total = max(examples.rows_in, 1)
+    rows = [[text(name), f"{rows:,}", f"{rows / total:.1%}"] for name, rows in counts]
+    if not examples.rejected:
+        rows.append(["rejected", "0", "0.0%"])
+    rows.append(["read", f"{examples.rows_in:,}", "100.0%"])
+    return table(["", "rows", "share"], rows)
+
+
+def _cells_changed(examples: Examples) -> Components:
+    """Cells that are not in the examples as they were written."""
+    rows = [
+        [text(column), text(repr(said)), what, f"{cells:,}"]
+        for found, what in (
+            (examples.missing, "taken as missing"),
+            (examples.rounded, "rounded to float32"),
+        )
+        for column, said, cells in found
+    ]
+    if not rows:
+        return []
+    return [Markdown("## Cells"), *table(["column", "text", "", "cells"], rows, "texts")]
+
+
+def _anomalies(anomalies: Anomalies) -> Components:
+    if not anomalies.found:
+        return [Markdown("No anomalies.")]
+    headers = ["", "feature", "split", "rule", "expected", "observed", "examples", "remedy"]
+    rows = []
+    for a in sorted(anomalies.found, key=lambda anomaly: anomaly.severity != "ERROR"):
+        # TFDV's long names would not wrap in their column.
+        rule = a.rule.replace("_", " ").lower()
+        words = (a.severity, a.feature, a.split, rule, a.expected, a.observed)
+        rows.append([*(text(word, 300) for word in words), cell(a.count), text(a.remedy, 300)])
+    return table(headers, rows, "anomalies")
+
+
+def _schema_origin(schema: Schema) -> Markdown:
+    if schema.inferred:
+        return Markdown(
+            f"Inferred in this run from its own examples, since no file lies at "
+            f"{code(schema.path)}. Commit one to hold later runs to it."
+        )
+    return Markdown(f"Committed file {code(schema.path)}.")
+
+
+def _distributions(protos: dict[str, Any]) -> Components:
+    numeric, categorical, left_out = distributions.draw(
+        *(protos[split].datasets[0] for split in SPLITS)
+    )
+    components: Components = []
+    if numeric:
+        caption = (
+            "Share of the split's rows in each bin; bars are train, the line is eval. "
+            "Read off TFDV's histograms, so small differences may come from their bucket edges."
+        )
+        components += [Markdown(f"## Numeric features\n{caption}")]
+        components += [VegaChart(charts.grid(numeric, 3))]
+    if categorical:
+        caption = "Share of the split's rows with each value; bars are train, ticks are eval."
+        components += [Markdown(f"## Text features\n{caption}")]
+        components += [VegaChart(charts.grid(categorical, 2))]
+    if left_out:
+        named = ", ".join(map(code, left_out[:20])) + (", …" if len(left_out) > 20 else "")
+        components.append(Markdown(f"{len(left_out):,} features are not drawn: {named}"))
+    return components
+
+
+def _feature_tables(protos: dict[str, Any]) -> Components:
+    """Numbers and text apart; each feature's splits one below the other."""
+    by_split = {
+        split: {row["feature"]: row for row in feature_rows(protos[split])} for split in SPLITS
+    }
+    tables: dict[bool, list[list[str]]] = {False: [], True: []}
+    numbers = ("mean", "std_dev", "zeros", "min", "median", "max")
+    for name in dict.fromkeys(name for rows in by_split.values() for name in rows):
+        for split in SPLITS:
+            row = by_split[split].get(name)
+            if row is None:
+                continue
+            is_text = row["unique"] is not None
+            cells = [text(name), split, row["type"].lower(), share(row["missing"])]
+            if is_text:
+                cells += [cell(row["unique"]), NONE if row["top"] is None else text(row["top"])]
+                cells += [share(row["top_share"])]
+            else:
+                cells += [share(row[k]) if k == "zeros" else figure(row[k]) for k in numbers]
+            tables[is_text].append(cells)
+    start = ["feature", "split", "type", "missing"]
+    return [
+        *table([*start, "mean", "std dev", "zeros", "min", "median", "max"], tables[False]),
+        *table([*start, "values", "most frequent", "its share"], tables[True]),
+    ]
+
+
+def _verdict(blessing: Blessing) -> ValueBox:
+    first = blessing.baseline == "first run"
+    compared = "first run, no baseline" if first else f"baseline: run {blessing.baseline}"
+    failures, made = len(blessing.failures), len(blessing.checks) - len(blessing.unchecked)
+    outcome = blessing.outcome
+    if made:
+        outcome = f"{failures:,} of {made:,} checks failed"
+        outcome = outcome if failures else f"all {made:,} checks passed"
+        left = len(blessing.unchecked)
+        outcome += f", {left:,} not checked" if left else ""
+    title, theme = ("Blessed", "success") if blessing.blessed else ("Not blessed", "danger")
+    return box("Blessing", title, f"{outcome}; {compared}", theme)
+
+
+def _checks(checks: Sequence[Check]) -> Components:
+    """Failures first, then what could not be checked, then by metric and slice."""
+    place = {metric: i for i, metric in enumerate(dict.fromkeys(c.metric for c in checks))}
+    ordered = sorted(
+        checks, key=lambda c: (c.passed, not c.checked, place[c.metric], _slice_key(c.slice))
+    )
+    rows = [
+        [
+            check.verdict,
+            *map(text, (check.metric, check.slice)),
+            *(metric(check.value, check.no_value), text(check.rule)),
+        ]
+        for check in ordered
+    ]
+    return table(["", "metric", "slice", "value", "needs"], rows, "checks")
+
+
+def _slice_key(name: str) -> list[Any]:
+    """Sorts `Overall` first, then by feature, then by value, numbers as numbers."""
+    return [charts.natural(part) for pair in slices.parts(name) for part in pair]
+
+
+def _overall(evaluation: Evaluation) -> Components:
+    def whole(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        return next((row for row in rows if row["slice"] == "Overall"), {})
+
+    candidate, baseline = whole(evaluation.rows), whole(evaluation.baseline_rows)
+    rows = []
+    for name in (key for key in candidate if key != "slice"):
+        new, old = candidate[name], baseline.get(name)
+        row = [text(name), metric(new, evaluation.why_none(name))]
+        if baseline:
+            why = evaluation.why_none(name, baseline=True)
+            row += [metric(old, why), _difference(number(new), number(old))]
+        rows.append(row)
+    headers = ["metric", "candidate", *(["baseline", "difference"] if baseline else [])]
+    return table(headers, rows) or [Markdown("No metrics.")]
+
+
+def _difference(new: float | None, old: float | None) -> str:
+    if new is None or old is None:
+        return NONE
+    if new == old:
+        return "0"
+    return ("+" if new > old else "") + cell(new - old)
+
+
+def _curves(evaluation: Evaluation) -> Components:
+    heading = Markdown("## ROC and calibration")
+    drawn = [f(evaluation.curves) for f in (charts.roc, charts.calibration)]
+    if found := [chart for chart in drawn if chart]:
+        return [heading, VegaChart(charts.grid(found, 2))]
+    return [heading, Markdown(NO_CURVES)]
+
+
+def _slices(evaluation: Evaluation) -> Components:
+    components: Components = []
+    for feature, drawn in charts.slices(evaluation.rows, evaluation.baseline_rows).items():
+        caption = "Area: examples in the slice. Dashed: all eval examples."
+        components += [Markdown(f"## By {code(feature)}\n{caption}")]
+        components += [VegaChart(charts.grid(drawn, 2))]
+    rows = [row for row in evaluation.rows if row["slice"] != "Overall"]
+    if not rows:
+        return [*components, Markdown("## Slices"), Markdown("No slices are configured.")]
+    names = [name for name in dict.fromkeys(k for row in rows for k in row) if name != "slice"]
+    rows.sort(key=lambda row: _slice_key(str(row["slice"])))
+    why = evaluation.why_none
+    cells = [
+        [text(row["slice"]), *(metric(row.get(n), why(n, row["slice"])) for n in names)]
+        for row in rows
+    ]
+    return [
+        *components,
+        Markdown("## Slices"),
+        *table(["slice", *map(text, names)], cells, "slices"),
+    ]
+
+
+def _candidates(evaluation: Evaluation) -> Components:
+    if len(evaluation.candidates) < 2:
+        return []
+    rows = [[str(place), cell(value)] for place, value in enumerate(evaluation.candidates)]
+    return [
+        Markdown("## Candidates"),
+        *table(["candidate", "selecting metric"], rows, "candidates"),
+    ]

@@ -1,0 +1,345 @@
+"""Vega-Lite specs for the cards: plain dicts with inline data, bounded in size.
+
+Text that comes from data (feature names, slices, values) is only ever a data value or a title,
+never a field name or an expression, so that dots, brackets and quotes need no escaping.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+from mfx.artifacts.slices import by_first
+
+MAX_CHARTS = 60
+"""Most small charts in one picture."""
+MAX_CATEGORIES = 60
+"""Most slices on one axis."""
+MAX_POINTS = 300
+"""Most points of one curve."""
+
+Spec = dict[str, Any]
+Row = dict[str, Any]
+
+BLUE, ORANGE, GREY = "#2a679d", "#ef863b", "#9aa0a6"
+_SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+_QUIET = {"labelColor": "#555", "titleColor": "#555", "domainColor": "#ccc", "tickColor": "#ccc"}
+_CONFIG: Spec = {
+    "font": "Roboto, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif",
+    "view": {"stroke": None},
+    "axis": {**_QUIET, "gridColor": "#eee", "titleFontWeight": "normal", "labelLimit": 150},
+    "title": {
+        "anchor": "start",
+        "color": "#333",
+        "fontSize": 12,
+        "subtitleColor": "#767676",
+        "subtitleFontSize": 10,
+    },
+    "legend": {"orient": "top", "title": None, "labelColor": "#333", "symbolStrokeWidth": 2},
+}
+
+
+def number(value: Any) -> float | None:
+    """A finite plain float, or None: JSON in a browser knows neither NaN nor NumPy."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
+    try:
+        value = float(value)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def text(value: Any, limit: int = 200) -> str:
+    """One line without control characters, cut to `limit` characters."""
+    line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", str(value)).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def natural(value: str) -> tuple[Any, ...]:
+    """Sort key: numbers by size first, then text with its digits by size."""
+    try:
+        if math.isfinite(as_float := float(value)):
+            return (0, as_float, ())
+    except ValueError:
+        pass
+    parts = re.split(r"(\d+)", value.casefold())
+    return (1, 0.0, tuple((p.isdigit(), int(p) if p.isdecimal() else 0, p) for p in parts))
+
+
+def grid(charts: Sequence[Spec], columns: int) -> Spec:
+    """Small multiples: each chart with scales of its own, one colour legend above."""
+    return {
+        "$schema": _SCHEMA,
+        # VegaChart would put "container" here, which Vega-Lite does not know for several charts.
+        "width": None,
+        "columns": columns,
+        "spacing": {"row": 24, "column": 24},
+        "concat": list(charts),
+        "resolve": {"scale": {"color": "shared"}},
+        "config": _CONFIG,
+    }
+
+
+def curves(history: Mapping[str, Sequence[Any]]) -> list[Spec]:
+    """One chart a metric: train and validation value over the epochs."""
+    names = dict.fromkeys(name.removeprefix("val_") for name in history)
+    charts = []
+    for name in list(names)[:MAX_CHARTS]:
+        rows = [
+            {"epoch": epoch + 1, "value": value, "series": series}
+            for series, key in (("train", name), ("validation", f"val_{name}"))
+            for epoch, raw in _thin(list(enumerate(history.get(key, ()))))
+            if (value := number(raw)) is not None
+        ]
+        if rows:
+            charts.append(chart(name, rows, _curve_layers(), width=240, height=150))
+    return charts
+
+
+def roc(models: Mapping[str, Any]) -> Spec | None:
+    """ROC of the candidate and, if there is one, the baseline, over the diagonal."""
+    rows = _points(models, "roc", {"x": "fpr", "y": "tpr"})
+    axes = ("false positive rate", "true positive rate")
+    return _square("ROC", rows, axes, {"mark": {"type": "line", "clip": True}}) if rows else None
+
+
+def calibration(models: Mapping[str, Any]) -> Spec | None:
+    """Mean prediction against observed rate for each bin of predictions, over the diagonal."""
+    columns = {"x": "predicted", "y": "observed", "count": "count"}
+    rows = [row for row in _points(models, "calibration", columns) if row.get("count") != 0]
+    axes = ("mean prediction", "observed rate")
+    layer = {"mark": {"type": "line", "point": {"size": 45}}}
+    return _square("Calibration", rows, axes, layer) if rows else None
+
+
+def slices(rows: Sequence[Row], baseline: Sequence[Row]) -> dict[str, list[Spec]]:
+    """For each slicing feature one chart a metric: a point a slice, sized by its examples.
+
+    Args:
+        rows: `Evaluation.rows`; slices are named `feature:value`.
+        baseline: `Evaluation.baseline_rows`.
+
+    Returns:
+        Charts by slicing feature; at most MAX_CHARTS in all.
+    """
+    groups: dict[str, list[Row]] = {}
+    for series, entries in (("candidate", rows), ("baseline", baseline)):
+        for entry in entries:
+            feature, value = by_first(str(entry["slice"]))
+            if feature:
+                point = {"row": entry, "value": text(value, 80), "series": series}
+                groups.setdefault(feature, []).append(point)
+    overall = next((row for row in rows if row["slice"] == "Overall"), {})
+    charts: dict[str, list[Spec]] = {}
+    left = MAX_CHARTS
+    for feature, points in groups.items():
+        kept, dropped = _largest(points)
+        drawn = [
+            chart
+            for metric in metric_names(rows)
+            if (chart := _slice_chart(metric, feature, kept, dropped, overall))
+        ][:left]
+        left -= len(drawn)
+        if drawn:
+            charts[feature] = drawn
+    return charts
+
+
+def metric_names(rows: Iterable[Row]) -> list[str]:
+    """The metrics in the rows' order, without counts of examples."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [n for n in names if n not in ("slice", "example_count", "weighted_example_count")]
+
+
+def chart(title: str, rows: list[Row], layers: list[Spec], subtitle: str = "", **size: Any) -> Spec:
+    """A chart with a title, its rows inline, its layers drawn over each other."""
+    heading: Spec = {"text": text(title), "limit": 300, "frame": "group"}
+    if subtitle:
+        heading["subtitle"] = subtitle
+    return {"title": heading, **size, "data": {"values": rows}, "layer": layers}
+
+
+def color(*series: str) -> Spec:
+    """The encoding that gives each series its colour, with a legend."""
+    scale = {"domain": list(series), "range": [BLUE, ORANGE][: len(series)]}
+    return {"field": "series", "type": "nominal", "scale": scale, "title": None}
+
+
+def only(series: str) -> list[Spec]:
+    """The transform that keeps one series."""
+    return [{"filter": {"field": "series", "equal": series}}]
+
+
+def tooltip(*fields: str, **formats: str) -> list[Spec]:
+    """The encoding that shows these fields on hover; those with a format are numbers."""
+    return [
+        {"field": f, "type": "quantitative", "format": formats[f]}
+        if f in formats
+        else {"field": f, "type": "nominal"}
+        for f in fields
+    ]
+
+
+def _curve_layers() -> list[Spec]:
+    x = {
+        "field": "epoch",
+        "type": "quantitative",
+        "axis": {"tickMinStep": 1, "tickCount": 8, "format": "d", "grid": False},
+        "scale": {"zero": False, "nice": False, "padding": 8},
+        "title": "epoch",
+    }
+    y = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"zero": False},
+        "axis": {"tickCount": 5, "format": "~r"},
+        "title": None,
+    }
+    shown = tooltip("series", "epoch", "value", epoch="d", value=".6~g")
+    mark = {"type": "line", "strokeWidth": 2, "point": {"size": 25}}
+    encoding = {"x": x, "y": y, "color": color("train", "validation"), "tooltip": shown}
+    return [{"mark": mark, "encoding": encoding}]
+
+
+def _points(models: Mapping[str, Any], curve: str, columns: Mapping[str, str]) -> list[Row]:
+    """Rows of `curve` for each model, in the given order, without pairs that lack a number."""
+    rows = []
+    for series in ("candidate", "baseline"):
+        points = (models.get(series) or {}).get(curve) or {}
+        raw = [list(points[key]) if key in points else [] for key in columns.values()]
+        length = min(len(raw[0]), len(raw[1]))
+        raw = [column + [None] * (length - len(column)) for column in raw]
+        for i, values in _thin(list(enumerate(zip(*raw, strict=False)))[:length]):
+            row: Row = dict(zip(columns, map(number, values), strict=True))
+            if row["x"] is not None and row["y"] is not None:
+                rows.append({**row, "i": i, "series": series})
+    return rows
+
+
+def _thin(points: list[Any]) -> list[Any]:
+    """At most MAX_POINTS of them, evenly spaced, first and last included."""
+    if len(points) <= MAX_POINTS:
+        return points
+    step = (len(points) - 1) / (MAX_POINTS - 1)
+    return [points[round(i * step)] for i in range(MAX_POINTS)]
+
+
+def _square(title: str, rows: list[Row], axes: tuple[str, str], layer: Spec) -> Spec:
+    """A chart of the unit square with its diagonal."""
+    series = [s for s in ("candidate", "baseline") if any(row["series"] == s for row in rows)]
+    unit = {"type": "quantitative", "scale": {"domain": [0, 1]}, "axis": {"tickCount": 5}}
+    names = {"x": axes[0], "y": axes[1]}
+    position = {a: {"field": a, **unit, "title": name} for a, name in names.items()}
+    tooltip = [{"field": "series", "type": "nominal"}]
+    tooltip += [
+        {"field": a, "type": "quantitative", "format": ".4~f", "title": name}
+        for a, name in names.items()
+    ]
+    if any(row.get("count") is not None for row in rows):
+        tooltip.append(
+            {"field": "count", "type": "quantitative", "format": ",", "title": "examples"}
+        )
+    encoding = {
+        **position,
+        "color": color(*series),
+        "order": {"field": "i", "type": "quantitative"},
+        "tooltip": tooltip,
+    }
+    diagonal = {
+        "data": {"values": [{"x": 0, "y": 0}, {"x": 1, "y": 1}]},
+        "mark": {"type": "line", "strokeDash": [4, 4], "color": GREY, "strokeWidth": 1},
+        "encoding": position,
+    }
+    layers = [diagonal, {**layer, "encoding": encoding}]
+    return chart(title, rows, layers, width=380, height=300)
+
+
+def _largest(points: list[Row]) -> tuple[list[Row], int]:
+    """The points of the MAX_CATEGORIES slices with most examples, and how many slices are not."""
+    sizes: dict[str, float] = {}
+    for point in points:
+        count = number(point["row"].get("example_count")) or 0.0
+        sizes[point["value"]] = max(count, sizes.get(point["value"], 0.0))
+    kept = set(sorted(sizes, key=lambda value: -sizes[value])[:MAX_CATEGORIES])
+    return [point for point in points if point["value"] in kept], len(sizes) - len(kept)
+
+
+def _slice_chart(
+    metric: str, feature: str, points: list[Row], dropped: int, overall: Row
+) -> Spec | None:
+    rows = [
+        {
+            "slice": point["value"],
+            "value": value,
+            "examples": number(point["row"].get("example_count")),
+            "series": point["series"],
+        }
+        for point in points
+        if (value := number(point["row"].get(metric))) is not None
+    ]
+    if not rows:
+        return None
+    order = sorted({row["slice"] for row in rows}, key=natural)
+    series = [s for s in ("candidate", "baseline") if any(row["series"] == s for row in rows)]
+    layers = _slice_layers(order, series, feature)
+    if any(row["examples"] is None for row in rows):
+        # Vega draws no point without a size.
+        for layer in layers:
+            del layer["encoding"]["size"]
+    if (whole := number(overall.get(metric))) is not None:
+        rule = {"type": "rule", "strokeDash": [4, 4], "color": GREY}
+        layers.insert(
+            0,
+            {
+                "data": {"values": [{"value": whole}]},
+                "mark": {**rule, "tooltip": {"content": "data"}},
+                "encoding": {"y": {"field": "value", "type": "quantitative"}},
+            },
+        )
+    left_out = {"the {:,} smallest slices are not drawn": dropped}
+    left_out["slices without a value: {:,}"] = len({p["value"] for p in points}) - len(order)
+    subtitle = "; ".join(words.format(count) for words, count in left_out.items() if count)
+    return chart(metric, rows, layers, subtitle, width=400, height=150)
+
+
+def _slice_layers(order: list[str], series: list[str], feature: str) -> list[Spec]:
+    # About 6 pixels a character on an axis of 400.
+    crowded = max(map(len, order)) * 6 > 400 / len(order)
+    encoding = {
+        "x": {
+            "field": "slice",
+            "type": "ordinal",
+            "sort": order,
+            "title": text(feature, 60),
+            "axis": {"labelAngle": -90 if crowded else 0, "labelLimit": 100, "grid": False},
+        },
+        "y": {
+            "field": "value",
+            "type": "quantitative",
+            "scale": {"zero": False},
+            "axis": {"tickCount": 5, "format": "~r"},
+            "title": None,
+        },
+        "size": {
+            "field": "examples",
+            "type": "quantitative",
+            "scale": {"range": [15, 150], "zero": True},
+            "legend": None,
+        },
+        "color": color(*series),
+        "tooltip": tooltip("series", "slice", "value", "examples", value=".4~f", examples=","),
+    }
+    hollow = {"type": "point", "filled": False, "strokeWidth": 1.5}
+    full = {"type": "point", "filled": True, "opacity": 0.85}
+    return [
+        {
+            "transform": only(s),
+            "mark": full if s == "candidate" else hollow,
+            "encoding": dict(encoding),
+        }
+        for s in reversed(series)
+    ]

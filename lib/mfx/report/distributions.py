@@ -1,0 +1,292 @@
+"""Vega-Lite specs of TFDV's statistics: histograms of numbers, top values of text, split by split.
+
+TFDV bins each split on its own; here both are drawn on common edges, from cumulative counts.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from mfx.report import charts
+from mfx.report.charts import Spec
+
+TOP_VALUES = 10
+"""Most values shown of a text feature."""
+BINS = 10
+"""Bins of a histogram, as many as TFDV keeps."""
+
+
+def draw(train: Any, evaluated: Any) -> tuple[list[Spec], list[Spec], list[str]]:
+    """Histograms of numeric features and top values of text features, train over eval.
+
+    Args:
+        train: TFDV's `DatasetFeatureStatistics` of the train split.
+        evaluated: The same of the eval split.
+
+    Returns:
+        Charts of numeric features, charts of text features, names of features without a chart.
+    """
+    pairs: dict[str, dict[str, Any]] = {}
+    for split, dataset in (("train", train), ("eval", evaluated)):
+        for feature in dataset.features:
+            pairs.setdefault(_name(feature), {})[split] = feature
+    examples = {"train": train.num_examples, "eval": evaluated.num_examples}
+    numeric: list[Spec] = []
+    categorical: list[Spec] = []
+    left_out = []
+    for name, features in pairs.items():
+        kinds = {feature.WhichOneof("stats") for feature in features.values()}
+        full = len(numeric) + len(categorical) >= charts.MAX_CHARTS
+        if not full and kinds == {"num_stats"} and (chart := _histogram(name, features, examples)):
+            numeric.append(chart)
+        elif not full and kinds == {"string_stats"} and (chart := _top(name, features, examples)):
+            categorical.append(chart)
+        else:
+            left_out.append(name)
+    return numeric, categorical, left_out
+
+
+def _name(feature: Any) -> str:
+    return ".".join(feature.path.step) or feature.name
+
+
+def _missing(features: Mapping[str, Any], examples: Mapping[str, int]) -> str:
+    """`missing 3.1% / 3.5%` (train, eval); empty if hardly any value is missing."""
+    shares = {}
+    for split, feature in features.items():
+        present = getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing
+        shares[split] = 1 - present / examples[split] if examples[split] else 0.0
+    for split in {"train", "eval"} - set(features):
+        shares[split] = 1.0
+    if max(shares.values()) < 0.005:
+        return ""
+    shown = [f"{shares[split]:.1%}" for split in ("train", "eval")]
+    return f"missing {' / '.join(dict.fromkeys(shown))}"
+
+
+def _histogram(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) -> Spec | None:
+    standard = {split: _buckets(feature, 0) for split, feature in features.items()}
+    quantiles = {split: _buckets(feature, 1) for split, feature in features.items()}
+    buckets = [bucket for split in standard.values() for bucket in split]
+    if not buckets:
+        return None
+    low, high = min(b[0] for b in buckets), max(b[1] for b in buckets)
+    notes = [_missing(features, examples)]
+    if all(feature.type == 0 for feature in features.values()) and high - low < 3 * BINS:
+        # Bins that end between integers: TFDV's own hold now one, now two of so few.
+        width = math.ceil((high - low + 1) / BINS)
+        edges = [low - 0.5 + width * i for i in range(math.ceil((high - low + 1) / width) + 1)]
+        below = {
+            split: _cumulative([part for bucket in found for part in _integers(bucket, high)])
+            for split, found in standard.items()
+        }
+    else:
+        # Both histograms together know best where a split's values lie; the splits' own bins
+        # have different edges.
+        edges = _edges(low, high)
+        below = {split: _cumulative(standard[split], quantiles[split]) for split in features}
+        if _crowded([_counts(b, edges) for b in below.values()]):
+            cut, note = _central(quantiles, low, high)
+            edges = _edges(*cut)
+            notes.append(note)
+    rows = []
+    for split in features:
+        shares = [count / max(examples[split], 1) for count in _counts(below[split], edges)]
+        rows += [
+            {"low": a, "high": b, "share": share, "series": split}
+            for (a, b), share in zip(pairwise(edges), shares, strict=True)
+        ]
+        # The line of steps needs an end.
+        rows.append({"low": edges[-1], "high": edges[-1], "share": shares[-1], "series": split})
+    subtitle = "; ".join(note for note in notes if note)
+    return charts.chart(name, rows, _histogram_layers(edges), subtitle, width=240, height=110)
+
+
+def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
+    scale = {"domain": [edges[0], edges[-1]], "nice": False, "zero": False}
+    short = "~s" if max(map(abs, edges)) >= 1e5 else ",~r"
+    axis = {"format": short, "tickCount": 5, "grid": False, "labelOverlap": True}
+    x = {"field": "low", "type": "quantitative", "scale": scale, "axis": axis, "title": None}
+    y = {
+        "field": "share",
+        "type": "quantitative",
+        "axis": {"format": "~%", "tickCount": 4},
+        "title": None,
+    }
+    shared = {"color": charts.color("train", "eval"), "y": y}
+    tooltip = charts.tooltip(
+        "series", "low", "high", "share", low=",.6~g", high=",.6~g", share=".2%"
+    )
+    return [
+        {
+            "transform": charts.only("train"),
+            "mark": {"type": "rect", "opacity": 0.55, "stroke": "white", "strokeWidth": 0.5},
+            "encoding": {
+                **shared,
+                "x": x,
+                "x2": {"field": "high"},
+                "y2": {"datum": 0},
+                "tooltip": tooltip,
+            },
+        },
+        {
+            "transform": charts.only("eval"),
+            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
+            "encoding": {**shared, "x": x, "tooltip": tooltip},
+        },
+    ]
+
+
+def _buckets(feature: Any, kind: int) -> list[tuple[float, float, float]]:
+    """(low, high, values) of the feature's histogram; kind 0 is equal width, 1 quantiles."""
+    return [
+        (b.low_value, b.high_value, b.sample_count)
+        for histogram in feature.num_stats.histograms
+        if histogram.type == kind
+        for b in histogram.buckets
+        if all(map(math.isfinite, (b.low_value, b.high_value, b.sample_count)))
+    ]
+
+
+def _edges(low: float, high: float) -> list[float]:
+    if high <= low:
+        around = max(abs(low) * 0.01, 0.5)
+        return [low - around, low + around]
+    # Written so that edges near the largest float do not overflow.
+    return [low * (1 - i / BINS) + high * (i / BINS) for i in range(BINS + 1)]
+
+
+def _integers(bucket: tuple[float, float, float], last: float) -> list[tuple[float, float, float]]:
+    """The bucket's count shared by the integers in it, its upper edge only if that is the last."""
+    low, high, count = bucket
+    inside = [
+        v for v in range(math.ceil(low), math.floor(high) + 1) if v < high or v in (low, last)
+    ]
+    values = inside or [round((low + high) / 2)]
+    return [(float(v), float(v), count / len(values)) for v in values]
+
+
+def _cumulative(*histograms: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
+    """Sorted (x, values below x); two entries with one x are values that equal x."""
+    knots = []
+    for buckets in histograms:
+        total = 0.0
+        for low, high, count in buckets:
+            knots += [(low, total), (high, total := total + count)]
+    knots.sort()
+    highest = 0.0
+    return [(x, highest := max(highest, total)) for x, total in knots]
+
+
+def _counts(below: Sequence[tuple[float, float]], edges: Sequence[float]) -> list[float]:
+    """Values in each bin; each bin holds its left edge, the last one both."""
+    if not below:
+        return [0.0] * (len(edges) - 1)
+
+    def count(x: float) -> float:
+        i = bisect_left(below, (x, -math.inf))
+        if i == len(below) or i == 0:
+            return below[-1][1] if i else 0.0
+        (x0, before), (x1, after) = below[i - 1 : i + 1]
+        # Halves, because the distance of two floats may be no float.
+        return before + (after - before) * ((x / 2 - x0 / 2) / (x1 / 2 - x0 / 2))
+
+    last = max((total for x, total in below if x <= edges[-1]), default=0.0)
+    totals = [*map(count, edges[:-1]), max(last, count(edges[-1]))]
+    return [b - a for a, b in pairwise(totals)]
+
+
+def _crowded(splits: Iterable[Sequence[float]]) -> bool:
+    """Whether some outliers push nearly all of each split's values into one bin."""
+    return all(len(counts) > 1 and max(counts) >= 0.9 * sum(counts) for counts in splits)
+
+
+def _central(
+    quantiles: Mapping[str, Any], low: float, high: float
+) -> tuple[tuple[float, float], str]:
+    """The range without the lowest or highest tenth, where these are long, and a note."""
+    found = [split for split in quantiles.values() if len(split) > 2]
+    if not found:
+        return (low, high), ""
+    first = max(_reaching(split, 0.1)[1] for split in found)
+    last = min(_reaching(split, 0.9)[1] for split in found)
+    long = 2 * (last - first)
+    if long <= 0:
+        return (low, high), ""
+    if first - low > long and high - last > long:
+        return (first, last), f"outer tenths ({low:,.6g}, {high:,.6g}) not drawn"
+    if first - low > long:
+        return (first, high), f"lowest tenth (from {low:,.6g}) not drawn"
+    if high - last > long:
+        return (low, last), f"highest tenth (to {high:,.6g}) not drawn"
+    return (low, high), ""
+
+
+def _reaching(quantiles: Sequence[tuple[float, float, float]], share: float) -> Any:
+    """The bucket with which `share` of the values is reached."""
+    whole, total = sum(count for *_, count in quantiles), 0.0
+    for bucket in quantiles:
+        total += bucket[2]
+        if total >= (share - 1e-3) * whole:
+            return bucket
+    return quantiles[-1]
+
+
+def _top(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) -> Spec | None:
+    counts: dict[str, dict[str, float]] = {}
+    complete = {}
+    for split, feature in features.items():
+        stats = feature.string_stats
+        found = {bucket.label: bucket.sample_count for bucket in stats.rank_histogram.buckets}
+        found |= {top.value: top.frequency for top in stats.top_values}
+        counts[split], complete[split] = found, len(found) >= stats.unique
+    total = {split: max(examples[split], 1) for split in features}
+    values = {value for found in counts.values() for value in found}
+    if not values:
+        return None
+
+    def most(value: str) -> float:
+        return max(counts[split].get(value, 0) / total[split] for split in features)
+
+    shown = sorted(values, key=lambda value: (-most(value), value))[:TOP_VALUES]
+    rows = [
+        {
+            "value": charts.text(value, 80) or "(empty)",
+            "share": count / total[split],
+            "series": split,
+        }
+        for value in shown
+        for split in features
+        # A value that an incomplete count does not hold is rare, not absent: draw nothing.
+        if (count := counts[split].get(value, 0.0 if complete[split] else None)) is not None
+    ]
+    unique = max(feature.string_stats.unique for feature in features.values())
+    more = f"top {len(shown)} of {unique:,} values" if unique > len(shown) else ""
+    subtitle = "; ".join(note for note in (_missing(features, examples), more) if note)
+    order = list(dict.fromkeys(charts.text(value, 80) or "(empty)" for value in shown))
+    return charts.chart(name, rows, _top_layers(order), subtitle, width=300, height={"step": 16})
+
+
+def _top_layers(order: list[str]) -> list[Spec]:
+    encoding = {
+        "y": {"field": "value", "type": "ordinal", "sort": order, "title": None},
+        "x": {
+            "field": "share",
+            "type": "quantitative",
+            "axis": {"format": "~%", "tickCount": 5},
+            "title": None,
+            "stack": None,
+        },
+        "color": charts.color("train", "eval"),
+        "tooltip": charts.tooltip("series", "value", "share", share=".2%"),
+    }
+    bar = {"type": "bar", "opacity": 0.55, "height": {"band": 0.75}}
+    tick = {"type": "tick", "thickness": 3, "height": {"band": 0.85}}
+    return [
+        {"transform": charts.only("train"), "mark": bar, "encoding": encoding},
+        {"transform": charts.only("eval"), "mark": tick, "encoding": encoding},
+    ]

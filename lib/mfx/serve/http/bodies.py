@@ -1,0 +1,200 @@
+"""Requests' bodies: read, unpacked and counted, within limits for each and for all together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from mfx.serve.errors import ServingError
+from mfx.serve.http.unpacking import CODINGS, PLAIN, Unpacker, UnpackError, said_size
+
+LARGE, SLICE = 1 << 18, 1 << 20
+"""Unpacked bytes: from which on a body waits for its turn, and how many are then made at once."""
+
+_CODES = {408: "DEADLINE_EXCEEDED", 413: "RESOURCE_EXHAUSTED"}
+"""gRPC's, which requests are counted by."""
+Apart = Callable[..., Awaitable[Any]]
+"""Runs a function with its arguments in a thread."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """On what clients may take up.
+
+    Attributes:
+        body_bytes: Of one request, as it is sent and as it is unpacked; more is answered with 413.
+        bytes_in_flight: Of all bodies being read, unpacked or answered, and answers being sent; a
+            request beyond it is answered with 429.
+        rows: Of one request, which may be a few bytes each and many once read; more are answered
+            with 400.
+        json_bytes: Of memory that one request's JSON may take once it is read; what may take more
+            is answered with 400 before it is read.
+        connections: At once; more are answered with 503 and closed.
+        idle_seconds: Until a connection without a whole request header is closed.
+        body_seconds: To send a body, then 408; and to unpack it, then 503.
+        answer_seconds: To take an answer, then the connection is closed.
+        apart_bytes: Larger bodies and answers are worked on in a thread of their own.
+        shutdown_seconds: For requests at hand when the server stops.
+    """
+
+    body_bytes: int = 32 << 20
+    bytes_in_flight: int = 128 << 20
+    rows: int = 1_000_000
+    json_bytes: int = 512 << 20
+    connections: int = 1000
+    idle_seconds: float = 60.0
+    body_seconds: float = 30.0
+    answer_seconds: float = 30.0
+    apart_bytes: int = 1 << 16
+    shutdown_seconds: float = 15.0
+
+
+class BodyError(Exception):
+    """A body that was not read; the connection is of no more use.
+
+    Args:
+        status: HTTP's: 400, 408, 413 or 415.
+        message: For the client.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.code = status, _CODES.get(status, "INVALID_ARGUMENT")
+        super().__init__(message)
+
+
+class Bodies:
+    """Reads bodies, and knows how much is held in all.
+
+    Args:
+        limits: Held to.
+        apart: Where large bodies are unpacked, one slice at a time.
+
+    Attributes:
+        held: Bytes, of bodies and large answers.
+    """
+
+    def __init__(self, limits: Limits, apart: Apart) -> None:
+        self._limits, self._apart = limits, apart
+        # One large body at a time: many would together hold all that may be in flight.
+        self._turn = asyncio.Lock()
+        self.held = 0
+
+    async def read(self, request: web.BaseRequest) -> bytes | bytearray:
+        """A request's body, unpacked, held until `release` is called with its size.
+
+        Raises:
+            BodyError: It is too large, too slow, or not in a coding that is read.
+            ServingError: RESOURCE_EXHAUSTED, too much is held already; UNAVAILABLE, it could not be
+                unpacked in time.
+        """
+        said = request.headers.get("Content-Encoding", "")
+        coding = CODINGS.get(said.strip().lower()) if said else PLAIN
+        if coding is None:
+            raise BodyError(
+                415, f"Content-Encoding: {said[:100]} is not read here; send gzip, deflate or none"
+            )
+        body = await self._received(request)
+        if not coding or not body:
+            return body
+        try:
+            return await self._unpacked(coding, body)
+        finally:
+            self.release(len(body))
+
+    def release(self, size: int) -> None:
+        """A body or answer is no longer held."""
+        self.held -= size
+
+    async def _received(self, request: web.BaseRequest) -> bytes | bytearray:
+        content = request.content
+        if content.is_eof():
+            body = content.read_nowait()
+            self._hold(len(body), len(body))
+            return body
+        length = request.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > self._limits.body_bytes:
+            raise self._too_large()
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            return await asyncio.wait_for(self._rest(request), self._limits.body_seconds)
+        except asyncio.TimeoutError:
+            raise BodyError(
+                408, f"The body did not come within {self._limits.body_seconds:g} s"
+            ) from None
+
+    async def _rest(self, request: web.BaseRequest) -> bytearray:
+        body = bytearray()
+        try:
+            while part := await request.content.readany():
+                self._hold(len(part), len(body) + len(part))
+                body += part
+        except BaseException as error:
+            self._drop(body)
+            if isinstance(error, web.RequestPayloadError):
+                raise BodyError(400, f"The body cannot be read: {error}") from None
+            raise
+        return body
+
+    async def _unpacked(self, coding: str, packed: bytes | bytearray) -> bytearray:
+        if (size := said_size(coding, packed)) > self._limits.body_bytes:
+            raise BodyError(
+                413,
+                f"The body says that it unpacks to {size} bytes; at most "
+                f"{self._limits.body_bytes} are read",
+            )
+        body = bytearray()
+        try:
+            await self._unpack(coding, packed, body)
+        except BaseException as error:
+            self._drop(body)
+            if isinstance(error, UnpackError):
+                raise BodyError(400, f"The body cannot be read: {error}") from None
+            raise
+        return body
+
+    async def _unpack(self, coding: str, packed: bytes | bytearray, body: bytearray) -> None:
+        """Small bodies here and now; larger ones in slices in a thread, large ones in turn."""
+        unpacker = Unpacker(coding, packed)
+        most = self._limits.apart_bytes
+        while len(packed) <= most and len(body) < most:
+            if not self._add(unpacker.next(most), body):
+                return
+        while len(body) < LARGE:
+            if not self._add(await self._apart(unpacker.next, LARGE), body):
+                return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._limits.body_seconds
+        async with self._turn:
+            while loop.time() < end:
+                if not self._add(await self._apart(unpacker.next, SLICE), body):
+                    return
+        raise ServingError("UNAVAILABLE", f"Not unpacked within {self._limits.body_seconds:g} s")
+
+    def _add(self, part: bytes, body: bytearray) -> bool:
+        """Hold what was unpacked; whether there may be more."""
+        self._hold(len(part), len(body) + len(part))
+        body += part
+        return bool(part)
+
+    def _drop(self, body: bytearray) -> None:
+        """Free a body that is refused, now: its frames live on until the collector comes by."""
+        self.held -= len(body)
+        body.clear()
+
+    def _hold(self, more: int, size: int) -> None:
+        """Hold some more bytes of a body that has come to this size."""
+        if size > self._limits.body_bytes:
+            raise self._too_large()
+        if self.held + more > self._limits.bytes_in_flight:
+            raise ServingError(
+                "RESOURCE_EXHAUSTED", "Too many bytes of requests are being worked on"
+            )
+        self.held += more
+
+    def _too_large(self) -> BodyError:
+        return BodyError(413, f"The body is larger than {self._limits.body_bytes} bytes")

@@ -1,0 +1,201 @@
+"""HTTP connections: aiohttp's low-level server, held to limits, an answer in one write.
+
+What a client can make the server hold is bounded: `Limits.bytes_in_flight` of bodies and answers
+together, one large body at a time spread out as Python objects (`Limits.json_bytes`), and a few
+hundred kilobytes for each of `Limits.connections`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from mfx.serve.http.bodies import Bodies, Limits
+from mfx.serve.http.json_answers import failure
+
+log = logging.getLogger("mfx.serve")
+JSON = "application/json"
+_LARGE = 1 << 16
+_LINGER_SECONDS = 0.5
+"""For which the rest of a body that was refused is taken and thrown away: a client that sends all
+of it before it reads would see a broken connection and no answer."""
+_READ_BYTES = 1 << 16
+"""Of a body, before the connection waits for the handler to read it."""
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+} | {499: "HTTP/1.1 499 Client Closed Request\r\n"}
+
+
+class Answer:
+    """What aiohttp takes for a response: written at once, without its header handling.
+
+    Args:
+        body: The content.
+        status: HTTP's.
+        version: The model's, for X-Model-Version; 0 for none.
+        content_type: Of the body.
+        close: Whether the connection ends with it.
+    """
+
+    __slots__ = ("_body", "_close", "_head", "_request", "keep_alive")
+
+    def __init__(
+        self,
+        body: bytes,
+        status: int = 200,
+        version: int = 0,
+        content_type: str = JSON,
+        close: bool = False,
+    ) -> None:
+        named = f"X-Model-Version: {version}\r\n" if version else ""
+        self._head = (
+            f"{_STATUS_LINES[status]}Content-Type: {content_type}\r\n"
+            f"Content-Length: {len(body)}\r\n{named}"
+        )
+        self._body, self._close = body, close
+        self.keep_alive = False
+        self._request: web.BaseRequest | None = None
+
+    def add(self, headers: str) -> None:
+        """Add header lines, each with its end."""
+        self._head += headers
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Called by aiohttp before `write_eof`."""
+        self._request = request
+        self.keep_alive = request.keep_alive and not self._close
+        connection = request.protocol
+        if isinstance(connection, _Connection):
+            connection.reading = None
+            self.keep_alive = self.keep_alive and not connection.last()
+
+    async def write_eof(self) -> None:
+        """Write all; wait for a slow client when it is much."""
+        request = self._request
+        assert request is not None
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        if not self.keep_alive:
+            head = self._head + "Connection: close\r\n\r\n"
+        elif request.version < (1, 1):
+            head = self._head + "Connection: keep-alive\r\n\r\n"
+        else:
+            head = self._head + "\r\n"
+        if request.method == "HEAD":
+            transport.write(head.encode())
+            return
+        transport.write(head.encode() + self._body)
+        connection = request.protocol
+        if len(self._body) > _LARGE and isinstance(connection, _Connection):
+            await connection.drained(request, len(self._body))
+
+
+class _Connection(RequestHandler):
+    """One client's.
+
+    Attributes:
+        reading: The body of the request at hand.
+        half_closed: Whether the client has said that it sends nothing more.
+    """
+
+    def __init__(self, server: Server, **parameters: Any) -> None:
+        super().__init__(server, **parameters)
+        self._server = server
+        self.reading: Any = None
+        self.half_closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Refuse one more than the limit."""
+        limits = self._server.limits
+        if self._server.open_connections >= limits.connections:
+            assert isinstance(transport, asyncio.Transport)
+            body = failure(f"More than {limits.connections} connections")
+            transport.write(
+                f"{_STATUS_LINES[503]}Content-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
+                "Connection: close\r\n\r\n".encode()
+                + body
+            )
+            transport.close()
+            self.force_close()
+            return
+        super().connection_made(transport)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The client sends no more, but may wait for the answer to what it sent."""
+        self.half_closed = True
+        bodies = [body for _, body in self._messages]
+        if self.reading is not None:
+            bodies.append(self.reading)
+        return bool(bodies) and all(body.is_eof() for body in bodies)
+
+    def last(self) -> bool:
+        """Whether no request comes after the one at hand."""
+        return self.half_closed and not self._messages
+
+    async def drained(self, request: web.BaseRequest, size: int) -> None:
+        """Wait until most of an answer is sent; give up on a client that does not take it."""
+        server = self._server
+        server.bodies.held += size
+        try:
+            await asyncio.wait_for(request.writer.drain(), server.limits.answer_seconds)
+        except asyncio.TimeoutError:
+            if self.transport is not None:
+                self.transport.abort()
+        finally:
+            server.bodies.release(size)
+
+    def handle_error(  # type: ignore[override]
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> Any:
+        """What is no HTTP is answered as JSON as well."""
+        log.debug("malformed HTTP from %s", request.remote, exc_info=exc)
+        said = (message or HTTPStatus(status).phrase).splitlines()[0]
+        return Answer(failure(f"Malformed request: {said}"), status, close=True)
+
+
+class Server(web.Server):
+    """Makes connections for a handler.
+
+    Args:
+        handler: Answers a request with an Answer.
+        limits: Held to.
+        bodies: Shared with the handler.
+    """
+
+    def __init__(self, handler: Any, limits: Limits, bodies: Bodies) -> None:
+        super().__init__(handler, request_factory=self._request, handler_cancellation=True)
+        self.limits, self.bodies = limits, bodies
+
+    @property
+    def open_connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
+
+    def _request(
+        self, message: Any, body: Any, connection: Any, writer: Any, task: Any
+    ) -> web.BaseRequest:
+        connection.reading = body
+        return web.BaseRequest(message, body, connection, writer, task, self._loop)
+
+    def __call__(self) -> _Connection:
+        """A connection for asyncio."""
+        return _Connection(
+            self,
+            loop=self._loop,
+            keepalive_timeout=self.limits.idle_seconds,
+            access_log=None,
+            lingering_time=_LINGER_SECONDS,
+            read_bufsize=_READ_BYTES,
+            # aiohttp would unpack in the event loop, and what it has unpacked nobody counts.
+            auto_decompress=False,
+        )

@@ -1,0 +1,313 @@
+"""TF Serving's REST API over aiohttp's low-level server.
+
+    POST /v1/models/NAME[/versions/N|/labels/L]:predict|:classify|:regress
+    GET  /v1/models/NAME[/versions/N|/labels/L][/metadata]
+    GET  /monitoring/prometheus/metrics
+    GET  /healthz, /v2/health/live, /v2/health/ready
+
+HEAD is answered as GET is.
+
+Every answer of a model names the version in `X-Model-Version`; every error is JSON,
+`{"error": "..."}`. There is no router, and an answer is one write: see `connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from mfx.serve.awaiting import Awaiting
+from mfx.serve.errors import ServingError
+from mfx.serve.http import json_answers, json_api, json_examples, json_models, json_text
+from mfx.serve.http.bodies import Bodies, BodyError, Limits
+from mfx.serve.http.connection import Answer, Server
+from mfx.serve.http.cors import Cors
+from mfx.serve.http.metrics import CONTENT_TYPE, PATH, Metrics
+from mfx.serve.model import ServedModel, Signature
+from mfx.serve.versions import ModelVersions
+
+log = logging.getLogger("mfx.serve")
+# As `http_rest_api_util.cc` has them.
+_SPEC = r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?"
+_POST = re.compile(_SPEC + ":(classify|regress|predict)", re.IGNORECASE)
+_GET = re.compile(_SPEC + "(/metadata)?", re.IGNORECASE)
+_PAGES = (PATH, "/healthz", "/v2/health/live", "/v2/health/ready")
+_MOST_READERS = 256
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a path asks for.
+
+    Attributes:
+        name: The model's.
+        version: Its number, None for the newest.
+        label: Instead of the number, or ''.
+        method: `predict`, `classify`, `regress`, `status` or `metadata`.
+    """
+
+    name: str
+    version: int | None
+    label: str
+    method: str
+
+
+@lru_cache(maxsize=1024)
+def parse_path(http_method: str, path: str) -> Call:
+    """What a request's path asks for.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, it is none of TF Serving's paths.
+    """
+    pattern = {"POST": _POST, "GET": _GET}.get(http_method)
+    found = pattern.fullmatch(path.partition("?")[0]) if pattern else None
+    if found is None:
+        raise ServingError("INVALID_ARGUMENT", f"Malformed request: {http_method} {path}")
+    name, version, label, method = found.groups()
+    if version and int(version[:20]) >= 2**63:
+        raise ServingError("INVALID_ARGUMENT", f"Failed to convert version: {version} to numeric.")
+    if http_method == "GET":
+        method = "metadata" if method else "status"
+    return Call(
+        unquote(name), int(version) if version else None, unquote(label or ""), method.lower()
+    )
+
+
+def _origin_form(target: str) -> str:
+    """A request's path, of a target in absolute form (`http://host/path`), as proxies send it."""
+    scheme, _, rest = target.partition("://")
+    return f"/{rest.partition('/')[2]}" if scheme.lower() in ("http", "https") else target
+
+
+class Application:
+    """Answers requests; `__call__` is the handler of a `connection.Server`.
+
+    Args:
+        models: Those served.
+        limits: On what clients may take up.
+        metrics: Where requests are counted.
+    """
+
+    def __init__(
+        self, models: Mapping[str, ModelVersions], limits: Limits, metrics: Metrics
+    ) -> None:
+        self._models, self._limits, self._metrics = models, limits, metrics
+        self._loop = asyncio.get_running_loop()
+        self._awaiting = Awaiting()
+        # One at a time, so that no more than one large request is spread out as Python objects.
+        self._apart = ThreadPoolExecutor(1, thread_name_prefix="rest-large")
+        self.bodies = Bodies(limits, partial(self._loop.run_in_executor, self._apart))
+        self._readers: dict[int, tuple[Signature, json_api.PredictReader]] = {}
+
+    def close(self) -> None:
+        """End the thread for large requests."""
+        self._apart.shutdown(wait=False, cancel_futures=True)
+
+    async def __call__(self, request: web.BaseRequest) -> Answer:
+        """Answer a request, whatever it is."""
+        started = time.perf_counter()
+        path, method = request.raw_path, request.method
+        if not path.startswith("/"):
+            path = _origin_form(path)
+        if method == "HEAD":  # as GET; the answer's body is left out when it is written
+            method = "GET"
+        code, model, api, version, held = "OK", "", "", 0, 0
+        try:
+            if method == "GET" and (page := path.partition("?")[0]) in _PAGES:
+                return await self._monitoring(page)
+            call = parse_path(method, path)
+            model, api = call.name, call.method
+            versions = self._versions(call)
+            if api == "status":
+                return Answer(json_models.status(versions, call.version, call.label))
+            body = await self.bodies.read(request)
+            held = len(body)
+            with versions.use(call.version, call.label) as served:
+                version = served.version
+                if api == "metadata":
+                    content = json_models.metadata(call.name, served)
+                elif api == "predict":
+                    content = await self._predict(served, body)
+                else:
+                    content = await self._examples(served, api, body)
+            answer = Answer(content, version=version)
+        except ServingError as error:
+            code = error.code
+            answer = Answer(json_answers.failure(error.message), error.http_status, version)
+        except BodyError as error:
+            code = error.code
+            answer = Answer(json_answers.failure(str(error)), error.status, close=True)
+        except asyncio.CancelledError:  # The client is gone.
+            self._metrics.observe(model, api, "REST", "CANCELLED", 0)
+            raise
+        except Exception as error:
+            code = "INTERNAL"
+            log.exception("%s %s", method, path)
+            answer = Answer(json_answers.failure(f"{type(error).__name__}: {error}"), 500, version)
+        finally:
+            self.bodies.release(held)
+        self._metrics.observe(model, api, "REST", code, time.perf_counter() - started)
+        return answer
+
+    def _versions(self, call: Call) -> ModelVersions:
+        versions = self._models.get(call.name)
+        if versions is not None:
+            return versions
+        if call.method == "status":
+            raise ServingError("NOT_FOUND", f"Could not find any versions of model {call.name}")
+        which = f"Latest({call.name})"
+        if call.version is not None:
+            which = f"Specific({call.name}, {call.version})"
+        raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
+
+    async def _predict(self, model: ServedModel, body: bytes | bytearray) -> bytes:
+        if len(body) > self._limits.apart_bytes:
+            read = await self._loop.run_in_executor(self._apart, self._read, model, body)
+        else:
+            read = self._read(model, body)
+        signature, inputs, rows, as_rows = read
+        outputs = await self._awaiting.outputs(model, signature.name, inputs, rows)
+        return await self._written(partial(json_answers.predictions, outputs, as_rows), outputs)
+
+    def _read(
+        self, model: ServedModel, body: bytes | bytearray
+    ) -> tuple[Signature, Mapping[str, Any], int, bool]:
+        document = self._document(body)
+        signature = model.signature(json_text.signature_name(document))
+        inputs, rows, as_rows = self._reader(signature).read(document)
+        if rows > self._limits.rows:
+            raise self._too_many(rows, "rows of 'inputs'")
+        return signature, inputs, rows, as_rows
+
+    def _document(self, body: bytes | bytearray) -> dict[str, Any]:
+        json_text.must_fit(body, self._limits.json_bytes)
+        document = json_text.read_object(body)
+        most = self._limits.rows
+        if len(body) > most:
+            for key in ("instances", "examples"):
+                given = document.get(key)
+                if type(given) is list and len(given) > most:
+                    raise self._too_many(len(given), key)
+        return document
+
+    def _too_many(self, count: int, what: str) -> ServingError:
+        most = self._limits.rows
+        return json_text.invalid(f"{count} {what}: at most {most} in one request")
+
+    def _reader(self, signature: Signature) -> json_api.PredictReader:
+        """A signature's reader; kept, as it takes longer to make than to use."""
+        kept = self._readers.get(id(signature))
+        if kept is None:
+            if len(self._readers) >= _MOST_READERS:
+                self._readers.clear()
+            # With the signature, so that no other one gets its id.
+            kept = self._readers[id(signature)] = signature, json_api.PredictReader(signature)
+        return kept[1]
+
+    async def _examples(self, model: ServedModel, method: str, body: bytes | bytearray) -> bytes:
+        if len(body) > self._limits.apart_bytes:
+            read = await self._loop.run_in_executor(
+                self._apart, self._read_examples, model, method, body
+            )
+        else:
+            read = self._read_examples(model, method, body)
+        signature, examples = read
+        inputs = {"inputs": examples}
+        outputs = await self._awaiting.outputs(model, signature.name, inputs, len(examples))
+        write = json_answers.classifications if method == "classify" else json_answers.regressions
+        return await self._written(partial(write, outputs), outputs)
+
+    def _read_examples(
+        self, model: ServedModel, method: str, body: bytes | bytearray
+    ) -> tuple[Signature, list[bytes]]:
+        document = self._document(body)
+        name = json_text.signature_name(document)
+        examples = json_examples.read_examples(document, method)
+        signature = model.signature(name)
+        json_answers.check_method(signature, method)
+        return signature, examples
+
+    async def _written(self, write: Callable[[], bytes], outputs: Mapping[str, Any]) -> bytes:
+        """The answer; a large one is put together in the thread for large requests."""
+        if sum(array.size for array in outputs.values()) * 8 > self._limits.apart_bytes:
+            return await self._loop.run_in_executor(self._apart, write)
+        return write()
+
+    async def _monitoring(self, path: str) -> Answer:
+        if path == PATH:
+            page = await self._loop.run_in_executor(None, self._metrics.page)
+            return Answer(page, content_type=CONTENT_TYPE)
+        if path != "/v2/health/ready":
+            return Answer(b'{"live":true}')
+        if json_models.ready(self._models):
+            return Answer(b'{"ready":true}')
+        return Answer(b'{"ready":false}', 503)
+
+
+class Running:
+    """A started server.
+
+    Attributes:
+        port: Where it listens.
+    """
+
+    def __init__(self, application: Application, runner: web.ServerRunner, port: int) -> None:
+        self._application, self._runner, self.port = application, runner, port
+
+    @property
+    def held(self) -> int:
+        """Bytes of bodies and large answers in flight."""
+        return self._application.bodies.held
+
+    async def stop(self) -> None:
+        """Take no more requests, answer those at hand, and close."""
+        await self._runner.cleanup()
+        self._application.close()
+
+
+async def start(
+    models: Mapping[str, ModelVersions],
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    metrics: Metrics | None = None,
+    cors_origins: Collection[str] = (),
+) -> Running:
+    """Serve models.
+
+    Args:
+        models: By name.
+        host: The address to bind to.
+        port: 0 for any.
+        limits: On what clients may take up.
+        metrics: Where requests are counted, shared with gRPC.
+        cors_origins: Of pages whose scripts may ask; `*` for all.
+
+    Raises:
+        OSError: The address cannot be bound to.
+    """
+    limits = limits or Limits()
+    application = Application(models, limits, metrics or Metrics(models))
+    handler = Cors(application, cors_origins) if cors_origins else application
+    runner = web.ServerRunner(
+        Server(handler, limits, application.bodies), shutdown_timeout=limits.shutdown_seconds
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=1024)
+        await site.start()
+    except OSError:
+        await runner.cleanup()
+        application.close()
+        raise
+    return Running(application, runner, runner.addresses[0][1])

@@ -1,0 +1,347 @@
+"""Fit a Keras model on transformed examples and export it with its transform graph
+(TFX: Trainer)."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow.core.framework.summary_pb2 import Summary, SummaryMetadata
+from tensorflow.core.util.event_pb2 import Event
+
+from mfx import label
+from mfx.artifacts import Examples, Model, TransformGraph, store
+from mfx.artifacts.lineage import hash_bytes, hash_code, hash_json
+from mfx.config import Settings, Train
+from mfx.errors import MfxError
+from mfx.export import network
+from mfx.export.saved_model import export, put_weights
+from mfx.train.input import TrainInput
+from mfx.user_code import loading
+from mfx.user_code.failures import listed, running
+
+VALIDATION_BATCH = 4096
+
+
+class Checkpoint(Protocol):
+    """Where training state is kept between attempts: `metaflow.current.checkpoint` fits."""
+
+    directory: str
+    is_loaded: bool
+
+    def save(self) -> Any:
+        """Keep what is in `directory` now."""
+
+
+def train(
+    graph: TransformGraph,
+    transformed: Examples,
+    settings: Settings,
+    candidate: int,
+    checkpoint: Checkpoint,
+    report: Callable[[str], None],
+    devices: Sequence[str] | None = None,
+) -> Model:
+    """Train one candidate; with a checkpoint, go on from its last epoch.
+
+    Equal inputs, settings and seed give equal weights on the same machine type, whether or not
+    training was interrupted; not so with `jit_compile`.
+
+    Args:
+        graph: The transform graph to export with the network.
+        transformed: What the network is trained on.
+        settings: `[train]` and the pipeline's module.
+        candidate: Index into `train.candidates`.
+        checkpoint: Takes the state after each epoch.
+        report: Called with one line an epoch.
+        devices: Names as TensorFlow's, such as `GPU:0`; several share each batch. By default all
+            GPUs, or the CPU.
+
+    Raises:
+        MfxError: `model.py` fails; the network takes what is no feature, or cannot be trained on
+            this label; the loss is not a number any more; the devices cannot share a batch equally.
+    """
+    module = loading.load(settings)
+    options = settings.train
+    hyperparameters = {**options.hyperparameters, **options.candidates[candidate]}
+    keras.utils.set_random_seed(options.seed)
+    if not options.jit_compile:  # Keras compiles nothing with XLA where this is on.
+        tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_dtype_policy(options.precision)
+    strategy, device = _place(devices, options.batch_size)
+    path = settings.resolve(settings.pipeline.module)
+    about = listed("Features", graph.features)
+    with strategy.scope() if strategy else nullcontext():
+        model = loading.build_model(settings, module, hyperparameters, graph.features)
+    if options.jit_compile:
+        model.jit_compile, device = True, f"{device}, XLA"
+    target = settings.label.name
+    inputs = _look(model, graph, transformed, target, report)
+
+    with (
+        tempfile.TemporaryDirectory(prefix="mfx-") as directory,
+        transformed.files("train") as train_paths,
+        transformed.files("eval") as eval_paths,
+    ):
+        saved = Path(directory, "model")
+        output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
+        with running(path, "the network", graph.features, about):
+            export(model, output, settings.label.columns, saved, settings.label.classes)
+        fed = (target, options.seed, inputs.names, inputs.of)
+        validation = TrainInput(eval_paths, *fed)
+        fitting = _Fit(
+            model,
+            TrainInput(train_paths, *fed),
+            validation.head(
+                options.validation_rows,
+                VALIDATION_BATCH,
+                strategy.num_replicas_in_sync if strategy else 1,
+            ),
+            Path(directory, "logs"),
+            checkpoint,
+            report,
+            _without_value(model, validation.labels(options.validation_rows), report),
+            fingerprint=hash_json(
+                [
+                    options.model_dump(),
+                    candidate,
+                    hash_code(loading.find(settings).files()),
+                    graph.digest,
+                    transformed.digest,
+                ]
+            ),
+        )
+        with running(path, "fit", graph.features, about):
+            history, resumed_from = fitting.run(options)
+        put_weights(model, saved)
+        return Model(
+            payload=store.save(saved),
+            logs=store.save(Path(directory, "logs")),
+            candidate=candidate,
+            hyperparameters=hyperparameters,
+            history=history,
+            weights=hash_weights(model),
+            steps=options.steps,
+            device=device,
+            resumed_from=resumed_from,
+            lineage=transformed.lineage.after(graph.digest, transformed.digest),
+        )
+
+
+def _look(
+    model: Any,
+    graph: TransformGraph,
+    transformed: Examples,
+    target: str,
+    report: Callable[[str], None],
+) -> network.Inputs:
+    """What the network takes, after all that can be wrong with it and the label was looked for."""
+    network.check(model)
+    if graph.label:
+        label.fits(graph.label, network.loss_of(model), network.width(model))
+    inputs = network.inputs_of(model, transformed.columns, target)
+    if unused := [name for name in inputs.without(transformed.columns) if name != target]:
+        report(f"kept in the examples, not taken by the network: {', '.join(unused)}")
+    return inputs
+
+
+def epochs_of(options: Train) -> list[int]:
+    """Training steps of each epoch: equal but for the last, which takes the remainder."""
+    epochs = min(options.epochs, options.steps)
+    size = options.steps // epochs
+    return [size] * (epochs - 1) + [options.steps - size * (epochs - 1)]
+
+
+def execution_size(wanted: int, sizes: list[int]) -> int:
+    """Steps in an execution: as many as wanted, but each epoch is whole executions (Keras)."""
+    common = math.gcd(*sizes)
+    return max(n for n in range(1, min(wanted, common) + 1) if common % n == 0)
+
+
+def hash_weights(model: Any) -> str:
+    """SHA-256 over the values of all variables of the network, in their order."""
+    return hash_bytes(*(np.ascontiguousarray(w.numpy()).tobytes() for w in model.weights))
+
+
+def _place(
+    devices: Sequence[str] | None, batch_size: int
+) -> tuple[tf.distribute.Strategy | None, str]:
+    """What shares batches among devices, if there are several, and a word on them."""
+    found = [f"GPU:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))]
+    names = list(found if devices is None else devices)
+    if names and batch_size % len(names):
+        raise MfxError(
+            f"train.batch_size: {batch_size} rows cannot be shared equally by {len(names)} devices",
+            f"Take a multiple of {len(names)}.",
+        )
+    shown = f"{len(names)} {names[0].split(':')[0]}" if names else "CPU"
+    return (tf.distribute.MirroredStrategy(names) if len(names) > 1 else None), shown
+
+
+class _Fit:
+    """The epochs of one training, each followed by a checkpoint and a line."""
+
+    def __init__(
+        self,
+        model: Any,
+        examples: TrainInput,
+        validation: tf.data.Dataset,
+        logs: Path,
+        checkpoint: Checkpoint,
+        report: Callable[[str], None],
+        without_value: Callable[[], set[str]],
+        fingerprint: str,
+    ) -> None:
+        self._without_value = without_value
+        self._fingerprint = fingerprint
+        self._model, self._examples, self._validation = model, examples, validation
+        self._logs, self._checkpoint, self._report = logs, checkpoint, report
+        self._weights = Path(checkpoint.directory, "model.weights.h5")
+        self._state = Path(checkpoint.directory, "state.json")
+
+    def run(self, options: Train) -> tuple[dict[str, list[float]], int]:
+        """Train the epochs that are not done yet; return the history and how many were."""
+        sizes = epochs_of(options)
+        self._model.steps_per_execution = self._steps_per_execution(options, sizes)
+        history = self._restore()
+        done = len(history.get("loss", []))
+        for epoch in range(done, len(sizes)):
+            fitted = self._model.fit(
+                self._examples.dataset(options.batch_size, start_step=sum(sizes[:epoch])),
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                steps_per_epoch=sizes[epoch],
+                validation_data=self._validation,
+                shuffle=False,  # `dataset` has done it; Keras would warn that it cannot
+                verbose=0,
+            )
+            without = self._without_value()
+            last = {
+                n: float(values[-1]) for n, values in fitted.history.items() if n not in without
+            }
+            for name, value in last.items():
+                history.setdefault(name, []).append(value)
+            if not math.isfinite(last["loss"]):
+                raise _not_a_number(last["loss"], epoch + 1, self._examples)
+            self._keep(history)
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in last.items())
+            self._report(f"epoch {epoch + 1}/{len(sizes)}: {shown}")
+        self._log(history)
+        return history, done
+
+    def _steps_per_execution(self, options: Train, sizes: list[int]) -> int:
+        if self._model.distribute_strategy.num_replicas_in_sync > 1:
+            # Several steps are a loop with a condition, in which replicas cannot meet
+            # (keras-team/keras#19246).
+            self._report("several devices: one training step an execution")
+            return 1
+        return execution_size(options.steps_per_execution, sizes)
+
+    def _restore(self) -> dict[str, list[float]]:
+        if not (self._checkpoint.is_loaded and self._state.exists()):
+            return {}
+        state = json.loads(self._state.read_text(encoding="utf-8"))
+        if state["fingerprint"] != self._fingerprint:
+            self._report("the checkpoint is of other data or settings: training starts anew")
+            return {}
+        self._model.optimizer.build(self._model.trainable_variables)
+        self._model.load_weights(self._weights)
+        for variable, value in zip(self._seeds(), state["seeds"], strict=True):
+            variable.assign(value)
+        self._report(f"going on after epoch {state['epochs']} from a checkpoint")
+        return state["history"]
+
+    def _seeds(self) -> list[Any]:
+        """Random states, as of dropout, which Keras leaves out of a model's weights."""
+        kept = {id(v) for v in (*self._model.weights, *self._model.metrics_variables)}
+        return [v for v in self._model.variables if id(v) not in kept]
+
+    def _keep(self, history: dict[str, list[float]]) -> None:
+        self._model.save_weights(self._weights)
+        state = {
+            "fingerprint": self._fingerprint,
+            "epochs": len(history["loss"]),
+            "history": history,
+            "seeds": [variable.numpy().tolist() for variable in self._seeds()],
+        }
+        self._state.write_text(json.dumps(state), encoding="utf-8")
+        self._checkpoint.save()
+
+    def _log(self, history: dict[str, list[float]]) -> None:
+        """TensorBoard events under the names that Keras' own callback uses.
+
+        Each event's time is its epoch, so that equal trainings are equal bytes.
+        """
+        for run, prefix in (("train", ""), ("validation", "val_")):
+            (self._logs / run).mkdir(parents=True)
+            with tf.io.TFRecordWriter(str(self._logs / run / "events.out.tfevents")) as file:
+                file.write(Event(file_version="brain.Event:2").SerializeToString())
+                for name, values in history.items():
+                    if name.startswith("val_") == bool(prefix):
+                        tag = f"epoch_{name.removeprefix('val_')}"
+                        for epoch, value in enumerate(values):
+                            file.write(_event(tag, epoch, value).SerializeToString())
+
+
+_OF_TWO_CLASSES = (
+    keras.metrics.AUC,
+    keras.metrics.PrecisionAtRecall,
+    keras.metrics.RecallAtPrecision,
+    keras.metrics.SensitivityAtSpecificity,
+    keras.metrics.SpecificityAtSensitivity,
+)
+"""Keras' metrics that mean nothing of rows of one class; it gives 0 for them."""
+
+
+def _without_value(
+    model: Any, labels: np.ndarray, report: Callable[[str], None]
+) -> Callable[[], set[str]]:
+    """Names, in the history, of validation metrics that have no value; known, and said, once Keras
+    has made the metrics."""
+
+    @functools.cache
+    def names() -> set[str]:
+        if len(labels) > 1 or network.width(model) != 1:
+            return set()
+        made = [m for given in model.metrics for m in getattr(given, "metrics", [given])]
+        found = {f"val_{metric.name}" for metric in made if isinstance(metric, _OF_TWO_CLASSES)}
+        if found:
+            only = f"all validation rows have the label {labels[0]:g}"
+            report(f"no value: {', '.join(sorted(found))}: {only}")
+        return found
+
+    return names
+
+
+def _not_a_number(loss: float, epoch: int, examples: TrainInput) -> MfxError:
+    """The error of a loss that is no number, which says first whether the rows are to blame."""
+    said = f"the loss is {loss} after epoch {epoch}"
+    if found := examples.not_finite():
+        named = ", ".join(f"'{name}' in {rows:,}" for name, rows in found.items())
+        return MfxError(
+            f"{said}: of {examples.rows:,} train rows NaN or infinity is in {named}",
+            "Fill missing values before they are scaled, and divide by nothing that can be 0, in "
+            "preprocessing_fn.",
+        )
+    return MfxError(
+        f"{said}; neither label nor features hold NaN or infinity",
+        "Lower learning_rate, or check the features for values without bounds.",
+    )
+
+
+def _event(tag: str, epoch: int, value: float) -> Event:
+    """What `tf.summary.scalar` writes."""
+    metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
+    tensor = tf.make_tensor_proto(value, tf.float32)
+    summary = Summary(value=[Summary.Value(tag=tag, tensor=tensor, metadata=metadata)])
+    return Event(wall_time=epoch, step=epoch, summary=summary)

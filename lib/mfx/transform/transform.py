@@ -1,0 +1,177 @@
+"""Analyse the train split with TFT and apply the one graph that comes of it (TFX: Transform)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform.tf_metadata import metadata_io
+from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
+
+from mfx import label
+from mfx.artifacts import SPLITS, Examples, Schema, TransformGraph, store
+from mfx.beam import runner, source
+from mfx.columns.row_groups import ROW_GROUP, RowGroups
+from mfx.columns.tensors import sparse_inputs, to_batch
+from mfx.columns.types import TYPES, as_lists
+from mfx.config import Beam, Settings
+from mfx.errors import MfxError
+from mfx.user_code import failures, loading
+from mfx.user_code.portable_function import PortableFunction
+
+ENGINE = "TFT on Beam"
+
+
+def transform(
+    examples: Examples,
+    schema: Schema,
+    settings: Settings,
+    report: Callable[[str], None] = lambda line: None,
+) -> tuple[TransformGraph, Examples]:
+    """Analyse the train split, then transform both splits with the graph.
+
+    Args:
+        examples: Raw rows.
+        schema: Theirs.
+        settings: `[pipeline]`, `[label]` and `[beam]`.
+        report: Called with a line on what the label is made of, where there is something to say.
+
+    Returns:
+        The graph, and the transformed examples: the same rows in the same order.
+
+    Raises:
+        MfxError: `preprocessing_fn` fails, or returns no label, or one that is not a number, not
+            finite, or has a single value, or features that cannot be stored; or `[beam]` is wrong.
+    """
+    path = settings.resolve(settings.pipeline.module)
+    function = loading.CheckedFunction(
+        PortableFunction(loading.load(settings), "preprocessing_fn"),
+        path,
+        examples.columns,
+        settings.label.name,
+    )
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        graph = Path(directory, "graph")
+        counting = label.Counting(settings.label)
+        with failures.running(path, "preprocessing_fn"):
+            _analyse(examples, function, _present(schema, examples), settings.beam, graph)
+            output = tft.TFTransformOutput(str(graph))
+            transformed = _apply(output, examples, Path(directory, "examples"), counting)
+        _check_label(transformed, settings.label.name)
+        label.check(found := counting.values())
+        for line in label.describe(found):
+            report(line)
+        features = {n: s.dtype.name for n, s in output.transformed_feature_spec().items()}
+        lineage = examples.lineage.after(examples.digest, schema.digest)
+        engine = runner.engine(ENGINE, settings.beam)
+        graph_result = TransformGraph(store.save(graph), features, lineage, engine, found)
+    return graph_result, transformed
+
+
+def _present(schema: Schema, examples: Examples) -> schema_pb2.Schema:
+    """The schema of the columns that the data has; features never seen cannot be analysed.
+
+    Shapes are for validation: here a feature is a sparse tensor, whatever its schema says.
+    """
+    proto = schema.proto()
+    kept = [feature for feature in proto.feature if feature.name in examples.columns]
+    for feature in kept:
+        feature.ClearField("shape")
+    del proto.feature[:]
+    proto.feature.extend(kept)
+    return proto
+
+
+def _analyse(
+    examples: Examples, preprocessing_fn: Any, schema: schema_pb2.Schema, options: Beam, graph: Path
+) -> None:
+    """Write TFT's output for the train split into the folder `graph`."""
+    files = [payload.only("train.parquet") for payload in examples.shards]
+    columns = source.open_parquet(files[0]).schema_arrow
+    arrow_schema = as_lists(pa.RecordBatch.from_pylist([], columns)).schema
+    config = tensor_adapter.TensorAdapterConfig(
+        arrow_schema, tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
+    )
+    with runner.folder(options) as work:
+        with (
+            runner.pipeline(options) as pipeline,
+            tft_beam.Context(temp_dir=f"{work}/tmp", use_deep_copy_optimization=True),
+        ):
+            data = pipeline | source.Read(files, as_lists)
+            transform_fn = (data, config) | tft_beam.AnalyzeDataset(preprocessing_fn)
+            _ = transform_fn | tft_beam.WriteTransformFn(f"{work}/graph")
+        runner.fetch(f"{work}/graph", graph)
+        _make_reproducible(graph, work)
+    raw = tft.DatasetMetadata(schema)
+    metadata_io.write_metadata(raw, str(graph / tft.TFTransformOutput.RAW_METADATA_DIR))
+
+
+def _make_reproducible(graph: Path, directory: str) -> None:
+    """Write the SavedModel anew so that equal graphs are equal bytes.
+
+    Two things differ between runs: the temporary folder's name, which stands in the names of
+    vocabulary tables, and the order of nodes in functions, which means nothing (edges go by name).
+    """
+    path = graph / "transform_fn" / "saved_model.pb"
+    # An equally long name keeps the serialized message valid.
+    same_length = b"_" * len(directory.encode())
+    model = saved_model_pb2.SavedModel.FromString(
+        path.read_bytes().replace(directory.encode(), same_length)
+    )
+    for meta_graph in model.meta_graphs:
+        for function in meta_graph.graph_def.library.function:
+            function.node_def.sort(key=lambda node: node.name)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    # A checksum of the bytes as they were; readers do without it.
+    (graph / "transform_fn" / "fingerprint.pb").unlink(missing_ok=True)
+
+
+def _apply(
+    output: tft.TFTransformOutput, examples: Examples, directory: Path, counting: label.Counting
+) -> Examples:
+    directory.mkdir()
+    layer = output.transform_features_layer()
+    names = list(output.raw_feature_spec())
+    rows = {}
+    for split in SPLITS:
+        path = directory / f"{split}.parquet"
+        written = RowGroups(path)
+        for batch in examples.batches(split, ROW_GROUP):
+            features = to_batch(layer(sparse_inputs(batch, names)))
+            counting.add(split, batch, features)
+            written.add(features)
+        written.close()
+        rows[split] = pq.read_metadata(path).num_rows
+        if rows[split] != examples.rows[split]:
+            raise MfxError(f"{split}: {examples.rows[split]} rows in, {rows[split]} transformed")
+        kinds = {f.name: _kind(f.type) for f in pq.read_schema(path)}
+    return Examples(
+        shards=(store.save(directory),),
+        rows=rows,
+        rows_in=sum(rows.values()),
+        rejected={},
+        columns=kinds,
+        lineage=examples.lineage.after(examples.digest),
+    )
+
+
+def _check_label(transformed: Examples, name: str) -> None:
+    if (kind := transformed.columns[name]) not in ("int64", "float32"):
+        raise MfxError(
+            f"preprocessing_fn: the label '{name}' is {kind}",
+            "Return it as int64 or float32 of shape [batch]: of text, the number of each class.",
+        )
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_fixed_size_list(kind):
+        return f"{_kind(kind.value_type)}[{kind.list_size}]"
+    return next((name for name, known in TYPES.items() if known == kind), str(kind))

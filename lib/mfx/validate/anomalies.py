@@ -1,0 +1,255 @@
+"""TFDV's anomalies in words: what was expected, what was observed, how often, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+
+from mfx import label
+from mfx.artifacts import Anomalies, Anomaly, Schema
+from mfx.errors import MfxError
+from mfx.validate import schema_rules
+
+_TYPE_NAMES = {schema_pb2.INT: "integers", schema_pb2.FLOAT: "floats", schema_pb2.BYTES: "text"}
+
+
+def explain(
+    anomalies: anomalies_pb2.Anomalies,
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+    schema: schema_pb2.Schema,
+    split: str,
+    values: Callable[[str], Iterable[pa.Array]],
+    in_file: bool = True,
+) -> Iterator[Anomaly]:
+    """One `Anomaly` for each reason that TFDV gives, sorted by feature.
+
+    Args:
+        anomalies: TFDV's verdict on `statistics` against `schema`.
+        statistics: What was judged; tells how many examples are concerned.
+        schema: What it was judged by; tells what was expected.
+        split: The split that the statistics describe.
+        values: A feature's column, in parts: statistics hold sketches, counts are of the values.
+        in_file: Whether the schema is a file, which can be edited; otherwise it was inferred.
+    """
+    features = {f.name: f for f in schema.feature}
+    stats = {f.path.step[0]: f for f in statistics.datasets[0].features}
+    examples = statistics.datasets[0].num_examples
+    reasons = [
+        # A key is a path as text, in which TFDV quotes titles such as `a.b`.
+        (info.path.step[0] if info.path.step else key, info.severity, reason)
+        for key, info in sorted(anomalies.anomaly_info.items())
+        for reason in info.reason
+    ]
+    if anomalies.HasField("dataset_anomaly_info"):
+        info = anomalies.dataset_anomaly_info
+        reasons += [("<dataset>", info.severity, reason) for reason in info.reason]
+    for name, severity, reason in reasons:
+        rule = anomalies_pb2.AnomalyInfo.Type.Name(reason.type)
+        compared = rule.startswith("COMPARATOR_")
+        feature = features.get(name, schema_pb2.Feature(name=name))
+        yield Anomaly(
+            split="train vs eval" if compared else split,
+            feature=name,
+            rule=rule,
+            severity=anomalies_pb2.AnomalyInfo.Severity.Name(severity),
+            expected=_expected(rule, feature, schema),
+            observed=(reason.description or reason.short_description).strip().rstrip("."),
+            count=_count(rule, feature, stats.get(name), examples, schema, values),
+            remedy=_remedy(rule, name, in_file),
+        )
+
+
+def too_rare_for_statistics(
+    found: Iterable[Anomaly],
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+    schema: schema_pb2.Schema,
+    split: str,
+    values: Callable[[str], Iterable[pa.Array]],
+) -> Iterator[Anomaly]:
+    """Values outside of their domain that TFDV cannot see.
+
+    It looks at a category's most frequent values, which are all that statistics hold.
+
+    Args:
+        found: The split's anomalies so far.
+        statistics: Of the split.
+        schema: What it is held to.
+        split: Its name.
+        values: A feature's column, in parts.
+    """
+    seen = {(anomaly.feature, anomaly.rule) for anomaly in found}
+    stats = {f.path.step[0]: f for f in statistics.datasets[0].features}
+    for feature in filter(schema_rules.is_checked, schema.feature):
+        counted = stats[feature.name].string_stats if feature.name in stats else None
+        if counted is None or counted.unique <= len(counted.rank_histogram.buckets):
+            continue
+        for rule, allowed in _domain_rules(feature, schema):
+            if (feature.name, rule) in seen:
+                continue
+            count = _count(rule, feature, stats[feature.name], 0, schema, values)
+            if count and count > allowed * counted.common_stats.num_non_missing:
+                yield Anomaly(
+                    split=split,
+                    feature=feature.name,
+                    rule=rule,
+                    severity="ERROR",
+                    expected=_expected(rule, feature, schema),
+                    observed="values outside of it, each of them rare",
+                    count=count,
+                    remedy=_remedy(rule, feature.name, in_file=True),
+                )
+
+
+def _domain_rules(feature: Any, schema: Any) -> Iterator[tuple[str, float]]:
+    """Rules on a category's values, each with the share of values that may break it."""
+    if schema_rules.TRAINING in feature.not_in_environment:
+        return
+    if _domain(feature, schema):
+        mass = feature.distribution_constraints
+        allowed = 1 - mass.min_domain_mass if mass.HasField("min_domain_mass") else 0.0
+        yield "ENUM_TYPE_UNEXPECTED_STRING_VALUES", allowed
+    if feature.type == schema_pb2.INT:
+        for field, rule in (("min", "INT_TYPE_SMALL_INT"), ("max", "INT_TYPE_BIG_INT")):
+            if feature.int_domain.HasField(field):
+                yield rule, 0.0
+
+
+def not_checked(schema: schema_pb2.Schema) -> Iterator[Anomaly]:
+    """A warning for each feature of a committed schema that asks for what is not checked."""
+    for name, what in schema_rules.not_carried_out(schema).items():
+        yield Anomaly(
+            split="schema",
+            feature=name,
+            rule="SCHEMA_NOT_CHECKED",
+            severity="WARNING",
+            expected="checks that a run carries out",
+            observed=what,
+            count=None,
+            remedy="Remove it from the schema, or check it elsewhere.",
+        )
+
+
+def _expected(rule: str, feature: Any, schema: Any) -> str:
+    if rule == "SCHEMA_NEW_COLUMN":
+        return "no such feature"
+    if rule.startswith("COMPARATOR_L_INFTY"):
+        return f"L-infinity distance of at most {feature.skew_comparator.infinity_norm.threshold:g}"
+    if rule.startswith("COMPARATOR_JENSEN"):
+        bound = feature.skew_comparator.jensen_shannon_divergence.threshold
+        return f"Jensen-Shannon divergence of at most {bound:g}"
+    if rule.startswith("COMPARATOR_NORMALIZED"):
+        bound = feature.skew_comparator.normalized_abs_difference.threshold
+        return f"normalized absolute difference of at most {bound:g}"
+    if rule.endswith("_UNIQUE"):
+        limits = feature.unique_constraints
+        return f"{limits.min} to {limits.max} distinct values"
+    if rule == "SCHEMA_MISSING_COLUMN" or "PRESENT" in rule:
+        fraction, count = feature.presence.min_fraction, feature.presence.min_count
+        return (
+            f"a value in {fraction:.0%} of the examples" if fraction else f"at least {count} values"
+        )
+    if "_VALUES" in rule and rule.startswith("FEATURE_TYPE"):
+        return f"{feature.value_count.min} to {feature.value_count.max} values an example"
+    if rule == "UNEXPECTED_DATA_TYPE" or "_NOT_" in rule:
+        return _TYPE_NAMES.get(feature.type, "another type")
+    domain = _domain(feature, schema)
+    if domain and rule.startswith("ENUM_TYPE"):
+        mass = feature.distribution_constraints.min_domain_mass or 1.0
+        shown = ", ".join(sorted(domain)[:8]) + (", …" if len(domain) > 8 else "")
+        return f"at least {mass:.0%} of the values among {len(domain)} known ones ({shown})"
+    for bounds in ("int_domain", "float_domain"):
+        if feature.HasField(bounds):
+            limits = getattr(feature, bounds)
+            low = limits.min if limits.HasField("min") else "-∞"
+            high = limits.max if limits.HasField("max") else "∞"
+            return f"values from {low} to {high}"
+    return _TYPE_NAMES.get(feature.type, "what the schema says")
+
+
+def _domain(feature: Any, schema: Any) -> set[str]:
+    if feature.HasField("string_domain"):
+        return set(feature.string_domain.value)
+    named = {domain.name: domain for domain in schema.string_domain}
+    return set(named[feature.domain].value) if feature.domain in named else set()
+
+
+def _count(
+    rule: str,
+    feature: Any,
+    stats: Any,
+    examples: int,
+    schema: Any,
+    values: Callable[[str], Iterable[pa.Array]],
+) -> int | None:
+    """How many examples break the rule; None if it is not about single examples."""
+    if rule == "SCHEMA_MISSING_COLUMN":
+        return examples
+    if "PRESENT" in rule:
+        return examples if stats is None else examples - _common(stats).num_non_missing
+    if stats is None:
+        return None
+    if rule == "ENUM_TYPE_UNEXPECTED_STRING_VALUES":
+        known = _domain(feature, schema)
+        allowed = pa.array([word.encode() for word in known], pa.binary())
+        return sum(
+            len(part) - part.null_count - (pc.sum(pc.is_in(part, allowed)).as_py() or 0)
+            for part in values(feature.name)
+            if pa.types.is_binary(part.type)
+        )
+    if "_SMALL_" in rule or "_BIG_" in rule:
+        limits = feature.int_domain if feature.HasField("int_domain") else feature.float_domain
+        beyond, limit = (pc.less, limits.min) if "_SMALL_" in rule else (pc.greater, limits.max)
+        parts = list(values(feature.name))
+        if any(pa.types.is_binary(part.type) for part in parts):
+            return None  # Numbers in texts.
+        return sum(pc.sum(beyond(part, limit)).as_py() or 0 for part in parts)
+    if rule == "SCHEMA_NEW_COLUMN":
+        return _common(stats).num_non_missing
+    return None
+
+
+def _common(stats: Any) -> Any:
+    return getattr(stats, stats.WhichOneof("stats")).common_stats
+
+
+def _remedy(rule: str, name: str, in_file: bool) -> str:
+    where = f"of '{name}' in the schema"
+    if rule.startswith("COMPARATOR_") and not in_file:
+        return "Check how the data was collected and split, or raise skew_threshold under [schema]."
+    if rule == "SCHEMA_NEW_COLUMN":
+        return "Drop the column, or add the feature to the schema."
+    if rule == "SCHEMA_MISSING_COLUMN" or "PRESENT" in rule:
+        return f"Bring the column back, or lower presence {where}."
+    if rule.startswith("COMPARATOR_"):
+        return f"Check how the data was collected and split, or raise skew_comparator {where}."
+    if rule == "ENUM_TYPE_UNEXPECTED_STRING_VALUES":
+        return f"Mend the values, add them to the domain, or lower min_domain_mass {where}."
+    if "_SMALL_" in rule or "_BIG_" in rule:
+        return f"Mend the values, or widen the domain {where}."
+    if rule.startswith("DATASET_"):
+        return "Give more data, or change dataset_constraints in the schema."
+    return f"Mend the values, or change the type or value_count {where}."
+
+
+def stop_on_errors(anomalies: Anomalies, schema: Schema) -> None:
+    """Stop the run if the examples break the schema.
+
+    Raises:
+        MfxError: All errors, one line each.
+    """
+    if not anomalies.errors:
+        return
+    if all(anomaly.rule == label.MISSING for anomaly in anomalies.errors):
+        raise MfxError("rows without a label:\n" + "\n".join(f"- {a}" for a in anomalies.errors))
+    held_to = "the schema inferred from it" if schema.inferred else schema.path
+    accept = "take over what this run's data would give: mfx schema accept"
+    mend = "Mend the data" + ("" if schema.inferred else " or edit the schema")
+    raise MfxError(
+        f"the data breaks {held_to} in {len(anomalies.errors)} ways:\n"
+        + "\n".join(f"- {anomaly}" for anomaly in anomalies.errors),
+        f"{mend}; to {accept}" if schema.fits else f"{mend}.",
+    )

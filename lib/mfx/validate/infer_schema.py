@@ -1,0 +1,129 @@
+"""The schema that a run's data would give: TFDV's, and what a pipeline's schema needs besides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+
+from mfx.artifacts import Examples
+from mfx.artifacts.statistics_view import present
+from mfx.config import Settings, Split
+from mfx.validate import chance
+from mfx.validate.schema_rules import SERVING, TRAINING
+
+RARE = 100
+"""A feature present in fewer examples may be absent from a split without being wrong."""
+MOST_VALUES = tfdv.StatsOptions().num_rank_histogram_buckets
+"""TFDV compares so many of the most frequent values, as if there were no others: with more, its
+distance between two samples of one distribution can be large."""
+
+
+def infer_schema(
+    train: statistics_pb2.DatasetFeatureStatisticsList,
+    eval_: statistics_pb2.DatasetFeatureStatisticsList,
+    settings: Settings,
+) -> schema_pb2.Schema:
+    """TFDV's schema of both splits (as SchemaGen), with what a pipeline's schema needs besides.
+
+    Label columns are not in the SERVING environment; categories get a bound on train/eval skew
+    (numbers do not: TFDV's distance between histograms of unlike range is large for samples of
+    one distribution when there are outliers; nor do the split's key, which the split itself
+    parts, and columns of more than MOST_VALUES values); very rare features need not be in every
+    split.
+    """
+    schema = tfdv.infer_schema(train, infer_feature_shape=False)
+    counts = {f.path.step[0]: present(f) for f in train.datasets[0].features}
+    for feature in schema.feature:
+        if counts[feature.name] < RARE:
+            feature.ClearField("presence")
+    # Twice, as TFDV may give a feature the range of the second split alone.
+    for proto in (eval_, train):
+        schema = tfdv.update_schema(schema, proto)
+    counted = values_counted(train, eval_)
+    mark_categories(schema, counted)
+    schema.default_environment.extend([TRAINING, SERVING])
+    compared = {name for name, values in counted.items() if values <= MOST_VALUES}
+    compared -= set(settings.data.split.key)
+    for feature in schema.feature:
+        if feature.name in settings.label.columns:
+            feature.not_in_environment.append(SERVING)
+        if feature.name in compared:
+            feature.skew_comparator.infinity_norm.threshold = settings.schema_.skew_threshold
+    return schema
+
+
+def values_counted(*protos: statistics_pb2.DatasetFeatureStatisticsList) -> dict[str, int]:
+    """How many values each feature has at most, of those whose values were counted."""
+    counted: dict[str, int] = {}
+    for feature in (f for proto in protos for f in proto.datasets[0].features):
+        if feature.WhichOneof("stats") == "string_stats":
+            name = feature.path.step[0]
+            counted[name] = max(counted.get(name, 0), feature.string_stats.unique)
+    return counted
+
+
+def mark_categories(schema: schema_pb2.Schema, counted: Iterable[str]) -> None:
+    """Give integers whose values were counted back their mark: TFDV makes a domain of texts of
+    them, which its own validation refuses for integers."""
+    for feature in schema.feature:
+        if feature.type == schema_pb2.INT and feature.name in counted:
+            feature.int_domain.is_categorical = True
+    used = {feature.domain for feature in schema.feature}
+    kept = [domain for domain in schema.string_domain if domain.name in used]
+    del schema.string_domain[:]
+    schema.string_domain.extend(kept)
+
+
+def allow_chance(
+    schema: schema_pb2.Schema,
+    judged: anomalies_pb2.Anomalies,
+    examples: Examples,
+    split: Split,
+) -> None:
+    """Widen the bounds on skew to what chance explains (see `chance`); drop those beyond 1.
+
+    Args:
+        schema: What `infer_schema` returned; changed.
+        judged: TFDV's verdict by it on the train split against the eval split.
+        examples: Both splits.
+        split: How they were made.
+    """
+    features = {f.name: f for f in schema.feature if f.HasField("skew_comparator")}
+    if sum(examples.rows.values()) > chance.ALWAYS_ROWS:
+        far = {name for name, value, threshold in _distances(judged) if value > threshold}
+        features = {name: feature for name, feature in features.items() if name in far}
+    if not features:
+        return
+    for name, bound in chance.distance_bounds(examples, split, list(features)).items():
+        norm = features[name].skew_comparator.infinity_norm
+        if bound >= 1:
+            features[name].ClearField("skew_comparator")
+        elif bound > norm.threshold:
+            norm.threshold = _rounded_up(bound)
+
+
+def fitting(schema: schema_pb2.Schema, judged: anomalies_pb2.Anomalies) -> schema_pb2.Schema:
+    """The schema with bounds on skew that the judged data meets: what accepting it means."""
+    copy = schema_pb2.Schema()
+    copy.CopyFrom(schema)
+    features = {feature.name: feature for feature in copy.feature}
+    for name, value, threshold in _distances(judged):
+        if value > threshold:
+            features[name].skew_comparator.infinity_norm.threshold = _rounded_up(value)
+    return copy
+
+
+def _distances(judged: anomalies_pb2.Anomalies) -> list[tuple[str, float, float]]:
+    """Name, distance and threshold of each comparison between the splits."""
+    return [
+        (info.path.step[0], measured.value, measured.threshold)
+        for info in judged.drift_skew_info
+        for measured in info.skew_measurements
+    ]
+
+
+def _rounded_up(distance: float) -> float:
+    return math.ceil(distance * 1000) / 1000

@@ -1,0 +1,63 @@
+"""The committed `schema.pbtxt`: read it, write it, what it says of column types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mfx.errors import MfxError
+from mfx.validate import schema_rules
+
+
+def read(path: Path) -> Any:
+    """The committed schema, or None when there is no file.
+
+    Raises:
+        MfxError: The file cannot be read, is not a schema in protobuf text format, or asks for
+            what cannot be carried out: see `schema_rules`.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    if not path.exists():
+        return None
+    try:
+        schema = text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise MfxError(
+            f"{path}: not a schema in protobuf text format: {error}",
+            "Mend the line, or delete the file to have a schema inferred anew.",
+        ) from None
+    except OSError as error:
+        raise MfxError(f"{path}: cannot read the schema: {error.strerror}") from None
+    if found := schema_rules.problems(schema):
+        raise MfxError("\n".join(f"{path}: {line}" for line in found))
+    return schema
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the committed schema in one step."""
+    staged = path.with_name(path.name + ".new")
+    staged.write_text(text, encoding="utf-8")
+    staged.replace(path)
+
+
+def column_types(path: Path) -> dict[str, str]:
+    """Each feature's type as in `columns.TYPES`; empty when no schema is committed.
+
+    Raises:
+        MfxError: As `read`; or a feature has no type, or one that no column has.
+    """
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    names = {schema_pb2.INT: "int64", schema_pb2.FLOAT: "float32", schema_pb2.BYTES: "bytes"}
+    schema = read(path)
+    features = [] if schema is None else schema.feature
+    for feature in features:
+        if feature.type not in names:
+            raise MfxError(
+                f"{path}: feature '{feature.name}': expected type INT, FLOAT or BYTES, found "
+                f"{schema_pb2.FeatureType.Name(feature.type)}",
+                "Give the feature one of these types.",
+            )
+    return {feature.name: names[feature.type] for feature in features}

@@ -42,7 +42,7 @@ class Pipeline(FlowSpec):
     @step
     def start(self):
         """Resolve the input files and fix what this run is made from."""
-        from mfx.user_code import code
+        from mfx.flow import code
         from mfx.flow import start
 
         self.settings = start.settings(self)
@@ -103,7 +103,7 @@ class Pipeline(FlowSpec):
     def train(self):
         """Fit a Keras model, export it with the graph."""
         from mfx.report import cards
-        from mfx.train import checkpoints
+        from mfx.flow import checkpoints
         from mfx.flow import reuse
 
         given = {"graph": self.transform_graph, "transformed": self.transformed}

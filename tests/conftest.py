@@ -133,7 +133,7 @@ def push_folder(destination, folder: Path) -> int:
     """Put a folder up as the next version, as a promotion does, but without the log."""
     import json
 
-    from mfx.destinations.destination import RECORD, STAGED
+    from mfx.destinations.base import RECORD, STAGED
 
     name = f"{STAGED}{os.urandom(8).hex()}"
     record = folder / RECORD

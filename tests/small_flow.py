@@ -23,7 +23,7 @@ class Pipeline(FlowSpec):
         from mfx import config
         from mfx.artifacts import Shard, SourceFile, Sources
         from mfx.artifacts.lineage import Lineage
-        from mfx.user_code import code
+        from mfx.flow import code
 
         self.settings = config.load(self.config)
         self.code = code.keep(self.settings)

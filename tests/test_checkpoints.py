@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mfx.train import checkpoints
-from mfx.train.checkpoints import StepCheckpoint
+from mfx.flow import checkpoints
+from mfx.flow.checkpoints import StepCheckpoint
 
 
 class Task(SimpleNamespace):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mfx.config import Settings
-from mfx.user_code import code
+from mfx.flow import code
 
 
 def git(folder: Path, *arguments: str) -> str:

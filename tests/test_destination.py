@@ -15,16 +15,9 @@ from conftest import push_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfx.destinations import destination
-from mfx.destinations.destination import (
-    RECORD,
-    STAGED,
-    LocalDestination,
-    VersionTakenError,
-    folder_digest,
-    open_destination,
-    open_folder,
-)
+from mfx.destinations import base, local, open_destination, open_folder
+from mfx.destinations.base import RECORD, STAGED, VersionTakenError, folder_digest
+from mfx.destinations.local import LocalDestination
 from mfx.destinations.s3 import S3Destination
 from mfx.errors import MfxError
 
@@ -75,7 +68,7 @@ def test_what_was_pushed_comes_back(place, model, tmp_path):
 def test_versions_grow_even_when_the_clock_goes_back(place, model, monkeypatch):
     taxi = open_destination(place, "taxi")
     clock = [2_000_000_000.0]
-    monkeypatch.setattr(destination.time, "time", lambda: clock[0])
+    monkeypatch.setattr(base.time, "time", lambda: clock[0])
     pushed = []
     for clock[0] in (2_000_000_000.9, 2_000_000_000.1, 1_000.0, 2_000_000_500.0):
         pushed.append(push_folder(taxi, model))
@@ -230,7 +223,7 @@ def test_foreign_folders_on_disk_are_ignored(tmp_path, model):
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 30))
 def test_a_number_is_read_with_leading_zeros(number, zeros):
-    assert destination.version_number("0" * zeros + str(number)) == number
+    assert base.version_number("0" * zeros + str(number)) == number
 
 
 @pytest.mark.parametrize(
@@ -241,7 +234,7 @@ def test_a_number_is_read_with_leading_zeros(number, zeros):
     ],
 )
 def test_what_is_no_version(name):
-    assert destination.version_number(name) is None
+    assert base.version_number(name) is None
 
 
 def test_of_two_names_for_a_version_the_last_is_taken(tmp_path, model):
@@ -261,11 +254,11 @@ def test_a_version_on_disk_is_never_seen_in_part(tmp_path, model, monkeypatch):
     folder = tmp_path / "pushed" / "taxi"
     seen = []
 
-    def flush(path, _flush=destination._flush):
+    def flush(path, _flush=local._flush):
         seen.append([p.name for p in folder.iterdir() if p.name.isdecimal()])
         _flush(path)
 
-    monkeypatch.setattr(destination, "_flush", flush)
+    monkeypatch.setattr(local, "_flush", flush)
     version = push_folder(LocalDestination(folder), model)
     assert seen[:-1] and not any(seen[:-1]) and seen[-1] == [str(version)]
     assert [p.name for p in folder.iterdir()] == [str(version)]
@@ -276,7 +269,7 @@ def test_all_of_a_version_is_on_disk_before_its_name(tmp_path, model, monkeypatc
     folder = tmp_path / "pushed" / "taxi"
     done = []
 
-    def flush(path, _flush=destination._flush):
+    def flush(path, _flush=local._flush):
         done.append(path.relative_to(folder).as_posix())
         _flush(path)
 
@@ -284,7 +277,7 @@ def test_all_of_a_version_is_on_disk_before_its_name(tmp_path, model, monkeypatc
         done.append("rename")
         return real(path, target)
 
-    monkeypatch.setattr(destination, "_flush", flush)
+    monkeypatch.setattr(local, "_flush", flush)
     monkeypatch.setattr(Path, "rename", rename)
     push_folder(LocalDestination(folder), model)
     assert done[-2:] == ["rename", "."]
@@ -306,9 +299,9 @@ def test_a_failed_push_leaves_nothing_on_disk(broken, tmp_path, model, monkeypat
         return real(source, target, copy_function=fail_at_third)
 
     if broken == "copytree":
-        monkeypatch.setattr(destination.shutil, "copytree", copytree)
+        monkeypatch.setattr(local.shutil, "copytree", copytree)
     else:
-        owner, name = {"rename": (Path, "rename"), "flush": (destination, "_flush")}[broken]
+        owner, name = {"rename": (Path, "rename"), "flush": (local, "_flush")}[broken]
         monkeypatch.setattr(owner, name, fail)
     taxi = LocalDestination(tmp_path / "pushed" / "taxi")
     with pytest.raises(MfxError, match=r"cannot push: .*No space left on device"):
@@ -466,7 +459,7 @@ def test_a_disk_without_hard_links_is_found_by_trying_out(tmp_path, monkeypatch)
     def none(*_):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("mfx.destinations.destination.os.link", none)
+    monkeypatch.setattr("mfx.destinations.local.os.link", none)
     with pytest.raises(MfxError, match="cannot write: Operation not permitted"):
         open_destination(str(tmp_path / "pushed"), "taxi").try_out()
     assert list(tmp_path.iterdir()) == []

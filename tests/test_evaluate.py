@@ -16,7 +16,7 @@ from test_transform import CONFIG, save_examples, write_pipeline
 
 from mfx.artifacts import Examples, Model, store
 from mfx.config import Settings
-from mfx.destinations.destination import LocalDestination
+from mfx.destinations.local import LocalDestination
 from mfx.errors import MfxError
 from mfx.evaluate import tfma_beam, tfma_local
 from mfx.evaluate.blessing import FIRST_RUN

@@ -40,7 +40,7 @@ def _loaded(code: str) -> set[str]:
         ("mfx.registry", set()),
         ("mfx.registry.comparison", set()),
         ("mfx.registry.page", set()),
-        ("mfx.user_code.code", set()),
+        ("mfx.flow.code", set()),
         ("mfx.report.summary", set()),
         ("mfx.train.input", {"tensorflow"}),
     ],

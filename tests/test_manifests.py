@@ -31,7 +31,8 @@ from tensorflow_serving.config import model_server_config_pb2
 from mfx import cli
 from mfx.deploy import manifests
 from mfx.deploy.manifests import Served
-from mfx.destinations.destination import LOG, RECORD, STAGED, open_destination
+from mfx.destinations import open_destination
+from mfx.destinations.base import LOG, RECORD, STAGED
 from mfx.errors import MfxError
 
 TAXI = Served("taxi", "s3://example-mfx/models")

@@ -17,7 +17,8 @@ from test_transform import LINEAGE, save_examples, write_pipeline
 
 from mfx.artifacts import Blessing, Check, Evaluation, Examples, Model, Replay, store
 from mfx.artifacts.store import Payload
-from mfx.destinations.destination import RECORD, open_destination
+from mfx.destinations import open_destination
+from mfx.destinations.base import RECORD
 from mfx.errors import MfxError
 from mfx.export import warmup
 from mfx.push import push

@@ -15,7 +15,8 @@ from test_transform import write_pipeline
 
 from mfx import registry
 from mfx.config import Settings
-from mfx.destinations.destination import RECORD, LocalDestination
+from mfx.destinations.base import RECORD
+from mfx.destinations.local import LocalDestination
 from mfx.errors import MfxError
 
 

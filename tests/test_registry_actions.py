@@ -9,7 +9,8 @@ import metaflow
 import pytest
 
 from mfx import registry
-from mfx.destinations.destination import folder_digest, open_destination
+from mfx.destinations import open_destination
+from mfx.destinations.base import folder_digest
 from mfx.errors import MfxError
 from mfx.export.warmup import WARMUP
 from mfx.registry import actions, place, runs

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from mfx.destinations.destination import LOG, LocalDestination
+from mfx.destinations.base import LOG
+from mfx.destinations.local import LocalDestination
 from mfx.errors import MfxError
 from mfx.registry.log import DONE, OPEN, UNDONE, Entry, Log, in_effect, now, parse_time
 

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from conftest import push_folder
 
-from mfx.destinations.destination import RECORD, open_destination
+from mfx.destinations import open_destination
+from mfx.destinations.base import RECORD
 from mfx.errors import MfxError
 from mfx.registry import actions, promotion
 from mfx.registry.log import DONE, OPEN, PLANNED, UNDONE, Log, in_effect

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_registry_promotion import promote, rollback
 
-from mfx.destinations.destination import LocalDestination, open_destination
+from mfx.destinations import open_destination
+from mfx.destinations.local import LocalDestination
 from mfx.errors import MfxError
 from mfx.registry.promotion import begin, finish, look
 from mfx.registry.retention import remark, retain

@@ -12,7 +12,7 @@ from mfx import config
 from mfx.artifacts import Examples, Shard, SourceFile, Sources
 from mfx.artifacts.lineage import Lineage
 from mfx.artifacts.store import Payload
-from mfx.destinations.destination import LocalDestination
+from mfx.destinations.local import LocalDestination
 from mfx.flow import reuse
 from mfx.registry import Production
 

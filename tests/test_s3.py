@@ -21,7 +21,8 @@ from conftest import ROOT, SAMPLE, push_folder
 from faulty_proxy import DENIED, KINDS, UNCONDITIONAL, FaultyProxy, running
 
 from mfx.artifacts import store
-from mfx.destinations.destination import RECORD, folder_digest, open_destination
+from mfx.destinations import open_destination
+from mfx.destinations.base import RECORD, folder_digest
 from mfx.errors import MfxError
 from mfx.ingest import input_files
 from mfx.registry import promotion

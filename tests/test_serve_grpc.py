@@ -26,7 +26,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from mfx.destinations.destination import open_destination
+from mfx.destinations import open_destination
 from mfx.errors import MfxError
 from mfx.serve.batching import Task
 from mfx.serve.grpc import api

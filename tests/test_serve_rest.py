@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from serving_models import small_model
 
-from mfx.destinations.destination import open_destination
+from mfx.destinations import open_destination
 from mfx.errors import MfxError
 from mfx.serve.http import rest
 from mfx.serve.http.bodies import Limits

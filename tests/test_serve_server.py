@@ -25,7 +25,7 @@ import pytest
 from conftest import push_folder
 from serving_models import small_model
 
-from mfx.destinations.destination import open_destination, open_folder
+from mfx.destinations import open_destination, open_folder
 from mfx.errors import MfxError
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.server import Options, must_serve

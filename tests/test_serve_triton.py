@@ -27,7 +27,7 @@ from conftest import push_folder
 from serving_models import small_model
 
 from mfx.config import Push
-from mfx.destinations.destination import open_destination
+from mfx.destinations import open_destination
 from mfx.errors import MfxError
 from mfx.push import infra_validation, push
 from mfx.push.servers import kserve, model_server

@@ -10,7 +10,7 @@ import pytest
 from conftest import push_folder
 from serving_models import small_model
 
-from mfx.destinations.destination import open_destination
+from mfx.destinations import open_destination
 from mfx.errors import MfxError
 from mfx.serve.errors import ServingError
 from mfx.serve.parameters import BatchingParameters

@@ -203,7 +203,7 @@ def test_a_run_that_does_not_promote_needs_no_right_to_write(settings, tmp_path,
     def denied(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("mfx.destinations.destination.os.link", denied)
+    monkeypatch.setattr("mfx.destinations.local.os.link", denied)
     place = settings.override(push__destination=str(tmp_path / "p"))
     with pytest.raises(MfxError, match="cannot write: Permission denied"):
         start.check_destination(place, print)

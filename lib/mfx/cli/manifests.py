@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from mfx.cli.text import command, model_of, where
-from mfx.destinations.destination import version_number
+from mfx.destinations.base import version_number
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -1,4 +1,4 @@
-"""Pushed models and the log of promotions on S3; what `destination.Destination` says of each."""
+"""Pushed models and the log of promotions on S3; what `base.Destination` says of each."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from mfx.destinations.destination import (
+from mfx.destinations.base import (
     EXTRA,
     LOG,
     RECORD,
     STAGED,
     VersionTakenError,
-    above,
     as_record,
     files_digest,
+    next_number,
     not_versions,
     version_names,
 )
@@ -91,8 +91,8 @@ class S3Destination:
         return not_versions({parts[0] for parts in self._split(self._list(""))})
 
     def next_version(self) -> int:
-        """A number above all versions, complete or not."""
-        return above(version_names({parts[0] for parts in self._split(self._list(""))}))
+        """A number next_number all versions, complete or not."""
+        return next_number(version_names({parts[0] for parts in self._split(self._list(""))}))
 
     def fingerprint(self, version: int) -> str:
         """Of what S3 told of its files when `versions` was called last."""

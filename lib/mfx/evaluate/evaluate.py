@@ -21,9 +21,9 @@ from mfx.columns.tensors import dense_inputs
 from mfx.config import Beam, Evaluate, Metric, Settings
 from mfx.errors import MfxError, nearest
 from mfx.evaluate import blessing, curves, no_value, tfma_beam, tfma_config, tfma_local
+from mfx.evaluate.baseline import Baseline
 from mfx.evaluate.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
 from mfx.export import answers
-from mfx.registry import Production
 
 
 def evaluate(
@@ -31,7 +31,7 @@ def evaluate(
     examples: Examples,
     transformed: Examples,
     settings: Settings,
-    baseline: Production | None,
+    baseline: Baseline | None,
 ) -> tuple[Model, Evaluation]:
     """Evaluate the best of `models` on the eval split.
 
@@ -315,7 +315,7 @@ def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:
 
 
 def _with_baseline(
-    table: pa.Table, baseline: Production | None, examples: Examples, options: Evaluate
+    table: pa.Table, baseline: Baseline | None, examples: Examples, options: Evaluate
 ) -> tuple[pa.Table, bool, str]:
     """The table with production's predictions; whether there are any, and if not, why."""
     if baseline is None:
@@ -332,7 +332,7 @@ def _with_baseline(
         return table, False, f"{type(error).__name__}: {str(error).splitlines()[0]}"
 
 
-def _baseline_name(baseline: Production | None, unfit: str) -> str:
+def _baseline_name(baseline: Baseline | None, unfit: str) -> str:
     if baseline is None:
         return blessing.FIRST_RUN
     return f"{baseline.run} (not comparable: {unfit})" if unfit else baseline.run

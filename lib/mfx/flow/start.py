@@ -12,13 +12,13 @@ from mfx.artifacts.lineage import Lineage, hash_code, hash_file, hash_json
 from mfx.artifacts.trial import is_trial
 from mfx.config import Data, Settings, from_dict
 from mfx.deploy.decorators import check_seen_by_containers
-from mfx.destinations.destination import is_denied
+from mfx.destinations.base import is_denied
 from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
+from mfx.flow import code
 from mfx.ingest import input_files, shards
 from mfx.ingest.infer_types import Column
 from mfx.ingest.sources.csv import header, look
-from mfx.user_code import code
 from mfx.validate.schema_file import column_types
 
 

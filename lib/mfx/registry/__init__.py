@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfx.artifacts.lineage import hash_json
 from mfx.config import Settings
-from mfx.destinations.destination import Destination
+from mfx.destinations.base import Destination
 from mfx.errors import MfxError
 from mfx.registry import actions, place, promotion, runs
 from mfx.registry.log import Entry, Log, parse_time

@@ -9,7 +9,7 @@ from typing import Any
 
 from mfx.artifacts import Evaluation, Model, Replay
 from mfx.artifacts.store import Payload
-from mfx.destinations.destination import MEASURED, Destination, folder_digest
+from mfx.destinations.base import MEASURED, Destination, folder_digest
 from mfx.errors import MfxError
 from mfx.registry import place as places
 from mfx.registry import promotion, retention, runs

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from mfx.destinations.destination import Destination
+from mfx.destinations.base import Destination
 from mfx.errors import MfxError
 
 DONE, UNDONE, OPEN, PLANNED = "done", "undone", "open", "planned"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfx.config import Settings
-from mfx.destinations.destination import Destination, open_destination
+from mfx.destinations import open_destination
+from mfx.destinations.base import Destination
 
 PRODUCTION_BRANCH = "prod"
 """Metaflow's name of the branch of `--production`."""

@@ -21,13 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mfx.destinations.destination import (
-    RECORD,
-    STAGED,
-    Destination,
-    VersionTakenError,
-    folder_digest,
-)
+from mfx.destinations.base import RECORD, STAGED, Destination, VersionTakenError, folder_digest
 from mfx.errors import MfxError, PassingError
 from mfx.registry.log import DONE, OPEN, PLANNED, UNDONE, Entry, Log, in_effect, now
 from mfx.registry.place import user

@@ -6,7 +6,7 @@ version removed here can be rolled back to: from its run's payload, under a new 
 
 from __future__ import annotations
 
-from mfx.destinations.destination import Destination
+from mfx.destinations.base import Destination
 from mfx.errors import MfxError
 from mfx.registry.log import DONE, Log
 

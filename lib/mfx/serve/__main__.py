@@ -2,11 +2,12 @@
 installed and PYTHONPATH must not be trusted."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":
     if not __package__:
         sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from mfx.cli.serve import main
+    from mfx.serve.command import main
 
-    sys.exit(main())
+    main(partial(print, flush=True))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from mfx.destinations.destination import Destination, open_folder
+from mfx.destinations import open_folder
+from mfx.destinations.base import Destination
 from mfx.errors import MfxError
 from mfx.export import warmup
 from mfx.serve.grpc import api

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mfx.destinations.destination import Destination
+from mfx.destinations.base import Destination
 from mfx.errors import MfxError
 from mfx.serve.errors import ServingError
 from mfx.serve.model import ServedModel, first_lines

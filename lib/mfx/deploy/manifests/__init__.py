@@ -13,7 +13,7 @@ from typing import Any
 
 from mfx.deploy.manifests import compose, kubernetes
 from mfx.deploy.manifests.served import Served, config, head
-from mfx.destinations.destination import MEASURED
+from mfx.destinations.base import MEASURED
 
 __all__ = ["Served", "files", "measured", "write"]
 

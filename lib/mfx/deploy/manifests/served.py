@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mfx.errors import MfxError
+from mfx.push.servers.model_server import IMAGE
 from mfx.serve.parameters import BatchingParameters
 
-IMAGE = "tensorflow/serving:2.19.1"
-"""TF Serving's image, here and at infra validation; with `-gpu` the one for GPUs."""
 FETCH_IMAGE = "amazon/aws-cli:2.22.0"
 METRICS = "/monitoring/prometheus/metrics"
 MODELS, CONFIG = "/models", "/etc/serving"

@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfx.deploy.manifests.served import IMAGE
 from mfx.serve.parameters import BatchingParameters
 
+IMAGE = "tensorflow/serving:2.19.1"
+"""TF Serving's image, here and in manifests; with `-gpu` the one for GPUs."""
 MFX, TF_SERVING, DOCKER = "mfx serve", "tensorflow_model_server", f"docker {IMAGE}"
 TRITON = "mfx serve --engine triton"
 """KServe's V2 API; all others have TF Serving's."""

@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mfx.destinations.destination import open_folder
+from mfx.destinations import open_folder
 from mfx.errors import MfxError
 from mfx.serve.model import read_signatures
 from mfx.serve.server import GRACE_SECONDS, Options, Serving, must_serve

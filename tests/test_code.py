@@ -32,7 +32,7 @@ def test_the_files_come_back(pipeline, datastore):
     kept = code.keep(pipeline)
     files = kept.files()
     assert files["model.py"] == "one = 1\n"
-    assert files["mfx/code.py"] == Path(code.__file__).read_text()
+    assert files["mfx/flow/code.py"] == Path(code.__file__).read_text()
     assert "mfx/registry/log.py" in files
     assert (kept.commit, kept.changed) == ("", False)
 

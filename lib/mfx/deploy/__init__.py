@@ -1,1 +1,1 @@
-""""""
+"""Argo Workflows, Step Functions and servers: what `[deploy]` means, manifests, notifications."""

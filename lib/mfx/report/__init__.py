@@ -1,1 +1,1 @@
-""""""
+"""What people read of a run: cards, charts, the summary."""

@@ -1,1 +1,1 @@
-""""""
+"""TensorFlow Serving's gRPC API."""

@@ -1,1 +1,1 @@
-""""""
+"""TensorFlow Serving's REST API, and the HTTP that it needs."""

@@ -1,7 +1,7 @@
 """The results that travel between steps: one small object each, payload files behind it.
 
 Every object can be read in a notebook, `Run("Pipeline/<id>").data.<name>`: methods bring back the
-payload and import what they need. Runs pickled before this was a package have the classes here.
+payload and import what they need.
 """
 
 from mfx.artifacts.evaluation import Blessing, Check, Evaluation, Latency, PushedModel, Replay

@@ -1,5 +1,5 @@
 """A local model server that speaks TensorFlow Serving's API.
 
-The models of a destination, `model` by `model` and `versions` of each, batched by `batching`,
-answered over `rest` and `grpc_api`; `server` puts them together.
+`versions` loads the models of a destination, each a `model`; `batching` puts requests together;
+`http` and `grpc` answer; `server` joins them, `command` is its command line.
 """

@@ -1,1 +1,1 @@
-"""The pipeline's own Python (`model.py` and what it imports): found, loaded, bundled, its failures said."""
+"""The pipeline's own Python, `model.py` and what it imports: found, loaded, bundled; its errors."""

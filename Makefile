@@ -36,14 +36,14 @@ test: lint
 	$(BIN)/pytest $(ARGS)
 
 test-kills: setup
-	MFX_KILLS=100 $(BIN)/pytest -n 0 tests/test_registry_promotion.py -k killed $(ARGS)
+	MFX_KILLS=100 $(BIN)/pytest -n 0 tests/registry/test_promotion.py -k killed $(ARGS)
 
 test-load: setup
-	MFX_LOAD_SECONDS=60 $(BIN)/pytest -n 0 tests/test_serve_server.py -k load $(ARGS)
+	MFX_LOAD_SECONDS=60 $(BIN)/pytest -n 0 tests/serve/test_server.py -k load $(ARGS)
 
 test-deploy: setup
-	$(BIN)/pytest -n 0 -m deploy tests/test_argo.py tests/test_step_functions.py \
-		tests/test_metadata_service.py tests/test_serve_triton.py $(ARGS)
+	$(BIN)/pytest -n 0 -m deploy tests/deploy/test_argo.py tests/deploy/test_step_functions.py \
+		tests/flows/test_metadata_service.py tests/serve/triton/test_triton.py $(ARGS)
 
 image:
 	docker build --build-arg EXTRAS="$(if $(GPU),--extra gpu)" --tag $(IMAGE) .
@@ -81,7 +81,7 @@ test-stack2:
 	.ci/stack2
 
 chaos: setup
-	$(BIN)/python tests/chaos.py $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m helpers.chaos $(ARGS)
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py --tfx-script $(TFX_SCRIPT) --tfx-python $(TFX_PYTHON) \

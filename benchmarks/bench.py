@@ -65,7 +65,7 @@ ALONE = [Size(10**6, 5000, 1), Size(3 * 10**6, 5000, 1), Size(10**7, 5000, 1)]
 def leave_the_callers_environment() -> None:
     """What is measured is not what the caller's variables and settings make of it."""
     sys.path.append(str(ROOT / "tests"))
-    import hermetic
+    from helpers import hermetic
 
     hermetic.clean(METAFLOW_USER="bench")
 

@@ -5,48 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
-import hermetic
-import local_s3
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-FLOW = ROOT / "flows" / "pipeline.py"
-SAMPLE = ROOT / "data" / "taxi" / "trips.csv"
-REAL = ROOT.parent / "shared" / "data" / "taxi" / "trips.csv"
+from helpers import hermetic, local_s3
+from helpers.flows import REAL, ROOT, FlowResult, call_flow
+from helpers.small_runs import SmallRuns, small_runs_in
+from helpers.storing import saving
 
 hermetic.clean()
-LEFT = dict(os.environ)
-"""What tests begin with; libraries and tests add their own to the process."""
 
 
-TOGETHER = ["test_several_runs", "test_s3", "test_chaos", "test_flow", "test_cli", "test_serving"]
-TOGETHER += ["test_model", "test_serve_model", "test_registry_actions", "test_registry_comparison"]
-TOGETHER += ["test_registry_freeing", "test_registry_runs", "test_moved_project"]
-"""Files that share `flow_run` or `small_runs`: in one process, so that these are made once."""
 LONG = ["test_several_runs", "test_argo", "test_resume", "test_real_data", "test_reuse_flow"]
-LONG += ["test_bad_input", "test_beam_pipeline", "test_tfma_local", "test_train"]
+LONG += ["test_bad_input", "test_runner", "test_tfma_local", "test_train"]
 """Files that take long: first, so that the two processes end at about the same time."""
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Give a process whole files, and one process TOGETHER."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return TOGETHER[0] if Path(file).stem in TOGETHER else file
-
-    return Scheduling(config, log)
 
 
 def pytest_configure(config):
@@ -76,75 +52,20 @@ def _log_levels() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long files first, then the others in their order; deployed runs only when asked for."""
+    """Long files first, then the others in their order; deployed runs only when asked for.
+
+    A process is given whole files. Those marked `xdist_group("runs")` share `flow_run` or
+    `small_runs`: one process has them all, so that these are made once.
+    """
     if not config.option.markexpr:
         asked = [item for item in items if not item.get_closest_marker("deploy")]
         config.hook.pytest_deselected(items=[item for item in items if item not in asked])
         items[:] = asked
     place = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
-
-
-@dataclass(frozen=True)
-class FlowResult:
-    """One call of the flow's command line."""
-
-    code: int
-    output: str
-    store: Path
-
-    @property
-    def run_id(self) -> str:
-        """The run's id, from the log."""
-        return self.output.split("run-id ")[1].split(")")[0]
-
-    @property
-    def run(self):
-        """Metaflow's client object of the run."""
-        from metaflow import Run, metadata, namespace
-
-        os.environ["METAFLOW_DATASTORE_SYSROOT_LOCAL"] = str(self.store)
-        metadata(f"local@{self.store}")
-        namespace(None)
-        return Run(f"Pipeline/{self.run_id}")
-
-    @property
-    def data(self):
-        """The finished run's artifacts."""
-        return self.run.data
-
-
-def call_flow(store: Path, *arguments: str, **environment: str) -> FlowResult:
-    """`python flows/pipeline.py ARGUMENTS`, its datastore below `store`."""
-    # TFT, once imported by a test, says it to its whole process; a user's shell does not.
-    inherited = {key: text for key, text in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
-    done = subprocess.run(
-        [sys.executable, str(FLOW), *arguments],
-        env={**inherited, "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(store), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return FlowResult(done.returncode, done.stdout, store)
-
-
-def push_folder(destination, folder: Path) -> int:
-    """Put a folder up as the next version, as a promotion does, but without the log."""
-    import json
-
-    from mfx.destinations.base import RECORD, STAGED
-
-    name = f"{STAGED}{os.urandom(8).hex()}"
-    record = folder / RECORD
-    given = json.loads(record.read_text()) if record.is_file() else {}
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps({**given, "push": name}))
-    destination.stage(folder, name)
-    version = destination.next_version()
-    destination.publish(name, version)
-    destination.discard(name)
-    return version
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
 
 
 @pytest.fixture(scope="session")
@@ -156,7 +77,7 @@ def flow_run(tmp_path_factory) -> FlowResult:
     result = call_flow(
         store,
         *("run", "--destination", str(store / "pushed")),
-        PYTHONPATH=f"{Path(__file__).parent / 'recorder'}:{os.environ.get('PYTHONPATH', '')}",
+        PYTHONPATH=f"{ROOT / 'tests/helpers/recorder'}:{os.environ.get('PYTHONPATH', '')}",
         MFX_RECORD_IMPORTS=str(store / "imports"),
     )
     assert result.code == 0, result.output
@@ -192,75 +113,6 @@ def place(request, tmp_path):
     if request.param == "local":
         return str(tmp_path / "pushed")
     return f"s3://{request.getfixturevalue('s3').bucket}/some/prefix"
-
-
-@dataclass(frozen=True)
-class SmallRuns:
-    """Runs of `small_flow.py` in a datastore of their own."""
-
-    store: Path
-    config: Path
-
-    def make(self, *arguments: str, before: tuple[str, ...] = (), **environment: str) -> str:
-        """A run's id, whether it finishes or not; `before` are options that come before `run`."""
-        file = self.store / "run-id"
-        subprocess.run(
-            [
-                *(sys.executable, str(Path(__file__).parent / "small_flow.py"), *before, "run"),
-                *("--config", str(self.config), "--run-id-file", str(file), *arguments),
-            ],
-            env={
-                **os.environ,
-                "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(self.store),
-                "PYTHONPATH": os.pathsep.join(
-                    [str(ROOT / "lib"), os.environ.get("PYTHONPATH", "")]
-                ),
-                **environment,
-            },
-            capture_output=True,
-            check=False,
-        )
-        return file.read_text()
-
-    def look(self) -> None:
-        """Let Metaflow's client, in this process, see these runs and no others."""
-        from metaflow import default_namespace, metadata
-
-        os.environ["METAFLOW_DATASTORE_SYSROOT_LOCAL"] = str(self.store)
-        metadata(f"local@{self.store}")
-        default_namespace()
-
-    def retarget(self, destination: str) -> None:
-        """Have runs made from now on push there."""
-        text = self.config.read_text()
-        changed = re.sub(r'destination = ".*"', f'destination = "{destination}"', text)
-        self.config.write_text(changed)
-
-
-SMALL_CONFIG = """
-[pipeline]
-name = "small"
-[data]
-path = "day-*.csv"
-[label]
-name = "label"
-columns = ["y"]
-[evaluate]
-metrics = ["ExampleCount", "AUC"]
-select = "auc"
-[push]
-destination = "pushed"
-"""
-
-
-def small_runs_in(folder: Path) -> SmallRuns:
-    """An empty datastore and a config for small runs, which push to `pushed` beside it."""
-    pipeline = folder / "pipeline"
-    pipeline.mkdir()
-    (folder / ".metaflow").mkdir()
-    (pipeline / "model.py").write_text("# The pipeline's own code.\n")
-    (pipeline / "config.toml").write_text(SMALL_CONFIG)
-    return SmallRuns(folder, pipeline / "config.toml")
 
 
 @pytest.fixture(scope="session")
@@ -314,20 +166,6 @@ def settings():
     from mfx import config
 
     return config.load(ROOT / "flows" / "taxi" / "config.toml")
-
-
-@contextmanager
-def saving(root: Path) -> Iterator[None]:
-    """Lets `mfx.artifacts.store.save` work outside a flow: a local datastore at `root`."""
-    from metaflow import current
-    from metaflow.datastore import FlowDataStore
-    from metaflow.plugins.datastores.local_storage import LocalStorage
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalStorage, "datastore_root", str(root))
-        patch.setattr(FlowDataStore, "default_storage_impl", LocalStorage)
-        patch.setattr(current, "_flow_name", "Pipeline", raising=False)
-        yield
 
 
 @pytest.fixture

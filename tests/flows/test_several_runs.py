@@ -1,0 +1,215 @@
+"""Several runs of the taxi pipeline, compared; and the notebook, from top to bottom."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from helpers.flows import ROOT, SAMPLE, FlowResult, call_flow
+from helpers.storing import saving
+
+from mfx import registry
+from mfx.errors import MfxError
+from mfx.registry import changes, comparison
+
+pytestmark = pytest.mark.xdist_group("runs")
+
+
+@pytest.fixture(scope="module")
+def others(flow_run) -> list[FlowResult]:
+    """A run with another config and other code, and one with other data."""
+    folder = flow_run.store / "taxi"
+    shutil.copytree(ROOT / "flows" / "taxi", folder)
+    (folder / "model.py").write_text((folder / "model.py").read_text() + "\n# Another line.\n")
+    config = (folder / "config.toml").read_text().replace("../..", str(ROOT))
+    config = re.sub(r"lower = 0\.\d+\n", "lower = 0.1\n", config.replace("max_drop = 0.01\n", ""))
+    (folder / "config.toml").write_text(config)
+    lines = SAMPLE.read_text().splitlines(keepends=True)
+    (flow_run.store / "fewer.csv").write_text("".join(lines[:8001]))
+    found = []
+    for arguments in (["--steps", "60"], ["--data", str(flow_run.store / "fewer.csv")]):
+        result = call_flow(
+            flow_run.store,
+            *("--config", "config", str(folder / "config.toml"), "run", "--steps", "120"),
+            *("--destination", str(flow_run.store / "several"), *arguments),
+        )
+        assert result.code == 0, result.output
+        found.append(result)
+    return found
+
+
+@pytest.fixture
+def runs(flow_run, others) -> list[registry.Results]:
+    assert flow_run.run.id, "the client looks at this store"
+    return [registry.run(one.run_id) for one in (flow_run, *others)]
+
+
+def tfma_on_beam(found, prediction: pa.Array, folder: Path) -> list[dict]:
+    """TFMA's own pipeline over predictions of a run's eval rows."""
+    import pyarrow.parquet as pq
+
+    from mfx.evaluate import tfma_beam, tfma_config
+
+    options = found.settings.evaluate.model_copy(update={"thresholds": []})
+    names = sorted({name for keys in options.slices for name in keys})
+    table = found.examples.to_arrow("eval", names)
+    table = table.append_column(tfma_config.LABEL, comparison._answers(found)["label"])
+    table = table.append_column(tfma_config.CANDIDATE, prediction)
+    pq.write_table(table, folder / "table.parquet")
+    config = tfma_config.eval_config(options, has_baseline=False)
+    tfma_beam.evaluate(folder / "table.parquet", config, folder / "results")
+    return tfma_config.rows(folder / "results", "", options.slices)
+
+
+def test_on_the_same_rows_the_figures_are_the_evaluators(runs):
+    first, second, _ = runs
+    found = comparison.compare_metrics([first, second])
+    assert found.eval_rows == 4931 and found.notes == []
+    values = {(row.slice, row.metric): row.values for row in found.rows}
+    for place, one in enumerate((first, second)):
+        for row in one.evaluation.rows:
+            for metric in (name for name in row if name != "slice"):
+                if row[metric] is not None:
+                    assert values[row["slice"], metric][place] == row[metric]
+    frame = found.frame()
+    auc = frame.loc[("Overall", "auc")]
+    difference = auc[f"{second.id} difference"]
+    assert difference == auc[second.id] - auc[first.id] < 0
+    assert auc[f"{second.id} low"] < difference < auc[f"{second.id} high"] < 0
+    assert np.isnan(frame.loc[("Overall", "example_count"), f"{second.id} low"])
+
+
+def test_three_runs_are_compared_on_the_newest_rows_as_tfma_would(runs, tmp_path):
+    """Different config, code and data; the figures are those of TFMA's pipeline on Beam."""
+    found = comparison.compare_metrics(runs)
+    differing = [changes.changes(runs[0], one) for one in runs[1:]]
+    assert found.eval_run == runs[2].id and found.eval_rows == runs[2].examples.rows["eval"] < 4931
+    assert len(found.notes) == 2 and all("evaluated anew" in note for note in found.notes)
+    values = {(row.slice, row.metric): row.values for row in found.rows}
+    newest = {row["slice"]: row for row in runs[2].evaluation.rows}
+    assert values["Overall", "auc"][2] == newest["Overall"]["auc"]
+    problem, prediction = comparison._predict(runs[0], runs[2].examples)
+    assert not problem
+    without_value = set()
+    for row in tfma_on_beam(runs[2], prediction, tmp_path):
+        for metric, value in row.items():
+            if metric != "slice" and value is not None:
+                ours = values[row["slice"], metric][0]
+                if ours is None:  # TFMA gives 0.0 where the labels are of one class
+                    without_value.add((row["slice"], metric, value))
+                else:
+                    assert ours == pytest.approx(value, rel=1e-6), (row["slice"], metric)
+    kinds = ("No Charge", "Unknown")
+    assert without_value == {(f"payment_type:{kind}", "auc", 0.0) for kind in kinds}
+    assert [one.after for one in differing] == [runs[1].id, runs[2].id]
+
+
+def test_what_differs_between_runs_is_named(runs):
+    first, second, third = runs
+    found = changes.changes(first, second)
+    config = {change.what: (change.before, change.after) for change in found.config}
+    assert config["train.steps"] == (1000, 60) and "home" not in config
+    assert found.data == [] and found.schema == []
+    assert [drift.largest for drift in found.drift] == [0.0] * len(found.drift)
+    assert [(f.path, f.added, f.removed) for f in found.code] == [("model.py", 2, 0)]
+    found = changes.changes(second, third)
+    data = {change.what: (change.before, change.after) for change in found.data}
+    assert data["eval rows"] == (4931, third.examples.rows["eval"])
+    assert found.code == [] and max(drift.largest for drift in found.drift) > 0
+
+
+def test_drift_is_what_tfdv_says(runs):
+    """L-infinity: the largest difference of a value's share."""
+    first, _, third = runs
+    measured = {d.feature: d for d in changes.changes(first, third).drift}
+    before, after = (one.examples.to_pandas("train").payment_type for one in (first, third))
+    shares = before.value_counts(normalize=True), after.value_counts(normalize=True)
+    largest = shares[0].subtract(shares[1], fill_value=0).abs().max()
+    assert measured["payment_type"].infinity == pytest.approx(largest, abs=1e-6)
+    assert measured["fare"].infinity is None and measured["fare"].jensen_shannon > 0
+
+
+def test_a_model_that_does_not_fit_the_rows_is_said_so(runs, tmp_path):
+    """The newer run's data have lost a feature that the older run's model asks for."""
+    import pyarrow.parquet as pq
+
+    from mfx.artifacts import store
+
+    examples = runs[2].examples
+    (tmp_path / "rows").mkdir()
+    for split in examples.rows:
+        rows = examples.to_arrow(split).drop(["fare"])
+        pq.write_table(rows, tmp_path / "rows" / f"{split}.parquet")
+    columns = {name: kind for name, kind in examples.columns.items() if name != "fare"}
+    with saving(tmp_path / "datastore"):
+        payload = store.save(tmp_path / "rows")
+    fewer = replace(examples, shards=(payload,), columns=columns)
+
+    class Fewer(registry.Results):
+        def get(self, step, name):
+            return fewer if name == "examples" else super().get(step, name)
+
+    with pytest.raises(MfxError, match="does not answer the eval rows of run") as caught:
+        comparison.compare_metrics([runs[0], Fewer(runs[2].run)])
+    assert "fare" in str(caught.value)
+
+
+def test_the_command_shows_it_on_a_screen_and_writes_a_page(runs, tmp_path, capsys):
+    from html.parser import HTMLParser
+
+    from mfx import cli
+
+    page = tmp_path / "compare.html"
+    ids = [one.id for one in runs]
+    assert cli.main(["compare", *ids, "--html", str(page), "--all"]) == 0
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) <= 60 and f"wrote {page}" in said
+    assert "code    model.py: +2 -0" in said and "binary_accuracy" in said
+    text = page.read_text()
+    HTMLParser().feed(text)
+    assert all(one in text for one in ids) and text.count("<svg") > 5
+    assert "http" not in text, "nothing to load"
+    assert cli.main(["compare", *ids[:2], "--json", "--no-drift", "--all"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["metrics"]["runs"] == ids[:2] and found["changes"][0]["drift"] is None
+
+
+def test_the_served_model_is_loaded(runs):
+    """By run and by what it is."""
+    assert registry.production(runs[1].place).run in {one.id for one in runs[1:]}
+    loaded = registry.load(runs[0].id)
+    specs = loaded.signatures["predict"].structured_input_signature[1]
+    assert "fare" in specs and "tips" not in specs
+
+
+def test_the_notebook_runs_from_top_to_bottom(runs, others):
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(ROOT / "notebooks" / "explore.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells), "committed without outputs"
+    before = registry.production(runs[2].place)
+    client = NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(ROOT / "notebooks")}},
+    )
+    client.execute(env={**os.environ, "PYTHONPATH": str(ROOT / "lib")})
+    shown = "\n".join(str(cell.get("outputs", "")) for cell in notebook.cells)
+    for what in (
+        "facets-overview",
+        "binary_accuracy",
+        "trip_start_hour:3",
+        "promote",
+        "'version'",
+    ):
+        assert what in shown, what
+    assert registry.production(runs[2].place).run == before.run

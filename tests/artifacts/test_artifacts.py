@@ -165,7 +165,7 @@ def test_a_shard_of_an_older_run_is_one_file():
 
 def test_a_shard_is_known_by_the_content_of_its_files():
     one, other = SourceFile("a.csv", "1", 3), SourceFile("b.csv", "2", 4)
-    assert Shard((one, other)).size == 7
+    assert (Shard((one, other)).size, Shard((one, other)).path) == (7, one.path)
     assert Shard((one, other)).sha256 == Shard((one._replace(path="x/c.csv"), other)).sha256
     assert len({Shard(f).sha256 for f in ((one, other), (other, one), (one,), (other,))}) == 4
 

@@ -87,6 +87,11 @@ def test_what_keeps_a_column_from_being_numbers_is_said():
     assert "float32 cannot hold, beside fractions: '16777217' (1)" in (
         _column(["16777217", "0.5"]).note("x")
     )
+    for text in ("1,5", "1,234", "1.234,50", "12 %", "$3", "-inf"):
+        assert f"{text!r} (1)" in _column(["7", text]).note("x")
+        assert _column([text]).note("x")
+    for text in ("12.05.2024", "10.0.0.1", "2024-01-02", "12:30", "030 12", "True"):
+        assert _column([text]).note("x") == ""
     for texts in (["Cash", "Card", "1"], ["1", "2"], [None]):
         assert _column(texts).note("x") == ""
 

@@ -41,6 +41,11 @@ class Shard:
         return hash_json([file.sha256 for file in self.files])
 
     @property
+    def path(self) -> str:
+        """The first file's path, as the config means it: relative ones start at its folder."""
+        return self.files[0].path
+
+    @property
     def size(self) -> int:
         """Bytes of all files together."""
         return sum(file.size for file in self.files)

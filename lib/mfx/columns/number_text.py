@@ -19,6 +19,8 @@ _INTEGER = rf"^{_WHOLE}(\.0*)?$"
 _NUMBER = rf"^({_WHOLE}(\.[0-9]*)?|-?\.[0-9]+)([eE][-+]?[0-9]+)?$"
 _NAN = r"^-?[nN][aA][nN]$"
 _HEX_LIKE = r"^-?[0-9]+[eE][0-9]+$"
+_GROUPS = r"[0-9]{1,3}(([., ']?[0-9]{3})*|[0-9]*)([.,][0-9]+)?"
+_WITH_SIGNS = rf"^\s*([-+]?[$€£]?{_GROUPS}\s*[%$€£]?|[-+]?[iI]nf(inity)?)\s*$"
 _LIKE_NUMBER = r"^\s*[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*$"
 
 EXACT = 2.0**24
@@ -93,6 +95,12 @@ def is_like_number(text: pa.Array) -> np.ndarray:
     Spaces around it do not matter.
     """
     return _matches(text, _LIKE_NUMBER)
+
+
+def is_nearly_number(text: pa.Array) -> np.ndarray:
+    """Which texts a person would take for a number: `1,5`, `1.234,50`, `12 %`, `$3`, `inf` and what
+    `is_like_number` has."""
+    return is_like_number(text) | _matches(text, _WITH_SIGNS)
 
 
 def lost_in_float32(text: pa.Array) -> np.ndarray:

@@ -27,7 +27,7 @@ class Column:
     Args:
         present: Cells that are not missing.
         numbers: Those that are numbers.
-        alike: Those that are none, but look like one.
+        alike: Those that are none, but look like one to a person.
         codes: Those that are none, by text, and how often; the first ones seen.
         integral: Whether all numbers are written without a point.
         whole: Whether all numbers are whole.
@@ -60,7 +60,7 @@ class Column:
             return
         numbers, codes = text.filter(pa.array(number)), text.filter(pa.array(~number))
         self.numbers += len(numbers)
-        alike = int(number_text.is_like_number(codes).sum())
+        alike = int(number_text.is_nearly_number(codes).sum())
         self.alike += alike
         if self.present >= _KEPT and 2 * (self.numbers + self.alike) < self.present:
             self.settled = True

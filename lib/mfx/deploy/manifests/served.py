@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mfx.errors import MfxError
-from mfx.push.servers.model_server import IMAGE
+from mfx.push.servers.docker import IMAGE
 from mfx.serve.parameters import BatchingParameters
 
 FETCH_IMAGE = "amazon/aws-cli:2.22.0"

@@ -186,12 +186,17 @@ def s3(server, request):
     return client
 
 
-@pytest.fixture(params=["local", "s3"])
-def place(request, tmp_path):
+ADDRESSES = {
+    "folder": lambda request: str(request.getfixturevalue("tmp_path") / "pushed"),
+    "s3": lambda request: f"s3://{request.getfixturevalue('s3').bucket}/some/prefix",
+}
+"""Makes an empty destination's address, for each that is registered."""
+
+
+@pytest.fixture(params=list(ADDRESSES))
+def place(request):
     """A destination's address on each storage."""
-    if request.param == "local":
-        return str(tmp_path / "pushed")
-    return f"s3://{request.getfixturevalue('s3').bucket}/some/prefix"
+    return ADDRESSES[request.param](request)
 
 
 @dataclass(frozen=True)

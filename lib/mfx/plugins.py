@@ -19,6 +19,10 @@ from typing import Generic, TypeVar
 
 from mfx.errors import MfxError, nearest
 
+DESTINATIONS = "mfx.destinations"
+SERVERS = "mfx.servers"
+"""Entry-point groups."""
+
 _T = TypeVar("_T")
 _OWN = "mfx"
 
@@ -71,8 +75,7 @@ class Registry(Generic[_T]):
     @cached_property
     def _entries(self) -> dict[str, EntryPoint]:
         found = {n: EntryPoint(n, value, self.group) for n, value in self._own.items()}
-        others = [e for e in entry_points(group=self.group) if _package(e) != _OWN]
-        for entry in sorted(others, key=lambda each: (each.name, _package(each))):
+        for entry in others(self.group):
             if entry.name in found:
                 both = f"{_package(found[entry.name])} and {_package(entry)}"
                 raise MfxError(
@@ -82,6 +85,12 @@ class Registry(Generic[_T]):
                 )
             found[entry.name] = entry
         return found
+
+
+def others(group: str) -> list[EntryPoint]:
+    """What packages other than this library name under an entry-point group, sorted by name."""
+    found = [entry for entry in entry_points(group=group) if _package(entry) != _OWN]
+    return sorted(found, key=lambda entry: (entry.name, _package(entry)))
 
 
 def _package(entry: EntryPoint) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from mfx import plugins
 from mfx.plugins import Registry
 from mfx.push.servers.base import ModelServer
 
 SERVERS: Registry[type[ModelServer]] = Registry(
-    "mfx.servers",
+    plugins.SERVERS,
     "model server",
     {
         "mfx": "mfx.push.servers.mfx_serve:MfxServe",

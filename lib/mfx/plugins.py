@@ -1,10 +1,10 @@
 """Tables of what can be added: this library's own members, and those of other packages.
 
-A member is a class with a name. Other packages name theirs under an entry-point group of their
-`pyproject.toml`:
+A member is a class, or a module, with a name. Other packages name theirs under an entry-point group
+of their `pyproject.toml`:
 
     [project.entry-points."mfx.sources"]
-    parquet = "their_package.parquet:Parquet"
+    parquet = "their_package.parquet"
 
 This library's own stand in a table in the code. In a container it may be there without being
 installed, so that nothing there could tell of its entry points.
@@ -21,6 +21,7 @@ from mfx.errors import MfxError, nearest
 
 DESTINATIONS = "mfx.destinations"
 SERVERS = "mfx.servers"
+SOURCES = "mfx.sources"
 """Entry-point groups."""
 
 _T = TypeVar("_T")
@@ -33,7 +34,7 @@ class Registry(Generic[_T]):
     Args:
         group: The entry-point group, such as `mfx.sources`.
         what: What a member is, for messages, such as "source".
-        own: This library's members, `module:Class` by name, in the order of `names`.
+        own: This library's members, `module:Class` or `module` by name, in the order of `names`.
     """
 
     def __init__(self, group: str, what: str, own: Mapping[str, str]) -> None:

@@ -34,7 +34,7 @@ from bench import ROOT, leave_the_callers_environment
 from serving_load import Cpus, Server, Setup, over_grpc, over_rest, same
 from serving_subjects import SIGNATURE, SITE
 
-from mfx.push.servers.model_server import free_ports
+from mfx.push.servers.process import free_ports
 
 FASTAPI = ["fastapi==0.165.0", "uvicorn[standard]==0.54.0"]
 SUBJECTS = Path(__file__).with_name("serving_subjects.py")

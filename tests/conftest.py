@@ -14,6 +14,7 @@ from threading import Thread
 import pytest
 from helpers import hermetic, local_s3
 from helpers.flows import REAL, ROOT, FlowResult, call_flow
+from helpers.pushes import ADDRESSES
 from helpers.small_runs import SmallRuns, small_runs_in
 from helpers.storing import saving
 
@@ -107,12 +108,10 @@ def s3(server, request):
     return client
 
 
-@pytest.fixture(params=["local", "s3"])
-def place(request, tmp_path):
+@pytest.fixture(params=list(ADDRESSES))
+def place(request):
     """A destination's address on each storage."""
-    if request.param == "local":
-        return str(tmp_path / "pushed")
-    return f"s3://{request.getfixturevalue('s3').bucket}/some/prefix"
+    return ADDRESSES[request.param](request)
 
 
 @pytest.fixture(scope="session")

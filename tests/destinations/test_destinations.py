@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from helpers.pushes import push_folder
+from helpers.pushes import ADDRESSES, push_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfx.destinations import base, local, open_destination, open_folder
+from mfx.deploy.manifests.served import Served
+from mfx.destinations import DESTINATIONS, base, local, open_destination, open_folder
 from mfx.destinations.base import RECORD, STAGED, VersionTakenError, folder_digest
 from mfx.destinations.local import LocalDestination
 from mfx.destinations.s3 import S3Destination
 from mfx.errors import MfxError
+from mfx.plugins import Registry
 
 FILES = {
     "saved_model.pb": b"graph",
@@ -46,6 +52,10 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def keys_of(s3) -> list[str]:
     return [entry["Key"] for entry in s3.list_objects_v2(Bucket=s3.bucket).get("Contents", [])]
+
+
+def test_all_destinations_go_through_these_tests():
+    assert list(ADDRESSES) == DESTINATIONS.names()
 
 
 def test_what_was_pushed_comes_back(place, model, tmp_path):
@@ -417,8 +427,58 @@ def test_s3_out_of_reach_is_one_error(problem, server, monkeypatch):
 
 @pytest.mark.parametrize("url", ["gs://bucket/models", "http://host/models"])
 def test_other_urls_are_one_error(url):
-    with pytest.raises(MfxError, match="expected a folder or s3://bucket/prefix"):
-        open_destination(url, "taxi")
+    for opened in (lambda: open_destination(url, "taxi"), lambda: open_folder(f"{url}/taxi")):
+        with pytest.raises(MfxError, match="expected a folder or s3://bucket/prefix"):
+            opened()
+
+
+class Toy(LocalDestination):
+    """A folder by another scheme."""
+
+    folder_of_all: Path
+
+    @classmethod
+    def at(cls, address, model):
+        return cls(cls.folder_of_all / address.removeprefix("toy://") / model)
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Another package's destination, as an installer leaves it."""
+    monkeypatch.setattr(Toy, "folder_of_all", tmp_path, raising=False)
+    monkeypatch.setitem(sys.modules, "toy_destination", SimpleNamespace(Toy=Toy))
+    info = tmp_path / "toy_destination-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-destination\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mfx.destinations]\ntoy = toy_destination:Toy\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(
+        "mfx.destinations.DESTINATIONS",
+        Registry("mfx.destinations", "destination", DESTINATIONS._own),
+    )
+
+
+def test_another_packages_scheme_is_a_destination(toy, model, tmp_path):
+    version = push_folder(open_destination("toy://a/b", "taxi"), model)
+    assert (tmp_path / "a" / "b" / "taxi" / str(version) / "saved_model.pb").is_file()
+    destination, name = open_folder("toy://a/b/taxi")
+    assert (destination.versions(), name) == ([version], "taxi")
+    with pytest.raises(MfxError, match="taxi: expected toy://bucket/model, or toy://bucket/pr"):
+        open_folder("toy://taxi")
+
+
+@pytest.mark.parametrize(
+    ("destination", "said"),
+    [("toy://a", ""), ("tyo://a", "tyo://a: expected a folder, s3://bucket/prefix or toy://…")],
+)
+def test_it_may_stand_in_a_config(toy, settings, destination, said):
+    with pytest.raises(MfxError, match=re.escape(said)) if said else nullcontext():
+        assert settings.override(push__destination=destination).push.destination == destination
+
+
+def test_manifests_are_for_folders_and_s3(toy):
+    with pytest.raises(MfxError, match="toy://a: manifests are written for models in a folder or"):
+        Served("taxi", "toy://a")
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "/a", "/a/b/"])

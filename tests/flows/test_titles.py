@@ -138,8 +138,9 @@ def test_slices_and_thresholds_are_by_title(made):
 def test_a_server_is_asked_by_title(made):
     """REST and gRPC, by tf.Example and by named inputs, as in the run's own validation; by the
     client; and without a server."""
-    from mfx.push import infra_validation, push
-    from mfx.push.servers import model_server
+    from mfx.push import push
+    from mfx.push.servers import process
+    from mfx.push.servers.mfx_serve import MfxServe
     from mfx.serve.parameters import BatchingParameters
 
     expected = np.asarray(_predictions(made))
@@ -148,9 +149,9 @@ def test_a_server_is_asked_by_title(made):
     parameters = BatchingParameters(max_batch_size=8, allowed_batch_sizes=(1, 8))
     with (
         made.model.payload.files() as folder,
-        model_server.running(folder, "odd", parameters, 300, model_server.MFX) as server,
+        process.running(MfxServe(), folder, "odd", parameters, 300) as server,
     ):
-        answers = {api: ask(rows) for api, ask in infra_validation._calls(server, "odd")}
+        answers = {api: ask(rows) for api, ask in server.clients()}
         with client.RestClient(f"http://{server.rest}", "odd") as rest:
             answers["REST client"] = np.asarray(rest.predict(rows).outputs["outputs"])
         with client.GrpcClient(server.grpc, "odd") as grpc:

@@ -1,9 +1,15 @@
-"""A version put up as a promotion does."""
+"""Where versions are put up in tests, and one put up as a promotion does."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+ADDRESSES = {
+    "folder": lambda request: str(request.getfixturevalue("tmp_path") / "pushed"),
+    "s3": lambda request: f"s3://{request.getfixturevalue('s3').bucket}/some/prefix",
+}
+"""Makes an empty destination's address, for each that is registered."""
 
 
 def push_folder(destination, folder: Path) -> int:

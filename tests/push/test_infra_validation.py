@@ -10,8 +10,8 @@ import pytest
 from helpers.serving_models import small_model
 
 from mfx.config import Push
-from mfx.push import infra_validation
-from mfx.push.servers import model_server
+from mfx.push import infra_validation, servers
+from mfx.push.servers import process
 
 ROWS = [
     {"amount": 1.5, "count": 2, "kind": b"abc"},
@@ -50,7 +50,7 @@ def test_every_api_signature_and_size_was_asked(replayed):
 
 
 def test_the_servers_cost_is_recorded(replayed):
-    assert replayed.server == model_server.best()
+    assert replayed.server == servers.find().title
     assert 0 < replayed.load_seconds < 120
     if sys.platform == "linux":
         assert 100 < replayed.memory_mb < 4000
@@ -89,14 +89,15 @@ def test_each_way_not_to_come_up_is_not_valid(body, reason, tmp_path, model, mon
     script = tmp_path / "server.py"
     script.write_text(f"import sys, time\n{body}\n")
     monkeypatch.setattr(infra_validation, "TIMEOUT_SECONDS", 1)
-    monkeypatch.setattr(model_server, "_command", lambda *_: [sys.executable, str(script)])
+    monkeypatch.setattr(type(servers.find()), "command", lambda *_: [sys.executable, str(script)])
     replayed = infra_validation.validate(model, "small", ROWS, EXPECTED, PUSH)
     assert not replayed.valid
     assert re.search(reason, replayed.error), replayed.error
 
 
 def test_the_server_is_gone_afterwards(model):
-    with model_server.running(model, "small", infra_validation.BatchingParameters(), 120) as server:
+    parameters = infra_validation.BatchingParameters()
+    with process.running(servers.find(), model, "small", parameters, 120) as server:
         assert server.process.poll() is None
     assert server.process.poll() is not None
 
@@ -106,6 +107,6 @@ def test_tf_serving_is_taken_where_it_is(tmp_path, monkeypatch):
     binary.write_text("#!/bin/sh\n")
     binary.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert model_server.best() == model_server.TF_SERVING
+    assert servers.find().title == "tensorflow_model_server"
     binary.unlink()
-    assert model_server.best() == model_server.MFX
+    assert servers.find().title == "mfx serve"

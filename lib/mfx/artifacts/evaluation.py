@@ -156,7 +156,7 @@ class Replay:
         max_difference: Largest difference from the evaluator's predictions; None if none came back.
         load_seconds: From the server's start until the model was available.
         error: Why it is not valid; empty if it is.
-        server: Which server it was; see `model_server`.
+        server: Which server it was; `title` of a `push.servers`.
         memory_mb: Resident memory of the server after all requests, MiB; None where not known.
         latencies: Of each API, signature and batch size.
     """

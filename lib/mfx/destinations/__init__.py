@@ -4,42 +4,55 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mfx import plugins
 from mfx.destinations.base import Destination
-from mfx.destinations.local import LocalDestination
 from mfx.errors import MfxError
+from mfx.plugins import Registry
 from mfx.storage import address
+
+DISK = "folder"
+"""The name in DESTINATIONS of what has no scheme."""
+DESTINATIONS: Registry[type[Destination]] = Registry(
+    plugins.DESTINATIONS,
+    "destination",
+    {
+        DISK: "mfx.destinations.local:LocalDestination",
+        "s3": "mfx.destinations.s3:S3Destination",
+    },
+)
+"""By the scheme of their URLs."""
 
 
 def open_destination(destination: str, model: str) -> Destination:
     """The destination's folder of one model.
 
     Args:
-        destination: A folder or `s3://bucket/prefix`.
+        destination: A folder, `s3://bucket/prefix`, or a URL of another scheme in DESTINATIONS.
         model: The model's name.
 
     Raises:
         MfxError: Another kind of URL, or what only looks like one.
     """
-    if address.check(destination).startswith("s3://"):
-        from mfx.destinations.s3 import S3Destination
-
-        return S3Destination(destination, model)
-    return LocalDestination(Path(destination, model))
+    scheme = address.scheme(address.check(destination))
+    return DESTINATIONS.get(scheme or DISK).at(destination, model)
 
 
 def open_folder(folder: str) -> tuple[Destination, str]:
     """A model's folder `<destination>/<model>`, and the model's name.
 
     Args:
-        folder: On disk, or `s3://bucket/…/model`.
+        folder: On disk, or a URL such as `s3://bucket/…/model`.
 
     Raises:
         MfxError: Another kind of URL, or no model's name in it.
     """
-    if not address.is_url(address.check(folder)):
+    scheme = address.scheme(address.check(folder))
+    if not scheme:
         path = Path(folder).resolve()
-        return LocalDestination(path), path.name
+        return open_destination(str(path.parent), path.name), path.name
     above, _, name = folder.rstrip("/").rpartition("/")
-    if above in ("s3:/", "s3:"):
-        raise MfxError(f"{folder}: expected s3://bucket/model, or s3://bucket/prefix/model")
+    if above.rstrip("/") == f"{scheme}:":
+        raise MfxError(
+            f"{folder}: expected {scheme}://bucket/model, or {scheme}://bucket/prefix/model"
+        )
     return open_destination(above, name), name

@@ -37,6 +37,14 @@ class VersionTakenError(Exception):
 class Destination(Protocol):
     """A place for one model's versions and the log of their promotions."""
 
+    @classmethod
+    def at(cls, address: str, model: str) -> Destination:
+        """The place of a model below the address, a folder or URL of the scheme that this is for.
+
+        Raises:
+            MfxError: The address cannot be one.
+        """
+
     def try_out(self) -> None:
         """Do all that a promotion does, on a file of no meaning; leave nothing behind."""
 

@@ -37,6 +37,11 @@ class LocalDestination:
         self._folder = folder
         self._seen: dict[int, tuple[Any, str]] = {}
 
+    @classmethod
+    def at(cls, address: str, model: str) -> LocalDestination:
+        """The folder of the model below the folder."""
+        return cls(Path(address, model))
+
     def try_out(self) -> None:
         """Write, flush, link and remove: in the folder, or where it is going to be made.
 

@@ -51,6 +51,11 @@ class S3Destination:
         self._names: dict[int, str] = {}
         self._excludes = False
 
+    @classmethod
+    def at(cls, address: str, model: str) -> S3Destination:
+        """The keys of the model below the prefix."""
+        return cls(address, model)
+
     def try_out(self) -> None:
         """List, write with a condition, read back and remove.
 

@@ -16,9 +16,8 @@ from mfx.destinations.base import is_denied
 from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
-from mfx.ingest import input_files, shards
+from mfx.ingest import input_files, shards, sources
 from mfx.ingest.infer_types import Column
-from mfx.ingest.sources.csv import header, look
 from mfx.validate.schema_file import column_types
 
 
@@ -120,18 +119,21 @@ def _look_at(
     gives.
     """
     _check_headers_on_disk(addresses, how)
-    names: list[str] = []
+    kind, names = "", list[str]()
     files: list[SourceFile] = []
     found: dict[str, Column] = {}
     for address, opened in input_files.each_on_disk(addresses):
         with opened as path:
-            here = header(path, how)
+            source = sources.of(path)
+            kind = kind or source.TITLE
+            _check_kind(address, source.TITLE, addresses[0], kind)
+            here = source.header(path, how)
             if not names:
                 names = here
                 _check_columns(how, names)
             _check_header(address, here, addresses[0], names)
             if not known.keys() >= set(names):
-                look(path, how, found)
+                source.look(path, how, found)
             files.append(SourceFile(address, hash_file(path), path.stat().st_size))
     return files, {name: found.get(name) or Column() for name in names}
 
@@ -141,9 +143,18 @@ def _check_headers_on_disk(addresses: list[str], how: Data) -> None:
     names: list[str] = []
     for address in addresses:
         if not input_files.is_remote(address):
-            here = header(Path(address), how)
+            here = sources.of(Path(address)).header(Path(address), how)
             names = names or here
             _check_header(address, here, addresses[0], names)
+
+
+def _check_kind(address: str, here: str, first: str, kind: str) -> None:
+    if here != kind:
+        raise MfxError(
+            f"{address}: {here}, but {first} is {kind}",
+            "All files of one data set need to be of one kind: name a pattern that those of one "
+            "kind fit, such as *.csv.",
+        )
 
 
 def _check_header(address: str, here: list[str], first: str, names: list[str]) -> None:

@@ -19,7 +19,8 @@ from mfx.columns.types import TYPES
 from mfx.config import Settings
 from mfx.errors import MfxError
 from mfx.ingest import input_files
-from mfx.ingest.sources.csv import Tally, batches
+from mfx.ingest import sources as kinds
+from mfx.ingest.sources.base import Tally
 from mfx.ingest.split import by_split
 
 
@@ -67,7 +68,7 @@ def _batches(
                     f"{address}: changed since this run began",
                     "Run again; write new data to a new key, so that no run reads half of each.",
                 )
-            yield from batches(path, sources.columns, settings.data, tally)
+            yield from kinds.of(path).batches(path, sources.columns, settings.data, tally)
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:

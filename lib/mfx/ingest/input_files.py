@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mfx.errors import MfxError
-from mfx.ingest.sources.csv_dialect import COMPRESSIONS
+from mfx.ingest import sources
+from mfx.ingest.sources.compression import PACKED
 from mfx.storage import address, s3
 
 _PATTERN = "*?["
-_PACKED = ("", *(kind.suffix for kind in COMPRESSIONS.values()))
-SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in _PACKED)
-"""How names of a folder's CSV files end, in capitals or not."""
 
 SMALL = 16 * 2**20
 """Bytes up to which an object on S3 is fetched ahead."""
@@ -33,12 +31,12 @@ def is_remote(address: str) -> bool:
 
 
 def find(path: str) -> list[str]:
-    """The CSV files at `path`, sorted.
+    """The input files at `path`, sorted.
 
     Args:
-        path: A file, a folder of files whose names end in one of `SUFFIXES`, or a pattern for the
-            last part of the name; absolute on disk, or `s3://bucket/key`. Credentials and endpoint
-            are found as boto3 finds them.
+        path: A file, a folder of files whose names end in one of `sources.suffixes`, or a pattern
+            for the last part of the name; absolute on disk, or `s3://bucket/key`. Credentials and
+            endpoint are found as boto3 finds them.
 
     Raises:
         MfxError: There is none, or one with and without compression; S3 cannot be asked; or another
@@ -51,9 +49,9 @@ def find(path: str) -> list[str]:
     if not found:
         beside = f" among its {len(others)} files, such as {Path(others[0]).name}" if others else ""
         raise MfxError(
-            f"{path}: no CSV file found{beside}",
-            f"Give a CSV file, a folder of them (*{', *'.join(SUFFIXES)}) or a pattern: --data, or "
-            "path under [data].",
+            f"{path}: no {sources.titles()} file found{beside}",
+            f"Give a {sources.titles()} file, a folder of them "
+            f"(*{', *'.join(sources.suffixes())}) or a pattern: --data, or path under [data].",
         )
     _check_once(found)
     return found
@@ -64,7 +62,7 @@ def _check_once(addresses: list[str]) -> None:
     seen: dict[str, str] = {}
     for one in addresses:
         bare = one
-        for packed in _PACKED[1:]:
+        for packed in PACKED[1:]:
             bare = bare.removesuffix(packed)
         if bare in seen:
             raise MfxError(
@@ -75,8 +73,9 @@ def _check_once(addresses: list[str]) -> None:
 
 
 def _in_folder(names: list[str]) -> tuple[list[str], list[str]]:
-    """Those that are CSV files by their names, and the others."""
-    found = [name for name in names if name.lower().endswith(SUFFIXES)]
+    """Those that are input files by their names, and the others."""
+    ends = sources.suffixes()
+    found = [name for name in names if name.lower().endswith(ends)]
     return found, [name for name in names if name not in set(found)]
 
 
@@ -87,7 +86,8 @@ def _find_on_disk(path: Path) -> tuple[list[str], list[str]]:
         return sorted(str(file) for file in path.parent.glob(path.name)), []
     if not path.exists():
         raise MfxError(
-            f"{path}: no such file", "Give a CSV file that exists: --data, or path under [data]."
+            f"{path}: no such file",
+            f"Give a {sources.titles()} file that exists: --data, or path under [data].",
         )
     return [str(path)], []
 

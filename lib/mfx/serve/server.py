@@ -20,7 +20,7 @@ from mfx.serve.http import rest
 from mfx.serve.http.metrics import Metrics
 from mfx.serve.model import ServedModel
 from mfx.serve.parameters import BatchingParameters
-from mfx.serve.versions import AVAILABLE, END, ModelVersions
+from mfx.serve.versions import AVAILABLE, END, ModelVersions, Versions
 
 GRACE_SECONDS = 10
 """For the requests under way when the server is stopped."""
@@ -135,12 +135,11 @@ async def _answer(
             models, options.host, options.grpc_port, observe=partial(_observe, metrics)
         )
         (versions,) = models.values()
-        served = [s.version for s in versions.status() if s.state == AVAILABLE]
         host = f"[{options.host}]" if ":" in options.host else options.host
         ready(
             Serving(
                 versions.name,
-                sorted(served),
+                versions.served(),
                 f"http://{host}:{over_rest.port}/v1/models/{versions.name}",
                 f"{host}:{over_grpc.port}",
             )
@@ -174,7 +173,7 @@ def warm_up(model: ServedModel, folder: Path) -> None:
         model.run(signature.name, inputs)
 
 
-def must_serve(versions: ModelVersions, source: Destination, options: Options) -> None:
+def must_serve(versions: Versions, source: Destination, options: Options) -> None:
     """Check that there is, or may soon be, something to serve, and what each label names.
 
     Raises:

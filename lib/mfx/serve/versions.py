@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from mfx.destinations.base import Destination
 from mfx.errors import MfxError
@@ -54,17 +55,39 @@ class VersionStatus:
     stored: str = SAME
 
 
-class ModelVersions:
+class Loaded(Protocol):
+    """A version that answers."""
+
+    def close(self) -> None:
+        """Answer no more, and free what it holds."""
+
+
+_M = TypeVar("_M", bound=Loaded)
+_M_co = TypeVar("_M_co", bound=Loaded, covariant=True)
+
+
+class Loader(Protocol[_M_co]):
+    """Has versions answer. Which, and when, `Versions` says."""
+
+    def load(self, source: Destination, version: int) -> _M_co:
+        """A version, loaded from where it lies; it answers from now on.
+
+        Raises:
+            Exception: Any one says that this version cannot be served. Nothing is left of it, and
+                what was loaded before goes on.
+        """
+
+
+class Versions(Generic[_M]):
     """What is served under one model's name.
 
     Args:
         name: The model's name.
         source: Where its versions lie.
-        parameters: How requests are put together.
+        loader: Has them answer.
         keep: How many of the newest versions are served.
         labels: Versions by label, for requests by label; they are served beside the newest.
         poll_seconds: Between two looks at the source.
-        warm_up: Called with a loaded version and its folder before it is switched to.
         observe_load: Is told the seconds that it took to fetch, load and warm a version.
     """
 
@@ -72,19 +95,17 @@ class ModelVersions:
         self,
         name: str,
         source: Destination,
-        parameters: BatchingParameters,
+        loader: Loader[_M],
         *,
         keep: int = 1,
         labels: Mapping[str, int] | None = None,
         poll_seconds: float = 1.0,
-        warm_up: Callable[[ServedModel, Path], None] | None = None,
         observe_load: Callable[[float], None] | None = None,
     ) -> None:
-        self.name, self._source, self._parameters = name, source, parameters
+        self.name, self._source, self._loader = name, source, loader
         self._keep, self._labels = keep, dict(labels or {})
-        self._poll_seconds, self._warm_up = poll_seconds, warm_up
-        self._observe_load = observe_load
-        self._loaded: dict[int, ServedModel] = {}
+        self._poll_seconds, self._observe_load = poll_seconds, observe_load
+        self._loaded: dict[int, _M] = {}
         self._latest = 0
         self._fingerprints: dict[int, str] = {}
         self._users: Counter[int] = Counter()
@@ -104,16 +125,20 @@ class ModelVersions:
             log.warning("%s: no versions, by their names, are %s", self.name, ", ".join(passed))
         self._thread.start()
 
-    def stop(self) -> None:
-        """Poll no more, and close all versions once their requests are answered."""
+    def stop_polling(self) -> None:
+        """Go on with what is loaded, and no more."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def stop(self) -> None:
+        """Poll no more, and close all versions once their requests are answered."""
+        self.stop_polling()
         for version in sorted(self._loaded):
             self._unload(version)
 
     @contextmanager
-    def use(self, version: int | None = None, label: str = "") -> Iterator[ServedModel]:
+    def use(self, version: int | None = None, label: str = "") -> Iterator[_M]:
         """A version for the length of one request; by default the newest.
 
         Raises:
@@ -149,6 +174,10 @@ class ModelVersions:
         if wanted is not None and not found:
             raise ServingError("NOT_FOUND", f"Could not find version {wanted} of model {self.name}")
         return sorted(found, key=lambda status: -status.version)
+
+    def served(self) -> list[int]:
+        """Versions that answer, ascending."""
+        return sorted(s.version for s in self.status() if s.state == AVAILABLE)
 
     def poll(self) -> None:
         """Look at the source: load what is new, then drop what is no longer wanted."""
@@ -237,20 +266,10 @@ class ModelVersions:
     def _load(self, version: int) -> None:
         status = self._status[version]
         status.state, status.attempts = LOADING, status.attempts + 1
-        model = None
         begin = time.perf_counter()
         try:
-            with tempfile.TemporaryDirectory(prefix="mfx-serve-") as copied:
-                folder = self._source.folder(version)
-                if folder is None:
-                    folder = Path(copied)
-                    self._source.fetch(version, folder)
-                model = ServedModel(folder, version, self._parameters)
-                if self._warm_up is not None:
-                    self._warm_up(model, folder)
+            model = self._loader.load(self._source, version)
         except Exception as error:
-            if model is not None:
-                model.close()
             status.state, status.code = END, "UNKNOWN"
             status.message = first_lines(str(error)) or type(error).__name__
             log.error("%s %d cannot be served: %s", self.name, version, status.message)
@@ -274,3 +293,58 @@ class ModelVersions:
         self._fingerprints.pop(version, None)
         self._status[version].state, self._status[version].stored = END, SAME
         log.info("%s %d is no longer served", self.name, version)
+
+
+class SessionLoader:
+    """Loads versions in this process.
+
+    Args:
+        parameters: How requests are put together.
+        warm_up: Called with a loaded version and its folder before it is switched to.
+    """
+
+    def __init__(
+        self,
+        parameters: BatchingParameters,
+        warm_up: Callable[[ServedModel, Path], None] | None = None,
+    ) -> None:
+        self._parameters, self._warm_up = parameters, warm_up
+
+    def load(self, source: Destination, version: int) -> ServedModel:
+        """From the version's folder, or a copy that goes again; see `Loader`."""
+        with tempfile.TemporaryDirectory(prefix="mfx-serve-") as copied:
+            folder = source.folder(version)
+            if folder is None:
+                folder = Path(copied)
+                source.fetch(version, folder)
+            model = ServedModel(folder, version, self._parameters)
+            try:
+                if self._warm_up is not None:
+                    self._warm_up(model, folder)
+            except Exception:
+                model.close()
+                raise
+        return model
+
+
+class ModelVersions(Versions[ServedModel]):
+    """Versions that answer in this process.
+
+    Args:
+        name: The model's name.
+        source: Where its versions lie.
+        parameters: How requests are put together.
+        warm_up: See `SessionLoader`.
+        options: See `Versions`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Destination,
+        parameters: BatchingParameters,
+        *,
+        warm_up: Callable[[ServedModel, Path], None] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, source, SessionLoader(parameters, warm_up), **options)

@@ -7,13 +7,39 @@ model be pushed there without a word.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+from mfx import plugins
 from mfx.errors import MfxError
 
-FOLDER = "a folder or s3://bucket/prefix"
-FILES = "a path on disk or s3://bucket/key"
-"""What an address may be, in words."""
+
+@dataclass(frozen=True)
+class Kind:
+    """What an address may be: a path on disk, `s3://…`, or what other packages add.
+
+    Args:
+        path: A path, in words.
+        s3: A URL on S3, in words.
+        group: The entry-point group whose names are further schemes; empty for none.
+    """
+
+    path: str
+    s3: str
+    group: str = ""
+
+    def expected(self) -> str:
+        """All that it may be, in words."""
+        found = [self.path, self.s3, *(f"{scheme}://…" for scheme in self.schemes())]
+        return f"{', '.join(found[:-1])} or {found[-1]}"
+
+    def schemes(self) -> list[str]:
+        """Schemes of URLs that other packages know."""
+        return [entry.name for entry in plugins.others(self.group)] if self.group else []
+
+
+FOLDER = Kind("a folder", "s3://bucket/prefix", plugins.DESTINATIONS)
+FILES = Kind("a path on disk", "s3://bucket/key")
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|.*://")
 _SCHEMES = ["s3", "s3a", "s3n", "gs", "gcs", "http", "https", "file", "hdfs", "abfs", "az", "ftp"]
@@ -39,15 +65,15 @@ def is_url(text: str) -> bool:
     )
 
 
-def fault(text: str, expected: str = FOLDER) -> str:
+def fault(text: str, kind: Kind = FOLDER) -> str:
     """What is wrong with the form of an address, with what was meant if it can be told; or ''.
 
     Args:
         text: A path on disk, or `s3://bucket`, `s3://bucket/prefix`.
-        expected: What it should be, in words.
+        kind: What it may be.
     """
     if not text.strip() or "\0" in text:
-        return f"expected {expected}, found {text!r}"
+        return f"expected {kind.expected()}, found {text!r}"
     if not is_url(text):
         return ""
     if text.startswith("s3://"):
@@ -55,19 +81,28 @@ def fault(text: str, expected: str = FOLDER) -> str:
         if _BUCKET.fullmatch(bucket):
             return ""
         return (
-            f"{text}: expected {expected}, found {f'{bucket!r} as its' if bucket else 'no'} bucket"
+            f"{text}: expected {kind.expected()}, "
+            f"found {f'{bucket!r} as its' if bucket else 'no'} bucket"
         )
+    if scheme(text) in kind.schemes():
+        return ""
     meant = _meant(text.strip())
-    return f"{text}: expected {expected}" + (f"; did you mean {meant}?" if meant else "")
+    return f"{text}: expected {kind.expected()}" + (f"; did you mean {meant}?" if meant else "")
 
 
-def check(text: str, expected: str = FOLDER) -> str:
+def scheme(text: str) -> str:
+    """The scheme of a URL, such as `s3`; empty for what is none."""
+    before, slashes, rest = text.partition("://")
+    return before if slashes and rest and is_url(text) else ""
+
+
+def check(text: str, kind: Kind = FOLDER) -> str:
     """The address as it is.
 
     Raises:
         MfxError: It looks like a URL, and is none that is known here.
     """
-    if wrong := fault(text, expected):
+    if wrong := fault(text, kind):
         raise MfxError(wrong)
     return text
 

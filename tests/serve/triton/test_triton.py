@@ -30,7 +30,9 @@ from mfx.config import Push
 from mfx.destinations import open_destination
 from mfx.errors import MfxError
 from mfx.push import infra_validation, push
-from mfx.push.servers import kserve, model_server
+from mfx.push.servers import kserve_api
+from mfx.push.servers.base import with_children
+from mfx.push.servers.triton import Triton
 from mfx.serve.model import read_signatures
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.triton import repository
@@ -39,17 +41,10 @@ from mfx.serve.triton import repository
 long = pytest.mark.deploy
 
 
-def _missing() -> str:
-    try:
-        repository.stub()
-    except MfxError as error:
-        return str(error)
-    return ""
-
-
-triton = pytest.mark.skipif(bool(_missing()), reason=_missing() or "Triton is there")
+missing = Triton().missing()
+triton = pytest.mark.skipif(bool(missing), reason=missing or "Triton is there")
 SERVE = [sys.executable, "-m", "mfx.cli", "serve", "--engine", "triton"]
-INPUTS = kserve.Inputs("", {"amount": "FP32", "count": "INT64", "kind": "BYTES"})
+INPUTS = kserve_api.Inputs("", {"amount": "FP32", "count": "INT64", "kind": "BYTES"})
 ROW = {"amount": 1.0, "count": 1, "kind": "ab"}  # 4, and the model's offset
 ROWS = [
     {"amount": 1.5, "count": 2, "kind": b"abc"},
@@ -107,7 +102,7 @@ def place(tmp_path):
 
 
 def ask(served: Served, row: dict, version: int | None = None) -> dict:
-    body, headers = kserve.rest_body([row], INPUTS)
+    body, headers = kserve_api.rest_body([row], INPUTS)
     at = f"/versions/{version}" if version else ""
     request = urllib.request.Request(f"{served.rest}{at}/infer", body, headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
@@ -121,7 +116,7 @@ def refused(request) -> tuple[int, str]:
 
 
 def descendants(pid: int) -> set[int]:
-    return set(model_server._with_children(pid))
+    return set(with_children(pid))
 
 
 def alive(pid: int) -> bool:
@@ -135,11 +130,9 @@ def alive(pid: int) -> bool:
 def test_a_served_model_passes_the_parity_check(models):
     """Rows over both APIs, one and four at a time (the fourth is padding for three)."""
     settings = Push(destination="pushed", batch_sizes=[1, 4])
-    found = infra_validation.validate(
-        models[0], "small", ROWS, EXPECTED, settings, model_server.TRITON
-    )
+    found = infra_validation.validate(models[0], "small", ROWS, EXPECTED, settings, "triton")
     assert found.valid, found.error
-    assert (found.rows, found.max_difference, found.server) == (3, 0.0, model_server.TRITON)
+    assert (found.rows, found.max_difference, found.server) == (3, 0.0, Triton.title)
     asked = [(latency.api, latency.batch_size) for latency in found.latencies]
     assert asked == [(api, size) for api in ("V2 REST", "V2 gRPC") for size in (1, 4)]
     assert found.memory_mb > 300  # with the process that holds the model
@@ -149,9 +142,7 @@ def test_a_served_model_passes_the_parity_check(models):
 def test_other_numbers_do_not_pass(models):
     settings = Push(destination="pushed", batch_sizes=[1])
     wrong = EXPECTED + np.array([[0.0], [0.0], [1e-3]])
-    found = infra_validation.validate(
-        models[0], "small", ROWS, wrong, settings, model_server.TRITON
-    )
+    found = infra_validation.validate(models[0], "small", ROWS, wrong, settings, "triton")
     assert not found.valid
     assert "served over V2 REST, 1 at a time differ" in found.error
 
@@ -162,9 +153,7 @@ def test_the_flows_model_passes_the_parity_check(flow_run):
     """The evaluator's predictions for the rows that the push step asked for."""
     data = flow_run.data
     folder = Path(data.pushed.path)
-    found = push.replay_rows(
-        folder, data.evaluation, data.examples, data.settings, model_server.TRITON
-    )
+    found = push.replay_rows(folder, data.evaluation, data.examples, data.settings, "triton")
     assert found.valid, found.error
     assert found.rows == data.pushed.replay.rows
     assert found.max_difference <= 1e-5

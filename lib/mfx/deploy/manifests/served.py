@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mfx.errors import MfxError
-from mfx.push.servers.model_server import IMAGE
+from mfx.push.servers.docker import IMAGE
 from mfx.serve.parameters import BatchingParameters
+from mfx.storage import address
 
 FETCH_IMAGE = "amazon/aws-cli:2.22.0"
 METRICS = "/monitoring/prometheus/metrics"
@@ -57,6 +58,11 @@ class Served:
                     f"label {label!r}: expected letters, digits and underscores",
                     "TF Serving takes no others.",
                 )
+        if address.is_url(self.destination) and not self.on_s3:
+            raise MfxError(
+                f"{self.destination}: manifests are written for models in a folder or on S3 only",
+                "Copy the versions to one of these, and give it by --destination.",
+            )
         if self.cpu < 1 or self.gpu < 0:
             raise MfxError(f"{self.cpu} CPUs, {self.gpu} GPUs: a server has at least one CPU")
 

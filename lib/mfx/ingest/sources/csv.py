@@ -6,7 +6,6 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +18,13 @@ from mfx.columns import number_text
 from mfx.config import Data
 from mfx.errors import MfxError
 from mfx.ingest.infer_types import Column
-from mfx.ingest.sources import csv_dialect, csv_records
+from mfx.ingest.sources import csv_dialect, csv_records, file_kinds
+from mfx.ingest.sources.base import Tally
+from mfx.ingest.sources.compression import PACKED
 from mfx.ingest.sources.csv_records import Records
+
+TITLE = "CSV"
+SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in PACKED)
 
 BLOCK_BYTES = 16 * 2**20
 """CSV text parsed at a time; bounds the memory of a reader."""
@@ -39,28 +43,9 @@ _FROM_TEXT: dict[str, tuple[str, _Convert]] = {
 """By type: what its cells are, and how texts become it."""
 
 
-@dataclass
-class Tally:
-    """What became of a file's records and cells.
-
-    Args:
-        records: Records in the file, counted in its text and not by the parser.
-        rejected: Those left out, by reason.
-        missing: Cells taken as missing, by column and text.
-        rounded: Cells that are another whole number as float32, by column and one such text.
-    """
-
-    records: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
-    rounded: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def add(self, other: Tally) -> None:
-        """Count what the other has counted as well."""
-        self.records += other.records
-        self.rejected += other.rejected
-        self.missing += other.missing
-        self.rounded += other.rounded
+def takes(name: str, head: bytes) -> bool:
+    """Whether it is text; see `base.Source`."""
+    return not file_kinds.of(head)
 
 
 def header(path: Path, how: Data) -> list[str]:

@@ -1,47 +1,16 @@
-"""How a CSV file is written: its compression and delimiter, given or found; its bytes, unpacked."""
+"""How a CSV file is written: its compression and delimiter, given or found."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import itertools
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from mfx.config import Data
 from mfx.errors import MfxError
 from mfx.ingest.sources import csv_records, file_kinds
+from mfx.ingest.sources.compression import COMPRESSIONS, blocks
 
-
-@dataclass(frozen=True)
-class Compression:
-    """One kind of compression.
-
-    Args:
-        begin: A file's first bytes.
-        suffix: Of file names.
-        open: Opens a path for reading what is in it.
-    """
-
-    begin: bytes
-    suffix: str
-    open: Callable[[Path], Any]
-
-
-COMPRESSIONS: dict[str, Compression] = {
-    "gzip": Compression(b"\x1f\x8b", ".gz", gzip.open),
-    "bz2": Compression(b"BZh", ".bz2", bz2.open),
-    "xz": Compression(b"\xfd7zXZ\x00", ".xz", lzma.open),
-    "zstd": Compression(
-        b"\x28\xb5\x2f\xfd", ".zst", lambda path: pa.CompressedInputStream(str(path), "zstd")
-    ),
-}
 DELIMITERS = ",;\t|"
 """Those that are looked for, the likeliest first."""
 
@@ -76,28 +45,6 @@ def look(path: Path, how: Data) -> Dialect:
         if whole or sample.count(b"\n") + sample.count(b"\r") > _ROWS:
             break
     return Dialect(compression, how.delimiter or _delimiter(path, sample, whole))
-
-
-def blocks(path: Path, compression: str, size: int) -> Iterator[bytes]:
-    """The file's text, unpacked, in blocks of at most `size` bytes, none empty.
-
-    Raises:
-        MfxError: The file cannot be read, or is not whole.
-    """
-    try:
-        opened = path.open("rb") if compression == "none" else COMPRESSIONS[compression].open(path)
-        with opened as file:
-            while block := file.read(size):
-                yield block
-    except (EOFError, zlib.error, lzma.LZMAError, pa.ArrowInvalid, OSError) as error:
-        reason = getattr(error, "strerror", None)
-        if reason or compression == "none":
-            raise MfxError(f"{path}: cannot read the file: {reason or error}") from None
-        raise MfxError(
-            f"{path}: cannot unpack it as {compression}: {error}",
-            "The file is damaged or cut off, or compression under [data] is not what it is: "
-            "bring it again.",
-        ) from None
 
 
 def _compression(path: Path) -> str:

@@ -38,7 +38,7 @@ _MODEL_PY = """\
 import sys
 
 sys.path[:0] = {path}
-from mfx.serve.triton_backend import TritonPythonModel
+from {package}.backend import TritonPythonModel
 """
 
 
@@ -129,7 +129,9 @@ def write_version(folder: Path, version: int) -> Path:
     path = [str(Path(entry).absolute()) for entry in sys.path if entry]
     place = folder / str(version)
     place.mkdir(parents=True)
-    (place / "model.py").write_text(_MODEL_PY.format(path=path), encoding="utf-8")
+    (place / "model.py").write_text(
+        _MODEL_PY.format(path=path, package=__package__), encoding="utf-8"
+    )
     return place / SAVED_MODEL
 
 

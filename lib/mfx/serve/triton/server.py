@@ -22,15 +22,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mfx.destinations import open_folder
+from mfx.destinations.base import Destination
 from mfx.errors import MfxError
 from mfx.serve.model import read_signatures
+from mfx.serve.parameters import BatchingParameters
 from mfx.serve.server import GRACE_SECONDS, Options, Serving, must_serve
 from mfx.serve.triton import repository
-from mfx.serve.versions import AVAILABLE, END, LOADING, ModelVersions, log
+from mfx.serve.versions import Versions
 
 START_SECONDS, LOAD_SECONDS = 120, 600
 _RESTRICTED = "model-repository,shared-memory,trace,logging"
@@ -65,14 +67,9 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
         (models / name).mkdir(parents=True)
         repository.link_backend(backends)
         with _running(models, backends, options.host, ports) as triton:
-            versions = TritonVersions(
-                name,
-                source,
-                options.batching,
-                keep=options.keep,
-                poll_seconds=options.poll_seconds,
-                folder=models / name,
-                triton=triton,
+            loader = TritonLoader(models / name, triton, options.keep, options.batching)
+            versions = Versions(
+                name, source, loader, keep=options.keep, poll_seconds=options.poll_seconds
             )
             versions.start()
             try:
@@ -85,7 +82,8 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
                 while not stop.wait(0.2):
                     triton.must_run()
             finally:
-                versions.stop()
+                # Not closed: Triton answers what is under way when it is stopped.
+                versions.stop_polling()
 
 
 class Triton:
@@ -149,94 +147,78 @@ class Triton:
         raise MfxError(f"Triton does not answer within {seconds:g} s")
 
 
-class TritonVersions(ModelVersions):
-    """Versions that Triton loads.
+class TritonLoader:
+    """Has Triton load versions, and serve them no longer once they are closed.
 
     Args:
-        folder: The model's in Triton's repository.
+        folder: The model's in Triton's repository; its name is the model's.
         triton: The process.
-        *given, **also: See ModelVersions.
+        keep: How many versions are wanted at a time.
+        batching: How requests are put together.
     """
 
-    def __init__(self, *given: Any, folder: Path, triton: Triton, **also: Any) -> None:
-        super().__init__(*given, **also)
+    def __init__(self, folder: Path, triton: Triton, keep: int, batching: BatchingParameters):
         self._folder, self._triton = folder, triton
+        self._keep, self._batching = keep, batching
+        self._config = folder / "config.pbtxt"
+        self._live: set[int] = set()
 
-    def served(self) -> list[int]:
-        """Those that answer, ascending."""
-        return sorted(s.version for s in self.status() if s.state == AVAILABLE)
-
-    def stop(self) -> None:
-        """Poll no more. Triton answers what is under way when it is stopped."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _load(self, version: int) -> None:
-        status = self._status[version]
-        status.state, status.attempts = LOADING, status.attempts + 1
-        begin = time.perf_counter()
-        model: Any = _Loaded(self, version)
-        before = self._config().read_text(encoding="utf-8") if self._loaded else ""
+    def load(self, source: Destination, version: int) -> _Loaded:
+        """From a link to the version's folder, or a copy of it; see `versions.Loader`."""
+        before = self._config.read_text(encoding="utf-8") if self._live else ""
         try:
-            self._place(repository.write_version(self._folder, version), version)
-            self._write(version)
-            self._triton.load(self.name)
-        except Exception as error:
+            place = repository.write_version(self._folder, version)
+            folder = source.folder(version)
+            if folder is None:
+                place.mkdir()
+                source.fetch(version, place)
+            else:
+                place.symlink_to(folder.resolve(), target_is_directory=True)
+            self._write(version, place)
+            self._triton.load(self._folder.name)
+        except Exception:
             shutil.rmtree(self._folder / str(version), ignore_errors=True)
-            if before and self._config().read_text(encoding="utf-8") != before:
-                self._config().write_text(before, encoding="utf-8")
-            message = (str(error) or repr(error)).splitlines()[0]
-            status.state, status.code, status.message = END, "UNKNOWN", message
-            log.error("%s %d cannot be served: %s", self.name, version, status.message)
-            return
-        with self._changed:
-            self._loaded[version] = model
-            status.state, status.code, status.message = AVAILABLE, "OK", ""
-        log.info("%s %d is served, after %.1f s", self.name, version, time.perf_counter() - begin)
+            if before:
+                self._write_text(before)
+            raise
+        self._live.add(version)
+        return _Loaded(self, version)
 
     def drop(self, version: int) -> None:
         """Have Triton serve a version no longer."""
+        self._live.discard(version)
         shutil.rmtree(self._folder / str(version))
-        if not self._loaded:
-            self._triton.load(self.name, "unload")
+        if not self._live:
+            self._triton.load(self._folder.name, "unload")
         elif self._keep > 1:  # else it went when the other one came
-            self._triton.load(self.name)
+            self._triton.load(self._folder.name)
 
-    def _place(self, place: Path, version: int) -> None:
-        folder = self._source.folder(version)
-        if folder is None:
-            place.mkdir()
-            self._source.fetch(version, place)
-        else:
-            place.symlink_to(folder.resolve(), target_is_directory=True)
-
-    def _write(self, version: int) -> None:
+    def _write(self, version: int, saved_model: Path) -> None:
         """The configuration for a version that is to be loaded.
 
         If one version is wanted, it is named: Triton goes from one to the other, even if their
         signatures differ. Several share one signature, and each change loads all of them again,
         while those loaded before go on serving.
         """
-        folder = self._folder / str(version) / repository.SAVED_MODEL
-        signature = repository.served_signature(read_signatures(folder))
+        signature = repository.served_signature(read_signatures(saved_model))
         only = version if self._keep == 1 else None
-        text = repository.config(self.name, signature, only, self._parameters)
-        if not self._config().is_file() or self._config().read_text(encoding="utf-8") != text:
-            self._config().write_text(text, encoding="utf-8")
+        self._write_text(repository.config(self._folder.name, signature, only, self._batching))
 
-    def _config(self) -> Path:
-        return self._folder / "config.pbtxt"
+    def _write_text(self, text: str) -> None:
+        """Unless it is there: Triton loads all anew where the file changed."""
+        if not self._config.is_file() or self._config.read_text(encoding="utf-8") != text:
+            self._config.write_text(text, encoding="utf-8")
 
 
+@dataclass(frozen=True)
 class _Loaded:
-    """What ModelVersions closes when a version is no longer wanted."""
+    """A version that Triton serves."""
 
-    def __init__(self, versions: TritonVersions, version: int) -> None:
-        self._versions, self._version = versions, version
+    loader: TritonLoader
+    version: int
 
     def close(self) -> None:
-        self._versions.drop(self._version)
+        self.loader.drop(self.version)
 
 
 @contextmanager
@@ -328,7 +310,7 @@ def _ports(options: Options) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _serving(versions: TritonVersions, host: str, ports: tuple[int, int]) -> Serving:
+def _serving(versions: Versions, host: str, ports: tuple[int, int]) -> Serving:
     host = f"[{host}]" if ":" in host else host
     rest = f"http://{host}:{ports[0]}/v2/models/{versions.name}"
     return Serving(versions.name, versions.served(), rest, f"{host}:{ports[1]}")

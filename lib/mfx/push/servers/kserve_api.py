@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from mfx.columns.tf_examples import to_example
-from mfx.push.servers.model_server import AnswerError
+from mfx.push.servers.base import TIMEOUT_SECONDS, AnswerError, Call, Row
 
-TIMEOUT_SECONDS = 600
 _DTYPES: dict[str, np.dtype] = {
     "FP32": np.dtype(np.float32),
     "INT64": np.dtype(np.int64),
@@ -25,8 +24,6 @@ _DTYPES: dict[str, np.dtype] = {
 }
 """Of the types that raw features have."""
 _LENGTH = "Inference-Header-Content-Length"
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def rest_body(rows: Sequence[Row], inputs: Inputs) -> tuple[bytes, dict[str, str
     return b"".join([text, *binary]), headers
 
 
-def calls(rest: str, grpc: str, name: str) -> Iterator[tuple[str, Any]]:
+def calls(rest: str, grpc: str, name: str) -> Iterator[tuple[str, Call]]:
     """Each way to ask a server: its name, and the function that asks for rows.
 
     Args:

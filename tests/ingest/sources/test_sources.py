@@ -1,0 +1,197 @@
+"""Every kind of input file that can be registered: found, typed, read and counted alike."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from types import ModuleType
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pytest
+
+from mfx.columns.types import TYPES
+from mfx.errors import MfxError
+from mfx.flow import start
+from mfx.ingest import input_files, sources
+from mfx.ingest.infer_types import Column
+from mfx.ingest.ingest import ingest, merge
+from mfx.ingest.sources.base import Tally
+from mfx.plugins import Registry
+
+TABLE = pa.table(
+    {
+        "n": pa.array([1, None, -(2**62), *range(3000)], pa.int64()),
+        "x": pa.array([0.5, -1.25, None, *(n / 4 for n in range(3000))], pa.float32()),
+        "w": pa.array([b"a", 'größe, "x"\n'.encode(), None, *[b"w"] * 3000], pa.binary()),
+        "none": pa.nulls(3003, pa.binary()),
+    }
+)
+KINDS = {"n": "int64", "x": "float32", "w": "bytes", "none": "bytes"}
+
+
+def _write_csv(table: pa.Table, path) -> None:
+    texts = [
+        column.cast(pa.string()).fill_null("") if column.type == pa.binary() else column
+        for column in table.columns
+    ]
+    pacsv.write_csv(pa.table(texts, names=table.column_names), path)
+
+
+WRITERS = {"csv": _write_csv}
+"""Writes a table as a file, for each kind that is registered."""
+
+
+class Lines(ModuleType):
+    """Another package's source: JSON Lines, as short as can be."""
+
+    TITLE, SUFFIXES = "JSON Lines", (".jsonl",)
+
+    @staticmethod
+    def takes(name, head):
+        return name.endswith(".jsonl") and head.startswith(b"{")
+
+    @staticmethod
+    def header(path, how):
+        return list(json.loads(path.open().readline()))
+
+    @staticmethod
+    def look(path, how, found):
+        for name, value in json.loads(path.open().readline()).items():
+            found.setdefault(name, Column()).add(pa.array([str(value)]))
+
+    @staticmethod
+    def batches(path, types, how, tally):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        tally.records += len(rows)
+        schema = pa.schema([(name, TYPES[kind]) for name, kind in types.items()])
+        yield pa.RecordBatch.from_pylist(rows, schema)
+
+
+@pytest.fixture(params=sources.SOURCES.names())
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def source(kind):
+    return sources.SOURCES.get(kind)
+
+
+@pytest.fixture
+def file(kind, source, tmp_path):
+    path = tmp_path / f"data{source.SUFFIXES[0]}"
+    WRITERS[kind](TABLE, path)
+    return path
+
+
+@pytest.fixture
+def how(settings):
+    return settings.data
+
+
+def test_all_sources_go_through_these_tests():
+    assert list(WRITERS) == sources.SOURCES.names()
+
+
+def test_names_in_a_folder_are_of_one_kind():
+    ends = sources.suffixes()
+    assert len(set(ends)) == len(ends)
+    assert all(end == end.lower() and end.startswith(".") for end in ends)
+
+
+def test_a_file_is_found_and_taken_for_what_it_is(source, file):
+    assert input_files.find(str(file.parent)) == [str(file)]
+    assert source.takes(file.name, file.read_bytes()[:4096])
+    assert sources.of(file) is source
+
+
+def test_columns_and_types_are_told(source, file, how):
+    assert source.header(file, how) == TABLE.column_names
+    found: dict[str, Column] = {}
+    source.look(file, how, found)
+    source.look(file, how, found)
+    assert {name: column.kind or "bytes" for name, column in found.items()} == KINDS
+
+
+def test_rows_come_back_as_they_are(source, file, how):
+    tally = Tally()
+    batches = list(source.batches(file, KINDS, how, tally))
+    assert pa.Table.from_batches(batches).equals(TABLE)
+    assert (tally.records, sum(tally.rejected.values())) == (TABLE.num_rows, 0)
+    again = list(source.batches(file, KINDS, how, Tally()))
+    assert all(a.equals(b) for a, b in zip(batches, again, strict=True))
+
+
+def test_a_number_that_is_not_there_is_missing(source, kind, tmp_path, how):
+    path = tmp_path / f"nan{source.SUFFIXES[0]}"
+    WRITERS[kind](pa.table({"x": pa.array([1.0, float("nan")], pa.float32())}), path)
+    (batch,) = source.batches(path, {"x": "float32"}, how, Tally())
+    assert batch.column("x").to_pylist() == [1.0, None]
+
+
+def test_a_cell_that_does_not_fit_is_named(source, file, how):
+    with pytest.raises(MfxError) as caught:
+        list(source.batches(file, KINDS | {"w": "int64"}, how, Tally()))
+    assert all(word in caught.value.what for word in (str(file), "'w'", "an integer", "'a'"))
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty"])
+def test_a_file_that_cannot_be_read_is_one_error(source, file, how, damage):
+    file.unlink() if damage == "gone" else file.write_bytes(b"")
+    with pytest.raises(MfxError, match=file.name):
+        source.header(file, how)
+
+
+def test_a_run_reads_it(file, settings, datastore):
+    """All rows, whatever the split, as `start` and `ingest` read them."""
+    given = settings.override(data__path=str(file), schema__path=str(file.parent / "none.pbtxt"))
+    resolved = start.resolve(given)
+    assert resolved.columns == KINDS
+    examples = merge([ingest(shard, resolved, given) for shard in resolved.shards], resolved)
+    assert examples.rows_in == sum(examples.rows.values()) == TABLE.num_rows
+    read = [n for split in examples.rows for n in examples.to_arrow(split)["n"].to_pylist()]
+    assert Counter(read) == Counter(TABLE["n"].to_pylist())
+
+
+@pytest.fixture
+def lines(tmp_path, monkeypatch):
+    """Another package's source, as an installer leaves it."""
+    monkeypatch.setitem(sys.modules, "toy_lines", Lines("toy_lines"))
+    info = tmp_path / "site" / "toy_lines-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-lines\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mfx.sources]\nlines = toy_lines\n")
+    monkeypatch.syspath_prepend(str(info.parent))
+    registry = Registry("mfx.sources", "source", sources.SOURCES._own)
+    monkeypatch.setattr(sources, "SOURCES", registry)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for number in range(2):
+        rows = [json.dumps({"n": 10 * number + n, "w": f"w{n}"}) for n in range(9)]
+        (folder / f"{number}.jsonl").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_a_run_reads_another_packages_kind(lines, settings, datastore):
+    given = settings.override(data__path=str(lines), schema__path=str(lines / "none.pbtxt"))
+    resolved = start.resolve(given)
+    assert resolved.columns == {"n": "int64", "w": "bytes"}
+    examples = merge([ingest(shard, resolved, given) for shard in resolved.shards], resolved)
+    assert examples.rows_in == sum(examples.rows.values()) == 18
+
+
+def test_files_of_two_kinds_are_one_error(lines, settings):
+    (lines / "0.csv").write_text("n,w\n1,a\n")
+    given = settings.override(data__path=str(lines), schema__path=str(lines / "none.pbtxt"))
+    with pytest.raises(MfxError, match=r"0\.jsonl: JSON Lines, but .*0\.csv is CSV\nAll files of"):
+        start.resolve(given)
+
+
+def test_all_kinds_are_named_where_none_is_found(lines, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(MfxError, match="nothing: no CSV or JSON Lines file found") as caught:
+        input_files.find(str(tmp_path / "nothing"))
+    assert "*.jsonl" in caught.value.remedy

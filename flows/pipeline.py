@@ -1,6 +1,7 @@
 """The pipeline: `python flows/pipeline.py run`; `--help` lists commands and parameters."""
 
 from pathlib import Path
+from typing import Any
 
 from mfx.environment import set_defaults
 
@@ -40,7 +41,7 @@ class Pipeline(FlowSpec):
     from_run = Parameter("from-run", help="take over what this run made", default=None)
 
     @step
-    def start(self):
+    def start(self) -> None:
         """Resolve the input files and fix what this run is made from."""
         from mfx.flow import code
         from mfx.flow import start
@@ -54,7 +55,7 @@ class Pipeline(FlowSpec):
         self.next(self.ingest, foreach="shards")
 
     @step
-    def ingest(self):
+    def ingest(self) -> None:
         """Type one shard's rows and split them by hash."""
         from mfx.flow import reuse
 
@@ -65,7 +66,7 @@ class Pipeline(FlowSpec):
 
     @card(type="blank")
     @step
-    def validate(self, inputs):
+    def validate(self, inputs: Any) -> None:
         """Statistics, schema, anomalies; bad data stops the run here."""
         from mfx.validate import anomalies
         from mfx.report import cards
@@ -81,7 +82,7 @@ class Pipeline(FlowSpec):
         self.next(self.transform)
 
     @step
-    def transform(self):
+    def transform(self) -> None:
         """Analyse the train split, keep one transform graph."""
         from mfx.flow import reuse
 
@@ -100,7 +101,7 @@ class Pipeline(FlowSpec):
     )
     @card(type="blank")
     @step
-    def train(self):
+    def train(self) -> None:
         """Fit a Keras model, export it with the graph."""
         from mfx.report import cards
         from mfx.flow import checkpoints
@@ -117,7 +118,7 @@ class Pipeline(FlowSpec):
 
     @card(type="blank")
     @step
-    def evaluate(self, inputs):
+    def evaluate(self, inputs: Any) -> None:
         """Pick a candidate, compute sliced metrics, bless it or not."""
         from mfx.report import cards
         from mfx import registry
@@ -134,7 +135,7 @@ class Pipeline(FlowSpec):
 
     @card(type="blank")
     @step
-    def push(self):
+    def push(self) -> None:
         """Serve the model and ask for eval rows, then push what is blessed."""
         from mfx.report import cards
         from mfx.push import push
@@ -146,7 +147,7 @@ class Pipeline(FlowSpec):
         self.next(self.end)
 
     @step
-    def end(self):
+    def end(self) -> None:
         """Say what came of it."""
         from mfx.deploy import notify
         from mfx.report import summary

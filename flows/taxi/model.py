@@ -17,7 +17,7 @@ AREAS = {"pickup_community_area": 78, "dropoff_community_area": 78}
 VOCABULARY, OOV_BUCKETS, BUCKETS = 1000, 10, 10
 
 
-def preprocessing_fn(inputs):
+def preprocessing_fn(inputs: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
     """Raw features to model inputs; the same graph serves training, evaluation and serving."""
     outputs = {}
     for name in NUMBERS:
@@ -36,7 +36,7 @@ def preprocessing_fn(inputs):
     return outputs
 
 
-def build_model(hidden_units, learning_rate):
+def build_model(hidden_units: list[int], learning_rate: float) -> keras.Model:
     """A wide and deep model on transformed features, each of shape [batch]; compiled."""
     sizes = (
         dict.fromkeys(COORDINATES, BUCKETS)

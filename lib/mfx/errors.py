@@ -22,7 +22,7 @@ class MfxError(Exception):
         self.remedy = remedy
         super().__init__(f"{what}\n{remedy}" if remedy else what)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[MfxError], tuple[str, str]]:
         return type(self), (self.what, self.remedy)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from mfx.environment import code_package
@@ -41,10 +42,12 @@ def keep_time() -> None:
     s3util.DATATOOLS_CLIENT_PARAMS = dict(s3util.DATATOOLS_CLIENT_PARAMS)
     one, many, wait = S3._one_boto_op, S3._s3op_with_retries, S3._jitter_sleep
 
-    def one_operation(self, op, url, create_tmp_file=True):
+    def one_operation(
+        self: S3, op: Callable[[Any, str], Any], url: str, create_tmp_file: bool = True
+    ) -> Any:
         _begin(self, url)
 
-        def watched(client, path):
+        def watched(client: Any, path: str) -> Any:
             try:
                 return op(client, path)
             except Exception as error:
@@ -65,7 +68,7 @@ def keep_time() -> None:
         except MetaflowS3Exception as error:
             raise (error if stopped(error) else _gone(self, error)) from None
 
-    def many_operations(self, mode, **options):
+    def many_operations(self: S3, mode: str, **options: Any) -> tuple[Any, str, int | None]:
         _begin(self, self._s3root or "S3")
         lines, said, code = many(self, mode, **options)
         if not said:
@@ -81,7 +84,9 @@ def keep_time() -> None:
             raise _gone(self, MetaflowS3Exception())
         return lines, said, code
 
-    def sleep(self, trynum, base=2, cap=360, jitter=0.1):
+    def sleep(
+        self: S3, trynum: int, base: float = 2, cap: float = 360, jitter: float = 0.1
+    ) -> None:
         now = time.monotonic()
         self._mfx_first = self._mfx_first or now
         left = self._mfx_first + s3.patience() - now

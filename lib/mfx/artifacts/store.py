@@ -10,10 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mfx.artifacts import metaflow_local, metaflow_s3, trial
 from mfx.errors import MfxError, PassingError
+
+if TYPE_CHECKING:
+    from metaflow.datastore import FlowDataStore
 
 CHUNK_BYTES = 64 * 2**20
 """Largest piece of a file held in memory and stored under one key."""
@@ -123,7 +126,7 @@ class Payload:
         with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
             yield self.save_to(directory)
 
-    def _load(self, store, key: str, path: str) -> bytes:
+    def _load(self, store: FlowDataStore, key: str, path: str) -> bytes:
         try:
             ((_, data),) = store.load_data([key], force_raw=True)
         except Exception as error:
@@ -181,7 +184,7 @@ def _in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> l
             pool.shutdown(cancel_futures=True)
 
 
-def _open(flow: str, storage: str, root: str):
+def _open(flow: str, storage: str, root: str) -> FlowDataStore:
     from metaflow.datastore import FlowDataStore
     from metaflow.plugins import DATASTORES
 

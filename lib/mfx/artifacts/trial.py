@@ -35,7 +35,12 @@ def merge_by_value(flow: Any) -> None:
     """
     by_hash = type(flow).merge_artifacts
 
-    def merge(self, inputs, exclude=None, include=None):
+    def merge(
+        self: Any,
+        inputs: Any,
+        exclude: list[str] | None = None,
+        include: list[str] | None = None,
+    ) -> None:
         by_hash(self, inputs, exclude=exclude, include=include)
         for given in inputs:
             for name, _ in given._datastore.items():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -61,7 +62,7 @@ class StoredFile(io.RawIOBase):
         self._position = start[whence] + offset
         return self._position
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         """Fill the buffer, unless the chunk ends before."""
         number, start = divmod(self._position, CHUNK_BYTES)
         if self._position >= self._blob.size:

@@ -33,7 +33,9 @@ def watch() -> None:
             _paths[text.removeprefix(marks), is_default] = Path(value).absolute()
         return text
 
-    def process_configs(self: Any, flow_name: str, param_name: str, given: Any, *rest: Any, **more):
+    def process_configs(
+        self: Any, flow_name: str, param_name: str, given: Any, *rest: Any, **more: Any
+    ) -> Any:
         if param_name == "config_value":
             texts = (text.removeprefix(prefix) for text in given.values() if text)
             _values.update(t for t in texts if not t.startswith(config_options._DEFAULT_PREFIX))

@@ -38,7 +38,14 @@ def refuse_unknown(stopped: type[Exception]) -> None:
     if getattr(read, "_mfx", False):
         return
 
-    def read_or_refuse(self, flow_datastore, run_id, steps=None, *arguments, **options):
+    def read_or_refuse(
+        self: Any,
+        flow_datastore: Any,
+        run_id: str,
+        steps: list[str] | None = None,
+        *arguments: Any,
+        **options: Any,
+    ) -> None:
         read(self, flow_datastore, run_id, steps, *arguments, **options)
         # So `resume` looks for the config of the run that it resumes.
         if steps == ["_parameters"] and not self.task_datastores:

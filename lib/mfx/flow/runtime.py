@@ -8,11 +8,11 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from metaflow import FlowMutator, config_expr, current, project, user_step_decorator
 from metaflow.decorators import StepDecorator
@@ -28,13 +28,20 @@ from mfx.errors import MfxError
 from mfx.flow import metaflow_config, resuming
 from mfx.registry import liveness
 
+if TYPE_CHECKING:
+    from metaflow import FlowSpec
+    from metaflow.runtime import NativeRuntime
+    from metaflow.user_decorators.mutable_flow import MutableFlow
+
+Flow = TypeVar("Flow", bound="type[FlowSpec]")
+
 
 class PipelineStopped(MetaflowException):
     """How Metaflow shows an `MfxError`: headline and message, no traceback."""
 
     headline = "The pipeline stopped"
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         _keep_asterisks()
 
@@ -66,7 +73,9 @@ class StoppedInPassing(PipelineStopped):
 
 
 @user_step_decorator
-def one_message(step_name, flow, inputs, attributes):
+def one_message(
+    step_name: str, flow: FlowSpec, inputs: Any, attributes: dict[str, Any]
+) -> Iterator[None]:
     """Show an `MfxError` raised in a step as one message, and keep libraries' chatter out."""
     quiet()
     spare_the_garbage_collector()
@@ -99,7 +108,7 @@ def try_again_only_what_may_pass() -> None:
 
     retry = NativeRuntime._retry_worker
 
-    def retry_if_it_may_pass(self, worker):
+    def retry_if_it_may_pass(self: NativeRuntime, worker: Any) -> None:
         task = worker.task
         attempt = (task.run_id, task.step, task.task_id, task.retries)
         if _said_for_good(self._flow_datastore, *attempt):
@@ -134,19 +143,19 @@ class Launched(StepDecorator):
 
     name = "mfx_launched"
 
-    def runtime_init(self, flow, graph, package, run_id):
+    def runtime_init(self, flow: FlowSpec, graph: Any, package: Any, run_id: str) -> None:
         """The run has its id, and begins."""
         self._run = flow.name, str(run_id)
         liveness.hold(*self._run, report=partial(print, flush=True))
         resuming.count_as_latest(*self._run)
 
-    def runtime_finished(self, exception):
+    def runtime_finished(self, exception: BaseException | None) -> None:
         """The run has ended by itself, or by Ctrl-C."""
         if not isinstance(exception, KeyboardInterrupt):
             liveness.end(*self._run, failed=exception is not None)
 
 
-def project_if_deployed(flow):
+def project_if_deployed(flow: Flow) -> Flow:
     """`@project` for the commands that deploy and for deployed runs, which have branches.
 
     A plain run has none: it pushes to the pipeline's own name. Not part of `mfx_steps`, as Metaflow
@@ -163,7 +172,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
     _settings: config.Settings | None = None
     _platform: str | None = None
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         # Here, as `resume` reads the run that it resumes before any flow is mutated.
         metaflow_s3.keep_time()
@@ -172,7 +181,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         resuming.refuse_unknown(PipelineStopped)
         try_again_only_what_may_pass()
 
-    def pre_mutate(self, mutable_flow):
+    def pre_mutate(self, mutable_flow: MutableFlow) -> None:
         """Add the flow's decorators that `[deploy]` asks for."""
         self._settings = _settings_of(mutable_flow)
         self._platform = decorators.platform(sys.argv[1:], os.environ)
@@ -192,7 +201,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
             for name, arguments in decorators.flow_decorators(given, self._platform):
                 mutable_flow.add_decorator(name, deco_kwargs=arguments)
 
-    def mutate(self, mutable_flow):
+    def mutate(self, mutable_flow: MutableFlow) -> None:
         """Put `one_message` around every step, and what `[deploy]` says of a deployed one."""
         keep_cards_beside_runs()
         self._prepare_launch(mutable_flow)
@@ -205,7 +214,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
             ):
                 step.add_decorator(name, deco_kwargs=arguments, duplicates=step.IGNORE)
 
-    def _prepare_launch(self, mutable_flow):
+    def _prepare_launch(self, mutable_flow: MutableFlow) -> None:
         """Before `run`, `resume` or `spin` begins on this machine."""
         called = resuming.command()
         name = called.info_name if called else ""
@@ -219,7 +228,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
             # So Metaflow hands over decorators; those of its own it looks up by name.
             step.add_decorator(partial(StepDecorator, Launched))
 
-    def add_to_package(self):
+    def add_to_package(self) -> Iterator[tuple[str, str, ContentType]]:
         """The files that the config names, for the code package."""
         if self._settings is None:
             return
@@ -231,7 +240,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
             yield path, name, ContentType.USER_CONTENT
 
 
-def _settings_of(mutable_flow) -> config.Settings | None:
+def _settings_of(mutable_flow: MutableFlow) -> config.Settings | None:
     found = dict(mutable_flow.configs).get("config")
     return None if found is None else config.from_dict(found.to_dict(), where="config")
 
@@ -268,7 +277,7 @@ def keep_cards_beside_runs() -> None:
     CardDatastore.get_storage_root = staticmethod(beside_runs)
 
 
-def parser():
+def parser() -> Callable[[str], dict[str, Any]]:
     """A parser for `metaflow.Config` that knows which file it reads, for errors and paths.
 
     Relative paths start at the file's folder; at the current one, if the config itself was given

@@ -15,18 +15,14 @@ packages `tensorflow-serving-api` and `grpcio`.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import http.client
 import json
 import operator
-import os
 import random
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -74,6 +70,15 @@ class Signature:
     outputs: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Status:
+    """A version, its state (START, LOADING, AVAILABLE, UNLOADING, END), why it is not served."""
+
+    version: int
+    state: str
+    message: str
+
+
 class Client:
     """What REST and gRPC have in common. Not for several threads at once.
 
@@ -81,7 +86,8 @@ class Client:
         model: The model's name.
         version: Ask this version; by default the server's newest.
         label: Or the version with this label.
-        signature: One that takes a tensor [batch] for each raw feature.
+        signature: One that takes a tensor [batch] for each raw feature; or serialized tf.Examples,
+            which are then a row's only feature, such as `{"examples": b"…"}`.
         timeout: Seconds for a request.
         retries: How often a server that is not there, or overloaded, is asked again.
     """
@@ -124,6 +130,14 @@ class Client:
         self._known = known
         return answer
 
+    def signatures(self) -> dict[str, Signature]:
+        """The model's signatures by name; raises ServingError as `predict` does."""
+        return self._patiently(self._signatures)
+
+    def status(self) -> list[Status]:
+        """The versions that the server knows, or the one that is asked; raises ServingError."""
+        return self._patiently(self._status)
+
     def close(self) -> None:
         """Close the connection."""
         raise NotImplementedError
@@ -133,13 +147,10 @@ class Client:
         return self._patiently(lambda: self._predict(columns, known))
 
     def _describe(self) -> Signature:
-        signatures = self._patiently(self._signatures)
+        signatures = self.signatures()
         if self.signature not in signatures:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                f"model {self.model} has no signature {self.signature!r}; "
-                f"it has {sorted(signatures)}",
-            )
+            none = f"model {self.model} has no signature {self.signature!r}"
+            raise ServingError("INVALID_ARGUMENT", f"{none}; it has {sorted(signatures)}")
         return signatures[self.signature]
 
     def _patiently(self, call: Any) -> Any:
@@ -154,6 +165,9 @@ class Client:
         raise AssertionError
 
     def _signatures(self) -> dict[str, Signature]:
+        raise NotImplementedError
+
+    def _status(self) -> list[Status]:
         raise NotImplementedError
 
     def _predict(self, columns: dict[str, list[Any]], known: Signature) -> Answer:
@@ -207,6 +221,13 @@ class RestClient(Client):
             for name, given in found.items()
         }
 
+    def _status(self) -> list[Status]:
+        said, _ = self._request("GET", "")
+        return [
+            Status(int(each["version"]), each["state"], each["status"]["error_message"])
+            for each in said["model_version_status"]
+        ]
+
     def _predict(self, columns: dict[str, list[Any]], known: Signature) -> Answer:
         encoded = {name: [_json(value) for value in column] for name, column in columns.items()}
         body = {"signature_name": self.signature, "inputs": encoded}
@@ -249,17 +270,20 @@ class GrpcClient(Client):
     Args:
         address: The server's, such as `localhost:8500`.
         model: The model's name.
+        channel: gRPC's channel arguments by name, such as `grpc.enable_http_proxy`.
         options: As for `Client`.
     """
 
-    def __init__(self, address: str, model: str, **options: Any) -> None:
+    def __init__(
+        self, address: str, model: str, *, channel: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
         import grpc
         from tensorflow_serving.apis import prediction_service_pb2_grpc as service
 
         super().__init__(model, **options)
         # Large batches do not fit into gRPC's 4 MB.
         unbounded = [(f"grpc.max_{way}_message_length", -1) for way in ("receive", "send")]
-        self._channel = grpc.insecure_channel(address, unbounded)
+        self._channel = grpc.insecure_channel(address, [*unbounded, *(channel or {}).items()])
         self._stub = service.PredictionServiceStub(self._channel)
 
     def close(self) -> None:
@@ -282,6 +306,19 @@ class GrpcClient(Client):
             )
             for name, given in found.signature_def.items()
         }
+
+    def _status(self) -> list[Status]:
+        from tensorflow_serving.apis import get_model_status_pb2 as status
+        from tensorflow_serving.apis import model_service_pb2_grpc as service
+
+        request = status.GetModelStatusRequest()
+        self._name(request.model_spec)
+        said = self._call(service.ModelServiceStub(self._channel).GetModelStatus, request)
+        names = status.ModelVersionStatus.State.Name
+        return [
+            Status(each.version, names(each.state), each.status.error_message)
+            for each in said.model_version_status
+        ]
 
     def _predict(self, columns: dict[str, list[Any]], known: Signature) -> Answer:
         import tensorflow as tf
@@ -364,6 +401,11 @@ def _json(value: Any) -> Any:
 
 def main() -> None:
     """Read the arguments, print the answers."""
+    import argparse
+    import os
+    import sys
+    from pathlib import Path
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # gRPC needs TensorFlow, not its remarks
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from mfx.columns.tf_examples import to_example
-from mfx.push.servers.base import TIMEOUT_SECONDS, AnswerError, Call, Row, ServerError, get_json
+from mfx.push.servers.base import TIMEOUT_SECONDS, AnswerError, Call, Row, ServerError
+from mfx.push.servers.client import Client, GrpcClient, RestClient, ServingError
 
 
 class TfServingApi:
@@ -20,114 +18,72 @@ class TfServingApi:
 
     def ready(self, rest: str, name: str) -> bool:
         """Whether the version is available; see `ModelServer`."""
-        status = get_json(f"http://{rest}/v1/models/{name}")["model_version_status"][0]
-        if status["state"] == "END":
-            raise ServerError(f"the server says: {status['status']['error_message']}")
-        return status["state"] == "AVAILABLE"
+        try:
+            with RestClient(f"http://{rest}", name, timeout=5, retries=0) as client:
+                (status,) = client.status()
+        except ServingError:
+            return False
+        if status.state == "END":
+            raise ServerError(f"the server says: {status.message}")
+        return status.state == "AVAILABLE"
 
     def clients(self, rest: str, grpc: str, name: str) -> Iterator[tuple[str, Call]]:
         """By `serving_default` and, where the model has it, `predict`; see `ModelServer`."""
-        with closing(_Rest(rest, name)) as over_rest, closing(_Grpc(grpc, name)) as over_grpc:
-            yield "REST serving_default", over_rest.examples
-            yield "gRPC serving_default", over_grpc.examples
-            if over_grpc.inputs:
-                yield "REST predict", lambda rows: over_rest.raw(rows, over_grpc.inputs)
-                yield "gRPC predict", over_grpc.raw
+        with ExitStack() as opened:
+
+            def client(api: str, signature: str) -> _Asking:
+                options: dict[str, Any] = {
+                    "signature": signature,
+                    "timeout": TIMEOUT_SECONDS,
+                    "retries": 0,
+                }
+                if api == "REST":
+                    made: Client = RestClient(f"http://{rest}", name, **options)
+                else:
+                    # On this machine: not by way of the user's `http_proxy`.
+                    direct = {"grpc.enable_http_proxy": 0}
+                    made = GrpcClient(grpc, name, channel=direct, **options)
+                return _Asking(api, opened.enter_context(made))
+
+            for api in ("REST", "gRPC"):
+                yield f"{api} serving_default", client(api, "serving_default").examples
+            if "predict" in client("gRPC", "predict").signatures():
+                for api in ("REST", "gRPC"):
+                    yield f"{api} predict", client(api, "predict").raw
 
 
-def _filled(rows: Sequence[Row], name: str, dtype: Any) -> list[Any]:
-    """A feature's values as `predict` takes them."""
-    from mfx.columns.tensors import MISSING
+class _Asking:
+    """Asks by one signature over one API."""
 
-    missing = MISSING[dtype]
-    missing = missing.encode() if isinstance(missing, str) else missing
-    return [missing if row.get(name) is None else row[name] for row in rows]
+    def __init__(self, api: str, client: Client) -> None:
+        self._api, self._client = api, client
+        self._inputs: list[str] = []
 
-
-class _Rest:
-    def __init__(self, address: str, name: str) -> None:
-        self._path = f"/v1/models/{name}:predict"
-        self._connection = http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
-
-    def examples(self, rows: Sequence[Row]) -> np.ndarray:
-        return self._ask({"instances": [{"b64": _base64(to_example(row))} for row in rows]})
-
-    def raw(self, rows: Sequence[Row], inputs: Mapping[str, Any]) -> np.ndarray:
-        columns = {name: _filled(rows, name, dtype) for name, dtype in inputs.items()}
-        instances = [
-            {name: _json(values[i]) for name, values in columns.items()} for i in range(len(rows))
-        ]
-        return self._ask({"signature_name": "predict", "instances": instances})
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _ask(self, body: dict[str, Any]) -> np.ndarray:
+    def signatures(self) -> list[str]:
         try:
-            self._connection.request("POST", self._path, json.dumps(body))
-            answer = self._connection.getresponse()
-            text = answer.read()
-            if answer.status != 200:
-                raise AnswerError(f"REST: {answer.status}: {text.decode(errors='replace')[:500]}")
-            return np.asarray(json.loads(text)["predictions"], np.float64)
-        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
-            raise AnswerError(f"REST: {type(error).__name__}: {error}") from None
-
-
-class _Grpc:
-    """Attributes: inputs: dtypes of the `predict` signature's inputs; empty without it."""
-
-    def __init__(self, address: str, name: str) -> None:
-        import grpc
-        import tensorflow as tf
-        from tensorflow_serving.apis import get_model_metadata_pb2 as metadata
-        from tensorflow_serving.apis import predict_pb2
-        from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
-
-        self._tf, self._request, self._failed = tf, predict_pb2.PredictRequest, grpc.RpcError
-        self._name = name
-        # On this machine: not by way of the user's `http_proxy`.
-        options = [("grpc.enable_http_proxy", 0)]
-        self._channel = grpc.insecure_channel(address, options)
-        self._stub = PredictionServiceStub(self._channel)
-        asked = metadata.GetModelMetadataRequest(metadata_field=["signature_def"])
-        asked.model_spec.name = name
-        given = self._answer(self._stub.GetModelMetadata, asked).metadata["signature_def"]
-        signatures = metadata.SignatureDefMap.FromString(given.value).signature_def
-        found = signatures["predict"].inputs if "predict" in signatures else {}
-        self.inputs = {key: tf.as_dtype(info.dtype) for key, info in found.items()}
+            return list(self._client.signatures())
+        except ServingError as error:
+            raise AnswerError(f"{self._api}: {error}") from None
 
     def examples(self, rows: Sequence[Row]) -> np.ndarray:
-        return self._ask("serving_default", {"examples": [to_example(row) for row in rows]}, {})
+        return self._ask([{self._names()[0]: to_example(row)} for row in rows])
 
     def raw(self, rows: Sequence[Row]) -> np.ndarray:
-        columns = {name: _filled(rows, name, dtype) for name, dtype in self.inputs.items()}
-        return self._ask("predict", columns, self.inputs)
+        # Rows may have columns that the model does not take.
+        return self._ask([{name: row.get(name) for name in self._names()} for row in rows])
 
-    def close(self) -> None:
-        self._channel.close()
+    def _names(self) -> list[str]:
+        """Those of the inputs."""
+        if not self._inputs:
+            try:
+                self._inputs = list(self._client.signatures()[self._client.signature].inputs)
+            except (ServingError, LookupError) as error:
+                raise AnswerError(f"{self._api}: {error}") from None
+        return self._inputs
 
-    def _ask(
-        self, signature: str, inputs: Mapping[str, Any], dtypes: Mapping[str, Any]
-    ) -> np.ndarray:
-        request = self._request()
-        request.model_spec.name, request.model_spec.signature_name = self._name, signature
-        for name, values in inputs.items():
-            tensor = self._tf.make_tensor_proto(values, dtypes.get(name, self._tf.string))
-            request.inputs[name].CopyFrom(tensor)
-        outputs = self._answer(self._stub.Predict, request).outputs
-        return np.asarray(self._tf.make_ndarray(next(iter(outputs.values()))), np.float64)
-
-    def _answer(self, method: Callable, request: Any) -> Any:
+    def _ask(self, rows: Sequence[Row]) -> np.ndarray:
         try:
-            return method(request, timeout=TIMEOUT_SECONDS)
-        except self._failed as error:
-            raise AnswerError(f"gRPC: {error.code().name}: {error.details()}") from None
-
-
-def _json(value: Any) -> Any:
-    return {"b64": _base64(value)} if isinstance(value, bytes) else value
-
-
-def _base64(value: bytes) -> str:
-    return base64.b64encode(value).decode()
+            outputs = self._client.predict(rows).outputs
+            return np.asarray(next(iter(outputs.values())), np.float64)
+        except (ServingError, ValueError, TypeError, LookupError) as error:
+            raise AnswerError(f"{self._api}: {error}") from None

@@ -1,0 +1,399 @@
+"""Ask a model server for predictions: TensorFlow Serving's API, over REST or gRPC.
+
+    python serving/client.py '{"payment_type": "Credit Card", "fare": 12.5}'
+    python serving/client.py --grpc localhost:8500 --model taxi rows.json
+
+A row is a dict of raw features; features left out, or null, are missing. Prints one JSON line a
+row: the model's answer and the version that gave it, null where the server does not tell.
+
+    with RestClient("http://localhost:8501", "taxi") as client:
+        client.predict([{"payment_type": "Credit Card", "fare": 12.5}]).outputs
+
+It runs unchanged against `mfx serve` and TensorFlow Serving. REST needs Python alone, gRPC the
+packages `tensorflow-serving-api` and `grpcio`.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import operator
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+VERSION_HEADER = "X-Model-Version"
+"""Where `mfx serve` names the version on REST; TensorFlow Serving does not."""
+
+CODES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+CODES |= {404: "NOT_FOUND", 413: "RESOURCE_EXHAUSTED", 429: "RESOURCE_EXHAUSTED"}
+CODES |= {501: "UNIMPLEMENTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
+"""gRPC's name for an HTTP status; all others are UNKNOWN."""
+
+
+class ServingError(Exception):
+    """A request that was not answered.
+
+    Attributes:
+        code: gRPC's name of the status, also on REST: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE, …
+        message: What the server says.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{code}: {message}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says to some rows.
+
+    Attributes:
+        outputs: By output's name, one entry a row.
+        version: The model's version; None where the server does not tell.
+    """
+
+    outputs: dict[str, list[Any]]
+    version: int | None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Types of a signature's inputs, such as DT_FLOAT, by name; names of its outputs."""
+
+    inputs: dict[str, str]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A version, its state (START, LOADING, AVAILABLE, UNLOADING, END), why it is not served."""
+
+    version: int
+    state: str
+    message: str
+
+
+class Client:
+    """What REST and gRPC have in common. Not for several threads at once.
+
+    Args:
+        model: The model's name.
+        version: Ask this version; by default the server's newest.
+        label: Or the version with this label.
+        signature: One that takes a tensor [batch] for each raw feature; or serialized tf.Examples,
+            which are then a row's only feature, such as `{"examples": b"…"}`.
+        timeout: Seconds for a request.
+        retries: How often a server that is not there, or overloaded, is asked again.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        signature: str = "predict",
+        timeout: float = 10.0,
+        retries: int = 3,
+    ) -> None:
+        if version is not None and label is not None:
+            raise ValueError("give a version or a label, not both")
+        self.model, self.version, self.label = model, version, label
+        self.signature, self.timeout, self.retries = signature, timeout, retries
+        self._known: Signature | None = None
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> Answer:
+        """The model's outputs for raw rows.
+
+        Args:
+            rows: Values by feature: numbers for float and integer features, str or bytes for
+                strings. What is left out or None is missing.
+
+        Raises:
+            ServingError: A row does not fit the signature, or the server refused or is not there.
+        """
+        known = self._known or self._describe()
+        try:
+            answer = self._ask(rows, known)
+        except ServingError as error:
+            # Another version may meanwhile be served, which takes other features.
+            if error.code != "INVALID_ARGUMENT" or (new := self._describe()) == known:
+                raise
+            known = new
+            answer = self._ask(rows, known)
+        self._known = known
+        return answer
+
+    def signatures(self) -> dict[str, Signature]:
+        """The model's signatures by name; raises ServingError as `predict` does."""
+        return self._patiently(self._signatures)
+
+    def status(self) -> list[Status]:
+        """The versions that the server knows, or the one that is asked; raises ServingError."""
+        return self._patiently(self._status)
+
+    def close(self) -> None:
+        """Close the connection."""
+        raise NotImplementedError
+
+    def _ask(self, rows: Sequence[Mapping[str, Any]], known: Signature) -> Answer:
+        columns = to_columns(rows, known.inputs)
+        return self._patiently(lambda: self._predict(columns, known))
+
+    def _describe(self) -> Signature:
+        signatures = self.signatures()
+        if self.signature not in signatures:
+            none = f"model {self.model} has no signature {self.signature!r}"
+            raise ServingError("INVALID_ARGUMENT", f"{none}; it has {sorted(signatures)}")
+        return signatures[self.signature]
+
+    def _patiently(self, call: Any) -> Any:
+        """Call again while the server is not there, after longer and longer random waits."""
+        for attempt in range(self.retries + 1):
+            try:
+                return call()
+            except ServingError as error:
+                if error.code != "UNAVAILABLE" or attempt == self.retries:
+                    raise
+            time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)
+        raise AssertionError
+
+    def _signatures(self) -> dict[str, Signature]:
+        raise NotImplementedError
+
+    def _status(self) -> list[Status]:
+        raise NotImplementedError
+
+    def _predict(self, columns: dict[str, list[Any]], known: Signature) -> Answer:
+        raise NotImplementedError
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class RestClient(Client):
+    """Over REST, on one connection that is kept.
+
+    Args:
+        url: The server's, such as `http://localhost:8501`.
+        model: The model's name.
+        headers: Sent with each request, such as `Authorization`.
+        options: As for `Client`.
+    """
+
+    def __init__(
+        self, url: str, model: str, *, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
+        super().__init__(model, **options)
+        parts = urlsplit(url)
+        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+        if parts.scheme not in kinds or not parts.hostname:
+            raise ValueError(f"expected a URL such as http://localhost:8501, found {url!r}")
+        self._connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=self.timeout)
+        self._headers = {"Content-Type": "application/json", **(headers or {})}
+        self._path = f"{parts.path.rstrip('/')}/v1/models/{quote(model, safe='')}"
+        if self.version is not None:
+            self._path += f"/versions/{self.version}"
+        elif self.label is not None:
+            self._path += f"/labels/{quote(self.label, safe='')}"
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _signatures(self) -> dict[str, Signature]:
+        said, _ = self._request("GET", "/metadata")
+        found = said["metadata"]["signature_def"]["signature_def"]
+        return {
+            name: Signature(
+                {name: tensor["dtype"] for name, tensor in given.get("inputs", {}).items()},
+                tuple(sorted(given.get("outputs", {}))),
+            )
+            for name, given in found.items()
+        }
+
+    def _status(self) -> list[Status]:
+        said, _ = self._request("GET", "")
+        return [
+            Status(int(each["version"]), each["state"], each["status"]["error_message"])
+            for each in said["model_version_status"]
+        ]
+
+    def _predict(self, columns: dict[str, list[Any]], known: Signature) -> Answer:
+        encoded = {name: [_json(value) for value in column] for name, column in columns.items()}
+        body = {"signature_name": self.signature, "inputs": encoded}
+        said, told = self._request("POST", ":predict", json.dumps(body))
+        outputs = said["outputs"]
+        # The only output's name is left out.
+        if len(known.outputs) == 1:
+            outputs = {known.outputs[0]: outputs}
+        return Answer(outputs, int(told) if told else self.version)
+
+    def _request(
+        self, method: str, path: str, body: str | None = None
+    ) -> tuple[dict[str, Any], str | None]:
+        """The response's JSON, and the version that its header names."""
+        where = f"{self._connection.host}:{self._connection.port}"
+        try:
+            self._connection.request(method, self._path + path, body, self._headers)
+            response = self._connection.getresponse()
+            text = response.read()
+        except TimeoutError:
+            self.close()
+            message = f"no answer from {where} within {self.timeout} s"
+            raise ServingError("DEADLINE_EXCEEDED", message) from None
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise ServingError("UNAVAILABLE", f"{where}: {error}") from None
+        try:
+            said = json.loads(text)
+        except ValueError:
+            said = {}
+        if response.status != http.HTTPStatus.OK:
+            message = said.get("error") or text.decode(errors="replace")[:200] or response.reason
+            raise ServingError(CODES.get(response.status, "UNKNOWN"), message)
+        return said, response.headers.get(VERSION_HEADER)
+
+
+class GrpcClient(Client):
+    """Over gRPC, with the stubs of `tensorflow-serving-api`.
+
+    Args:
+        address: The server's, such as `localhost:8500`.
+        model: The model's name.
+        channel: gRPC's channel arguments by name, such as `grpc.enable_http_proxy`.
+        options: As for `Client`.
+    """
+
+    def __init__(
+        self, address: str, model: str, *, channel: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
+        import grpc
+        from tensorflow_serving.apis import prediction_service_pb2_grpc as service
+
+        super().__init__(model, **options)
+        # Large batches do not fit into gRPC's 4 MB.
+        unbounded = [(f"grpc.max_{way}_message_length", -1) for way in ("receive", "send")]
+        self._channel = grpc.insecure_channel(address, [*unbounded, *(channel or {}).items()])
+        self._stub = service.PredictionServiceStub(self._channel)
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def _signatures(self) -> dict[str, Signature]:
+        from tensorflow.core.framework import types_pb2
+        from tensorflow_serving.apis import get_model_metadata_pb2 as metadata
+
+        request = metadata.GetModelMetadataRequest(metadata_field=["signature_def"])
+        self._name(request.model_spec)
+        said = self._call(self._stub.GetModelMetadata, request)
+        found = metadata.SignatureDefMap()
+        said.metadata["signature_def"].Unpack(found)
+        return {
+            name: Signature(
+                {name: types_pb2.DataType.Name(info.dtype) for name, info in given.inputs.items()},
+                tuple(sorted(given.outputs)),
+            )
+            for name, given in found.signature_def.items()
+        }
+
+    def _status(self) -> list[Status]:
+        from tensorflow_serving.apis import get_model_status_pb2 as status
+        from tensorflow_serving.apis import model_service_pb2_grpc as service
+
+        request = status.GetModelStatusRequest()
+        self._name(request.model_spec)
+        said = self._call(service.ModelServiceStub(self._channel).GetModelStatus, request)
+        names = status.ModelVersionStatus.State.Name
+        return [
+            Status(each.version, names(each.state), each.status.error_message)
+            for each in said.model_version_status
+        ]
+
+    def _predict(self, columns: dict[str, list[Any]], known: Signature) -> Answer:
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
+
+        request = predict_pb2.PredictRequest()
+        self._name(request.model_spec)
+        request.model_spec.signature_name = self.signature
+        for name, column in columns.items():
+            dtype = tf.dtypes.as_dtype(known.inputs[name].removeprefix("DT_").lower())
+            tensor = tf.make_tensor_proto(column, dtype, [len(column)])
+            request.inputs[name].CopyFrom(tensor)
+        said = self._call(self._stub.Predict, request)
+        outputs = {name: tf.make_ndarray(tensor).tolist() for name, tensor in said.outputs.items()}
+        told = said.model_spec.HasField("version")
+        return Answer(outputs, said.model_spec.version.value if told else self.version)
+
+    def _name(self, spec: Any) -> None:
+        spec.name = self.model
+        if self.version is not None:
+            spec.version.value = self.version
+        elif self.label is not None:
+            spec.version_label = self.label
+
+    def _call(self, method: Any, request: Any) -> Any:
+        import grpc
+
+        try:
+            return method(request, timeout=self.timeout)
+        except grpc.RpcError as error:
+            raise ServingError(error.code().name, error.details()) from None
+
+
+MISSING = {"DT_FLOAT": float("nan"), "DT_INT64": -(2**63), "DT_STRING": ""}
+"""What stands for a missing value on the `predict` signature, by the input's type.
+
+TensorFlow Serving refuses JSON's null, and takes these."""
+
+
+def to_columns(
+    rows: Sequence[Mapping[str, Any]], inputs: Mapping[str, str]
+) -> dict[str, list[Any]]:
+    """Rows as the inputs take them: a list for each, MISSING where a row has nothing.
+
+    Raises:
+        ServingError: A row has an unknown feature, or a value of the wrong type.
+    """
+    if other := sorted({kind for kind in inputs.values() if kind not in MISSING}):
+        raise ServingError("INVALID_ARGUMENT", f"inputs of types {other} are not raw features")
+    for number, row in enumerate(rows):
+        if unknown := sorted(set(row) - set(inputs)):
+            message = f"row {number}: unknown features {unknown}; the model takes {sorted(inputs)}"
+            raise ServingError("INVALID_ARGUMENT", message)
+    return {
+        name: [_value(row.get(name), kind, name, number) for number, row in enumerate(rows)]
+        for name, kind in inputs.items()
+    }
+
+
+def _value(value: Any, kind: str, name: str, number: int) -> Any:
+    if value is None:
+        return MISSING[kind]
+    try:
+        if isinstance(value, str | bytes) == (kind == "DT_STRING"):
+            if kind == "DT_INT64":
+                return int(operator.index(value))
+            return float(value) if kind == "DT_FLOAT" else value
+    except (TypeError, ValueError):
+        pass
+    expected = {"DT_FLOAT": "a number", "DT_INT64": "an integer", "DT_STRING": "a string"}[kind]
+    message = f"row {number}: feature {name!r}: expected {expected}, found {value!r}"
+    raise ServingError("INVALID_ARGUMENT", message)
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
+    return value

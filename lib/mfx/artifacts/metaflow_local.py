@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from mfx.artifacts import _private
 
 _ROOTS = ("ds-root", "artifact-store-ds-root")
 _RECORDED = ":root:"
@@ -19,17 +22,14 @@ _former: dict[Path, str] = {}
 
 
 def follow() -> None:
-    """Have Metaflow's client look for local results beside their records (looked at: 2.19)."""
-    from metaflow.plugins.metadata_providers.local import LocalMetadataProvider
+    """Have Metaflow's client look for local results beside their records."""
+    _private.around_local_records(_beside_records)
 
-    if hasattr(LocalMetadataProvider, "_mfx_follows"):
-        return
-    read = LocalMetadataProvider._read_json_file.__func__
 
+def _beside_records(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     def read_json_file(cls: Any, filepath: str) -> Any:
         found = read(cls, filepath)
-        here = cls._make_path(create_on_absent=False)
-        storage = cls._get_storage_class()
+        here, storage = _private.local_place(cls)
         if not here or not isinstance(found, dict):
             return found
         location = str(found.get("location", ""))
@@ -42,8 +42,7 @@ def follow() -> None:
             found["value"] = here
         return found
 
-    LocalMetadataProvider._mfx_follows = True
-    LocalMetadataProvider._read_json_file = classmethod(read_json_file)
+    return read_json_file
 
 
 def root(recorded: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from mfx.artifacts import _private
 from mfx.environment import code_package
 from mfx.storage import s3
 
@@ -23,27 +25,27 @@ class _Gone:
 def keep_time() -> None:
     """Have Metaflow give S3 up after `s3.patience`, and say so in one message.
 
-    Metaflow 2.19 counts tries: with its waits between them it goes on for hours, and its message
-    names neither the endpoint nor what to do. Its exceptions keep their classes.
+    Metaflow counts tries: with its waits between them it goes on for hours, and its message names
+    neither the endpoint nor what to do. Its exceptions keep their classes.
     """
     from metaflow.plugins.datatools.s3 import s3util
+
+    # Making a client puts an object into these, which are a setting too: deploying writes all
+    # settings down as JSON, and could not any more.
+    s3util.DATATOOLS_CLIENT_PARAMS = dict(s3util.DATATOOLS_CLIENT_PARAMS)
+    _private.around_s3(_one_operation, _many_operations, _sleep)
+
+
+def _one_operation(one: Callable[..., Any]) -> Callable[..., Any]:
     from metaflow.plugins.datatools.s3.s3 import (
-        S3,
         MetaflowS3AccessDenied,
         MetaflowS3Exception,
         MetaflowS3NotFound,
         MetaflowS3URLException,
     )
 
-    if hasattr(S3, "_mfx_first"):
-        return
-    # Making a client puts an object into these, which are a setting too: deploying writes all
-    # settings down as JSON, and could not any more.
-    s3util.DATATOOLS_CLIENT_PARAMS = dict(s3util.DATATOOLS_CLIENT_PARAMS)
-    one, many, wait = S3._one_boto_op, S3._s3op_with_retries, S3._jitter_sleep
-
     def one_operation(
-        self: S3, op: Callable[[Any, str], Any], url: str, create_tmp_file: bool = True
+        self: Any, op: Callable[[Any, str], Any], url: str, create_tmp_file: bool = True
     ) -> Any:
         _begin(self, url)
 
@@ -51,7 +53,7 @@ def keep_time() -> None:
             try:
                 return op(client, path)
             except Exception as error:
-                self._mfx_said = str(error)
+                self.mfx.said = str(error)
                 if s3.is_mistake(error):
                     text = f"{url}: cannot be asked: {error}"
                     raise _worded(MetaflowS3Exception(), text, _SETTINGS) from None
@@ -62,41 +64,67 @@ def keep_time() -> None:
         except MetaflowS3AccessDenied as error:
             raise _worded(error, f"{url}: access denied", _SETTINGS) from None
         except (MetaflowS3NotFound, MetaflowS3URLException) as error:
-            if "NoSuchBucket" not in self._mfx_said:
+            if "NoSuchBucket" not in self.mfx.said:
                 raise
             raise _worded(error, f"{url}: no such bucket", _SETTINGS) from None
         except MetaflowS3Exception as error:
             raise (error if stopped(error) else _gone(self, error)) from None
 
-    def many_operations(self: S3, mode: str, **options: Any) -> tuple[Any, str, int | None]:
-        _begin(self, self._s3root or "S3")
+    return one_operation
+
+
+def _many_operations(many: Callable[..., Any]) -> Callable[..., Any]:
+    from metaflow.plugins.datatools.s3.s3 import MetaflowS3AccessDenied, MetaflowS3Exception
+
+    def many_operations(self: Any, mode: str, **options: Any) -> tuple[Any, str, int | None]:
+        _begin(self, _private.s3_root(self) or "S3")
         lines, said, code = many(self, mode, **options)
         if not said:
             return lines, said, code
         from metaflow.plugins.datatools.s3 import s3op  # imports boto3
 
         if code == s3op.ERROR_URL_ACCESS_DENIED:
-            text = f"{self._mfx_url}: access denied"
-            raise _worded(MetaflowS3AccessDenied(), text, _SETTINGS)
+            raise _worded(MetaflowS3AccessDenied(), f"{self.mfx.url}: access denied", _SETTINGS)
         # A transient one that stayed, and what s3op does not know: 1 is Python's.
         if code in (None, 1, s3op.ERROR_TRANSIENT, s3op.ERROR_WORKER_EXCEPTION):
-            self._mfx_said = _reason(said)
+            self.mfx.said = _reason(said)
             raise _gone(self, MetaflowS3Exception())
         return lines, said, code
 
+    return many_operations
+
+
+def _sleep(wait: Callable[..., None]) -> Callable[..., None]:
+    from metaflow.plugins.datatools.s3.s3 import MetaflowS3Exception
+
     def sleep(
-        self: S3, trynum: int, base: float = 2, cap: float = 360, jitter: float = 0.1
+        self: Any, trynum: int, base: float = 2, cap: float = 360, jitter: float = 0.1
     ) -> None:
         now = time.monotonic()
-        self._mfx_first = self._mfx_first or now
-        left = self._mfx_first + s3.patience() - now
+        self.mfx.first = self.mfx.first or now
+        left = self.mfx.first + s3.patience() - now
         if left <= 0:
             raise _gone(self, MetaflowS3Exception())
         wait(self, trynum, base, min(cap, left), jitter)
 
-    S3._mfx_first = S3._mfx_begun = 0.0
-    S3._mfx_said = S3._mfx_url = ""
-    S3._one_boto_op, S3._s3op_with_retries, S3._jitter_sleep = one_operation, many_operations, sleep
+    return sleep
+
+
+@dataclass
+class _Asked:
+    """What an `S3` of Metaflow's has at hand, as its attribute `mfx`.
+
+    Args:
+        url: What it is asked for.
+        begun: When it was, by the monotonic clock.
+        first: When it was tried again first; 0 if it was not.
+        said: What S3 said last.
+    """
+
+    url: str
+    begun: float
+    first: float = 0.0
+    said: str = "requests fail again and again"
 
 
 def stopped(error: Exception) -> bool:
@@ -114,16 +142,14 @@ def _begin(operation: Any, url: str) -> None:
     """Note when an operation of Metaflow's begins; none does soon after S3 was given up."""
     if _Gone.error and time.monotonic() < _Gone.until:
         raise _Gone.error
-    operation._mfx_begun, operation._mfx_first = time.monotonic(), 0.0
-    operation._mfx_url, operation._mfx_said = url, "requests fail again and again"
+    operation.mfx = _Asked(url, time.monotonic())
 
 
 def _gone(operation: Any, error: Any) -> Exception:
-    now = time.monotonic()
-    endpoint = operation._s3_client.client.meta.endpoint_url
+    now, asked = time.monotonic(), operation.mfx
     what = (
-        f"{operation._mfx_url}: S3 at {endpoint} does not answer, tried for "
-        f"{now - operation._mfx_begun:.0f} s: {operation._mfx_said}"
+        f"{asked.url}: S3 at {_private.s3_endpoint(operation)} does not answer, tried for "
+        f"{now - asked.begun:.0f} s: {asked.said}"
     )
     _Gone.error, _Gone.until = _worded(error, what, _remedy()), now + s3.patience()
     return _Gone.error

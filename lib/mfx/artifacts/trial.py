@@ -6,7 +6,10 @@ model is pushed or promoted, nobody is notified.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from mfx.artifacts import _private
 
 TYPE = "spin"
 """Metaflow's name of what trials use for metadata and datastore."""
@@ -30,22 +33,24 @@ def storage() -> Any:
 def merge_by_value(flow: Any) -> None:
     """Have `merge_artifacts` give this process's flow the values themselves.
 
-    Metaflow 2.19 hands them on by their hash, and then looks for them in the datastore of trials,
+    Metaflow hands them on by their hash, and then looks for them in the datastore of trials,
     which does not have them: no join could be tried out.
     """
-    by_hash = type(flow).merge_artifacts
 
-    def merge(
-        self: Any,
-        inputs: Any,
-        exclude: list[str] | None = None,
-        include: list[str] | None = None,
-    ) -> None:
-        by_hash(self, inputs, exclude=exclude, include=include)
-        for given in inputs:
-            for name, _ in given._datastore.items():
-                known = name in self._datastore and name not in vars(self)
-                if known and not name.startswith("_") and not hasattr(type(self), name):
-                    setattr(self, name, getattr(given, name))
+    def by_value(by_hash: Callable[..., None]) -> Callable[..., None]:
+        def merge(
+            self: Any,
+            inputs: Any,
+            exclude: list[str] | None = None,
+            include: list[str] | None = None,
+        ) -> None:
+            by_hash(self, inputs, exclude=exclude, include=include)
+            for given in inputs:
+                known = (_private.stored_names(given) & _private.stored_names(self)) - {*vars(self)}
+                for name in known:
+                    if not name.startswith("_") and not hasattr(type(self), name):
+                        setattr(self, name, getattr(given, name))
 
-    type(flow).merge_artifacts = merge
+        return merge
+
+    _private.around_merge(flow, by_value)

@@ -15,8 +15,8 @@ import grpc
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from mfx.beam import _private
 from mfx.config import Beam
 from mfx.errors import MfxError, PassingError, nearest
 
@@ -49,7 +49,7 @@ def pipeline(options: Beam) -> Iterator[beam.Pipeline]:
     """
     if not options.options:
         # Named outright: `DirectRunner` may mean another runner that needs a download.
-        with _said_once(), beam.Pipeline(runner=FnApiRunner()) as made:
+        with _said_once(), beam.Pipeline(runner=_private.FnApiRunner()) as made:
             yield made
         return
     made = _remote(options)
@@ -108,7 +108,7 @@ def fetch(source: str, target: Path) -> None:
 @contextmanager
 def _said_once() -> Iterator[None]:
     """Keep Beam from logging the traceback of an error that it raises too, in this process."""
-    log = logging.getLogger("apache_beam.runners.common")
+    log = logging.getLogger(_private.WORKER_LOG)
     log.disabled, before = True, log.disabled
     try:
         yield

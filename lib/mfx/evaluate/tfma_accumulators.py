@@ -14,20 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
-from tensorflow_model_analysis.contrib.aggregates import binary_confusion_matrices as matrices
-from tensorflow_model_analysis.metrics import (
-    aggregation,
-    calibration,
-    calibration_histogram,
-    metric_types,
-    tf_metric_wrapper,
-)
-from tensorflow_model_analysis.metrics import binary_confusion_matrices as confusion
-from tensorflow_model_analysis.metrics import example_count as counts
-from tensorflow_model_analysis.metrics import mean_regression_error as regression
-from tensorflow_model_analysis.metrics import multi_class_confusion_matrix_metrics as multi_class
+import tensorflow_model_analysis as tfma
 
 from mfx.errors import MfxError
+from mfx.evaluate import _private
+from mfx.evaluate._private import asked
 
 CHUNK, KERAS_CHUNK = 1 << 20, 1 << 17
 """Predicted values that are looked at together, to bound memory; some Keras metrics hold hundreds
@@ -88,37 +79,22 @@ def numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
 
 
-def _asked(combiner: Any) -> tuple[str, Any, str]:
-    """Model name, sub key and output name that a combiner is for."""
-    key = getattr(combiner, "_key", None) or getattr(combiner, "_metric_key", None)
-    if key is not None:
-        return key.model_name, getattr(key, "sub_key", None), key.output_name or ""
-    output = "".join(getattr(combiner, "_output_names", []))
-    return combiner._model_name or "", getattr(combiner, "_sub_key", None), output
-
-
 def _covered(combiner: Any, part: Part) -> bool:
     """Whether builders do what the combiner asks for: one class or all, never the top few."""
-    if type(combiner) is counts._ExampleCountCombiner:
+    if type(combiner) is _private.ExampleCount:
         return True
-    model, sub_key, output = _asked(combiner)
-    special = ("_example_id_key", "_loss_configs", "_sub_key_in_config")
-    if output or any(_filled(getattr(combiner, name, None)) for name in special):
-        return False
-    if getattr(combiner, "_enable_fractional_labels", True) is False:
+    model, sub_key, output = asked(combiner)
+    if output or _private.is_special(combiner):
         return False
     classes = part.predictions[model].ndim > 1
-    if type(combiner) is multi_class._MultiClassConfusionMatrixCombiner:
+    if type(combiner) is _private.MultiClassConfusionMatrices:
         # Of thresholds that do not rise, TFMA's answer depends on their order.
-        return classes and sorted(combiner._thresholds) == list(combiner._thresholds)
+        thresholds = list(_private.thresholds(combiner))
+        return classes and sorted(thresholds) == thresholds
+    weighted = bool(_private.class_weights(combiner))
     if sub_key is None:
-        return classes or not getattr(combiner, "_class_weights", None)
-    weighted = getattr(combiner, "_class_weights", None)
+        return classes or not weighted
     return classes and sub_key.k is None and sub_key.top_k is None and not weighted
-
-
-def _filled(value: Any) -> bool:
-    return any(map(_filled, value)) if isinstance(value, list) else bool(value)
 
 
 def _row_by_row(combiner: Any, part: Part) -> Any:
@@ -132,7 +108,7 @@ def _row_by_row(combiner: Any, part: Part) -> Any:
         }
         accumulator = combiner.add_input(
             accumulator,
-            metric_types.StandardMetricInputs(
+            tfma.metrics.StandardMetricInputs(
                 label=part.labels[row : row + 1],
                 prediction=next(iter(given.values())) if one else given,
                 example_weight=None if part.weights is None else part.weights[row : row + 1],
@@ -143,7 +119,7 @@ def _row_by_row(combiner: Any, part: Part) -> Any:
 
 def _weights(combiner: Any, part: Part) -> np.ndarray:
     """float64 of shape [rows]; ones for an unweighted metric."""
-    if part.weights is None or not combiner._example_weighted:
+    if part.weights is None or not _private.is_weighted(combiner):
         return np.ones(len(part))
     return part.weights.astype(np.float64)
 
@@ -154,7 +130,7 @@ def _pairs(combiner: Any, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarra
     With several outputs a pair is a row and a class, or a row alone if one class is asked for; its
     label is whether the row is of the class. Types are as TFMA's, whose errors are of that type.
     """
-    model, sub_key, _ = _asked(combiner)
+    model, sub_key, _ = asked(combiner)
     labels, predictions, weights = part.labels, part.predictions[model], _weights(combiner, part)
     if predictions.ndim == 1:
         return labels, predictions, weights
@@ -172,8 +148,8 @@ def _pairs(combiner: Any, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarra
         )
     hot = (_class_ids(labels, classes)[:, None] == np.arange(classes)).astype(np.float64)
     shares = np.ones(classes)
-    if combiner._class_weights:
-        shares = np.array([combiner._class_weights.get(i, 0.0) for i in range(classes)])
+    if given := _private.class_weights(combiner):
+        shares = np.array([given.get(i, 0.0) for i in range(classes)])
     spread = weights[:, None] * shares
     return hot.reshape(-1), predictions.reshape(-1), spread.reshape(-1)
 
@@ -215,11 +191,12 @@ def _example_count(combiner: Any, part: Part) -> float:
 
 
 def _histogram(combiner: Any, part: Part) -> dict[int, Any]:
-    pairs = _fractional_pairs if combiner._fractional_labels else _pairs
+    made = _private.buckets(combiner)
+    pairs = _fractional_pairs if made.fractional_labels else _pairs
     labels, predictions, weights = (a.astype(np.float64) for a in pairs(combiner, part))
-    value = predictions if combiner._prediction_based_bucketing else labels
-    last = combiner._num_buckets + 1
-    place = (value - combiner._left) / combiner._range * combiner._num_buckets + 1
+    value = predictions if made.of_predictions else labels
+    last = made.number + 1
+    place = (value - made.left) / made.range * made.number + 1
     bucket = np.clip(np.trunc(place), 0, last).astype(np.int64)
     filled = np.flatnonzero(np.bincount(bucket))
     sums = [
@@ -227,12 +204,12 @@ def _histogram(combiner: Any, part: Part) -> dict[int, Any]:
         for w in (labels * weights, predictions * weights, weights)
     ]
     ids = filled.tolist()
-    return dict(zip(ids, map(calibration_histogram.Bucket, ids, *sums), strict=True))
+    return dict(zip(ids, map(_private.Bucket, ids, *sums), strict=True))
 
 
 def _matrices(combiner: Any, part: Part) -> dict[float, Any]:
     labels, predictions, weights = _fractional_pairs(combiner, part)
-    thresholds = combiner._binary_confusion_matrices._thresholds
+    thresholds = _private.thresholds(combiner)
     order = np.argsort(thresholds)
     # How many thresholds lie below each prediction.
     above = np.searchsorted(np.asarray(thresholds)[order], predictions, side="left")
@@ -242,8 +219,8 @@ def _matrices(combiner: Any, part: Part) -> dict[float, Any]:
         sums[under] = np.cumsum(weight)[:-1]
         sums[over] = np.cumsum(weight[::-1])[::-1][1:]
     return {
-        thresholds[place]: matrices._ThresholdEntry(
-            matrices.Matrix(**{cell: float(values[n]) for cell, values in sums.items()}),
+        thresholds[place]: _private.ThresholdEntry(
+            _private.Matrix(**{cell: float(values[n]) for cell, values in sums.items()}),
             *([] for _ in range(4)),
         )
         for n, place in enumerate(order)
@@ -252,7 +229,7 @@ def _matrices(combiner: Any, part: Part) -> dict[float, Any]:
 
 def _label_sums(combiner: Any, part: Part) -> Any:
     labels, predictions, weights = (a.astype(np.float64) for a in _pairs(combiner, part))
-    sums = calibration._WeightedLabelsPredictionsExamples()
+    sums = _private.LabelSumsAccumulator()
     sums.total_weighted_labels = float((labels * weights).sum())
     sums.total_weighted_predictions = float((predictions * weights).sum())
     sums.total_weighted_examples = float(weights.sum())
@@ -261,23 +238,23 @@ def _label_sums(combiner: Any, part: Part) -> Any:
 
 def _class_weights(combiner: Any, part: Part) -> dict[int, float]:
     weights = _weights(combiner, part)
-    return {i: float(weights[part.labels == i].sum()) for i in combiner._class_ids}
+    return {i: float(weights[part.labels == i].sum()) for i in _private.class_ids(combiner)}
 
 
 def _multi_class_matrices(combiner: Any, part: Part) -> Any:
-    values = part.predictions[_asked(combiner)[0]]
-    classes, none = values.shape[1], multi_class.NO_PREDICTED_CLASS_ID
+    values = part.predictions[asked(combiner)[0]]
+    classes, none = values.shape[1], _private.NO_CLASS
     actual, weights = _class_ids(part.labels, classes), _weights(combiner, part)
     top, chosen = values.max(axis=1, initial=-np.inf), values.argmax(axis=1)
     # TFMA compares NumPy's scalars with Python's: in float64 in NumPy 1, in their own type in 2.
     top = top.astype((values.dtype.type(0) + 0.0).dtype)
-    found = multi_class.Matrices()
-    for threshold in combiner._thresholds if len(part) else []:
+    found = _private.Matrices()
+    for threshold in _private.thresholds(combiner) if len(part) else []:
         predicted = np.where(top <= top.dtype.type(threshold), none, chosen)
         # One number for both classes, each from -1 up.
         cells, place = numbered((actual + 1) * (classes + 1) + predicted + 1)
         pairs = (divmod(cell, classes + 1) for cell in cells.tolist())
-        keys = [multi_class.MatrixEntryKey(a - 1, p - 1) for a, p in pairs]
+        keys = [_private.MatrixEntryKey(a - 1, p - 1) for a, p in pairs]
         found[threshold] = dict(
             zip(keys, np.bincount(place, weights=weights).tolist(), strict=True)
         )
@@ -292,7 +269,7 @@ def _mean_error(errors: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Calla
         with np.errstate(divide="ignore", invalid="ignore"):
             found = errors(labels, predictions)
         counted = ~np.isnan(found)
-        return regression._MeanRegressionErrorAccumulator(
+        return _private.MeanErrorAccumulator(
             total_example_weights=float(weights[counted].sum()),
             total_regression_error=float((found * weights)[counted].sum()),
         )
@@ -321,16 +298,15 @@ def _keras(combiner: Any, part: Part) -> Any:
     """Keras metrics' state after `update_state` on whole arrays, in float32 as Keras computes."""
     combiner.setup()
     accumulator = combiner.create_accumulator()
-    model, sub_key, output = _asked(combiner)
-    aggregated = combiner._aggregation_type and combiner._aggregation_type.micro_average
+    model, sub_key, output = asked(combiner)
     predictions = part.predictions[model]
-    if aggregated or sub_key is not None or predictions.ndim == 1:
+    if _private.is_micro_averaged(combiner) or sub_key is not None or predictions.ndim == 1:
         labels, predictions, weights = (a[:, None] for a in _pairs(combiner, part))
     else:
         labels = _class_ids(part.labels, predictions.shape[1])[:, None]
         weights = _weights(combiner, part)[:, None]
     if len(labels):
-        for index, metric in enumerate(combiner._metrics[output]):
+        for index, metric in enumerate(_private.keras_metrics(combiner, output)):
             metric.reset_states()
             # AutoGraph takes longer than the metric, and changes nothing outside of graphs.
             update = tf.autograph.experimental.do_not_convert(metric.update_state)
@@ -340,15 +316,15 @@ def _keras(combiner: Any, part: Part) -> Any:
 
 
 _BUILDERS: dict[type, Callable[[Any, Part], Any]] = {
-    counts._ExampleCountCombiner: _example_count,
-    calibration_histogram._CalibrationHistogramCombiner: _histogram,
-    confusion._BinaryConfusionMatrixCombiner: _matrices,
-    calibration._WeightedLabelsPredictionsExamplesCombiner: _label_sums,
-    aggregation._ClassWeightsFromLabelsCombiner: _class_weights,
-    multi_class._MultiClassConfusionMatrixCombiner: _multi_class_matrices,
-    regression._MeanAbsoluteErrorCombiner: _mean_error(_absolute),
-    regression._MeanSquaredErrorCombiner: _mean_error(_squared),
-    regression._MeanAbsolutePercentageErrorCombiner: _mean_error(_percentage),
-    regression._MeanSquaredLogarithmicErrorCombiner: _mean_error(_squared_logarithmic),
-    tf_metric_wrapper._CompilableMetricsCombiner: _keras,
+    _private.ExampleCount: _example_count,
+    _private.CalibrationHistogram: _histogram,
+    _private.BinaryConfusionMatrices: _matrices,
+    _private.LabelSums: _label_sums,
+    _private.ClassWeights: _class_weights,
+    _private.MultiClassConfusionMatrices: _multi_class_matrices,
+    _private.MeanAbsoluteError: _mean_error(_absolute),
+    _private.MeanSquaredError: _mean_error(_squared),
+    _private.MeanAbsolutePercentageError: _mean_error(_percentage),
+    _private.MeanSquaredLogarithmicError: _mean_error(_squared_logarithmic),
+    _private.KerasMetrics: _keras,
 }

@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis import constants
-from tensorflow_model_analysis.api import types
-from tensorflow_model_analysis.metrics import confusion_matrix_metrics
 from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.slicer import slicer_lib as slicer
-from tensorflow_model_analysis.utils import config_util
 
 from mfx.artifacts import slices
 from mfx.config import RESULTS, Evaluate, Metric, Threshold
 from mfx.errors import MfxError, nearest
+from mfx.evaluate import _private
 
 CANDIDATE, BASELINE, LABEL, WEIGHT = RESULTS
 """Columns of the evaluated table, besides the features to slice by; the first two name models."""
@@ -55,7 +51,7 @@ def eval_config(options: Evaluate, has_baseline: bool) -> config_pb2.EvalConfig:
         metrics_specs=_metrics_specs(options, names),
     )
     config.options.min_slice_size.value = options.min_slice_size
-    return config_util.update_eval_config_with_defaults(
+    return tfma.utils.update_eval_config_with_defaults(
         config, has_baseline=has_baseline, rubber_stamp=not has_baseline
     )
 
@@ -86,7 +82,7 @@ def of_probabilities(entries: Sequence[str | Metric]) -> list[str]:
         metric_name(entry)
         for entry in entries
         if _class_name(entry) in _OF_PROBABILITIES
-        or issubclass(known[_class_name(entry)], confusion_matrix_metrics.ConfusionMatrixMetricBase)
+        or issubclass(known[_class_name(entry)], _private.ConfusionMatrixMetricBase)
     ]
 
 
@@ -106,13 +102,13 @@ def _class_name(entry: str | Metric) -> str:
     return entry if isinstance(entry, str) else entry.class_name
 
 
-def shared_models(has_baseline: bool) -> list[types.EvalSharedModel]:
+def shared_models(has_baseline: bool) -> list[tfma.types.EvalSharedModel]:
     """What tells TFMA that the predictions are in the table already."""
     names = [CANDIDATE, BASELINE] if has_baseline else [""]
     return [
-        types.EvalSharedModel(
+        tfma.types.EvalSharedModel(
             model_name=name,
-            model_type=constants.MATERIALIZED_PREDICTION,
+            model_type=tfma.constants.MATERIALIZED_PREDICTION,
             is_baseline=name == BASELINE,
             rubber_stamp=not has_baseline,
         )
@@ -164,7 +160,7 @@ def _by_name(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def failures(validation: Any) -> set[tuple[str, str]]:
     """The slices and metrics that TFMA's ValidationResult finds fault with."""
     return {
-        (slice_name(slicer.deserialize_slice_key(entry.slice_key)), failure.metric_key.name)
+        (slice_name(tfma.slicer.deserialize_slice_key(entry.slice_key)), failure.metric_key.name)
         for entry in validation.metric_validations_per_slice
         for failure in entry.failures
     }

@@ -19,28 +19,23 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tensorflow_model_analysis import constants
-from tensorflow_model_analysis.evaluators import (
-    metrics_plots_and_validations_evaluator as evaluator,
-)
-from tensorflow_model_analysis.evaluators import metrics_validator
-from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.utils import model_util
-from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
+from mfx.evaluate import _private
 from mfx.evaluate.tfma_accumulators import Part, accumulate, numbered
 from mfx.evaluate.tfma_config import LABEL
 
 ENGINE = "TFMA in memory"
-VERSIONS = ("0.47.1", "0.52.0")
-"""The versions whose accumulators these are; others go to Beam."""
 
 SliceKey = tuple[tuple[str, Any], ...]
 
 
 def covers(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
-    """What this path does not cover of an EvalConfig on a table of this schema; '' if nothing."""
-    if tfma.__version__ not in VERSIONS:
+    """What this path does not cover of an EvalConfig on a table of this schema; '' if nothing.
+
+    Versions whose accumulators may be others go to Beam.
+    """
+    if tfma.__version__ not in _private.CHECKED["tensorflow-model-analysis"]:
         return f"TFMA {tfma.__version__}"
     for spec in config.model_specs:
         kind = schema.field(spec.prediction_key).type
@@ -56,11 +51,11 @@ def covers(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
     for computation in _computations(config):
         if isinstance(
             computation,
-            (metric_types.CrossSliceMetricComputation, metric_types.CIDerivedMetricComputation),
+            (_private.CrossSliceMetricComputation, _private.CIDerivedMetricComputation),
         ):
             return "cross-slice metrics"
         for preprocessor in getattr(computation, "preprocessors", None) or []:
-            if type(preprocessor) is not metric_types.StandardMetricInputsPreprocessor:
+            if type(preprocessor) is not _private.StandardMetricInputsPreprocessor:
                 return f"preprocessor {type(preprocessor).__name__}"
             if constants.FEATURES_KEY in (preprocessor.include_filter or {}):
                 return "metrics of features"
@@ -113,7 +108,7 @@ def array(rows: pa.Table, name: str) -> np.ndarray:
 
 def _computations(config: config_pb2.EvalConfig) -> list[Any]:
     """TFMA's computations, each once; derived ones bring copies of what they derive from."""
-    made = metric_specs.to_computations(list(config.metrics_specs), eval_config=config)
+    made = _private.to_computations(list(config.metrics_specs), eval_config=config)
     return list(dict.fromkeys(made))
 
 
@@ -150,28 +145,28 @@ def _metrics(part: Part, computations: list[Any], config: config_pb2.EvalConfig)
     """All public metrics of one slice."""
     found: dict[Any, Any] = {}
     for computation in computations:
-        if isinstance(computation, metric_types.MetricComputation):
+        if isinstance(computation, tfma.metrics.MetricComputation):
             combiner = computation.combiner
             found |= combiner.extract_output(accumulate(combiner, part))
     for computation in computations:
-        if isinstance(computation, metric_types.DerivedMetricComputation):
+        if isinstance(computation, tfma.metrics.DerivedMetricComputation):
             found |= computation.result(found)
-    baseline = model_util.get_baseline_model_spec(config)
+    baseline = tfma.utils.get_baseline_model_spec(config)
     if baseline:
         found |= dict(_differences(found, baseline.name))
-    return {key: value for key, value in found.items() if not _private(key)}
+    return {key: value for key, value in found.items() if not _is_helper(key)}
 
 
-def _private(key: Any) -> bool:
+def _is_helper(key: Any) -> bool:
     return key.name.startswith("_") and not key.name.startswith("__")
 
 
 def _differences(metrics: dict[Any, Any], baseline: str) -> Iterator[tuple[Any, Any]]:
     for key, value in metrics.items():
-        if _private(key) or key.is_diff or key.model_name == baseline:
+        if _is_helper(key) or key.is_diff or key.model_name == baseline:
             continue
         other = key.make_baseline_key(baseline)
-        if other in metrics and evaluator._is_metric_diffable(value):
+        if other in metrics and _private.is_diffable(value):
             yield key.make_diff_key(), value - metrics[other]
 
 
@@ -180,17 +175,17 @@ def _write(sliced: list[tuple[SliceKey, Any]], config: config_pb2.EvalConfig, fo
     folder.mkdir(parents=True, exist_ok=True)
     metrics = [(k, {m: v for m, v in found.items() if not _plot(m)}) for k, found in sliced]
     plots = [(k, {m: v for m, v in found.items() if _plot(m)}) for k, found in sliced]
-    combine = writer.CombineValidations(config, rubber_stamp=len(config.model_specs) == 1)
+    combine = _private.CombineValidations(config, rubber_stamp=len(config.model_specs) == 1)
     verdict = combine.create_accumulator()
     for pair in metrics:
-        verdict = combine.add_input(verdict, metrics_validator.validate_metrics(pair, config))
+        verdict = combine.add_input(verdict, _private.validate_metrics(pair, config))
     files = {
         "metrics-00000-of-00001": [
-            writer.convert_slice_metrics_to_proto(pair, add_metrics_callbacks=[])
+            _private.convert_slice_metrics_to_proto(pair, add_metrics_callbacks=[])
             for pair in metrics
         ],
         "plots-00000-of-00001": [
-            writer.convert_slice_plots_to_proto(pair, add_metrics_callbacks=[])
+            _private.convert_slice_plots_to_proto(pair, add_metrics_callbacks=[])
             for pair in plots
             if pair[1]
         ],
@@ -211,4 +206,4 @@ def _write(sliced: list[tuple[SliceKey, Any]], config: config_pb2.EvalConfig, fo
 
 
 def _plot(key: Any) -> bool:
-    return isinstance(key, metric_types.PlotKey)
+    return isinstance(key, tfma.metrics.PlotKey)

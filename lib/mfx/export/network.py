@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from mfx.errors import MfxError, nearest
+from mfx.export import _private
 
 BINARY, CLASSES, ONE_HOT = "binary", "classes", "one-hot"
 """Kinds of cross-entropy: of yes or no, of a class's number, of a vector with a place a class."""
@@ -229,7 +230,7 @@ def check(model: Any) -> None:
 
 def _last(model: Any) -> str:
     """The network's last activation or operation, in small letters, such as `sigmoid`."""
-    operation = model.outputs[0]._keras_history.operation
+    operation = _private.last_operation(model)
     if isinstance(operation, keras.Model):
         return _last(operation)
     activation = getattr(operation, "activation", None)

@@ -9,12 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
-from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
 from mfx.columns import input_names
 from mfx.columns.tensors import MISSING
 from mfx.errors import MfxError
-from mfx.export import answers, network
+from mfx.export import _private, answers, network
 
 _ACTIVATIONS: dict[str, Callable] = {
     "": tf.identity,
@@ -68,10 +67,8 @@ def export(
     # connect with the graph; nor the model, which would bring its optimizer's state along.
     module.network = [weight.value for weight in model.weights]
     module.tables = list(_tables(model))
-    # TFT's own layer is a Keras 2 model, which would be traced anew, with AutoGraph, when saved.
-    loader = SavedModelLoader(graph.transform_savedmodel_dir)
-    transform = loader.apply_transform_model
-    module.transform = loader._imported  # its vocabulary tables are saved along
+    # Its vocabulary tables are saved along.
+    transform, module.transform = _private.transform_loader(graph.transform_savedmodel_dir)
     inputs = network.inputs_of(model)
 
     def answer(features: dict[str, Any]) -> dict[str, tf.Tensor]:

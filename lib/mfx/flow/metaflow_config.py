@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from mfx.artifacts import _private
 
 _paths: dict[tuple[str, bool], Path] = {}
 """Files that Metaflow read for the command line that it looks at, by text and whether it is the
@@ -13,15 +16,12 @@ _values: set[str] = set()
 
 
 def watch() -> None:
-    """Have Metaflow's options note which files they read (looked at: 2.19)."""
-    from metaflow.exception import MetaflowException
-    from metaflow.user_configs import config_options
-    from metaflow.user_configs.config_options import ConfigInput, ConvertPath
+    """Have Metaflow's options note which files they read."""
+    _private.around_config_files(_noting_paths, _noting_values)
 
-    if hasattr(ConvertPath, "_mfx_read"):
-        return
-    prefix, converted = config_options._CONVERT_PREFIX, ConvertPath.convert_value
-    process = ConfigInput.process_configs
+
+def _noting_paths(converted: Callable[[str | None, bool], str | None]) -> Callable[..., str | None]:
+    from metaflow.exception import MetaflowException
 
     def convert_value(value: str | None, is_default: bool) -> str | None:
         try:
@@ -29,27 +29,31 @@ def watch() -> None:
         except UnicodeDecodeError as error:
             raise MetaflowException(f"{value}: not UTF-8 at byte {error.start}") from None
         if value is not None and text is not None:
-            marks = prefix + (config_options._DEFAULT_PREFIX if is_default else "")
+            always, default = _private.config_marks()
+            marks = always + (default if is_default else "")
             _paths[text.removeprefix(marks), is_default] = Path(value).absolute()
         return text
 
+    return convert_value
+
+
+def _noting_values(process: Callable[..., Any]) -> Callable[..., Any]:
     def process_configs(
         self: Any, flow_name: str, param_name: str, given: Any, *rest: Any, **more: Any
     ) -> Any:
         if param_name == "config_value":
-            texts = (text.removeprefix(prefix) for text in given.values() if text)
-            _values.update(t for t in texts if not t.startswith(config_options._DEFAULT_PREFIX))
+            always, default = _private.config_marks()
+            texts = (text.removeprefix(always) for text in given.values() if text)
+            _values.update(text for text in texts if not text.startswith(default))
         try:
             return process(self, flow_name, param_name, given, *rest, **more)
         finally:
             # It is called for both options, and parses when it has both.
-            if self._path_values is not None and self._value_values is not None:
+            if _private.is_config_complete(self):
                 _paths.clear()
                 _values.clear()
 
-    ConvertPath._mfx_read = True
-    ConvertPath.convert_value = staticmethod(convert_value)
-    ConfigInput.process_configs = process_configs
+    return process_configs
 
 
 def path_of(text: str) -> Path | None:

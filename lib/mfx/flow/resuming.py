@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from mfx.artifacts import _private
 from mfx.errors import MfxError
 
 ORIGIN = "--origin-run-id"
@@ -32,37 +34,28 @@ def refuse_unknown(stopped: type[Exception]) -> None:
     Args:
         stopped: The exception that Metaflow shows as its message.
     """
-    from metaflow.datastore import TaskDataStoreSet
 
-    read = TaskDataStoreSet.__init__
-    if getattr(read, "_mfx", False):
-        return
+    def refusing(read: Callable[..., None]) -> Callable[..., None]:
+        def read_or_refuse(
+            self: Any,
+            flow_datastore: Any,
+            run_id: str,
+            steps: list[str] | None = None,
+            *arguments: Any,
+            **options: Any,
+        ) -> None:
+            read(self, flow_datastore, run_id, steps, *arguments, **options)
+            # So `resume` looks for the config of the run that it resumes.
+            if steps == ["_parameters"] and not self.task_datastores:
+                run = f"{flow_datastore.flow_name}/{run_id}"
+                raise stopped(
+                    f"run {run} is not there, or left nothing to resume\n"
+                    f"`mfx ls --all` lists the runs there are; resume {ORIGIN} ID goes on from one."
+                )
 
-    def read_or_refuse(
-        self: Any,
-        flow_datastore: Any,
-        run_id: str,
-        steps: list[str] | None = None,
-        *arguments: Any,
-        **options: Any,
-    ) -> None:
-        read(self, flow_datastore, run_id, steps, *arguments, **options)
-        # So `resume` looks for the config of the run that it resumes.
-        if steps == ["_parameters"] and not self.task_datastores:
-            raise stopped(
-                f"run {flow_datastore.flow_name}/{run_id} is not there, or left nothing to resume\n"
-                f"`mfx ls --all` lists the runs there are; resume {ORIGIN} ID goes on from one."
-            )
+        return read_or_refuse
 
-    read_or_refuse._mfx = True  # type: ignore[attr-defined]
-    TaskDataStoreSet.__init__ = read_or_refuse
-
-
-def command() -> Any:
-    """Metaflow's command that this process carries out, as click's context, or None."""
-    from metaflow._vendor import click
-
-    return click.get_current_context(silent=True)
+    _private.around_tasks_of_run(refusing)
 
 
 def prepare(flow: str, options: dict[str, Any], metadata: Any) -> None:
@@ -99,13 +92,6 @@ def count_as_latest(flow: str, run: str) -> None:
 
     given = SimpleNamespace(flow=SimpleNamespace(name=flow), echo=lambda *_, **__: None)
     write_latest_run_id(given, run)
-
-
-def leave_latest_alone() -> None:
-    """Have `spin` not count as the latest run."""
-    from metaflow.cli_components import run_cmds
-
-    run_cmds.write_latest_run_id = lambda *_: None
 
 
 def _find(flow: str, run: str) -> Any:

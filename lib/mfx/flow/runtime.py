@@ -21,7 +21,7 @@ from metaflow.metaflow_config import ARGO_EVENTS_WEBHOOK_URL as EVENTS_URL
 from metaflow.packaging_sys import ContentType
 
 from mfx import config
-from mfx.artifacts import metaflow_local, metaflow_s3, trial
+from mfx.artifacts import _private, metaflow_local, metaflow_s3, trial
 from mfx.deploy import decorators
 from mfx.environment import code_package
 from mfx.errors import MfxError
@@ -30,7 +30,6 @@ from mfx.registry import liveness
 
 if TYPE_CHECKING:
     from metaflow import FlowSpec
-    from metaflow.runtime import NativeRuntime
     from metaflow.user_decorators.mutable_flow import MutableFlow
 
 Flow = TypeVar("Flow", bound="type[FlowSpec]")
@@ -53,19 +52,20 @@ def _keep_asterisks() -> None:
     is not imported here: it would lack the options of a flow that is not defined yet.
     """
     cli = sys.modules.get("metaflow.cli")
-    if cli is None or getattr(cli.print_metaflow_exception, "_mfx", False):
+    if cli is None:
         return
-    printed = cli.print_metaflow_exception
 
-    def as_it_is(error: MetaflowException) -> None:
-        if isinstance(error, PipelineStopped):
-            cli.echo_always(f"{error.headline}:", indent=True, bold=True)
-            cli.echo_always(error.message, indent=True, no_bold=True, padding_bottom=True)
-        else:
-            printed(error)
+    def as_it_is(printed: Callable[[Exception], None]) -> Callable[[Exception], None]:
+        def print_exception(error: Exception) -> None:
+            if isinstance(error, PipelineStopped):
+                cli.echo_always(f"{error.headline}:", indent=True, bold=True)
+                cli.echo_always(error.message, indent=True, no_bold=True, padding_bottom=True)
+            else:
+                printed(error)
 
-    as_it_is._mfx = True  # type: ignore[attr-defined]
-    cli.print_metaflow_exception = as_it_is  # type: ignore[attr-defined]
+        return print_exception
+
+    _private.put(cli, "print_metaflow_exception", as_it_is)
 
 
 class StoppedInPassing(PipelineStopped):
@@ -104,19 +104,20 @@ def try_again_only_what_may_pass() -> None:
     Where something else runs the steps, as Argo does, a further attempt starts all the same, and
     `one_message` ends it at once with the same message.
     """
-    from metaflow.runtime import NativeRuntime, TaskFailed
+    _private.around_retry(_retry_if_it_may_pass)
 
-    retry = NativeRuntime._retry_worker
 
-    def retry_if_it_may_pass(self: NativeRuntime, worker: Any) -> None:
+def _retry_if_it_may_pass(retry: Callable[..., None]) -> Callable[..., None]:
+    from metaflow.runtime import TaskFailed
+
+    def retry_worker(self: Any, worker: Any) -> None:
         task = worker.task
         attempt = (task.run_id, task.step, task.task_id, task.retries)
-        if _said_for_good(self._flow_datastore, *attempt):
+        if _said_for_good(_private.datastore_of(self), *attempt):
             raise TaskFailed(task, "not tried again, as it would fail alike")
         retry(self, worker)
 
-    if retry.__name__ != retry_if_it_may_pass.__name__:
-        NativeRuntime._retry_worker = retry_if_it_may_pass
+    return retry_worker
 
 
 def _attempt_before() -> tuple[Any, str, str, str, int]:
@@ -216,10 +217,10 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
 
     def _prepare_launch(self, mutable_flow: MutableFlow) -> None:
         """Before `run`, `resume` or `spin` begins on this machine."""
-        called = resuming.command()
+        called = _private.current_command()
         name = called.info_name if called else ""
         if name == "spin":
-            resuming.leave_latest_alone()
+            _private.count_no_run_as_latest()
         if name == "resume":
             with _stopping():
                 resuming.prepare(called.obj.flow.name, called.params, called.obj.metadata)
@@ -259,22 +260,22 @@ def spare_the_garbage_collector() -> None:
 def keep_cards_beside_runs() -> None:
     """Have Metaflow look for local cards in the local datastore, as it does for everything else.
 
-    It takes the current folder's `.metaflow`, and with METAFLOW_CARD_LOCALROOT set (2.19) no folder
-    at all, so that cards of a run started from elsewhere would not be found.
+    It takes the current folder's `.metaflow`, and with METAFLOW_CARD_LOCALROOT set no folder at
+    all, so that cards of a run started from elsewhere would not be found.
     """
     from metaflow.metaflow_config import CARD_SUFFIX
-    from metaflow.plugins.cards.card_datastore import CardDatastore
     from metaflow.plugins.datastores.local_storage import LocalStorage
 
-    storage_root = CardDatastore.get_storage_root
+    def beside(storage_root: Callable[..., str | None]) -> Callable[..., str | None]:
+        def get_storage_root(cls: Any, storage_type: str) -> str | None:
+            if storage_type != LocalStorage.TYPE or LocalStorage.SYSROOT_VAR is None:
+                return storage_root(cls, storage_type)
+            root = LocalStorage.get_datastore_root_from_config(lambda *_: None)
+            return str(Path(root, CARD_SUFFIX))
 
-    def beside_runs(storage_type: str) -> str | None:
-        if storage_type != LocalStorage.TYPE or LocalStorage.SYSROOT_VAR is None:
-            return storage_root(storage_type)
-        root = LocalStorage.get_datastore_root_from_config(lambda *_: None)
-        return str(Path(root, CARD_SUFFIX))
+        return get_storage_root
 
-    CardDatastore.get_storage_root = staticmethod(beside_runs)
+    _private.around_card_root(beside)
 
 
 def parser() -> Callable[[str], dict[str, Any]]:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfx.artifacts import metaflow_local, metaflow_s3
+from mfx.artifacts import _private, metaflow_local, metaflow_s3
 from mfx.errors import MfxError
 from mfx.registry.place import Place, branch_of, of
 from mfx.registry.states import state_of
@@ -176,7 +176,7 @@ def read(artifact: Any, run: str, step: str) -> Any:
     except Exception as error:
         if metaflow_s3.stopped(error):
             raise
-        where = str(artifact._object.get("location", "")).removeprefix(":root:")
+        where = str(_private.record(artifact).get("location", "")).removeprefix(":root:")
         # Metaflow's way to say that a file is not there.
         why = "it is not there" if isinstance(error, TypeError) else error
         raise UnreadableError(

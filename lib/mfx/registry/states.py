@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from mfx.artifacts import _private
 from mfx.registry import liveness
 
 FINISHED, RUNNING, FAILED, KILLED, UNKNOWN = "finished", "running", "failed", "killed", "unknown"
@@ -74,8 +75,8 @@ def _heard_of(run: Any) -> tuple[bool | None, bool]:
 
 def _heartbeat(thing: Any) -> float:
     """When a metadata service heard of a run or task last, in seconds since 1970; 0 if never."""
-    # Metaflow's client (2.19) has no name for it.
-    return float(getattr(thing, "_object", {}).get("last_heartbeat_ts") or 0)
+    # Metaflow's client has no name for it.
+    return float(_private.record(thing).get("last_heartbeat_ts") or 0)
 
 
 def _newest_tasks(run: Any) -> list[Any]:

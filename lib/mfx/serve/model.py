@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
+from mfx.serve import _private
 from mfx.serve.batching import Batcher, Task
 from mfx.serve.errors import ServingError
 from mfx.serve.parameters import BatchingParameters
@@ -139,9 +140,7 @@ class ServedModel:
             feed=[definition.inputs[name].name for name in sorted(definition.inputs)],
             fetch=[definition.outputs[name].name for name in names],
         )
-        # The public `make_callable` goes by `run` and a dict once there are feeds, which takes
-        # longer than the model itself.
-        return partial(_call, self._session._make_callable_from_options(options), names)
+        return partial(_call, _private.callable_of(self._session, options), names)
 
 
 def _check_variables(session: Any) -> None:

@@ -13,8 +13,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tensorflow_transform.tf_metadata import metadata_io
-from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
+from tfx_bsl.public.tfxio import TensorAdapterConfig
 
 from mfx import label
 from mfx.artifacts import SPLITS, Examples, Schema, TransformGraph, store
@@ -24,6 +23,8 @@ from mfx.columns.tensors import sparse_inputs, to_batch
 from mfx.columns.types import TYPES, as_lists
 from mfx.config import Beam, Settings
 from mfx.errors import MfxError
+from mfx.export._private import write_metadata
+from mfx.transform import _private
 from mfx.user_code import failures, loading
 from mfx.user_code.portable_function import PortableFunction
 
@@ -97,8 +98,8 @@ def _analyse(
     files = [payload.only("train.parquet") for payload in examples.shards]
     columns = source.open_parquet(files[0]).schema_arrow
     arrow_schema = as_lists(pa.RecordBatch.from_pylist([], columns)).schema
-    config = tensor_adapter.TensorAdapterConfig(
-        arrow_schema, tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
+    config = TensorAdapterConfig(
+        arrow_schema, _private.InferTensorRepresentationsFromMixedSchema(schema)
     )
     with runner.folder(options) as work:
         with (
@@ -111,7 +112,7 @@ def _analyse(
         runner.fetch(f"{work}/graph", graph)
         _make_reproducible(graph, work)
     raw = tft.DatasetMetadata(schema)
-    metadata_io.write_metadata(raw, str(graph / tft.TFTransformOutput.RAW_METADATA_DIR))
+    write_metadata(raw, str(graph / tft.TFTransformOutput.RAW_METADATA_DIR))
 
 
 def _make_reproducible(graph: Path, directory: str) -> None:

@@ -12,16 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
-from tensorflow_data_validation.statistics import stats_impl
-from tensorflow_data_validation.utils import top_k_uniques_stats_util as top_k
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from mfx.columns.types import as_lists
+from mfx.validate import _private
 from mfx.validate.schema_rules import is_category
 
 ENGINE = "TFDV in memory"
-VERSIONS = ("1.16.1", "1.21.0")
-"""The versions whose combiners these are; others go to Beam."""
 MOST_BYTES = 128 * 2**20
 """Most memory for one column's distinct values; beyond, TFDV's estimates stay."""
 MERGE_ROWS = 2**16
@@ -29,8 +26,12 @@ MERGE_ROWS = 2**16
 
 
 def covers() -> str:
-    """What this path does not cover; '' if nothing."""
-    return "" if tfdv.__version__ in VERSIONS else f"TFDV {tfdv.__version__}"
+    """What this path does not cover; '' if nothing. Versions of other combiners go to Beam."""
+    return (
+        ""
+        if tfdv.__version__ in _private.CHECKED["tensorflow-data-validation"]
+        else f"TFDV {tfdv.__version__}"
+    )
 
 
 def describe(
@@ -45,7 +46,7 @@ def describe(
     Returns:
         The statistics, and the columns whose unique and most frequent values are estimates.
     """
-    combiners = stats_impl.get_generators(tfdv.StatsOptions(schema=schema), in_memory=True)
+    combiners = _private.get_generators(tfdv.StatsOptions(schema=schema), in_memory=True)
     categories = {f.name for f in schema.feature if is_category(f)} if schema else set()
     sums: list[Any] = [combiner.create_accumulator() for combiner in combiners]
     counts: dict[str, ValueCounts] = {}
@@ -55,7 +56,7 @@ def describe(
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if pa.types.is_binary(column.type) or name in categories:
                 counts.setdefault(name, ValueCounts(column.type)).add(column)
-    statistics = stats_impl.extract_statistics_output(sums, combiners)
+    statistics = _private.extract_statistics_output(sums, combiners)
     for feature in statistics.datasets[0].features:
         found = counts.get(feature.path.step[0])
         if found and not found.overfull and feature.WhichOneof("stats") == "string_stats":
@@ -109,13 +110,13 @@ def _put(counted: pa.Table, feature: statistics_pb2.FeatureNameStatistics) -> No
         return
     options = tfdv.StatsOptions()
     most = counted.slice(0, max(options.num_top_values, options.num_rank_histogram_buckets))
-    made = top_k.make_feature_stats_proto_topk_uniques(
+    made = _private.make_feature_stats_proto_topk_uniques(
         feature_path=tfdv.FeaturePath.from_proto(feature.path),
         num_top_values=options.num_top_values,
         num_rank_histogram_buckets=options.num_rank_histogram_buckets,
         num_unique=counted.num_rows,
         value_count_list=[
-            top_k.FeatureValueCount(value, count)
+            _private.FeatureValueCount(value, count)
             for value, count in zip(*(column.to_pylist() for column in most), strict=True)
         ],
     ).string_stats

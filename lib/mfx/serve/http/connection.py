@@ -13,8 +13,8 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
+from mfx.serve.http import _private
 from mfx.serve.http.bodies import Bodies, Limits
 from mfx.serve.http.json_answers import failure
 
@@ -96,7 +96,7 @@ class Answer:
             await connection.drained(request, len(self._body))
 
 
-class _Connection(RequestHandler):
+class _Connection(_private.Connection):
     """One client's.
 
     Attributes:
@@ -129,14 +129,14 @@ class _Connection(RequestHandler):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more, but may wait for the answer to what it sent."""
         self.half_closed = True
-        bodies = [body for _, body in self._messages]
+        bodies = self.waiting()
         if self.reading is not None:
             bodies.append(self.reading)
         return bool(bodies) and all(body.is_eof() for body in bodies)
 
     def last(self) -> bool:
         """Whether no request comes after the one at hand."""
-        return self.half_closed and not self._messages
+        return self.half_closed and not self.waiting()
 
     async def drained(self, request: web.BaseRequest, size: int) -> None:
         """Wait until most of an answer is sent; give up on a client that does not take it."""
@@ -163,7 +163,7 @@ class _Connection(RequestHandler):
         return Answer(failure(f"Malformed request: {said}"), status, close=True)
 
 
-class Server(web.Server):
+class Server(_private.Server):
     """Makes connections for a handler.
 
     Args:
@@ -176,22 +176,17 @@ class Server(web.Server):
         super().__init__(handler, request_factory=self._request, handler_cancellation=True)
         self.limits, self.bodies = limits, bodies
 
-    @property
-    def open_connections(self) -> int:
-        """How many there are."""
-        return len(self._connections)
-
     def _request(
         self, message: Any, body: Any, connection: Any, writer: Any, task: Any
     ) -> web.BaseRequest:
         connection.reading = body
-        return web.BaseRequest(message, body, connection, writer, task, self._loop)
+        return web.BaseRequest(message, body, connection, writer, task, self.loop)
 
     def __call__(self) -> _Connection:
         """A connection for asyncio."""
         return _Connection(
             self,
-            loop=self._loop,
+            loop=self.loop,
             keepalive_timeout=self.limits.idle_seconds,
             access_log=None,
             lingering_time=_LINGER_SECONDS,

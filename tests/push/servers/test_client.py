@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
-from serving_models import small_model
+from helpers.flows import ROOT
+from helpers.serving_models import small_model
 
 from mfx.push.servers import client, process
 from mfx.push.servers.mfx_serve import MfxServe

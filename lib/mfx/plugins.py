@@ -22,6 +22,7 @@ from mfx.errors import MfxError, nearest
 DESTINATIONS = "mfx.destinations"
 SERVERS = "mfx.servers"
 SOURCES = "mfx.sources"
+TARGETS = "mfx.targets"
 """Entry-point groups."""
 
 _T = TypeVar("_T")

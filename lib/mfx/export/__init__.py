@@ -8,9 +8,7 @@ from mfx import plugins
 from mfx.export.base import Target
 from mfx.plugins import Registry
 
-TARGETS: Registry[Target] = Registry(
-    plugins.TARGETS, "target", {"saved_model": "mfx.export.saved_model"}
-)
+TARGETS: Registry[Target] = Registry(plugins.TARGETS, "target")
 if TYPE_CHECKING:  # that a module is one
     from mfx.export import saved_model
 

@@ -11,6 +11,7 @@ from helpers.flows import ROOT
 
 from mfx.destinations import DESTINATIONS
 from mfx.errors import MfxError
+from mfx.export import TARGETS
 from mfx.ingest.sources import SOURCES
 from mfx.plugins import Registry
 from mfx.push.servers import SERVERS
@@ -98,7 +99,7 @@ def test_an_unknown_name_says_which_there_are():
 
 
 @pytest.mark.parametrize(
-    "registry", [SOURCES, DESTINATIONS, SERVERS], ids=lambda registry: registry.group
+    "registry", [SOURCES, TARGETS, DESTINATIONS, SERVERS], ids=lambda registry: registry.group
 )
 def test_this_librarys_own_can_be_loaded(registry):
     assert all(registry.get(name) for name in registry._own)

@@ -19,10 +19,30 @@ from typing import Generic, TypeVar
 
 from mfx.errors import MfxError, nearest
 
+SOURCES = "mfx.sources"
+TARGETS = "mfx.targets"
 DESTINATIONS = "mfx.destinations"
 SERVERS = "mfx.servers"
-SOURCES = "mfx.sources"
 """Entry-point groups."""
+
+DISK = "folder"
+"""The destination of what has no scheme."""
+OWN: Mapping[str, Mapping[str, str]] = {
+    SOURCES: {"csv": "mfx.ingest.sources.csv"},
+    TARGETS: {"saved_model": "mfx.export.saved_model"},
+    # By the scheme of their URLs.
+    DESTINATIONS: {
+        DISK: "mfx.destinations.local:LocalDestination",
+        "s3": "mfx.destinations.s3:S3Destination",
+    },
+    SERVERS: {
+        "mfx": "mfx.push.servers.mfx_serve:MfxServe",
+        "tensorflow_model_server": "mfx.push.servers.tf_serving:TfServing",
+        "docker": "mfx.push.servers.docker:Docker",
+        "triton": "mfx.push.servers.triton:Triton",
+    },
+}
+"""This library's members, `module:Class` or `module` by name, for each group."""
 
 _T = TypeVar("_T")
 _OWN = "mfx"
@@ -34,11 +54,12 @@ class Registry(Generic[_T]):
     Args:
         group: The entry-point group, such as `mfx.sources`.
         what: What a member is, for messages, such as "source".
-        own: This library's members, `module:Class` or `module` by name, in the order of `names`.
+        own: This library's members as in OWN, in the order of `names`; by default those there.
     """
 
-    def __init__(self, group: str, what: str, own: Mapping[str, str]) -> None:
-        self.group, self.what, self._own = group, what, dict(own)
+    def __init__(self, group: str, what: str, own: Mapping[str, str] | None = None) -> None:
+        self.group, self.what = group, what
+        self._own = dict(OWN[group] if own is None else own)
         self._loaded: dict[str, _T] = {}
 
     def names(self) -> list[str]:
@@ -86,6 +107,11 @@ class Registry(Generic[_T]):
                 )
             found[entry.name] = entry
         return found
+
+
+def names(group: str) -> list[str]:
+    """All names of a group, this library's own first; nothing is imported for them."""
+    return [*OWN[group], *(entry.name for entry in others(group))]
 
 
 def others(group: str) -> list[EntryPoint]:

@@ -200,15 +200,12 @@ def test_an_entry_is_written_once(place):
     assert taxi.versions() == []
 
 
-def test_without_a_record_nothing_is_known(place, request):
+def test_without_a_record_nothing_is_known(place, model):
     """Something else may push to the same folder."""
-    if place.startswith("s3://"):
-        s3 = request.getfixturevalue("s3")
-        s3.put_object(Bucket=s3.bucket, Key="some/prefix/taxi/3/saved_model.pb", Body=b"graph")
-    else:
-        Path(place, "taxi", "3").mkdir(parents=True)
-        Path(place, "taxi", "3", "saved_model.pb").write_bytes(b"graph")
     taxi = open_destination(place, "taxi")
+    (model / RECORD).unlink()
+    taxi.stage(model, f"{STAGED}foreign")
+    taxi.publish(f"{STAGED}foreign", 3)
     assert taxi.versions() == [3] and taxi.record(3) == {} and taxi.digest(3) != ""
     assert taxi.record(1) == {}
 
@@ -495,6 +492,7 @@ def all_below(place: str, s3=None) -> list[str]:
     if place.startswith("s3://"):
         bucket = place.removeprefix("s3://").partition("/")[0]
         return [e["Key"] for e in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+    assert Path(place).parent.is_dir(), f"say above how all files of {place} are listed"
     return [str(path) for path in Path(place).parent.rglob("*")]
 
 

@@ -10,16 +10,7 @@ from mfx.errors import MfxError
 from mfx.plugins import Registry
 from mfx.storage import address
 
-DISK = "folder"
-"""The name in DESTINATIONS of what has no scheme."""
-DESTINATIONS: Registry[type[Destination]] = Registry(
-    plugins.DESTINATIONS,
-    "destination",
-    {
-        DISK: "mfx.destinations.local:LocalDestination",
-        "s3": "mfx.destinations.s3:S3Destination",
-    },
-)
+DESTINATIONS: Registry[type[Destination]] = Registry(plugins.DESTINATIONS, "destination")
 """By the scheme of their URLs."""
 
 
@@ -34,7 +25,7 @@ def open_destination(destination: str, model: str) -> Destination:
         MfxError: Another kind of URL, or what only looks like one.
     """
     scheme = address.scheme(address.check(destination))
-    return DESTINATIONS.get(scheme or DISK).at(destination, model)
+    return DESTINATIONS.get(scheme or plugins.DISK).at(destination, model)
 
 
 def open_folder(folder: str) -> tuple[Destination, str]:

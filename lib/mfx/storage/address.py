@@ -16,12 +16,12 @@ from mfx.errors import MfxError
 
 @dataclass(frozen=True)
 class Kind:
-    """What an address may be: a path on disk, `s3://…`, or what other packages add.
+    """What an address may be: a path on disk, `s3://…`, or a URL of a scheme in `plugins`.
 
     Args:
         path: A path, in words.
         s3: A URL on S3, in words.
-        group: The entry-point group whose names are further schemes; empty for none.
+        group: The group of `plugins` whose names are further schemes; empty for none.
     """
 
     path: str
@@ -34,8 +34,9 @@ class Kind:
         return f"{', '.join(found[:-1])} or {found[-1]}"
 
     def schemes(self) -> list[str]:
-        """Schemes of URLs that other packages know."""
-        return [entry.name for entry in plugins.others(self.group)] if self.group else []
+        """Schemes of other URLs."""
+        found = plugins.names(self.group) if self.group else []
+        return [name for name in found if name not in (plugins.DISK, "s3")]
 
 
 FOLDER = Kind("a folder", "s3://bucket/prefix", plugins.DESTINATIONS)

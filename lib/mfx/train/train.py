@@ -24,8 +24,7 @@ from mfx.artifacts import Examples, Model, TransformGraph, store
 from mfx.artifacts.lineage import hash_bytes, hash_code, hash_json
 from mfx.config import Settings, Train
 from mfx.errors import MfxError
-from mfx.export import network
-from mfx.export.saved_model import export, put_weights
+from mfx.export import TARGETS, network
 from mfx.train.input import TrainInput
 from mfx.user_code import loading
 from mfx.user_code.failures import listed, running
@@ -95,8 +94,9 @@ def train(
     ):
         saved = Path(directory, "model")
         output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
+        saved_model = TARGETS.get("saved_model")
         with running(path, "the network", graph.features, about):
-            export(model, output, settings.label.columns, saved, settings.label.classes)
+            saved_model.export(model, output, settings.label.columns, saved, settings.label.classes)
         fed = (target, options.seed, inputs.names, inputs.of)
         validation = TrainInput(eval_paths, *fed)
         fitting = _Fit(
@@ -123,7 +123,7 @@ def train(
         )
         with running(path, "fit", graph.features, about):
             history, resumed_from = fitting.run(options)
-        put_weights(model, saved)
+        saved_model.put_weights(model, saved)
         return Model(
             payload=store.save(saved),
             logs=store.save(Path(directory, "logs")),

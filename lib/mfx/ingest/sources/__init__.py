@@ -10,7 +10,7 @@ from mfx.ingest.sources.base import Source
 from mfx.ingest.sources.compression import blocks
 from mfx.plugins import Registry
 
-SOURCES: Registry[Source] = Registry(plugins.SOURCES, "source", {"csv": "mfx.ingest.sources.csv"})
+SOURCES: Registry[Source] = Registry(plugins.SOURCES, "source")
 if TYPE_CHECKING:  # that a module is one
     from mfx.ingest.sources import csv
 

@@ -6,16 +6,7 @@ from mfx import plugins
 from mfx.plugins import Registry
 from mfx.push.servers.base import ModelServer
 
-SERVERS: Registry[type[ModelServer]] = Registry(
-    plugins.SERVERS,
-    "model server",
-    {
-        "mfx": "mfx.push.servers.mfx_serve:MfxServe",
-        "tensorflow_model_server": "mfx.push.servers.tf_serving:TfServing",
-        "docker": "mfx.push.servers.docker:Docker",
-        "triton": "mfx.push.servers.triton:Triton",
-    },
-)
+SERVERS: Registry[type[ModelServer]] = Registry(plugins.SERVERS, "model server")
 _PREFERRED = ("tensorflow_model_server", "docker", "mfx")
 """TensorFlow Serving itself where it can be had, else this library's server."""
 

@@ -16,10 +16,13 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from test_charts import HOSTILE, add_numeric, add_text, dataset, models
 
 from mfx.artifacts import (
+    FIRST_RUN,
+    OVERALL,
     Anomalies,
     Anomaly,
     Blessing,
     Check,
+    ComparedWith,
     Evaluation,
     Examples,
     Latency,
@@ -27,6 +30,8 @@ from mfx.artifacts import (
     PushedModel,
     Replay,
     Schema,
+    SliceKey,
+    SliceMetrics,
 )
 from mfx.artifacts.lineage import Lineage
 from mfx.artifacts.store import Blob, Payload
@@ -51,22 +56,24 @@ MODEL = Model(
     0,
     LINEAGE,
 )
+HOUR_9, HOUR_10 = (SliceKey((("hour", hour),)) for hour in (9, 10))
+HOSTILE_SLICE = SliceKey(((HOSTILE, HOSTILE),))
 CHECKS = (
-    Check("auc", "Overall", ">= 0.85", 0.9, True),
-    Check("auc", "hour:10", ">= 0.6", 0.7, True),
-    Check("auc", "hour:9", ">= 0.6", None, False),
+    Check("auc", OVERALL, ">= 0.85", 0.9, True),
+    Check("auc", HOUR_10, ">= 0.6", 0.7, True),
+    Check("auc", HOUR_9, ">= 0.6", None, False),
 )
 ROWS = [
-    {"slice": "Overall", "example_count": 4897.0, "auc": 0.9312},
-    {"slice": "hour:10", "example_count": 40.0, "auc": 0.7},
-    {"slice": "hour:9", "example_count": 4.0, "auc": float("nan")},
+    SliceMetrics(OVERALL, {"example_count": 4897.0, "auc": 0.9312}),
+    SliceMetrics(HOUR_10, {"example_count": 40.0, "auc": 0.7}),
+    SliceMetrics(HOUR_9, {"example_count": 4.0, "auc": float("nan")}),
 ]
 EVALUATION = Evaluation(
     ROWS,
-    [{**ROWS[0], "auc": 0.95}, *ROWS[1:]],
+    [SliceMetrics(OVERALL, {**ROWS[0].metrics, "auc": 0.95}), *ROWS[1:]],
     models("candidate", "baseline"),
     [0.9],
-    Blessing(False, CHECKS, "1234"),
+    Blessing(False, CHECKS, ComparedWith("1234")),
     PAYLOAD,
     PAYLOAD,
     "tfma 0.47",
@@ -76,7 +83,7 @@ FIRST = replace(
     EVALUATION,
     baseline_rows=[],
     curves=models("candidate"),
-    blessing=Blessing(True, CHECKS[:2], "first run"),
+    blessing=Blessing(True, CHECKS[:2], FIRST_RUN),
 )
 REPLAY = Replay(
     100, 3.2e-7, 1.834, "", "mfx serve", 612.5, [Latency("gRPC predict", 32, 104, 1.25, 3.5)]
@@ -214,7 +221,7 @@ def test_evaluate_a_first_run():
 
 
 def test_evaluate_without_curves_slices_or_thresholds():
-    bare = replace(FIRST, curves={}, rows=ROWS[:1], blessing=Blessing(True, (), "first run"))
+    bare = replace(FIRST, curves={}, rows=ROWS[:1], blessing=Blessing(True, (), FIRST_RUN))
     drawn = cards.evaluate(bare)
     assert "not a binary classifier" in prose(drawn)
     assert "No slices are configured." in prose(drawn)
@@ -224,16 +231,16 @@ def test_evaluate_without_curves_slices_or_thresholds():
 
 
 def test_evaluate_says_why_a_metric_has_no_value():
-    left = Check("auc", "hour:9", ">= 0.6", None, False, "one class only", False)
-    why = {"Overall": {"precision": "nothing predicted positive"}, "hour:9": {"auc": "one class"}}
-    blank = {"slice": "Overall", "auc": 0.9, "precision": None}
+    left = Check("auc", HOUR_9, ">= 0.6", None, False, "one class only", False)
+    why = {OVERALL: {"precision": "nothing predicted positive"}, HOUR_9: {"auc": "one class"}}
+    blank = SliceMetrics(OVERALL, {"auc": 0.9, "precision": None})
     evaluation = replace(
         EVALUATION,
-        rows=[blank, *({**row, "auc": None} for row in ROWS[2:]), *ROWS[1:2]],
+        rows=[blank, SliceMetrics(HOUR_9, {**ROWS[2].metrics, "auc": None}), *ROWS[1:2]],
         baseline_rows=[blank],
         no_value=why,
         baseline_no_value={},
-        blessing=Blessing(True, (*CHECKS[:2], left), "1234"),
+        blessing=Blessing(True, (*CHECKS[:2], left), ComparedWith("1234")),
     )
     drawn = cards.evaluate(evaluation)
     assert of(ValueBox, drawn)[0]["subtitle"] == (
@@ -284,14 +291,14 @@ def test_push_of_nothing_says_why():
 def hostile() -> dict[str, list]:
     """Every card with markup in each text that comes from data."""
     anomaly = replace(ANOMALY, feature=HOSTILE, observed=HOSTILE, expected=HOSTILE)
-    metrics = [{"slice": "Overall", HOSTILE: 1.0}, {"slice": f"{HOSTILE}:{HOSTILE}", HOSTILE: 1.0}]
-    checks = (Check(HOSTILE, HOSTILE, HOSTILE, None, False),)
+    metrics = [SliceMetrics(key, {HOSTILE: 1.0}) for key in (OVERALL, HOSTILE_SLICE)]
+    checks = (Check(HOSTILE, HOSTILE_SLICE, HOSTILE, None, False),)
     evaluation = replace(
         FIRST,
         rows=metrics,
         baseline_rows=metrics,
         engine=HOSTILE,
-        blessing=Blessing(False, checks, HOSTILE),
+        blessing=Blessing(False, checks, ComparedWith(HOSTILE, HOSTILE)),
     )
     replay = replace(REPLAY, error=HOSTILE, server=HOSTILE)
     pushed = PushedModel(HOSTILE, 1, HOSTILE, replay, LINEAGE)
@@ -334,7 +341,7 @@ class Cards(FlowSpec):
     @step
     def start(self):
         import test_cards
-        from mfx import cards
+        from mfx.report import cards
         for components in test_cards.hostile().values():
             cards.show(components)
         self.next(self.end)

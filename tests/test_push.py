@@ -15,7 +15,19 @@ import pytest
 import tensorflow as tf
 from test_transform import LINEAGE, save_examples, write_pipeline
 
-from mfx.artifacts import Blessing, Check, Evaluation, Examples, Model, Replay, store
+from mfx.artifacts import (
+    FIRST_RUN,
+    OVERALL,
+    Blessing,
+    Check,
+    Evaluation,
+    Examples,
+    Model,
+    Replay,
+    SliceKey,
+    SliceMetrics,
+    store,
+)
 from mfx.artifacts.store import Payload
 from mfx.destinations import open_destination
 from mfx.destinations.base import RECORD
@@ -25,7 +37,7 @@ from mfx.push import push
 
 COLUMNS = {"x": "float32", "word": "bytes", "n": "int64", "y": "int64"}
 ROWS = 23
-FAILED = Check("auc", "Overall", "at least 0.9", 0.5, False)
+FAILED = Check("auc", OVERALL, "at least 0.9", 0.5, False)
 
 
 class Tiny(tf.Module):
@@ -106,8 +118,8 @@ def evaluation(folder: Path, answers: np.ndarray, *checks: Check) -> Evaluation:
     table = pa.table({"label": eval_rows()["y"], "prediction": pa.array(answers, pa.float32())})
     pq.write_table(table, folder / "predictions.parquet")
     payload = store.save(folder)
-    blessing = Blessing(all(check.passed for check in checks), checks, "first run")
-    rows = [{"slice": "Overall", "auc": 0.5}]
+    blessing = Blessing(all(check.passed for check in checks), checks, FIRST_RUN)
+    rows = [SliceMetrics(OVERALL, {"auc": 0.5})]
     return Evaluation(rows, [], {}, [0.5], blessing, payload, payload, "hand", LINEAGE)
 
 
@@ -277,7 +289,7 @@ def stand_in(monkeypatch):
 
 
 def test_many_failures_are_summed_up(tmp_path, examples, settings, stand_in):
-    checks = [replace(FAILED, slice=f"hour:{i}") for i in range(5)]
+    checks = [replace(FAILED, slice=SliceKey((("hour", i),))) for i in range(5)]
     model = tiny_model(tmp_path / "model")
     judged = evaluation(tmp_path / "e", predictions(), *checks)
     reason = push.push(model, judged, examples, settings, "1").reason

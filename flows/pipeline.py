@@ -154,7 +154,7 @@ class Pipeline(FlowSpec):
 
         print(summary.of(self, current.run_id))
         run = f"{current.flow_name}/{current.run_id}"
-        notify.pushed(self.pushed, self.evaluation.rows[0], self.settings.deploy, run, print)
+        notify.pushed(self.pushed, self.evaluation.overall, self.settings.deploy, run, print)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import pytest
 
 from mfx import artifacts
 from mfx.artifacts import (
+    FIRST_RUN,
+    OVERALL,
     Anomalies,
     Anomaly,
     Blessing,
@@ -24,6 +26,8 @@ from mfx.artifacts import (
     Replay,
     Schema,
     Shard,
+    SliceKey,
+    SliceMetrics,
     SourceFile,
     Sources,
     Statistics,
@@ -222,31 +226,34 @@ def test_an_anomaly_is_one_line():
     assert "(0 examples)" in str(_anomaly(count=0))
 
 
+HOUR_3 = SliceKey((("hour", 3),))
+
+
 def test_checks_and_failures():
-    good = Check("auc", "Overall", "at least 0.8", 0.91234, True)
-    bad = Check("auc", "hour:3", "at least 0.8", None, False)
+    good = Check("auc", OVERALL, "at least 0.8", 0.91234, True)
+    bad = Check("auc", HOUR_3, "at least 0.8", None, False)
     assert str(good) == "passed: auc on Overall is 0.9123, needs at least 0.8"
     assert str(bad) == "FAILED: auc on hour:3 is no value, needs at least 0.8"
-    assert Blessing(False, (good, bad), "first run").failures == (bad,)
+    assert Blessing(False, (good, bad), FIRST_RUN).failures == (bad,)
 
 
 def test_metrics_are_tables_by_slice():
-    rows = [{"slice": "Overall", "auc": 0.9}, {"slice": "hour:3", "auc": 0.8}]
-    blessing = Blessing(True, (), "first run")
+    rows = [SliceMetrics(OVERALL, {"auc": 0.9}), SliceMetrics(HOUR_3, {"auc": 0.8})]
+    blessing = Blessing(True, (), FIRST_RUN)
     made = Evaluation(rows, [], {}, [0.9], blessing, NOTHING, NOTHING, "x", LINEAGE)
     assert made.metrics().auc.to_dict() == {"Overall": 0.9, "hour:3": 0.8}
     assert made.baseline_metrics().empty
     assert list(made.baseline_metrics().columns) == ["auc"]
-    nothing = replace(made, rows=[{"slice": "Overall", "auc": None}]).metrics()
+    nothing = replace(made, rows=[SliceMetrics(OVERALL, {"auc": None})]).metrics()
     assert nothing.auc.dtype == float and nothing.auc.isna().all()
     assert replace(made, baseline_rows=rows[:1]).baseline_metrics().loc["Overall", "auc"] == 0.9
 
 
 def test_what_older_versions_left_without_reasons_can_be_read():
-    check = Check("auc", "hour:3", "at least 0.8", None, False)
+    check = Check("auc", HOUR_3, "at least 0.8", None, False)
     made = Evaluation(
-        [{"slice": "Overall", "auc": 0.0}],
-        *([], {}, [0.9], Blessing(False, (check,), "first run"), NOTHING, NOTHING, "x", LINEAGE),
+        [SliceMetrics(OVERALL, {"auc": 0.0})],
+        *([], {}, [0.9], Blessing(False, (check,), FIRST_RUN), NOTHING, NOTHING, "x", LINEAGE),
     )
     for one, new in ((made, ["no_value", "baseline_no_value"]), (check, ["no_value", "checked"])):
         for name in new:
@@ -270,3 +277,20 @@ def test_a_model_without_a_version_was_not_pushed():
 @pytest.mark.parametrize("name", sorted(set(artifacts.__all__) - {"SPLITS"}))
 def test_runs_pickled_when_this_was_one_file_can_be_read(name):
     assert pickle.loads(f"cmfx.artifacts\n{name}\n.".encode()) is getattr(artifacts, name)
+
+
+def test_an_evaluation_that_names_its_slices_is_of_another_version():
+    blessing = Blessing(True, (), FIRST_RUN)
+    made = Evaluation([], [], {}, [], blessing, NOTHING, NOTHING, "x", LINEAGE)
+    made.rows.append({"slice": "Overall", "auc": 0.9})
+    with pytest.raises(AttributeError, match="names of slices"):
+        pickle.loads(pickle.dumps(made))
+
+
+def test_why_a_metric_has_no_value_is_found_by_slice_or_its_name():
+    rows = [SliceMetrics(OVERALL, {"auc": 0.9}), SliceMetrics(HOUR_3, {"auc": None})]
+    blessing = Blessing(True, (), FIRST_RUN)
+    why = {HOUR_3: {"auc": "one class only"}}
+    made = Evaluation(rows, [], {}, [], blessing, NOTHING, NOTHING, "x", LINEAGE, why)
+    assert made.why_none("auc", HOUR_3) == made.why_none("auc", "hour:3") == "one class only"
+    assert made.why_none("auc") == made.why_none("auc", HOUR_3, baseline=True) == ""

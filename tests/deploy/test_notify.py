@@ -16,7 +16,7 @@ from mfx.deploy import notify
 LINEAGE = Lineage("d", "c", "f")
 PUSHED = PushedModel("s3://b/taxi/7", 7, "blessed and valid", Replay(1, 0.0, 0.1), LINEAGE)
 REFUSED = PushedModel("", None, "not blessed", Replay(1, 0.0, 0.1), LINEAGE)
-METRICS = {"slice": "Overall", "auc": 0.945612, "example_count": 4931, "recall": None}
+METRICS = {"auc": 0.945612, "example_count": 4931, "recall": None}
 DEPLOY = Deploy(webhook_variable="HOOK")
 
 

@@ -23,7 +23,6 @@ from mfx.deploy.manifests.served import Served
 from mfx.destinations import DESTINATIONS, base, local, open_destination, open_folder
 from mfx.destinations.base import RECORD, STAGED, VersionTakenError, folder_digest
 from mfx.destinations.local import LocalDestination
-from mfx.destinations.s3 import S3Destination
 from mfx.errors import MfxError
 from mfx.plugins import Registry
 
@@ -327,7 +326,7 @@ def test_a_file_in_the_folders_place_is_one_error(tmp_path, model):
 
 
 def test_an_incomplete_version_on_s3_is_not_listed_and_not_reused(s3, model):
-    taxi = S3Destination(f"s3://{s3.bucket}/", "taxi")
+    taxi = open_destination(f"s3://{s3.bucket}/", "taxi")
     ahead = int(time.time()) + 1000
     for key in (
         f"taxi/{ahead}/variables/variables.index",
@@ -342,7 +341,7 @@ def test_an_incomplete_version_on_s3_is_not_listed_and_not_reused(s3, model):
 
 
 def test_the_file_that_completes_a_version_comes_last(s3, model, monkeypatch):
-    taxi = S3Destination(f"s3://{s3.bucket}", "taxi")
+    taxi = open_destination(f"s3://{s3.bucket}", "taxi")
     copy, seen = taxi._s3.copy, []
 
     def watch(source, bucket, key):
@@ -357,7 +356,7 @@ def test_the_file_that_completes_a_version_comes_last(s3, model, monkeypatch):
 
 def test_a_publication_on_s3_that_stopped_goes_on(s3, model, monkeypatch):
     """Nothing is served until it has gone through; then it is the same version."""
-    taxi = S3Destination(f"s3://{s3.bucket}", "taxi")
+    taxi = open_destination(f"s3://{s3.bucket}", "taxi")
     name = staged(taxi, model, "one")
     copy, done = taxi._s3.copy, []
 
@@ -380,7 +379,7 @@ def test_a_publication_on_s3_that_stopped_goes_on(s3, model, monkeypatch):
 def test_a_failed_upload_leaves_nothing_on_s3(after, s3, model, monkeypatch):
     from boto3.exceptions import S3UploadFailedError
 
-    taxi = S3Destination(f"s3://{s3.bucket}", "taxi")
+    taxi = open_destination(f"s3://{s3.bucket}", "taxi")
     kept = push_folder(taxi, model)
     before = keys_of(s3)
     upload, done = taxi._s3.upload_file, []

@@ -6,18 +6,23 @@ from types import SimpleNamespace
 
 import pytest
 
+from mfx.artifacts import FIRST_RUN, OVERALL, ComparedWith, SliceKey, SliceMetrics, SlicesBy
 from mfx.config import Evaluate, Threshold
-from mfx.evaluate.blessing import FIRST_RUN, bless
+from mfx.evaluate.blessing import bless
 
 OK = SimpleNamespace(validation_ok=True, missing_thresholds=False)
 MISSED = SimpleNamespace(validation_ok=False, missing_thresholds=False)
 NONE = SimpleNamespace(validation_ok=False, missing_thresholds=True)
-ROWS = [
-    {"slice": "Overall", "auc": 0.9},
-    {"slice": "hour:1", "auc": 0.8},
-    {"slice": "hour:2", "auc": None},
-    {"slice": "hour:1, kind:a", "auc": 0.5},
-]
+HOUR_1, HOUR_2 = (SliceKey((("hour", hour),)) for hour in (1, 2))
+CROSSED = SliceKey((("hour", 1), ("kind", "a")))
+RUN_7 = ComparedWith("run 7")
+
+
+def auc(value: float | None, key: SliceKey = OVERALL) -> SliceMetrics:
+    return SliceMetrics(key, {"auc": value})
+
+
+ROWS = [auc(0.9), auc(0.8, HOUR_1), auc(None, HOUR_2), auc(0.5, CROSSED)]
 
 
 def blessing(threshold: dict, rows=None, before=(), validation=OK, baseline=FIRST_RUN, **reasons):
@@ -59,9 +64,9 @@ def test_bounds_are_inclusive(threshold, passed):
     ],
 )
 def test_change_is_held_against_production(threshold, old, passed):
-    verdict = blessing(threshold, before=[{"slice": "Overall", "auc": old}], baseline="run 7")
+    verdict = blessing(threshold, before=[auc(old)], baseline=RUN_7)
     assert verdict.blessed == passed
-    assert verdict.baseline == "run 7"
+    assert verdict.baseline == RUN_7
     assert f"production's {old:.4f}" in verdict.checks[0].rule
 
 
@@ -72,25 +77,27 @@ def test_a_first_run_says_that_no_change_was_checked():
 
 
 def test_a_first_run_without_a_value_is_not_blessed():
-    assert not blessing({"max_drop": 0.0}, rows=[{"slice": "Overall", "auc": None}]).blessed
+    assert not blessing({"max_drop": 0.0}, rows=[auc(None)]).blessed
 
 
 def test_a_slice_without_examples_is_a_failed_check():
     verdict = blessing({"max_drop": 0.0, "slices": [["hour"]]})
     assert not verdict.blessed
-    assert [(c.slice, c.rule) for c in verdict.checks] == [("by hour", "a slice with examples")]
+    assert [(c.slice, c.rule) for c in verdict.checks] == [
+        (SlicesBy(("hour",)), "a slice with examples")
+    ]
 
 
 def test_a_change_that_cannot_be_computed_fails():
-    for before in ([], [{"slice": "Overall", "auc": None}], [{"slice": "hour:1", "auc": 0.1}]):
-        verdict = blessing({"max_drop": 1.0}, before=before, baseline="run 7")
+    for before in ([], [auc(None)], [auc(0.1, HOUR_1)]):
+        verdict = blessing({"max_drop": 1.0}, before=before, baseline=RUN_7)
         assert [str(check) for check in verdict.failures] == [
             "FAILED: auc on Overall is 0.9000, needs at most 1 below production's unknown"
         ]
 
 
-WHY = {name: {"auc": "one class only"} for name in ("Overall", "hour:2")}
-NOTHING = [{"slice": "Overall", "auc": None}, *ROWS[1:3]]
+WHY = {name: {"auc": "one class only"} for name in (OVERALL, HOUR_2)}
+NOTHING = [auc(None), *ROWS[1:3]]
 BY_HOUR = {"slices": [["hour"]]}
 
 
@@ -102,7 +109,7 @@ def test_where_it_is_asked_for_a_missing_value_fails_any_bound():
     for threshold in ({"lower": -1e9}, {"upper": 1e9}):
         found = blessing({**threshold, **BY_HOUR, "no_value": "fail"}, ROWS[2:3])
         (check,) = found.failures
-        assert (check.slice, check.value) == ("hour:2", None)
+        assert (check.slice, check.value) == (HOUR_2, None)
         assert "no value" in str(check)
 
 
@@ -111,7 +118,7 @@ def test_on_a_slice_a_missing_value_is_not_checked_and_says_why(threshold):
     found = unknown({**threshold, **BY_HOUR})
     assert found.blessed and not found.failures
     (check,) = found.unchecked
-    assert (check.slice, check.value, check.passed) == ("hour:2", None, False)
+    assert (check.slice, check.value, check.passed) == (HOUR_2, None, False)
     assert str(check).startswith("not checked: auc on hour:2 has no value (one class only), needs ")
     assert found.outcome == "1 of 1 checks passed, 1 not checked"
 
@@ -138,7 +145,7 @@ def test_a_threshold_that_can_be_checked_on_no_slice_fails():
     threshold = {"lower": 0.5, **BY_HOUR}
     found = unknown(threshold, ROWS[2:3])
     assert [(c.slice, c.rule, c.no_value) for c in found.failures] == [
-        ("by hour", "a slice where it can be checked", "one class only")
+        (SlicesBy(("hour",)), "a slice where it can be checked", "one class only")
     ]
     found = unknown({**threshold, "no_value": "skip"}, ROWS[2:3])
     assert found.blessed
@@ -147,13 +154,13 @@ def test_a_threshold_that_can_be_checked_on_no_slice_fails():
 
 def test_a_change_from_a_missing_value_is_not_checked_on_a_slice_and_fails_overall():
     for rows, slices, blessed in ((ROWS[1:2] + ROWS[3:], [["hour"]], True), (ROWS, [[]], False)):
-        before = [{"slice": row["slice"], "auc": None} for row in rows]
+        before = [auc(None, row.slice) for row in rows]
         found = blessing(
             {"max_drop": 0.1, "lower": 0.1, "slices": slices},
             rows,
             before,
-            baseline="run 7",
-            baseline_no_value={"Overall": WHY["Overall"], "hour:1": WHY["hour:2"]},
+            baseline=RUN_7,
+            baseline_no_value={OVERALL: WHY[OVERALL], HOUR_1: WHY[HOUR_2]},
         )
         assert found.blessed == blessed
         (check,) = found.unchecked or found.failures
@@ -184,15 +191,15 @@ def test_without_thresholds_only_a_first_model_is_blessed_and_that_is_said():
     assert first.blessed
     assert first.outcome == "no thresholds, nothing was checked: any first model is blessed"
     for validation in (OK, NONE):
-        (check,) = bless(options, ROWS[:1], [], validation, "run 7").failures
+        (check,) = bless(options, ROWS[:1], [], validation, RUN_7).failures
         assert "without any, only a first model is blessed" in str(check)
 
 
 def test_thresholds_hold_for_the_slices_they_name():
     checks = blessing({"lower": 0.0, "slices": [["hour"]]}, ROWS).checks
-    assert [check.slice for check in checks] == ["hour:1", "hour:2"]
+    assert [check.slice for check in checks] == [HOUR_1, HOUR_2]
     checks = blessing({"lower": 0.0, "slices": [[], ["hour", "kind"]]}, ROWS).checks
-    assert [check.slice for check in checks] == ["Overall", "hour:1, kind:a"]
+    assert [check.slice for check in checks] == [OVERALL, CROSSED]
 
 
 def test_one_failed_check_among_many_is_enough():
@@ -220,29 +227,30 @@ def test_the_checks_decide_where_tfma_sees_no_fault():
 
 
 @pytest.mark.parametrize(
-    ("name", "slices", "checked"),
+    ("parts", "slices", "checked"),
     [
         # TFMA names a slice's features in order, whatever the config's.
-        ("hour:1, kind:a", [["kind", "hour"]], True),
-        ("hour:1, kind:a", [["kind"]], False),
-        ("kind:Cab, Inc.", [["kind"]], True),
-        ("kind:Cab: the best, really", [["kind"]], True),
-        ("hour:1, kind:Cab, Inc.", [["kind", "hour"]], True),
-        ("hour:1, kind:Cab, Inc.", [["hour"]], False),
-        ("kind:two\nlines", [["kind"]], True),
-        ("kind:", [["kind"]], True),
-        ("kind:Overall", [[]], False),
-        ("a.b:1", [["a.b"]], True),
-        ("aXb:1", [["a.b"]], False),
+        ({"hour": 1, "kind": "a"}, [["kind", "hour"]], True),
+        ({"hour": 1, "kind": "a"}, [["kind"]], False),
+        ({"kind": "Cab, Inc."}, [["kind"]], True),
+        ({"kind": "Cab: the best, really"}, [["kind"]], True),
+        ({"hour": 1, "kind": "Cab, Inc."}, [["kind", "hour"]], True),
+        ({"hour": 1, "kind": "Cab, Inc."}, [["hour"]], False),
+        ({"kind": "two\nlines"}, [["kind"]], True),
+        ({"kind": ""}, [["kind"]], True),
+        ({"kind": "Overall"}, [[]], False),
+        ({"a.b": 1}, [["a.b"]], True),
+        ({"aXb": 1}, [["a.b"]], False),
     ],
 )
-def test_slices_are_known_by_name_whatever_their_values_hold(name, slices, checked):
+def test_slices_are_known_by_features_whatever_their_values_hold(parts, slices, checked):
     options = Evaluate(
         metrics=["AUC"],
         select="auc",
         slices=[["hour"], ["kind"], ["kind", "hour"], ["a.b"], ["aXb"]],
         thresholds=[Threshold(metric="auc", max_drop=0.1, slices=slices)],
     )
-    rows = [{"slice": "Overall", "auc": 0.9}, {"slice": name, "auc": 0.1}]
-    verdict = bless(options, rows, [], OK, "run 7 (not comparable: other signature)")
-    assert (name in [check.slice for check in verdict.checks]) == checked
+    key = SliceKey.of(parts.items())
+    baseline = ComparedWith("run 7", unfit="other signature")
+    verdict = bless(options, [auc(0.9), auc(0.1, key)], [], OK, baseline)
+    assert (key in [check.slice for check in verdict.checks]) == checked

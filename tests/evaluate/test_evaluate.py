@@ -14,12 +14,11 @@ from helpers.pushes import push_folder
 from helpers.small_world import CONFIG, save_examples, write_pipeline
 from helpers.tiny_models import COLUMNS, model_of, tiny_model
 
-from mfx.artifacts import Examples, Model, store
+from mfx.artifacts import FIRST_RUN, OVERALL, ComparedWith, Examples, Model, store
 from mfx.config import Settings
 from mfx.destinations.local import LocalDestination
 from mfx.errors import MfxError
 from mfx.evaluate import tfma_beam, tfma_local
-from mfx.evaluate.blessing import FIRST_RUN
 from mfx.evaluate.evaluate import evaluate, predict
 from mfx.export import answers
 from mfx.registry import Production
@@ -80,7 +79,7 @@ def test_a_first_run(tmp_path, data, settings_of):
     assert (found.blessing.blessed, found.blessing.baseline) == (True, FIRST_RUN)
     rules = [check.rule for check in found.blessing.checks]
     assert rules == ["at least 0.5", "no change to check: nothing is in production yet"]
-    assert (found.rows[0]["slice"], found.rows[0]["example_count"]) == ("Overall", ROWS)
+    assert (found.rows[0].slice, found.overall["example_count"]) == (OVERALL, ROWS)
     assert found.baseline_rows == [] and len(found.baseline_metrics()) == 0
     assert list(found.curves) == ["candidate"]
     assert found.lineage.parents == (model.digest, data[0].digest)
@@ -104,7 +103,7 @@ def test_the_best_candidate_is_chosen(lowest, best, tmp_path, data, settings_of)
     assert chosen is models[best]
     assert found.candidates[best] == (min if lowest else max)(found.candidates)
     assert len(found.candidates) == 3
-    assert found.rows[0]["auc"] == pytest.approx(found.candidates[best])
+    assert found.overall["auc"] == pytest.approx(found.candidates[best])
 
 
 def test_a_candidate_without_a_value_is_not_the_best(tmp_path, data, settings_of):
@@ -151,8 +150,8 @@ def test_a_slice_of_one_class_is_neither_shown_as_the_worst_nor_held_to_a_bar(
 def test_slices_are_by_raw_features(tmp_path, data, settings_of):
     settings = settings_of(BASIC + 'slices = [["word"], ["n"]]\n')
     _, found = evaluate([tiny_model(tmp_path / "m")], *data, settings, None)
-    assert [row["slice"] for row in found.rows] == ["Overall", "word:", "word:a", "n:0"]
-    counts = [row["example_count"] for row in found.rows]
+    assert [str(row.slice) for row in found.rows] == ["Overall", "word:", "word:a", "n:0"]
+    counts = [row.metrics["example_count"] for row in found.rows]
     assert counts == [40.0, 14.0, 13.0, 40.0], "a row without a word is in no slice by it"
 
 
@@ -162,13 +161,13 @@ def test_production_is_compared_on_the_same_rows(weight, blessed, tmp_path, data
     model = tiny_model(tmp_path / "new", weight)
     settings = settings_of(DROP.replace("lower = 0.5\n", ""))
     _, found = evaluate([model], *data, settings, production)
-    assert found.blessing.baseline == "7"
+    assert found.blessing.baseline == ComparedWith("7")
     assert found.blessing.blessed == blessed
     (check,) = found.blessing.checks
-    assert f"production's {found.baseline_rows[0]['auc']:.4f}" in check.rule
-    assert [r["slice"] for r in found.baseline_rows] == [r["slice"] for r in found.rows]
+    assert f"production's {found.baseline_rows[0].metrics['auc']:.4f}" in check.rule
+    assert [r.slice for r in found.baseline_rows] == [r.slice for r in found.rows]
     assert list(found.curves) == ["candidate", "baseline"]
-    assert (found.baseline_rows[0]["auc"] == found.rows[0]["auc"]) == blessed
+    assert (found.baseline_rows[0].metrics["auc"] == found.overall["auc"]) == blessed
 
 
 class Other(tf.Module):
@@ -210,7 +209,7 @@ def test_an_unfit_baseline_is_named_and_change_bounds_fail(kind, tmp_path, data,
     production = in_production(tmp_path, folder=unfit(tmp_path, kind))
     model = tiny_model(tmp_path / "new", 4.0)
     _, found = evaluate([model], *data, settings_of(DROP), production)
-    assert found.blessing.baseline.startswith("7 (not comparable: ")
+    assert str(found.blessing.baseline).startswith("7 (not comparable: ")
     assert "\n" not in found.blessing.baseline
     assert [check.passed for check in found.blessing.checks] == [True, False]
     assert not found.blessing.blessed
@@ -252,7 +251,7 @@ def test_several_outputs_have_no_curves(tmp_path, data, settings_of):
     model = constant_model(tmp_path / "m", 0.3, 0.7)
     _, found = evaluate([model], *data, settings, None)
     assert found.engine == tfma_local.ENGINE
-    assert found.rows[0]["sparse_categorical_accuracy"] == 0.5
+    assert found.overall["sparse_categorical_accuracy"] == 0.5
     assert found.curves == {}
 
 
@@ -309,15 +308,15 @@ def test_classes_are_compared_with_production(sure, blessed, tmp_path, classes, 
     model = three_classes(tmp_path / "new", sure)
     _, found = evaluate([model], *classes, settings, production)
     assert found.engine == tfma_local.ENGINE
-    assert found.blessing.baseline == "7"
+    assert found.blessing.baseline == ComparedWith("7")
     assert found.blessing.blessed == blessed
-    assert [row["slice"] for row in found.rows] == ["Overall", "word:", "word:a"]
-    accuracies = [row["sparse_categorical_accuracy"] for row in found.baseline_rows]
+    assert [str(row.slice) for row in found.rows] == ["Overall", "word:", "word:a"]
+    accuracies = [row.metrics["sparse_categorical_accuracy"] for row in found.baseline_rows]
     assert accuracies == [1.0] * 3
     if blessed:
-        assert found.rows[0]["sparse_categorical_accuracy"] == 1.0
-        assert found.rows[0]["precision_1"] == 1.0
-        assert found.rows[0]["precision_2"] == 1.0
+        assert found.overall["sparse_categorical_accuracy"] == 1.0
+        assert found.overall["precision_1"] == 1.0
+        assert found.overall["precision_2"] == 1.0
     found.results.save_to(tmp_path / "results")
     (plots, *_) = tfma.load_plots(str(tmp_path / "results"))
     kinds = {f.name for e in plots.plot_keys_and_values for f, _ in e.value.ListFields()}
@@ -378,7 +377,7 @@ def test_logits_are_evaluated_as_probabilities(tmp_path, data, settings_of):
         "binary_accuracy": ((chance > 0.5) == label).mean(),
         "calibration": chance.sum() / label.sum(),
     }
-    assert {name: found.rows[0][name] for name in expected} == pytest.approx(expected, rel=1e-6)
+    assert {name: found.overall[name] for name in expected} == pytest.approx(expected, rel=1e-6)
     with found.predictions.files() as folder:
         table = pq.read_table(folder / "predictions.parquet")
     assert table["answer"].to_numpy() == pytest.approx(SCORE, abs=1e-5)
@@ -406,7 +405,7 @@ def test_amounts_need_be_no_probabilities(tmp_path, data, settings_of):
     amounts = 'metrics = ["ExampleCount", "MeanSquaredError"]\nselect = "mean_squared_error"\n'
     _, found = evaluate([raw_model(tmp_path / "m")], *data, settings_of(amounts), None)
     error = ((SCORE - np.array(VALUES["y"])) ** 2).mean()
-    assert found.rows[0]["mean_squared_error"] == pytest.approx(error, rel=1e-6)
+    assert found.overall["mean_squared_error"] == pytest.approx(error, rel=1e-6)
 
 
 def test_production_that_gives_no_probabilities_is_unfit(tmp_path, data, settings_of):
@@ -441,7 +440,7 @@ def test_a_version_of_tfma_that_was_not_checked_goes_to_beam(
     _, found = evaluate([model], *data, settings_of(BASIC), None)
     why = f"in memory does not cover TFMA {tfma.__version__}"
     assert found.engine == f"{tfma_beam.ENGINE} ({why})"
-    assert found.rows == [pytest.approx(row) for row in expected.rows]
+    assert [r.metrics for r in found.rows] == [pytest.approx(r.metrics) for r in expected.rows]
 
 
 WEIGHTED = BASIC + 'example_weight = "n"\nslices = [["word"]]\n'
@@ -459,12 +458,12 @@ def test_example_weights_count_in_every_metric(tmp_path, data, settings_of):
     model = constant_model(tmp_path / "new", 0.9)
     weighed = weighing(tmp_path, data, weights)
     _, found = evaluate([model], *weighed, settings_of(WEIGHTED), production)
-    overall, empty, a = found.rows
-    assert (overall["slice"], empty["slice"], a["slice"]) == ("Overall", "word:", "word:a")
+    overall, empty, a = (row.metrics for row in found.rows)
+    assert [str(row.slice) for row in found.rows] == ["Overall", "word:", "word:a"]
     assert overall["example_count"] == sum(weights) == 60
     # Of weight 60 the 20 rows that are yes weigh 20.
     assert overall["binary_accuracy"] == pytest.approx(20 / 60)
-    assert found.baseline_rows[0]["binary_accuracy"] == pytest.approx(40 / 60)
+    assert found.baseline_rows[0].metrics["binary_accuracy"] == pytest.approx(40 / 60)
     assert empty["example_count"] == sum(weights[0::3])
     assert a["binary_accuracy"] == pytest.approx(
         sum(w * y for w, y in zip(weights[1::3], VALUES["y"][1::3], strict=True))
@@ -542,7 +541,7 @@ def test_an_unfit_baseline_fails_change_bounds_of_every_slice(tmp_path, data, se
     production = in_production(tmp_path, folder=unfit(tmp_path, "no predict signature"))
     _, found = evaluate([tiny_model(tmp_path / "new", 4.0)], *data, settings, production)
     assert not found.blessing.blessed
-    failed = [check.slice for check in found.blessing.failures]
+    failed = [str(check.slice) for check in found.blessing.failures]
     assert failed == ["n:0, word:", "n:0, word:a"]
 
 
@@ -559,7 +558,7 @@ def test_a_baseline_that_predicts_no_numbers_is_unfit(tmp_path, data, settings_o
     production = in_production(tmp_path, constant_model(tmp_path / "bad", np.nan))
     model = tiny_model(tmp_path / "new", 4.0)
     _, found = evaluate([model], *data, settings_of(DROP), production)
-    assert "not comparable: ValueError: 40 of 40 predictions" in found.blessing.baseline
+    assert "not comparable: ValueError: 40 of 40 predictions" in str(found.blessing.baseline)
     assert not found.blessing.blessed
 
 
@@ -575,6 +574,6 @@ def test_features_may_be_named_as_the_evaluators_columns(tmp_path, datastore, se
     _, found = evaluate(
         [model], raw, transformed, settings_of(BASIC + 'slices = [["label"]]'), None
     )
-    assert [row["slice"] for row in found.rows] == ["Overall", "label:even", "label:odd"]
+    assert [str(row.slice) for row in found.rows] == ["Overall", "label:even", "label:odd"]
     with pytest.raises(MfxError, match="'candidate' is the name of a model in the results"):
         evaluate([model], raw, transformed, settings_of(BASIC + 'slices = [["candidate"]]'), None)

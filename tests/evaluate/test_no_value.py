@@ -113,8 +113,9 @@ def measured(folder: Path, engine: Any, slices: dict, metrics: list) -> tuple[di
     engine.evaluate(folder / "table.parquet", config, folder / "results")
     given = tfma_config.rows(folder / "results", "", options.slices)
     rows, why = no_value.decide(given, table, CANDIDATE, config, options)
-    assert [row.keys() for row in rows] == [row.keys() for row in given]
-    return {row["slice"]: row for row in rows}, why
+    assert [row.metrics.keys() for row in rows] == [row.metrics.keys() for row in given]
+    named = {str(row.slice): row.metrics for row in rows}
+    return named, {str(key): reasons for key, reasons in why.items()}
 
 
 @pytest.fixture(scope="module", params=[tfma_local, tfma_beam])
@@ -127,7 +128,7 @@ def test_what_has_no_value_says_why(name, binary):
     rows, why = binary
     row, reasons = rows[f"kind:{name}"], why.get(f"kind:{name}", {})
     assert {key: reasons.get(key, "") for key in EXPECTED[name]} == EXPECTED[name]
-    for key in row.keys() - {"slice"}:
+    for key in row:
         assert (row[key] is None) == bool(reasons.get(key)), key
 
 

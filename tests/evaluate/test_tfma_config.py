@@ -161,22 +161,24 @@ def results(tmp_path_factory) -> Path:
 
 def test_rows_are_in_the_configs_order_then_by_value(results):
     rows = tfma_config.rows(results, CANDIDATE, [["hour"], ["kind"]])
-    names = [row["slice"] for row in rows]
+    names = [str(row.slice) for row in rows]
     assert names[:4] == ["Overall", "hour:2", "hour:9", "hour:10"]
     assert names[4:7] == ["kind:", "kind:a", "kind:b"]
     # TFMA sorts a crossed slice's features by name.
     crossed = ["hour:2, kind:", "hour:9, kind:a", "hour:10, kind:b"]
     assert names[7:] == crossed
     rows = tfma_config.rows(results, CANDIDATE, [["kind", "hour"], ["hour"], ["kind"]])
-    assert [row["slice"] for row in rows][:4] == ["Overall", *crossed]
+    assert [str(row.slice) for row in rows][:4] == ["Overall", *crossed]
 
 
 def test_values_are_of_the_model_asked_for_without_differences(results):
-    candidate, baseline = (tfma_config.rows(results, m, [])[0] for m in (CANDIDATE, BASELINE))
-    assert set(candidate) == {"slice", "example_count", "auc", "binary_accuracy"}
+    candidate, baseline = (
+        tfma_config.rows(results, m, [])[0].metrics for m in (CANDIDATE, BASELINE)
+    )
+    assert set(candidate) == {"example_count", "auc", "binary_accuracy"}
     assert (candidate["example_count"], baseline["example_count"]) == (4.0, 4.0)
     assert (candidate["binary_accuracy"], baseline["binary_accuracy"]) == (0.75, 0.5)
-    assert all(isinstance(v, float) for n, v in candidate.items() if n != "slice")
+    assert all(isinstance(v, float) for v in candidate.values())
 
 
 def test_what_tfma_could_not_compute_is_none():
@@ -185,15 +187,3 @@ def test_what_tfma_could_not_compute_is_none():
     assert tfma_config._number({"bytesValue": "x"}) is None
     assert tfma_config._number({"doubleValue": 0.0}) == 0.0
     assert tfma_config._number({"doubleValue": "Infinity"}) == float("inf")
-
-
-@pytest.mark.parametrize(
-    ("key", "name"),
-    [
-        ((), "Overall"),
-        ((("hour", 3),), "hour:3"),
-        ((("hour", 3), ("kind", "a b")), "hour:3, kind:a b"),
-    ],
-)
-def test_slice_names(key, name):
-    assert tfma_config.slice_name(key) == name

@@ -15,6 +15,7 @@ import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from helpers.tfma_cases import BINARY, CASES, random_table, tiny_table
 
+from mfx.artifacts import OVERALL
 from mfx.config import Evaluate
 from mfx.evaluate import tfma_beam, tfma_config, tfma_local
 from mfx.evaluate.tfma_config import BASELINE, CANDIDATE
@@ -135,9 +136,9 @@ def test_rows_for_people_are_the_same(both):
         expected, found = (
             tfma_config.rows(folder, name, options.slices) for folder in (beam, local)
         )
-        assert [row["slice"] for row in found] == [row["slice"] for row in expected]
+        assert [row.slice for row in found] == [row.slice for row in expected]
         for row, other in zip(found, expected, strict=True):
-            assert close(row, other, 1e-6)
+            assert close(row.metrics, other.metrics, 1e-6)
 
 
 def test_small_slices_are_neither_shown_nor_held_to_a_bound(tmp_path):
@@ -157,7 +158,7 @@ def test_small_slices_are_neither_shown_nor_held_to_a_bound(tmp_path):
         config = tfma_config.eval_config(options, has_baseline=False)
         engine.evaluate(tmp_path / "table.parquet", config, results)
         shown = tfma_config.rows(results, "", options.slices)
-        assert "hour:90" not in [row["slice"] for row in shown]
+        assert "hour:90" not in [str(row.slice) for row in shown]
         assert len(shown) > 3
         assert tfma.load_validation_result(str(results)).validation_ok
 
@@ -169,7 +170,7 @@ def test_a_slice_by_a_feature_without_values_is_empty(engine, tmp_path):
     config = config_of(slices=[["hour"]])
     engine.evaluate(tmp_path / "table.parquet", config, tmp_path / "results")
     shown = tfma_config.rows(tmp_path / "results", "", [["hour"]])
-    assert [row["slice"] for row in shown] == ["Overall"]
+    assert [row.slice for row in shown] == [OVERALL]
 
 
 def config_of(has_baseline: bool = False, **options: Any) -> Any:

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from helpers.flows import call_flow
 
+from mfx.artifacts import FIRST_RUN, OVERALL, ComparedWith
+
 pytestmark = pytest.mark.xdist_group("runs")
 
 METRICS = ["example_count", "auc", "binary_accuracy", "precision", "recall", "calibration"]
@@ -131,13 +133,13 @@ def test_the_model_evaluated_answers_as_the_one_trained(data):
 def test_blessing_has_a_check_for_each_metric_and_slice(data):
     blessing = data.evaluation.blessing
     assert blessing.blessed
-    assert blessing.baseline == "first run"
-    named = {(check.metric, check.slice) for check in blessing.checks}
+    assert blessing.baseline == FIRST_RUN
+    named = {(check.metric, str(check.slice)) for check in blessing.checks}
     hours = {("binary_accuracy", f"trip_start_hour:{hour}") for hour in range(24)}
     assert named == {("auc", "Overall"), ("binary_accuracy", "Overall")} | hours
     table = data.evaluation.metrics()
     for check in blessing.checks:
-        assert check.value == table.loc[check.slice, check.metric]
+        assert check.value == table.loc[str(check.slice), check.metric]
 
 
 def test_metrics_were_computed_in_memory(data):
@@ -151,7 +153,7 @@ def test_tfma_reads_its_result_files(data, tmp_path):
     assert tfma.load_validation_result(str(tmp_path)).validation_ok
     sliced = dict(tfma.load_eval_result(str(tmp_path)).slicing_metrics)
     value = sliced[()][""][""]["auc"]["doubleValue"]
-    assert value == pytest.approx(data.evaluation.rows[0]["auc"])
+    assert value == pytest.approx(data.evaluation.overall["auc"])
 
 
 def test_the_pushed_folder_is_whole(flow_run, data):
@@ -240,10 +242,10 @@ def short_run(flow_run):
 def test_a_worse_model_is_compared_with_production_and_not_pushed(flow_run, short_run):
     assert short_run.code == 0
     blessing = short_run.data.evaluation.blessing
-    assert blessing.baseline == flow_run.run_id
+    assert blessing.baseline == ComparedWith(flow_run.run_id)
     assert not blessing.blessed
     dropped = [check for check in blessing.failures if "production" in check.rule]
-    assert [(check.metric, check.slice) for check in dropped] == [("auc", "Overall")]
+    assert [(check.metric, check.slice) for check in dropped] == [("auc", OVERALL)]
     assert len(list((flow_run.store / "pushed" / "taxi").glob("1*"))) == 1
     assert "blessed     NO" in short_run.output
     assert "pushed      NO: not blessed" in short_run.output

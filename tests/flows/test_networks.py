@@ -244,14 +244,14 @@ def test_training_saw_the_features_that_are_served(trained):
 
 
 def test_it_learned_from_what_the_label_is_made_of(trained):
-    overall = trained.evaluation.rows[0]
+    overall = trained.evaluation.overall
     value = overall[ASKED[trained.kind][2]]
     assert value < 4 if trained.kind == "number" else value > 0.75
 
 
 def test_metrics_are_of_probabilities(trained):
     label, found = trained.evaluated("label")[:, 0], trained.evaluated("prediction")
-    by_slice = {row["slice"]: row for row in trained.evaluation.rows}
+    by_slice = {str(row.slice): row.metrics for row in trained.evaluation.rows}
     assert {"Overall", "region:none", "region:north", "region:south"} == set(by_slice)
     regions = np.array(rows(120, 2)["region"])
     for name, row in by_slice.items():

@@ -16,6 +16,7 @@ from helpers.flows import ROOT, SAMPLE, FlowResult, call_flow
 from helpers.storing import saving
 
 from mfx import registry
+from mfx.artifacts import OVERALL
 from mfx.errors import MfxError
 from mfx.registry import changes, comparison
 
@@ -75,9 +76,9 @@ def test_on_the_same_rows_the_figures_are_the_evaluators(runs):
     values = {(row.slice, row.metric): row.values for row in found.rows}
     for place, one in enumerate((first, second)):
         for row in one.evaluation.rows:
-            for metric in (name for name in row if name != "slice"):
-                if row[metric] is not None:
-                    assert values[row["slice"], metric][place] == row[metric]
+            for metric, value in row.metrics.items():
+                if value is not None:
+                    assert values[row.slice, metric][place] == value
     frame = found.frame()
     auc = frame.loc[("Overall", "auc")]
     difference = auc[f"{second.id} difference"]
@@ -93,19 +94,18 @@ def test_three_runs_are_compared_on_the_newest_rows_as_tfma_would(runs, tmp_path
     assert found.eval_run == runs[2].id and found.eval_rows == runs[2].examples.rows["eval"] < 4931
     assert len(found.notes) == 2 and all("evaluated anew" in note for note in found.notes)
     values = {(row.slice, row.metric): row.values for row in found.rows}
-    newest = {row["slice"]: row for row in runs[2].evaluation.rows}
-    assert values["Overall", "auc"][2] == newest["Overall"]["auc"]
+    assert values[OVERALL, "auc"][2] == runs[2].evaluation.overall["auc"]
     problem, prediction = comparison._predict(runs[0], runs[2].examples)
     assert not problem
     without_value = set()
     for row in tfma_on_beam(runs[2], prediction, tmp_path):
-        for metric, value in row.items():
-            if metric != "slice" and value is not None:
-                ours = values[row["slice"], metric][0]
+        for metric, value in row.metrics.items():
+            if value is not None:
+                ours = values[row.slice, metric][0]
                 if ours is None:  # TFMA gives 0.0 where the labels are of one class
-                    without_value.add((row["slice"], metric, value))
+                    without_value.add((str(row.slice), metric, value))
                 else:
-                    assert ours == pytest.approx(value, rel=1e-6), (row["slice"], metric)
+                    assert ours == pytest.approx(value, rel=1e-6), (str(row.slice), metric)
     kinds = ("No Charge", "Unknown")
     assert without_value == {(f"payment_type:{kind}", "auc", 0.0) for kind in kinds}
     assert [one.after for one in differing] == [runs[1].id, runs[2].id]

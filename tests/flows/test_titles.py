@@ -129,9 +129,9 @@ def test_a_column_is_read_by_its_exact_title(made):
 
 
 def test_slices_and_thresholds_are_by_title(made):
-    names = [row["slice"] for row in made.evaluation.rows]
+    names = [str(row.slice) for row in made.evaluation.rows]
     assert {"Overall", '"a:b":word', "a:1", "a.b:2", '1st:0, "a,b":w'} <= set(names)
-    checked = {check.slice for check in made.evaluation.blessing.checks}
+    checked = {str(check.slice) for check in made.evaluation.blessing.checks}
     assert checked == {name for name in names if name.startswith("a:")}
 
 

@@ -7,10 +7,13 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from helpers.charts import HOSTILE, add_numeric, add_text, dataset, models
 from mfx.artifacts import (
+    FIRST_RUN,
+    OVERALL,
     Anomalies,
     Anomaly,
     Blessing,
     Check,
+    ComparedWith,
     Evaluation,
     Examples,
     Latency,
@@ -18,6 +21,8 @@ from mfx.artifacts import (
     PushedModel,
     Replay,
     Schema,
+    SliceKey,
+    SliceMetrics,
 )
 from mfx.artifacts.lineage import Lineage
 from mfx.artifacts.store import Blob, Payload
@@ -41,22 +46,24 @@ MODEL = Model(
     0,
     LINEAGE,
 )
+HOUR_9, HOUR_10 = (SliceKey((("hour", hour),)) for hour in (9, 10))
+HOSTILE_SLICE = SliceKey(((HOSTILE, HOSTILE),))
 CHECKS = (
-    Check("auc", "Overall", ">= 0.85", 0.9, True),
-    Check("auc", "hour:10", ">= 0.6", 0.7, True),
-    Check("auc", "hour:9", ">= 0.6", None, False),
+    Check("auc", OVERALL, ">= 0.85", 0.9, True),
+    Check("auc", HOUR_10, ">= 0.6", 0.7, True),
+    Check("auc", HOUR_9, ">= 0.6", None, False),
 )
 ROWS = [
-    {"slice": "Overall", "example_count": 4897.0, "auc": 0.9312},
-    {"slice": "hour:10", "example_count": 40.0, "auc": 0.7},
-    {"slice": "hour:9", "example_count": 4.0, "auc": float("nan")},
+    SliceMetrics(OVERALL, {"example_count": 4897.0, "auc": 0.9312}),
+    SliceMetrics(HOUR_10, {"example_count": 40.0, "auc": 0.7}),
+    SliceMetrics(HOUR_9, {"example_count": 4.0, "auc": float("nan")}),
 ]
 EVALUATION = Evaluation(
     ROWS,
-    [{**ROWS[0], "auc": 0.95}, *ROWS[1:]],
+    [SliceMetrics(OVERALL, {**ROWS[0].metrics, "auc": 0.95}), *ROWS[1:]],
     models("candidate", "baseline"),
     [0.9],
-    Blessing(False, CHECKS, "1234"),
+    Blessing(False, CHECKS, ComparedWith("1234")),
     PAYLOAD,
     PAYLOAD,
     "tfma 0.47",
@@ -66,7 +73,7 @@ FIRST = replace(
     EVALUATION,
     baseline_rows=[],
     curves=models("candidate"),
-    blessing=Blessing(True, CHECKS[:2], "first run"),
+    blessing=Blessing(True, CHECKS[:2], FIRST_RUN),
 )
 REPLAY = Replay(
     100, 3.2e-7, 1.834, "", "mfx serve", 612.5, [Latency("gRPC predict", 32, 104, 1.25, 3.5)]
@@ -87,14 +94,14 @@ def statistics(name: str = "fare", features: int = 1):
 def hostile() -> dict[str, list]:
     """Every card with markup in each text that comes from data."""
     anomaly = replace(ANOMALY, feature=HOSTILE, observed=HOSTILE, expected=HOSTILE)
-    metrics = [{"slice": "Overall", HOSTILE: 1.0}, {"slice": f"{HOSTILE}:{HOSTILE}", HOSTILE: 1.0}]
-    checks = (Check(HOSTILE, HOSTILE, HOSTILE, None, False),)
+    metrics = [SliceMetrics(key, {HOSTILE: 1.0}) for key in (OVERALL, HOSTILE_SLICE)]
+    checks = (Check(HOSTILE, HOSTILE_SLICE, HOSTILE, None, False),)
     evaluation = replace(
         FIRST,
         rows=metrics,
         baseline_rows=metrics,
         engine=HOSTILE,
-        blessing=Blessing(False, checks, HOSTILE),
+        blessing=Blessing(False, checks, ComparedWith(HOSTILE, HOSTILE)),
     )
     replay = replace(REPLAY, error=HOSTILE, server=HOSTILE)
     pushed = PushedModel(HOSTILE, 1, HOSTILE, replay, LINEAGE)

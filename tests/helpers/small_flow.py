@@ -71,7 +71,16 @@ class Pipeline(FlowSpec):
         import pyarrow.parquet as pq
 
         from mfx import registry
-        from mfx.artifacts import Blessing, Check, Evaluation, Model, store
+        from mfx.artifacts import (
+            OVERALL,
+            Blessing,
+            Check,
+            ComparedWith,
+            Evaluation,
+            Model,
+            SliceMetrics,
+            store,
+        )
 
         served = registry.production(self.settings)
         with tempfile.TemporaryDirectory() as folder:
@@ -90,13 +99,13 @@ class Pipeline(FlowSpec):
                 Path(folder, "predictions.parquet"),
             )
             predictions = store.save(folder)
-        check = Check("auc", "Overall", "at least 0.5", 0.75, self.blessed)
+        check = Check("auc", OVERALL, "at least 0.5", 0.75, self.blessed)
         self.evaluation = Evaluation(
-            rows=[{"slice": "Overall", "example_count": float(self.rows), "auc": 0.75}],
+            rows=[SliceMetrics(OVERALL, {"example_count": float(self.rows), "auc": 0.75})],
             baseline_rows=[],
             curves={},
             candidates=[0.75],
-            blessing=Blessing(self.blessed, (check,), served.run if served else "first run"),
+            blessing=Blessing(self.blessed, (check,), ComparedWith(served.run if served else None)),
             predictions=predictions,
             results=predictions,
             engine="by hand",

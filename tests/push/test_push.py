@@ -16,7 +16,18 @@ import tensorflow as tf
 from helpers.small_world import LINEAGE, save_examples, write_pipeline
 from helpers.tiny_models import COLUMNS, model_of, tiny_model
 
-from mfx.artifacts import Blessing, Check, Evaluation, Examples, Replay, store
+from mfx.artifacts import (
+    FIRST_RUN,
+    OVERALL,
+    Blessing,
+    Check,
+    Evaluation,
+    Examples,
+    Replay,
+    SliceKey,
+    SliceMetrics,
+    store,
+)
 from mfx.destinations import open_destination
 from mfx.destinations.base import RECORD
 from mfx.errors import MfxError
@@ -24,7 +35,7 @@ from mfx.export import warmup
 from mfx.push import push
 
 ROWS = 23
-FAILED = Check("auc", "Overall", "at least 0.9", 0.5, False)
+FAILED = Check("auc", OVERALL, "at least 0.9", 0.5, False)
 
 
 def eval_rows() -> dict[str, list]:
@@ -61,8 +72,8 @@ def evaluation(folder: Path, answers: np.ndarray, *checks: Check) -> Evaluation:
     table = pa.table({"label": eval_rows()["y"], "prediction": pa.array(answers, pa.float32())})
     pq.write_table(table, folder / "predictions.parquet")
     payload = store.save(folder)
-    blessing = Blessing(all(check.passed for check in checks), checks, "first run")
-    rows = [{"slice": "Overall", "auc": 0.5}]
+    blessing = Blessing(all(check.passed for check in checks), checks, FIRST_RUN)
+    rows = [SliceMetrics(OVERALL, {"auc": 0.5})]
     return Evaluation(rows, [], {}, [0.5], blessing, payload, payload, "hand", LINEAGE)
 
 
@@ -232,7 +243,7 @@ def stand_in(monkeypatch):
 
 
 def test_many_failures_are_summed_up(tmp_path, examples, settings, stand_in):
-    checks = [replace(FAILED, slice=f"hour:{i}") for i in range(5)]
+    checks = [replace(FAILED, slice=SliceKey((("hour", i),))) for i in range(5)]
     model = tiny_model(tmp_path / "model")
     judged = evaluation(tmp_path / "e", predictions(), *checks)
     reason = push.push(model, judged, examples, settings, "1").reason

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfx.artifacts import OVERALL, SliceKey
 from mfx.registry import bootstrap
 from mfx.registry.bootstrap import formula, intervals
 
+HOUR_3 = SliceKey((("hour", 3),))
 LABEL = np.array([1, 0, 1, 1, 0, 0])
 FIRST = np.array([0.9, 0.6, 0.4, 0.8, 0.1, 0.2])
 SECOND = np.array([0.9, 0.4, 0.4, 0.8, 0.1, 0.6])
@@ -21,7 +23,7 @@ def difference(name: str, first=FIRST, second=SECOND, label=LABEL, weight=None, 
     # Twenty of each row have the metrics of one, and no draw without positives.
     rows = [np.tile(values, 20) for values in (label, first, second)]
     weight = None if weight is None else np.tile(weight, 20)
-    everything = {"Overall": np.arange(len(rows[0]))}
+    everything = {OVERALL: np.arange(len(rows[0]))}
     found = intervals([formula(name, config)], rows[0], rows[1:], everything, weight)
     ((_, (interval,)),) = found.items()
     return interval.difference
@@ -92,13 +94,13 @@ def test_the_interval_of_a_mean_has_the_width_of_theory():
     label = (rng.random(4000) < 0.3).astype(float)
     first = np.clip(0.3 + 0.3 * (label - 0.3) + rng.normal(0, 0.2, 4000), 0, 1)
     second = np.clip(first + rng.normal(0.01, 0.1, 4000), 0, 1)
-    rows = {"Overall": np.arange(4000)}
+    rows = {OVERALL: np.arange(4000)}
     names = ["BinaryAccuracy", "MeanSquaredError"]
     found = intervals([formula(n, {}) for n in names], label, [first, second], rows)
     right = [(score > 0.5) == (label > 0.5) for score in (first, second)]
     error = [(label - score) ** 2 for score in (first, second)]
     for name, (a, b) in (("binary_accuracy", right), ("mean_squared_error", error)):
-        (interval,) = found["Overall", name]
+        (interval,) = found[OVERALL, name]
         d = b.astype(float) - a
         half = 1.96 * d.std() / np.sqrt(4000)
         assert interval.difference == pytest.approx(d.mean())
@@ -114,18 +116,18 @@ def test_pairing_makes_like_models_comparable():
     second = first.copy()
     second[0] = 1 - second[0]
     found = intervals(
-        [formula("BinaryAccuracy", {})], label, [first, second], {"Overall": np.arange(1000)}
+        [formula("BinaryAccuracy", {})], label, [first, second], {OVERALL: np.arange(1000)}
     )
-    (interval,) = found["Overall", "binary_accuracy"]
+    (interval,) = found[OVERALL, "binary_accuracy"]
     assert -0.005 <= interval.low <= interval.high <= 0.005
 
 
 def test_equal_models_differ_by_nothing():
-    found = intervals([formula("AUC", {})], LABEL, [FIRST, FIRST, FIRST], {"Overall": np.arange(6)})
-    assert found["Overall", "auc"] == [None, None], "some draws of six rows have one class"
-    many = {"Overall": np.arange(600)}
+    found = intervals([formula("AUC", {})], LABEL, [FIRST, FIRST, FIRST], {OVERALL: np.arange(6)})
+    assert found[OVERALL, "auc"] == [None, None], "some draws of six rows have one class"
+    many = {OVERALL: np.arange(600)}
     label, score = np.tile(LABEL, 100), np.tile(FIRST, 100)
-    (interval,) = intervals([formula("AUC", {})], label, [score, score], many)["Overall", "auc"]
+    (interval,) = intervals([formula("AUC", {})], label, [score, score], many)[OVERALL, "auc"]
     assert (interval.low, interval.high) == (0.0, 0.0)
 
 
@@ -134,21 +136,21 @@ def test_a_slice_is_judged_by_its_own_rows_whatever_else_is_asked():
     label = (rng.random(500) < 0.5).astype(float)
     scores = [rng.random(500), rng.random(500)]
     formulas = [formula("BinaryAccuracy", {}), formula("AUC", {})]
-    part = {"hour:3": np.arange(100, 300)}
+    part = {HOUR_3: np.arange(100, 300)}
     alone = intervals(formulas, label, scores, part)
-    among = intervals(formulas, label, scores, {"Overall": np.arange(500), **part})
+    among = intervals(formulas, label, scores, {OVERALL: np.arange(500), **part})
     cut = intervals(
-        formulas, label[100:300], [s[100:300] for s in scores], {"hour:3": np.arange(200)}
+        formulas, label[100:300], [s[100:300] for s in scores], {HOUR_3: np.arange(200)}
     )
     for metric in ("binary_accuracy", "auc"):
-        assert alone["hour:3", metric] == among["hour:3", metric] == cut["hour:3", metric]
+        assert alone[HOUR_3, metric] == among[HOUR_3, metric] == cut[HOUR_3, metric]
 
 
 def test_blocks_make_no_difference(monkeypatch):
     rng = np.random.default_rng(3)
     label = (rng.random(300) < 0.5).astype(float)
     scores = [rng.random(300), rng.random(300)]
-    rows = {"Overall": np.arange(300)}
+    rows = {OVERALL: np.arange(300)}
     whole = intervals([formula("AUC", {})], label, scores, rows)
     monkeypatch.setattr(bootstrap, "_BLOCK_BYTES", 8 * 300 * 7)
     assert intervals([formula("AUC", {})], label, scores, rows) == whole
@@ -176,8 +178,8 @@ def test_a_metric_keeps_the_name_it_was_given():
 
 def test_regression_has_no_area_under_the_curve():
     label = np.array([0.5, 2.0, 3.0])
-    rows = {"Overall": np.arange(3)}
+    rows = {OVERALL: np.arange(3)}
     formulas = [formula("AUC", {}), formula("MeanSquaredError", {})]
     found = intervals(formulas, label, [label, label + 1], rows)
-    assert set(found) == {("Overall", "mean_squared_error")}
-    assert found["Overall", "mean_squared_error"][0].difference == pytest.approx(1.0)
+    assert set(found) == {(OVERALL, "mean_squared_error")}
+    assert found[OVERALL, "mean_squared_error"][0].difference == pytest.approx(1.0)

@@ -12,7 +12,7 @@ import pytest
 from helpers.storing import saving
 
 from mfx import registry
-from mfx.artifacts import Examples, store
+from mfx.artifacts import OVERALL, Examples, SliceKey, SliceMetrics, store
 from mfx.artifacts.lineage import Lineage
 from mfx.errors import MfxError
 from mfx.registry import changes, comparison
@@ -52,7 +52,7 @@ def test_runs_with_the_same_rows_keep_their_own_figures(small_runs):
 
 def test_the_first_run_is_what_others_are_compared_with(small_runs):
     one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
-    better = replace(one.evaluation, rows=[{"slice": "Overall", "auc": 0.8}])
+    better = replace(one.evaluation, rows=[SliceMetrics(OVERALL, {"auc": 0.8})])
     found = comparison.compare_metrics([two, Changed(one.run, evaluation=better)])
     (row,) = [row for row in found.rows if row.metric == "auc"]
     assert found.runs == [two.id, one.id] and row.differences[0].value == pytest.approx(0.05)
@@ -65,8 +65,8 @@ def test_a_metric_without_a_value_says_why_on_either_side(small_runs):
     one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
     nothing = replace(
         one.evaluation,
-        rows=[{"slice": "Overall", "auc": None}],
-        no_value={"Overall": {"auc": "one class only"}},
+        rows=[SliceMetrics(OVERALL, {"auc": None})],
+        no_value={OVERALL: {"auc": "one class only"}},
     )
     bare = Changed(one.run, evaluation=nothing)
     for found in ([bare, two], [two, bare]):
@@ -83,7 +83,7 @@ def test_a_run_of_an_older_version_is_measured_again(small_runs, monkeypatch):
     from mfx.evaluate import evaluate
 
     one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
-    again = [{"slice": "Overall", "auc": None}], {"Overall": {"auc": "one class only"}}
+    again = [SliceMetrics(OVERALL, {"auc": None})], {OVERALL: {"auc": "one class only"}}
     monkeypatch.setattr(evaluate, "remeasure", lambda *_: again)
     older = Changed(one.run, evaluation=replace(one.evaluation, no_value=None))
     found = comparison.compare_metrics([older, two])
@@ -130,7 +130,7 @@ def test_slices_are_tfmas(tmp_path, datastore):
     columns = {"b": "int64", "a": "bytes"}
     examples = Examples((payload,), {"eval": 5}, 5, {}, columns, Lineage("", "", ""))
     found = comparison.slice_rows(examples, [["b"], ["b", "a"], ["a", "b"]])
-    assert {name: list(chosen) for name, chosen in found.items()} == {
+    assert {str(key): list(chosen) for key, chosen in found.items()} == {
         "Overall": [0, 1, 2, 3, 4],
         "b:1": [0, 1, 4],
         "b:2": [2],
@@ -183,9 +183,9 @@ def test_schemas_are_compared_by_feature():
 def test_a_page_shows_what_is_there_and_escapes_it(small_runs):
     one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
     rows = [
-        MetricRow("Overall", "auc", [0.8, 0.9], [Difference(0.1, 0.05, 0.15)]),
-        MetricRow("word:<script>", "auc", [0.8, None], [None]),
-        MetricRow("word:b", "auc", [0.8, 0.7], [Difference(-0.1, None, None)]),
+        MetricRow(OVERALL, "auc", [0.8, 0.9], [Difference(0.1, 0.05, 0.15)]),
+        MetricRow(SliceKey((("word", "<script>"),)), "auc", [0.8, None], [None]),
+        MetricRow(SliceKey((("word", "b"),)), "auc", [0.8, 0.7], [Difference(-0.1, None, None)]),
     ]
     found = Comparison([one.id, two.id], rows, two.id, 20, ["a & b"])
     text = page(found, [changes.changes(one, two)], [one, two])

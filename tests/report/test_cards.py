@@ -16,6 +16,7 @@ from helpers.card_results import (
     EVALUATION,
     EXAMPLES,
     FIRST,
+    HOUR_9,
     LINEAGE,
     MODEL,
     PUSHED,
@@ -28,12 +29,16 @@ from helpers.flows import ROOT
 from metaflow.cards import Error, Markdown, Table, ValueBox, VegaChart
 
 from mfx.artifacts import (
+    FIRST_RUN,
+    OVERALL,
     Anomalies,
     Blessing,
     Check,
+    ComparedWith,
     Examples,
     PushedModel,
     Replay,
+    SliceMetrics,
 )
 from mfx.report import card_parts, cards
 
@@ -160,7 +165,7 @@ def test_evaluate_a_first_run():
 
 
 def test_evaluate_without_curves_slices_or_thresholds():
-    bare = replace(FIRST, curves={}, rows=ROWS[:1], blessing=Blessing(True, (), "first run"))
+    bare = replace(FIRST, curves={}, rows=ROWS[:1], blessing=Blessing(True, (), FIRST_RUN))
     drawn = cards.evaluate(bare)
     assert "not a binary classifier" in prose(drawn)
     assert "No slices are configured." in prose(drawn)
@@ -170,16 +175,16 @@ def test_evaluate_without_curves_slices_or_thresholds():
 
 
 def test_evaluate_says_why_a_metric_has_no_value():
-    left = Check("auc", "hour:9", ">= 0.6", None, False, "one class only", False)
-    why = {"Overall": {"precision": "nothing predicted positive"}, "hour:9": {"auc": "one class"}}
-    blank = {"slice": "Overall", "auc": 0.9, "precision": None}
+    left = Check("auc", HOUR_9, ">= 0.6", None, False, "one class only", False)
+    why = {OVERALL: {"precision": "nothing predicted positive"}, HOUR_9: {"auc": "one class"}}
+    blank = SliceMetrics(OVERALL, {"auc": 0.9, "precision": None})
     evaluation = replace(
         EVALUATION,
-        rows=[blank, *({**row, "auc": None} for row in ROWS[2:]), *ROWS[1:2]],
+        rows=[blank, SliceMetrics(HOUR_9, {**ROWS[2].metrics, "auc": None}), *ROWS[1:2]],
         baseline_rows=[blank],
         no_value=why,
         baseline_no_value={},
-        blessing=Blessing(True, (*CHECKS[:2], left), "1234"),
+        blessing=Blessing(True, (*CHECKS[:2], left), ComparedWith("1234")),
     )
     drawn = cards.evaluate(evaluation)
     assert of(ValueBox, drawn)[0]["subtitle"] == (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.charts import HOSTILE, add_numeric, add_text, dataset, models
 
+from mfx.artifacts import SliceKey, SliceMetrics
 from mfx.report import charts, distributions
 
 
@@ -193,12 +194,17 @@ def test_distributions_are_bounded():
     assert len(left_out) == 8
 
 
+def by(parts: dict, **metrics) -> SliceMetrics:
+    """Metrics of the slice of these features and values."""
+    return SliceMetrics(SliceKey.of(parts.items()), metrics)
+
+
 def test_hostile_names_stay_data():
     data = dataset()
     add_numeric(data, HOSTILE, [(0, 1, 100)])
     add_text(data, HOSTILE + "t", {HOSTILE: 100})
     numeric, text, _ = distributions.draw(data, data)
-    rows = [{"slice": f"{HOSTILE}:{HOSTILE}", HOSTILE: 0.5, "example_count": 3}]
+    rows = [by({HOSTILE: HOSTILE}, **{HOSTILE: 0.5, "example_count": 3})]
     drawn = [*numeric, *text, *charts.curves({HOSTILE: [1.0]})]
     drawn += [c for group in charts.slices(rows, []).values() for c in group]
     assert len(drawn) == 4
@@ -244,10 +250,10 @@ def test_no_curves(curves):
 
 
 def test_slices_are_in_natural_order_and_keep_their_counts():
-    rows = [{"slice": "Overall", "example_count": 9, "auc": 0.9}]
-    rows += [{"slice": f"h:{h}", "example_count": h, "auc": 0.8} for h in (10, 9, 2)]
-    rows += [{"slice": 'pay:Cash: "x"', "example_count": 1, "auc": None}]
-    by_feature = charts.slices(rows, [{"slice": "h:2", "auc": 0.7, "example_count": 2}])
+    rows = [by({}, example_count=9, auc=0.9)]
+    rows += [by({"h": h}, example_count=h, auc=0.8) for h in (10, 9, 2)]
+    rows += [by({"pay": 'Cash: "x"'}, example_count=1, auc=None)]
+    by_feature = charts.slices(rows, [by({"h": 2}, auc=0.7, example_count=2)])
     assert list(by_feature) == ["h"], "a slice without a value has no picture"
     (chart,) = by_feature["h"]
     check(chart)
@@ -261,18 +267,18 @@ def test_slices_are_in_natural_order_and_keep_their_counts():
 
 
 def test_slices_without_counts_are_drawn_all_the_same():
-    (chart,) = charts.slices([{"slice": "h:1", "auc": 0.8}], [{"slice": "h:1", "auc": 0.7}])["h"]
+    (chart,) = charts.slices([by({"h": 1}, auc=0.8)], [by({"h": 1}, auc=0.7)])["h"]
     assert len(chart["layer"]) == 2
     assert not [layer for layer in chart["layer"] if "size" in layer["encoding"]]
 
 
 def test_slices_are_bounded_by_size():
     many = charts.MAX_CATEGORIES + 5
-    rows = [{"slice": f"c:{i}", "example_count": i, "auc": 0.5} for i in range(many)]
+    rows = [by({"c": i}, example_count=i, auc=0.5) for i in range(many)]
     (chart,) = charts.slices(rows, [])["c"]
     shown = {row["slice"] for row in chart["data"]["values"]}
     assert shown == {str(i) for i in range(5, many)}
     assert chart["title"]["subtitle"] == "the 5 smallest slices are not drawn"
     metrics = {f"m{i}": 0.5 for i in range(50)}
-    rows = [{"slice": f"{feature}:1", **metrics} for feature in "ab"]
+    rows = [by({feature: 1}, **metrics) for feature in "ab"]
     assert sum(map(len, charts.slices(rows, []).values())) == charts.MAX_CHARTS

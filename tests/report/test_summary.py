@@ -6,13 +6,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from mfx.artifacts import Anomalies, Blessing, Check, PushedModel, Replay
+from mfx.artifacts import (
+    FIRST_RUN,
+    OVERALL,
+    Anomalies,
+    Blessing,
+    Check,
+    PushedModel,
+    Replay,
+    SliceKey,
+)
 from mfx.artifacts.lineage import Lineage
-from mfx.evaluate.blessing import FIRST_RUN
 from mfx.report import summary
 
 LINEAGE = Lineage("data", "code", "config")
-PASSED = Check("auc", "Overall", "at least 0.5", 0.75, True)
+PASSED = Check("auc", OVERALL, "at least 0.5", 0.75, True)
 METRICS = {"example_count": 12345.0, "auc": 0.75, "precision": None}
 
 
@@ -41,9 +49,7 @@ def finished(
         schema=SimpleNamespace(path="taxi/schema.pbtxt", inferred=inferred),
         anomalies=Anomalies((), LINEAGE),
         transform_graph=SimpleNamespace(label=label),
-        evaluation=SimpleNamespace(
-            rows=[{"slice": "Overall", **metrics}], blessing=blessing, no_value=no_value
-        ),
+        evaluation=SimpleNamespace(overall=metrics, blessing=blessing, no_value=no_value),
         pushed=pushed,
     )
 
@@ -66,7 +72,7 @@ def test_a_pushed_model():
 
 
 def test_a_model_that_was_not_blessed():
-    failed = [Check("auc", f"hour:{i}", "at least 0.9", 0.5, False) for i in range(7)]
+    failed = [Check("auc", SliceKey((("hour", i),)), "at least 0.9", 0.5, False) for i in range(7)]
     text = summary.of(finished([PASSED, *failed], reason="not blessed: see above"), "7")
     assert "blessed     NO (1 of 8 checks passed; baseline: first run)" in text
     assert "pushed      NO: not blessed: see above" in text
@@ -75,8 +81,10 @@ def test_a_model_that_was_not_blessed():
 
 
 def test_what_has_no_value_says_why():
-    left = Check("auc", "hour:1", "at least 0.5", None, False, "one class only", False)
-    why = {"Overall": {"precision": "nothing predicted positive"}}
+    left = Check(
+        "auc", SliceKey((("hour", 1),)), "at least 0.5", None, False, "one class only", False
+    )
+    why = {OVERALL: {"precision": "nothing predicted positive"}}
     text = summary.of(finished([PASSED, *[left] * 3], no_value=why), "7")
     assert "precision - (nothing predicted positive)" in text
     assert "blessed     yes (1 of 1 checks passed, 3 not checked; baseline: first run)" in text

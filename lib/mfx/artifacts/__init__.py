@@ -4,18 +4,32 @@ Every object can be read in a notebook, `Run("Pipeline/<id>").data.<name>`: meth
 payload and import what they need.
 """
 
-from mfx.artifacts.evaluation import Blessing, Check, Evaluation, Latency, PushedModel, Replay
+from mfx.artifacts.evaluation import (
+    FIRST_RUN,
+    Blessing,
+    Check,
+    ComparedWith,
+    Evaluation,
+    Latency,
+    PushedModel,
+    Replay,
+    SliceMetrics,
+)
 from mfx.artifacts.examples import SPLITS, Code, Examples, Shard, SourceFile, Sources
 from mfx.artifacts.model import LabelValues, Model, TransformGraph
+from mfx.artifacts.slices import OVERALL, SliceKey, SlicesBy
 from mfx.artifacts.validation import Anomalies, Anomaly, Schema, Statistics
 
 __all__ = [
+    "FIRST_RUN",
+    "OVERALL",
     "SPLITS",
     "Anomalies",
     "Anomaly",
     "Blessing",
     "Check",
     "Code",
+    "ComparedWith",
     "Evaluation",
     "Examples",
     "LabelValues",
@@ -25,6 +39,9 @@ __all__ = [
     "Replay",
     "Schema",
     "Shard",
+    "SliceKey",
+    "SliceMetrics",
+    "SlicesBy",
     "SourceFile",
     "Sources",
     "Statistics",

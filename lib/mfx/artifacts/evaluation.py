@@ -6,10 +6,49 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mfx.artifacts.lineage import Lineage
+from mfx.artifacts.slices import OVERALL, SliceKey, SlicesBy
 from mfx.artifacts.store import Payload
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Reasons = dict[SliceKey, dict[str, str]]
+"""Why a metric has no value, by slice and metric; of what has no value alone."""
+
+
+@dataclass(frozen=True)
+class SliceMetrics:
+    """The metrics of one slice, by name; None for one without a value."""
+
+    slice: SliceKey
+    metrics: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class ComparedWith:
+    """What a model was compared with: nothing, a run, or a run whose model could not be.
+
+    Args:
+        run: The run that made the model in production; None if nothing was in production yet.
+        unfit: Why that model cannot be compared; empty if it was.
+    """
+
+    run: str | None = None
+    unfit: str = ""
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing was in production yet."""
+        return self.run is None
+
+    def __str__(self) -> str:
+        if self.run is None:
+            return "first run"
+        return f"{self.run} (not comparable: {self.unfit})" if self.unfit else self.run
+
+
+FIRST_RUN = ComparedWith()
 
 
 @dataclass(frozen=True)
@@ -17,12 +56,13 @@ class Check:
     """One threshold on one metric of one slice, and whether the model passed it.
 
     Args:
+        slice: Which slice, or all by some features, where it is of none alone.
         no_value: Why the metric has no value; empty if it has one.
         checked: False where there is nothing to hold to the threshold: neither passed nor failed.
     """
 
     metric: str
-    slice: str
+    slice: SliceKey | SlicesBy
     rule: str
     value: float | None
     passed: bool
@@ -46,12 +86,12 @@ class Blessing:
     """Whether a model may be pushed, and why: one check for each metric, slice and rule.
 
     Args:
-        baseline: Run id of the production model it was compared with, or `first run`.
+        baseline: The model in production that it was compared with, or why with none.
     """
 
     blessed: bool
     checks: tuple[Check, ...]
-    baseline: str
+    baseline: ComparedWith
 
     @property
     def failures(self) -> tuple[Check, ...]:
@@ -81,8 +121,7 @@ class Evaluation:
     """Sliced metrics, curves, predictions and the blessing of the chosen candidate.
 
     Args:
-        rows: One entry a slice: `slice`, then the metrics, None for one without a value; `Overall`
-            first.
+        rows: One a slice, OVERALL first.
         baseline_rows: The same for the model now in production, on the same examples; or empty.
         curves: `roc` and `calibration` points for plots, by model.
         candidates: Each candidate's value of the selecting metric; None if it has none.
@@ -96,8 +135,8 @@ class Evaluation:
         baseline_no_value: The same of `baseline_rows`.
     """
 
-    rows: list[dict[str, Any]]
-    baseline_rows: list[dict[str, Any]]
+    rows: list[SliceMetrics]
+    baseline_rows: list[SliceMetrics]
     curves: dict[str, Any]
     candidates: list[float | None]
     blessing: Blessing
@@ -105,27 +144,43 @@ class Evaluation:
     results: Payload
     engine: str
     lineage: Lineage
-    no_value: dict[str, dict[str, str]] | None = None
-    baseline_no_value: dict[str, dict[str, str]] | None = None
+    no_value: Reasons | None = None
+    baseline_no_value: Reasons | None = None
 
-    def why_none(self, metric: str, slice: str = "Overall", baseline: bool = False) -> str:
-        """Why a metric has no value; '' if it has one or nothing is known."""
-        reasons = self.baseline_no_value if baseline else self.no_value
-        return (reasons or {}).get(slice, {}).get(metric, "")
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # An error of this class is told as one line; see `mfx.registry.runs.read`.
+        if not all(isinstance(row, SliceMetrics) for row in state["rows"]):
+            raise AttributeError("it has the names of slices in place of slices")
+        self.__dict__.update(state)
+
+    @property
+    def overall(self) -> dict[str, float | None]:
+        """The metrics on the whole eval split."""
+        return self.rows[0].metrics
+
+    def why_none(self, metric: str, slice: SliceKey | str = OVERALL, baseline: bool = False) -> str:
+        """Why a metric has no value on a slice, given as such or by its name in `metrics()`; '' if
+        it has one or nothing is known."""
+        reasons = (self.baseline_no_value if baseline else self.no_value) or {}
+        found = (why for key, why in reasons.items() if str(key) == str(slice))
+        return next(found, {}).get(metric, "")
 
     def metrics(self) -> pd.DataFrame:
-        """One row a slice, `Overall` first; one column a metric, NaN where it has no value."""
+        """One row a slice, by its name, `Overall` first; one column a metric, float64, NaN where it
+        has no value."""
         return self._frame(self.rows)
 
     def baseline_metrics(self) -> pd.DataFrame:
         """As `metrics`, of the model now in production; empty on a first run."""
         return self._frame(self.baseline_rows)
 
-    def _frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    def _frame(self, rows: list[SliceMetrics]) -> pd.DataFrame:
         import pandas as pd
 
-        columns = dict.fromkeys(name for row in [self.rows[0], *rows] for name in row)
-        return pd.DataFrame(rows, columns=list(columns)).set_index("slice").astype(float)
+        columns = dict.fromkeys(name for row in [self.rows[0], *rows] for name in row.metrics)
+        index = pd.Index([str(row.slice) for row in rows], dtype=object, name="slice")
+        found = [row.metrics for row in rows]
+        return pd.DataFrame(found, index, list(columns)).astype(float)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Names of slices: `Overall`, or features and values, such as `trip_start_hour:3, company:Blue`.
+"""Which slice: features and values, shown as `Overall` or `trip_start_hour:3, company:Blue`.
 
 A feature's title, and a value, may hold what separates them. What would be mistaken then stands in
-quotes, as in JSON, so that no two slices have one name and each name tells its features.
+quotes, as in JSON, so that no two slices of a run are shown alike.
 """
 
 from __future__ import annotations
@@ -9,51 +9,88 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-OVERALL = "Overall"
+Value = int | float | str
 
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_FEATURE = rf'{_QUOTED}|[^":,][^:,]*'
-_NEXT = rf", (?:{_FEATURE}):"
-_PART = re.compile(rf"({_FEATURE}):(.*?)(?={_NEXT}|\Z)", re.DOTALL)
-_QUOTED_PART = re.compile(rf"({_FEATURE}):({_QUOTED})(?={_NEXT}|\Z)", re.DOTALL)
+_FEATURE = r'"(?:[^"\\]|\\.)*"|[^":,][^:,]*'
+_NEXT = re.compile(rf", (?:{_FEATURE}):", re.DOTALL)
 
 
-def name(key: Iterable[tuple[str, Any]]) -> str:
-    """The name of the slice of these features and values, in their order."""
-    return ", ".join(f"{_feature(title)}:{_value(value)}" for title, value in key) or OVERALL
+@dataclass(frozen=True, eq=False)
+class SliceKey:
+    """One slice; OVERALL is that of all rows.
+
+    Two are equal if features, values and the values' types are: 1, 1.0 and "1" are three values,
+    and NaN is one.
+
+    Args:
+        parts: Features and values, in the features' order by name; none of OVERALL.
+    """
+
+    parts: tuple[tuple[str, Value], ...] = ()
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[str, Any]]) -> SliceKey:
+        """From what TFMA or Arrow gives: text may be UTF-8 bytes, numbers NumPy's."""
+        return cls(tuple((str(title), _plain(value)) for title, value in parts))
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What it is by; nothing of OVERALL."""
+        return tuple(title for title, _ in self.parts)
+
+    @property
+    def beside_first(self) -> str:
+        """As shown where its first feature is said already: `3, company:Blue`."""
+        (_, first), *rest = self.parts
+        return ", ".join([_value(first), *map(_shown, rest)])
+
+    def __str__(self) -> str:
+        return ", ".join(map(_shown, self.parts)) or "Overall"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SliceKey) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[tuple[str, str], ...]:
+        # repr tells types apart, and knows NaN from no other NaN.
+        return tuple((title, repr(value)) for title, value in self.parts)
 
 
-def parts(name: str) -> list[tuple[str, str]]:
-    """The features and values, as text, of the slice of this name; none of OVERALL."""
-    found = []
-    place = 0
-    while part := _QUOTED_PART.match(name, place) or _PART.match(name, place):
-        found.append((_bare(part[1]), _bare(part[2])))
-        place = part.end() + len(", ")
-    return found
+OVERALL = SliceKey()
 
 
-def by_first(name: str) -> tuple[str, str]:
-    """The first feature of a slice's name, and its value with what follows; '' for Overall."""
-    found = parts(name)
-    rest = [value if at == 0 else f"{title}:{value}" for at, (title, value) in enumerate(found)]
-    return (found[0][0], ", ".join(rest)) if found else ("", "")
+@dataclass(frozen=True)
+class SlicesBy:
+    """All slices by some features; without any, all slices there are."""
+
+    features: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"by {', '.join(self.features)}" if self.features else "all slices"
 
 
-def _feature(title: str) -> str:
-    return _quoted(title) if re.search("[:,]", title) or title.startswith('"') else title
+def _plain(value: Any) -> Value:
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if hasattr(value, "item") else value
 
 
-def _value(value: Any) -> str:
+def _shown(part: tuple[str, Value]) -> str:
+    title, value = part
+    quoted = re.search("[:,]", title) or title.startswith('"')
+    return f"{_quoted(title) if quoted else title}:{_value(value)}"
+
+
+def _value(value: Value) -> str:
     text = str(value)
-    return _quoted(text) if text.startswith('"') or re.search(_NEXT, text) else text
+    return _quoted(text) if text.startswith('"') or _NEXT.search(text) else text
 
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def _bare(text: str) -> str:
-    return json.loads(text, strict=False) if re.fullmatch(_QUOTED, text, re.DOTALL) else text

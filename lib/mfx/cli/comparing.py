@@ -63,12 +63,14 @@ def _compare(given: argparse.Namespace) -> str:
 
 
 def _metric_lines(metrics: Any) -> list[str]:
+    from mfx.artifacts import OVERALL
+
     headers = ["", *(f"{run}" for run in metrics.runs)]
-    overall = [row for row in metrics.rows if row.slice == "Overall"]
+    overall = [row for row in metrics.rows if row.slice == OVERALL]
     clear = [
         row
         for row in metrics.rows
-        if row.slice != "Overall" and any(d and d.clear for d in row.differences)
+        if row.slice != OVERALL and any(d and d.clear for d in row.differences)
     ]
     clear.sort(key=lambda row: -max(abs(d.value) for d in row.differences if d))
     lines = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
@@ -103,15 +103,16 @@ def cut(text: Any, limit: int = 60) -> str:
 
 def as_json(value: Any) -> str:
     """Dataclasses, lists and times as JSON."""
-    return json.dumps(value, indent=2, default=_plain)
+    from mfx.artifacts import SliceKey
 
+    def plain(value: Any) -> Any:
+        if isinstance(value, SliceKey):
+            return str(value)
+        if is_dataclass(value) and not isinstance(value, type):
+            return {field.name: getattr(value, field.name) for field in fields(value)}
+        return value.isoformat() if isinstance(value, datetime) else str(value)
 
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
+    return json.dumps(value, indent=2, default=plain)
 
 
 def some(lines: Iterable[str], limit: int, rest: str = "more") -> list[str]:

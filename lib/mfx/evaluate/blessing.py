@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from mfx.artifacts import Blessing, Check, slices
+from mfx.artifacts import OVERALL, Blessing, Check, ComparedWith, SliceMetrics, SlicesBy
+from mfx.artifacts.evaluation import Reasons
 from mfx.config import Evaluate, Threshold
-
-Reasons = Mapping[str, Mapping[str, str]]
-FIRST_RUN = "first run"
-"""Baseline of a model when nothing is in production yet."""
 
 
 def bless(
     options: Evaluate,
-    rows: list[dict[str, Any]],
-    baseline_rows: list[dict[str, Any]],
+    rows: list[SliceMetrics],
+    baseline_rows: list[SliceMetrics],
     validation: Any,
-    baseline: str,
+    baseline: ComparedWith,
     no_value: Reasons | None = None,
     baseline_no_value: Reasons | None = None,
 ) -> Blessing:
@@ -26,39 +22,39 @@ def bless(
 
     Args:
         options: The thresholds.
-        rows: The candidate's metrics, one dict a slice (`no_value.decide`).
+        rows: The candidate's metrics, one a slice (`no_value.decide`).
         baseline_rows: The production model's, same slices; empty if there is none.
         validation: TFMA's ValidationResult for the same metrics, which must agree on all that is
             checked.
-        baseline: FIRST_RUN, or the production model's run.
+        baseline: The model in production, if there is one.
         no_value: Why metrics of `rows` have no value, by slice and metric.
         baseline_no_value: The same of `baseline_rows`.
     """
-    before = {row["slice"]: row for row in baseline_rows}
+    before = {row.slice: row.metrics for row in baseline_rows}
     reasons = no_value or {}, baseline_no_value or {}
     checks: list[Check] = []
     for threshold in options.thresholds:
         for keys in threshold.slices:
-            held = [row for row in rows if _features(row["slice"]) == sorted(set(keys))]
-            by = f"by {', '.join(keys)}" if keys else "Overall"
+            held = [row for row in rows if set(row.slice.features) == set(keys)]
+            by = SlicesBy(tuple(keys)) if keys else OVERALL
             made: list[Check] = []
             for row in held:
-                why = [found.get(row["slice"], {}).get(threshold.metric, "") for found in reasons]
-                made += _checks(threshold, row, before.get(row["slice"]), baseline, keys, *why)
+                why = [found.get(row.slice, {}).get(threshold.metric, "") for found in reasons]
+                made += _checks(threshold, row, before.get(row.slice), baseline, keys, *why)
             checks += made
             if not held:
                 checks.append(Check(threshold.metric, by, "a slice with examples", None, False))
             elif _asked(threshold) is None and not any(check.checked for check in made):
                 needs = "a slice where it can be checked"
                 checks.append(Check(threshold.metric, by, needs, None, False, made[0].no_value))
-    if not options.thresholds and baseline != FIRST_RUN:
+    if not options.thresholds and not baseline.first:
         needs = "thresholds: without any, only a first model is blessed"
-        checks.append(Check("all metrics", "all slices", needs, None, False))
+        checks.append(Check("all metrics", SlicesBy(), needs, None, False))
     failed = [check for check in checks if check.checked and not check.passed]
     if not (failed or validation.validation_ok or _only_unchecked(validation, checks)):
         why_not = "no thresholds" if validation.missing_thresholds else "slices without examples"
         needs = f"TFMA's validation ({why_not})"
-        failed.append(Check("all metrics", "all slices", needs, None, False))
+        failed.append(Check("all metrics", SlicesBy(), needs, None, False))
         checks += failed
     return Blessing(not failed, tuple(checks), baseline)
 
@@ -79,16 +75,11 @@ def _asked(threshold: Threshold) -> str | None:
     return getattr(threshold, "no_value", None)
 
 
-def _features(slice_name: str) -> list[str]:
-    """The features that a slice is by, in name order."""
-    return sorted(feature for feature, _ in slices.parts(slice_name))
-
-
 def _checks(
     threshold: Threshold,
-    row: dict[str, Any],
-    before: dict[str, Any] | None,
-    baseline: str,
+    row: SliceMetrics,
+    before: dict[str, float | None] | None,
+    baseline: ComparedWith,
     keys: list[str],
     why: str,
     why_before: str,
@@ -97,8 +88,8 @@ def _checks(
 
     `before` is None where production was not measured, which fails every change.
     """
-    name, where = threshold.metric, row["slice"]
-    value = row.get(name)
+    name, where = threshold.metric, row.slice
+    value = row.metrics.get(name)
     asked = _asked(threshold)
     skip = asked == "skip" or (asked is None and bool(keys))
 
@@ -115,7 +106,7 @@ def _checks(
         passed = value is not None and value <= threshold.upper
         checks.append(check(f"at most {threshold.upper:g}", passed))
     changes = threshold.max_drop is not None or threshold.max_rise is not None
-    if baseline == FIRST_RUN:
+    if baseline.first:
         # Passed as in TFX, but on the record: a reader must see that nothing was compared.
         rule = "no change to check: nothing is in production yet"
         return [*checks, check(rule, True)] if changes else checks

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from mfx.artifacts import Evaluation, Examples, Model, store
+from mfx.artifacts import FIRST_RUN, OVERALL, ComparedWith, Evaluation, Examples, Model, store
+from mfx.artifacts.evaluation import Reasons
 from mfx.beam import runner
 from mfx.columns import input_names
 from mfx.columns.tensors import dense_inputs
@@ -88,7 +89,7 @@ def evaluate(
             rows,
             baseline_rows,
             tfma.load_validation_result(str(folder / "results")),
-            _baseline_name(baseline, unfit),
+            ComparedWith(baseline.run, unfit) if baseline else FIRST_RUN,
             why,
             baseline_why,
         )
@@ -167,7 +168,7 @@ def _width(prediction: pa.Array | pa.ChunkedArray) -> int:
 
 def remeasure(
     prediction: pa.Array, label: pa.Array, examples: Examples, settings: Settings
-) -> tuple[no_value.Rows, no_value.Reasons]:
+) -> tuple[no_value.Rows, Reasons]:
     """TFMA's metrics of any predictions of the eval split, and why some have no value: as
     `Evaluation.rows` and `Evaluation.no_value` have them.
 
@@ -190,7 +191,7 @@ def remeasure(
 
 def _rows(
     results: Path, name: str, table: pa.Table, config: Any, options: Evaluate
-) -> tuple[no_value.Rows, no_value.Reasons]:
+) -> tuple[no_value.Rows, Reasons]:
     given = tfma_config.rows(results, name, options.slices)
     return no_value.decide(given, table, name or CANDIDATE, config, options)
 
@@ -276,7 +277,7 @@ def _score(
     config = tfma_config.eval_config(only, has_baseline=False)
     _compute(table, config, folder, beam)
     rows, why = _rows(folder, "", table, config, only)
-    return rows[0].get(options.select), why.get("Overall", {}).get(options.select, "")
+    return rows[0].metrics.get(options.select), why.get(OVERALL, {}).get(options.select, "")
 
 
 def _best(scores: Sequence[tuple[float | None, str]], options: Evaluate) -> int:
@@ -330,9 +331,3 @@ def _with_baseline(
         return table.append_column(BASELINE, prediction), True, ""
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         return table, False, f"{type(error).__name__}: {str(error).splitlines()[0]}"
-
-
-def _baseline_name(baseline: Baseline | None, unfit: str) -> str:
-    if baseline is None:
-        return blessing.FIRST_RUN
-    return f"{baseline.run} (not comparable: {unfit})" if unfit else baseline.run

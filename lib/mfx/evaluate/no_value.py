@@ -10,7 +10,7 @@ though no label is positive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 from tensorflow_model_analysis.proto import config_pb2
 
+from mfx.artifacts import SliceKey, SliceMetrics
+from mfx.artifacts.evaluation import Reasons
 from mfx.config import Evaluate, Metric
 from mfx.evaluate import tfma_config, tfma_local
 from mfx.evaluate.tfma_config import LABEL, WEIGHT
 
-Rows = list[dict[str, Any]]
-Reasons = dict[str, dict[str, str]]
-"""By slice and metric; of what has no value alone."""
+Rows = list[SliceMetrics]
 
 UNKNOWN = "TFMA gives no single number"
 
@@ -177,18 +177,22 @@ def decide(
     weighted = WEIGHT in table.column_names
     weights = tfma_local.array(table, WEIGHT) if weighted else np.ones(len(labels))
     entries = {tfma_config.metric_name(entry): _entry(entry) for entry in options.metrics}
-    chosen = {tfma_config.slice_name(k): r for k, r in tfma_local.slices(table, config)}
+    chosen = {SliceKey.of(k): r for k, r in tfma_local.slices(table, config)}
     reasons: Reasons = {}
     for row in rows:
-        at = chosen[row["slice"]]
+        at = chosen[row.slice]
         here = labels[at].astype(np.float64), weights[at].astype(np.float64)
         seen = _Seen(here[0], here[1], answers, at, {})
-        for name, value in row.items():
+        for name, value in row.metrics.items():
             entry = entries.get(name) or entries.get(name.rsplit(" (", 1)[0])
             why = _why(*entry, seen) if entry else ""
-            if name != "slice" and (why or value is None):
-                reasons.setdefault(row["slice"], {})[name] = why or UNKNOWN
-    return [row | dict.fromkeys(reasons.get(row["slice"], {})) for row in rows], reasons
+            if why or value is None:
+                reasons.setdefault(row.slice, {})[name] = why or UNKNOWN
+    return [_without(row, reasons.get(row.slice, {})) for row in rows], reasons
+
+
+def _without(row: SliceMetrics, names: Iterable[str]) -> SliceMetrics:
+    return SliceMetrics(row.slice, row.metrics | dict.fromkeys(names))
 
 
 def _entry(given: str | Metric) -> tuple[str, dict[str, Any]]:

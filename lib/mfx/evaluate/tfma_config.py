@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from mfx.artifacts import slices
+from mfx.artifacts import SliceKey, SliceMetrics
 from mfx.config import RESULTS, Evaluate, Metric, Threshold
 from mfx.errors import MfxError, nearest
 from mfx.evaluate import _private
@@ -116,8 +116,8 @@ def shared_models(has_baseline: bool) -> list[tfma.types.EvalSharedModel]:
     ]
 
 
-def rows(results: Path, model: str, slices: list[list[str]]) -> list[dict[str, Any]]:
-    """TFMA's result files as one dict a slice: `slice`, then the metrics.
+def rows(results: Path, model: str, slices: list[list[str]]) -> list[SliceMetrics]:
+    """The metrics in TFMA's result files.
 
     Args:
         results: The folder that TFMA wrote.
@@ -125,9 +125,9 @@ def rows(results: Path, model: str, slices: list[list[str]]) -> list[dict[str, A
         slices: The slicing features, in the order wanted.
 
     Returns:
-        `Overall` first, then by slicing features and natural order of values; a value that TFMA
-        could not compute is None. A metric of several classes has them in its name, such as
-        `precision (classId:2)`.
+        One a slice: OVERALL first, then by slicing features and natural order of values. A value
+        that TFMA could not compute is None. A metric of several classes has them in its name, such
+        as `precision (classId:2)`.
     """
     loaded = tfma.load_eval_result(str(results), model_name=model or None)
     # TFMA names a slice's features in order.
@@ -137,7 +137,7 @@ def rows(results: Path, model: str, slices: list[list[str]]) -> list[dict[str, A
         values = {name: _number(value) for name, value in _by_name(metrics[""]).items()}
         place = order.get(tuple(name for name, _ in key), len(order))
         natural = [(isinstance(value, str), value) for _, value in key]
-        found.append(((place, natural), {"slice": slice_name(key), **values}))
+        found.append(((place, natural), SliceMetrics(SliceKey.of(key), values)))
     return [row for _, row in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -157,18 +157,13 @@ def _by_name(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def failures(validation: Any) -> set[tuple[str, str]]:
+def failures(validation: Any) -> set[tuple[SliceKey, str]]:
     """The slices and metrics that TFMA's ValidationResult finds fault with."""
     return {
-        (slice_name(tfma.slicer.deserialize_slice_key(entry.slice_key)), failure.metric_key.name)
+        (SliceKey.of(tfma.slicer.deserialize_slice_key(entry.slice_key)), failure.metric_key.name)
         for entry in validation.metric_validations_per_slice
         for failure in entry.failures
     }
-
-
-def slice_name(key: tuple[tuple[str, Any], ...]) -> str:
-    """`Overall`, or the features and values, such as `trip_start_hour:3`."""
-    return slices.name(key)
 
 
 def _number(value: dict[str, Any]) -> float | None:

@@ -27,7 +27,8 @@ from mfx.evaluate.tfma_config import LABEL
 
 ENGINE = "TFMA in memory"
 
-SliceKey = tuple[tuple[str, Any], ...]
+Key = tuple[tuple[str, Any], ...]
+"""A slice as TFMA has it."""
 
 
 def covers(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
@@ -112,7 +113,7 @@ def _computations(config: config_pb2.EvalConfig) -> list[Any]:
     return list(dict.fromkeys(made))
 
 
-def slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[SliceKey, np.ndarray]]:
+def slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[Key, np.ndarray]]:
     """Each slice's key and row numbers, once; a row with a missing value is in no slice by it."""
     for names in dict.fromkeys(tuple(sorted({*s.feature_keys})) for s in config.slicing_specs):
         if not names:
@@ -170,7 +171,7 @@ def _differences(metrics: dict[Any, Any], baseline: str) -> Iterator[tuple[Any, 
             yield key.make_diff_key(), value - metrics[other]
 
 
-def _write(sliced: list[tuple[SliceKey, Any]], config: config_pb2.EvalConfig, folder: Path) -> None:
+def _write(sliced: list[tuple[Key, Any]], config: config_pb2.EvalConfig, folder: Path) -> None:
     """TFMA's files, named as its writers name them, one shard each."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics = [(k, {m: v for m, v in found.items() if not _plot(m)}) for k, found in sliced]

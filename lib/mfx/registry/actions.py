@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mfx.artifacts import Evaluation, Model, Replay
+from mfx.artifacts import OVERALL, Evaluation, Model, Replay
 from mfx.artifacts.store import Payload
 from mfx.destinations.base import MEASURED, Destination, folder_digest
 from mfx.errors import MfxError
@@ -46,8 +46,8 @@ def facts(model: Model, evaluation: Evaluation, replayed: Replay | None) -> dict
         "data": model.lineage.data,
         "code": model.lineage.code,
         "config": model.lineage.config,
-        "baseline": evaluation.blessing.baseline,
-        "metrics": evaluation.rows[0],
+        "baseline": str(evaluation.blessing.baseline),
+        "metrics": {"slice": str(OVERALL), **evaluation.overall},
         MEASURED: served,
     }
 
@@ -133,8 +133,8 @@ def promote(
         override if reasons else "",
     )
     remarks = [f"overridden: {line}" for line in reasons]
-    baseline = evaluation.blessing.baseline.split(" ")[0]
-    if view.current and view.current.run not in (baseline, found.id):
+    compared = evaluation.blessing.baseline.run
+    if view.current and view.current.run not in (compared, found.id):
         remarks.append(
             f"it was compared with {evaluation.blessing.baseline}; run {view.current.run} is in "
             "production since"

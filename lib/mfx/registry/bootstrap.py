@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from mfx.artifacts.slices import SliceKey
+
 DRAWS = 1000
 LEVEL = 0.95
 SEED = 0
@@ -114,9 +116,9 @@ def intervals(
     formulas: Sequence[Formula],
     label: Array,
     scores: Sequence[Array],
-    slices: Mapping[str, Array],
+    slices: Mapping[SliceKey, Array],
     weight: Array | None = None,
-) -> dict[tuple[str, str], list[Interval | None]]:
+) -> dict[tuple[SliceKey, str], list[Interval | None]]:
     """The differences of each model from the first, by slice and metric.
 
     Args:
@@ -140,10 +142,10 @@ def intervals(
     binary = set(np.unique(label)) <= {0.0, 1.0}
     areas = [f for f in formulas if f.sums is None and binary]
     found = {}
-    for slice_name, rows in slices.items():
+    for key, rows in slices.items():
         curves = [_Roc(label[rows], score[rows]) for score in scores] if areas else []
         values: dict[str, list[Array]] = {f.name: [] for f in (*summed, *areas)}
-        for counts in _draws(len(rows), slice_name):
+        for counts in _draws(len(rows), key):
             counts = counts * weight[rows]
             totals = (counts @ columns[rows]).T.reshape(len(summed), len(scores), 2, len(counts))
             for f, total in zip(summed, totals, strict=True):
@@ -153,14 +155,14 @@ def intervals(
                 for f in areas:
                     values[f.name].append(area)
         for name, blocks in values.items():
-            found[slice_name, name] = _bounds(np.concatenate(blocks, axis=1))
+            found[key, name] = _bounds(np.concatenate(blocks, axis=1))
     return found
 
 
-def _draws(rows: int, slice_name: str) -> Iterator[Array]:
+def _draws(rows: int, key: SliceKey) -> Iterator[Array]:
     """Blocks of counts, of shape [draws, rows]; the first draw takes each row once."""
     # Each slice draws among its own rows, and the same in whatever company it is looked at.
-    rng = np.random.default_rng([SEED, *slice_name.encode()])
+    rng = np.random.default_rng([SEED, *str(key).encode()])
     block = max(1, _BLOCK_BYTES // (8 * max(rows, 1)))
     yield np.ones((1, rows))
     for begin in range(0, DRAWS, block):

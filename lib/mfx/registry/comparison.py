@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfx.artifacts import slices as slice_names
+from mfx.artifacts import OVERALL, SliceKey
 from mfx.errors import MfxError
 from mfx.registry import bootstrap
 from mfx.registry.runs import Results, began
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mfx.artifacts import Examples
+    from mfx.artifacts.evaluation import Reasons
     from mfx.config import Evaluate
 
-OVERALL = "Overall"
 AGREEMENT = 2e-3
 """How far the bootstrap's own value of a metric's difference may be from TFMA's, which finds AUC
 from 10,000 thresholds, before no interval is given."""
@@ -47,14 +47,14 @@ class MetricRow:
     """One metric of one slice.
 
     Args:
-        slice: The slice, `Overall` for all rows.
+        slice: The slice, OVERALL for all rows.
         metric: The metric's name.
         values: TFMA's value for each run; None where there is none.
         differences: From the first run's, for each other run; None where one has no value.
         no_value: Why a run has no value; '' where it has one.
     """
 
-    slice: str
+    slice: SliceKey
     metric: str
     values: list[float | None]
     differences: list[Difference | None]
@@ -71,7 +71,7 @@ class Comparison:
 
     Args:
         runs: Their ids; differences are from the first.
-        rows: One a slice and metric, `Overall` first.
+        rows: One a slice and metric, OVERALL first.
         eval_run: The run whose eval rows all metrics are of.
         eval_rows: How many those are.
         notes: What was computed anew, what cannot be compared, and why.
@@ -89,7 +89,7 @@ class Comparison:
 
         table = []
         for row in self.rows:
-            line: dict[str, Any] = {"slice": row.slice, "metric": row.metric}
+            line: dict[str, Any] = {"slice": str(row.slice), "metric": row.metric}
             line |= dict(zip(self.runs, row.values, strict=True))
             for run, difference in zip(self.runs[1:], row.differences, strict=True):
                 line[f"{run} difference"] = difference.value if difference else math.nan
@@ -106,8 +106,8 @@ class _Measured:
     """One run's metrics and predictions on the common rows."""
 
     run: str
-    rows: dict[str, dict[str, Any]]
-    no_value: dict[str, dict[str, str]]
+    rows: dict[SliceKey, dict[str, float | None]]
+    no_value: Reasons
     prediction: pa.Array
 
 
@@ -157,7 +157,7 @@ def _measure(
         prediction = answers["prediction"]
         same = _measures(found.need("start", "settings").evaluate) == _measures(settings.evaluate)
         if same and evaluation.no_value is not None:
-            rows = {row["slice"]: row for row in evaluation.rows}
+            rows = {row.slice: row.metrics for row in evaluation.rows}
             return _Measured(found.id, rows, evaluation.no_value, prediction)
         how = f"with the metrics and slices of run {newest.id}"
         if same:
@@ -179,7 +179,7 @@ def _measure(
         notes.append(f"run {found.id} cannot be compared: {problem}")
         return None
     again, why = remeasure(prediction, label, examples, settings)
-    return _Measured(found.id, {row["slice"]: row for row in again}, why, prediction)
+    return _Measured(found.id, {row.slice: row.metrics for row in again}, why, prediction)
 
 
 def _predict(found: Results, examples: Examples) -> tuple[str, pa.Array | None]:
@@ -210,25 +210,25 @@ def _rows(
     label: pa.Array,
     notes: list[str],
 ) -> list[MetricRow]:
-    slices = list(dict.fromkeys(name for m in measured for name in m.rows))
-    metrics = list(dict.fromkeys(k for m in measured for k in m.rows[OVERALL] if k != "slice"))
+    slices = list(dict.fromkeys(key for m in measured for key in m.rows))
+    metrics = list(dict.fromkeys(k for m in measured for k in m.rows[OVERALL]))
     bounds = _intervals(measured, examples, options, label, slices, notes)
     without = [name for name in metrics if (OVERALL, name) not in bounds]
     if bounds and (without := [name for name in without if name != "example_count"]):
         notes.append(f"no intervals for {', '.join(without)}")
     rows = []
-    for slice_name in slices:
+    for key in slices:
         for metric in metrics:
-            values = [m.rows.get(slice_name, {}).get(metric) for m in measured]
-            why = [m.no_value.get(slice_name, {}).get(metric, "") for m in measured]
+            values = [m.rows.get(key, {}).get(metric) for m in measured]
+            why = [m.no_value.get(key, {}).get(metric, "") for m in measured]
             if all(value is None for value in values) and not any(why):
                 continue
-            found = bounds.get((slice_name, metric)) or [None] * (len(measured) - 1)
+            found = bounds.get((key, metric)) or [None] * (len(measured) - 1)
             differences = [
                 _difference(values[0], value, interval)
                 for value, interval in zip(values[1:], found, strict=True)
             ]
-            rows.append(MetricRow(slice_name, metric, values, differences, why))
+            rows.append(MetricRow(key, metric, values, differences, why))
     return rows
 
 
@@ -248,9 +248,9 @@ def _intervals(
     examples: Examples,
     options: Evaluate,
     label: pa.Array,
-    slices: list[str],
+    slices: list[SliceKey],
     notes: list[str],
-) -> dict[tuple[str, str], list[bootstrap.Interval | None]]:
+) -> dict[tuple[SliceKey, str], list[bootstrap.Interval | None]]:
     if not all(pa.types.is_floating(m.prediction.type) for m in measured):
         notes.append("no intervals: the models have several outputs")
         return {}
@@ -261,12 +261,12 @@ def _intervals(
         formulas,
         label.to_numpy(),
         [m.prediction.to_numpy() for m in measured],
-        {n: rows for n, rows in slice_rows(examples, options.slices).items() if n in slices},
+        {k: rows for k, rows in slice_rows(examples, options.slices).items() if k in slices},
         examples.to_arrow("eval", [weight]).column(0).to_numpy() if weight else None,
     )
 
 
-def slice_rows(examples: Examples, slices: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+def slice_rows(examples: Examples, slices: Sequence[Sequence[str]]) -> dict[SliceKey, np.ndarray]:
     """Numbers of the eval rows in each slice; a row with a missing value is in no slice by it."""
     found = {OVERALL: np.arange(examples.rows["eval"])}
     for names in dict.fromkeys(tuple(sorted({*keys})) for keys in slices if keys):
@@ -283,6 +283,5 @@ def slice_rows(examples: Examples, slices: Sequence[Sequence[str]]) -> dict[str,
             values = [
                 e.dictionary[int(c)].as_py() for e, c in zip(encoded, combination, strict=True)
             ]
-            texts = [value.decode() if isinstance(value, bytes) else value for value in values]
-            found[slice_names.name(zip(names, texts, strict=True))] = chosen
+            found[SliceKey.of(zip(names, values, strict=True))] = chosen
     return found

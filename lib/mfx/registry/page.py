@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from mfx.artifacts import OVERALL
 from mfx.registry.changes import Change, Changes
-from mfx.registry.comparison import OVERALL, Comparison, MetricRow
+from mfx.registry.comparison import Comparison, MetricRow
 from mfx.registry.runs import Results, began
 from mfx.report.charts import BLUE, GREY, ORANGE
 
@@ -66,7 +67,7 @@ def _metric_table(rows: Sequence[MetricRow], runs: Sequence[str]) -> str:
     lines = []
     for row in rows:
         shown = [_number(value, row.why(n)) for n, value in enumerate(row.values)]
-        cells = [escape(row.slice), escape(row.metric), shown[0]]
+        cells = [escape(str(row.slice)), escape(row.metric), shown[0]]
         for cell, difference in zip(shown[1:], row.differences, strict=True):
             if difference and difference.low is not None:
                 mark = ' class="clear"' if difference.clear else ""
@@ -117,7 +118,7 @@ def _forest(rows: Sequence[MetricRow], runs: Sequence[str]) -> str:
         f'<text x="{x(high):.1f}" y="{height - 4}" text-anchor="end">{high:+.4f}</text>',
     ]
     for place, row in enumerate(rows):
-        marks.append(f'<text x="0" y="{place * step + 13}">{escape(row.slice[:36])}</text>')
+        marks.append(f'<text x="0" y="{place * step + 13}">{escape(str(row.slice)[:36])}</text>')
     for place, number, d in bars:
         y = place * step + (number + 1) * step / (len(runs) + 1)
         color = COLORS[number % len(COLORS)]

@@ -300,9 +300,14 @@ def began(run: Any) -> datetime:
     Metaflow's local metadata forgets it when a run is tagged: `created_at` is then the time of the
     tag. But there the id is the time, in microseconds since 1970.
     """
-    if run.id.isdecimal() and len(run.id) == 16:
-        return datetime.fromtimestamp(int(run.id) / 1e6, timezone.utc).astimezone()
-    return run.created_at.astimezone()
+    return time_named(run.id) or run.created_at.astimezone()
+
+
+def time_named(run: str) -> datetime | None:
+    """When a run began, local time, if its id says so."""
+    if not (run.isdecimal() and len(run) == 16):
+        return None
+    return datetime.fromtimestamp(int(run) / 1e6, timezone.utc).astimezone()
 
 
 def _within() -> str:
@@ -345,12 +350,12 @@ def _told(found: Results, production: dict[Place, str | None]) -> dict[str, Any]
         if place not in production:
             production[place] = _production_run(place)
         served = production[place]
-    overall = evaluation.rows[0] if evaluation else {}
+    overall = evaluation.overall if evaluation else {}
     return {
         "files": _files(sources) if sources else "",
         "rows": sum(examples.rows.values()) if examples else None,
         "commit": f"{code.commit[:8]}{'+' * code.changed}" if code else "",
-        "metrics": {k: v for k, v in overall.items() if k != "slice" and v is not None},
+        "metrics": {k: v for k, v in overall.items() if v is not None},
         "blessed": evaluation.blessing.blessed if evaluation else None,
         "version": pushed.version if pushed else None,
         "production": None if served is None else served == found.id,

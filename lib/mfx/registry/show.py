@@ -116,8 +116,7 @@ def _outcome(found: Results) -> dict[str, str]:
     if evaluation := found.evaluation:
         facts["metrics"] = ", ".join(
             f"{name} {_metric(evaluation, name, value)}"
-            for name, value in evaluation.rows[0].items()
-            if name != "slice"
+            for name, value in evaluation.overall.items()
         )
         blessing = evaluation.blessing
         facts["blessed"] = (
@@ -140,10 +139,10 @@ def _metric(evaluation: Evaluation, name: str, value: float | None) -> str:
 def _parent(found: Results) -> Results | None:
     flow = found.run.parent.id
     if evaluation := found.evaluation:
-        baseline = evaluation.blessing.baseline.split(" ")[0]
+        compared = evaluation.blessing.baseline.run
         try:
-            if baseline not in ("first", UNKNOWN):
-                return runs.results(baseline, flow)
+            if compared not in (None, UNKNOWN):
+                return runs.results(compared, flow)
         except MfxError:  # its run is no longer in Metaflow
             pass
     earlier = [run for run in found.run.parent if runs.began(run) < runs.began(found.run)]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from metaflow.cards import Error, Markdown, ValueBox, VegaChart
 
 from mfx.artifacts import (
+    OVERALL,
     SPLITS,
     Anomalies,
     Blessing,
@@ -24,8 +25,9 @@ from mfx.artifacts import (
     Model,
     PushedModel,
     Schema,
+    SliceKey,
+    SlicesBy,
     Statistics,
-    slices,
 )
 from mfx.artifacts.statistics_view import feature_rows
 from mfx.report import charts, distributions
@@ -287,8 +289,8 @@ def _feature_tables(protos: dict[str, Any]) -> Components:
 
 
 def _verdict(blessing: Blessing) -> ValueBox:
-    first = blessing.baseline == "first run"
-    compared = "first run, no baseline" if first else f"baseline: run {blessing.baseline}"
+    baseline = blessing.baseline
+    compared = f"{baseline}, no baseline" if baseline.first else f"baseline: run {baseline}"
     failures, made = len(blessing.failures), len(blessing.checks) - len(blessing.unchecked)
     outcome = blessing.outcome
     if made:
@@ -304,7 +306,7 @@ def _checks(checks: Sequence[Check]) -> Components:
     """Failures first, then what could not be checked, then by metric and slice."""
     place = {metric: i for i, metric in enumerate(dict.fromkeys(c.metric for c in checks))}
     ordered = sorted(
-        checks, key=lambda c: (c.passed, not c.checked, place[c.metric], _slice_key(c.slice))
+        checks, key=lambda c: (c.passed, not c.checked, place[c.metric], _order(c.slice))
     )
     rows = [
         [
@@ -317,19 +319,17 @@ def _checks(checks: Sequence[Check]) -> Components:
     return table(["", "metric", "slice", "value", "needs"], rows, "checks")
 
 
-def _slice_key(name: str) -> list[Any]:
-    """Sorts `Overall` first, then by feature, then by value, numbers as numbers."""
-    return [charts.natural(part) for pair in slices.parts(name) for part in pair]
+def _order(key: SliceKey | SlicesBy) -> list[Any]:
+    """Sorts OVERALL first, then by feature, then by value, numbers as numbers."""
+    parts = key.parts if isinstance(key, SliceKey) else ()
+    return [charts.natural(str(part)) for pair in parts for part in pair]
 
 
 def _overall(evaluation: Evaluation) -> Components:
-    def whole(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        return next((row for row in rows if row["slice"] == "Overall"), {})
-
-    candidate, baseline = whole(evaluation.rows), whole(evaluation.baseline_rows)
+    candidate, baseline = map(charts.overall, (evaluation.rows, evaluation.baseline_rows))
     rows = []
-    for name in (key for key in candidate if key != "slice"):
-        new, old = candidate[name], baseline.get(name)
+    for name, new in candidate.items():
+        old = baseline.get(name)
         row = [text(name), metric(new, evaluation.why_none(name))]
         if baseline:
             why = evaluation.why_none(name, baseline=True)
@@ -361,14 +361,14 @@ def _slices(evaluation: Evaluation) -> Components:
         caption = "Area: examples in the slice. Dashed: all eval examples."
         components += [Markdown(f"## By {code(feature)}\n{caption}")]
         components += [VegaChart(charts.grid(drawn, 2))]
-    rows = [row for row in evaluation.rows if row["slice"] != "Overall"]
+    rows = [row for row in evaluation.rows if row.slice != OVERALL]
     if not rows:
         return [*components, Markdown("## Slices"), Markdown("No slices are configured.")]
-    names = [name for name in dict.fromkeys(k for row in rows for k in row) if name != "slice"]
-    rows.sort(key=lambda row: _slice_key(str(row["slice"])))
+    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    rows.sort(key=lambda row: _order(row.slice))
     why = evaluation.why_none
     cells = [
-        [text(row["slice"]), *(metric(row.get(n), why(n, row["slice"])) for n in names)]
+        [text(row.slice), *(metric(row.metrics.get(n), why(n, row.slice)) for n in names)]
         for row in rows
     ]
     return [

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-from mfx.artifacts.slices import by_first
+from mfx.artifacts import OVERALL, SliceMetrics
 
 MAX_CHARTS = 60
 """Most small charts in one picture."""
@@ -116,11 +116,11 @@ def calibration(models: Mapping[str, Any]) -> Spec | None:
     return _square("Calibration", rows, axes, layer) if rows else None
 
 
-def slices(rows: Sequence[Row], baseline: Sequence[Row]) -> dict[str, list[Spec]]:
+def slices(rows: Sequence[SliceMetrics], baseline: Sequence[SliceMetrics]) -> dict[str, list[Spec]]:
     """For each slicing feature one chart a metric: a point a slice, sized by its examples.
 
     Args:
-        rows: `Evaluation.rows`; slices are named `feature:value`.
+        rows: `Evaluation.rows`.
         baseline: `Evaluation.baseline_rows`.
 
     Returns:
@@ -129,11 +129,10 @@ def slices(rows: Sequence[Row], baseline: Sequence[Row]) -> dict[str, list[Spec]
     groups: dict[str, list[Row]] = {}
     for series, entries in (("candidate", rows), ("baseline", baseline)):
         for entry in entries:
-            feature, value = by_first(str(entry["slice"]))
-            if feature:
-                point = {"row": entry, "value": text(value, 80), "series": series}
-                groups.setdefault(feature, []).append(point)
-    overall = next((row for row in rows if row["slice"] == "Overall"), {})
+            if entry.slice != OVERALL:
+                value = text(entry.slice.beside_first, 80)
+                point = {"row": entry.metrics, "value": value, "series": series}
+                groups.setdefault(entry.slice.features[0], []).append(point)
     charts: dict[str, list[Spec]] = {}
     left = MAX_CHARTS
     for feature, points in groups.items():
@@ -141,7 +140,7 @@ def slices(rows: Sequence[Row], baseline: Sequence[Row]) -> dict[str, list[Spec]
         drawn = [
             chart
             for metric in metric_names(rows)
-            if (chart := _slice_chart(metric, feature, kept, dropped, overall))
+            if (chart := _slice_chart(metric, feature, kept, dropped, overall(rows)))
         ][:left]
         left -= len(drawn)
         if drawn:
@@ -149,10 +148,15 @@ def slices(rows: Sequence[Row], baseline: Sequence[Row]) -> dict[str, list[Spec]
     return charts
 
 
-def metric_names(rows: Iterable[Row]) -> list[str]:
+def overall(rows: Iterable[SliceMetrics]) -> dict[str, float | None]:
+    """The metrics on all rows; empty if there are none."""
+    return next((row.metrics for row in rows if row.slice == OVERALL), {})
+
+
+def metric_names(rows: Iterable[SliceMetrics]) -> list[str]:
     """The metrics in the rows' order, without counts of examples."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return [n for n in names if n not in ("slice", "example_count", "weighted_example_count")]
+    names = dict.fromkeys(name for row in rows for name in row.metrics)
+    return [n for n in names if n not in ("example_count", "weighted_example_count")]
 
 
 def chart(title: str, rows: list[Row], layers: list[Spec], subtitle: str = "", **size: Any) -> Spec:

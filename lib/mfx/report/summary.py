@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mfx import label
+from mfx.artifacts import OVERALL
 
 _ACCEPT = "              inferred in this run; accept it with .venv/bin/mfx schema accept {}"
 
@@ -21,12 +22,9 @@ def of(run: Any, run_id: str) -> str:
     blessing = evaluation.blessing
     rows = ", ".join(f"{split} {count:,}" for split, count in examples.rows.items())
     rejected = sum(examples.rejected.values())
-    overall = evaluation.rows[0]
-    why = (evaluation.no_value or {}).get("Overall", {})
+    why = (evaluation.no_value or {}).get(OVERALL, {})
     shown = {
-        n: _number(v) + (f" ({why[n]})" if n in why else "")
-        for n, v in overall.items()
-        if n != "slice"
+        n: _number(v) + (f" ({why[n]})" if n in why else "") for n, v in evaluation.overall.items()
     }
     metrics = ", ".join(f"{n} {value}" for n, value in shown.items())
     graph = getattr(run, "transform_graph", None)

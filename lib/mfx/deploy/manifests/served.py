@@ -69,7 +69,7 @@ class Served:
     @property
     def on_s3(self) -> bool:
         """Whether the models lie on S3."""
-        return self.destination.startswith("s3://")
+        return address.on_s3(self.destination) is not None
 
     @property
     def url(self) -> str:

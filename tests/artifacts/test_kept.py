@@ -130,13 +130,14 @@ def test_evaluation(kept):
 
 def test_blessing(kept):
     blessing = kept["evaluation"].blessing
-    assert (blessing.blessed, blessing.baseline) == (False, "17")
+    assert (blessing.blessed, str(blessing.baseline)) == (False, "17")
     assert [str(check) for check in blessing.checks] == [
         "passed: auc on Overall is 0.7500, needs at least 0.5",
         "FAILED: auc on hour:3 is 0.2500, needs at least 0.5",
         "not checked: auc on company:Blue has no value (one class), needs at least 0.5",
+        "not checked: auc on by hour has no value (no slice), needs at least 0.5",
     ]
-    assert blessing.outcome == "1 of 2 checks passed, 1 not checked"
+    assert blessing.outcome == "1 of 2 checks passed, 2 not checked"
 
 
 def test_pushed(kept):

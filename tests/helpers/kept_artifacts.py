@@ -130,16 +130,30 @@ def _of_training(lineage: Any) -> dict[str, Any]:
 
 
 def _of_push(lineage: Any) -> dict[str, Any]:
-    from mfx.artifacts import Blessing, Check, Evaluation, Latency, PushedModel, Replay
-
-    checks = (
-        Check("auc", "Overall", "at least 0.5", 0.75, True),
-        Check("auc", "hour:3", "at least 0.5", 0.25, False),
-        Check("auc", "company:Blue", "at least 0.5", None, False, "one class", False),
+    from mfx.artifacts import (
+        OVERALL,
+        Blessing,
+        Check,
+        ComparedWith,
+        Evaluation,
+        Latency,
+        PushedModel,
+        Replay,
+        SliceKey,
+        SliceMetrics,
+        SlicesBy,
     )
-    metrics: list[dict[str, Any]] = [
-        {"slice": "Overall", "example_count": 3.0, "auc": 0.75},
-        {"slice": "company:Blue", "example_count": 1.0, "auc": None},
+
+    blue, third = SliceKey((("company", "Blue"),)), SliceKey((("hour", 3),))
+    checks = (
+        Check("auc", OVERALL, "at least 0.5", 0.75, True),
+        Check("auc", third, "at least 0.5", 0.25, False),
+        Check("auc", blue, "at least 0.5", None, False, "one class", False),
+        Check("auc", SlicesBy(("hour",)), "at least 0.5", None, False, "no slice", False),
+    )
+    metrics = [
+        SliceMetrics(OVERALL, {"example_count": 3.0, "auc": 0.75}),
+        SliceMetrics(blue, {"example_count": 1.0, "auc": None}),
     ]
     replay = Replay(
         *(3, 0.0, 1.5, "", "mfx serve", 300.0),
@@ -148,9 +162,13 @@ def _of_push(lineage: Any) -> dict[str, Any]:
     return {
         "evaluation": Evaluation(
             *(metrics, metrics[:1], {"roc": {"candidate": [[0.0, 0.0], [1.0, 1.0]]}}),
-            *([0.5, 0.75, None], Blessing(False, checks, "17"), payload("eval.parquet")),
+            *(
+                [0.5, 0.75, None],
+                Blessing(False, checks, ComparedWith("17")),
+                payload("eval.parquet"),
+            ),
             *(payload("saved_model.pb"), "TFMA in process", lineage),
-            *({"company:Blue": {"auc": "one class"}}, {}),
+            *({blue: {"auc": "one class"}}, {}),
         ),
         "pushed": PushedModel(
             *("/models/taxi/3", 3, "blessed", replay, lineage, payload("variables/data"))

@@ -16,7 +16,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from mfx.errors import MfxError
 from mfx.flow import start
 from mfx.ingest.ingest import ingest, merge
-from mfx.validate import schema_file, tfdv_local, validate
+from mfx.validate import _private, schema_file, tfdv_local, validate
 from mfx.validate.anomalies import stop_on_errors
 
 BATCH = random_batch()
@@ -37,7 +37,7 @@ def test_a_version_that_was_not_checked_goes_to_beam(settings, datastore, monkey
     sources = start.resolve(settings)
     examples = merge([ingest(sources.shards[0], sources, settings)], sources)
     quick, _, _ = validate.validate(examples, settings)
-    monkeypatch.setattr(tfdv_local, "VERSIONS", ("0.0.1",))
+    monkeypatch.setitem(_private.CHECKED, "tensorflow-data-validation", ("0.0.1",))
     slow, _, _ = validate.validate(examples, settings)
     assert quick.engine == "TFDV in memory"
     assert slow.engine == (f"TFDV on Beam (in memory does not cover TFDV {tfdv.__version__})")

@@ -1,4 +1,7 @@
-"""What a user's mistakes look like: one clear message, exit code 1, nothing pushed."""
+"""What a user's mistakes look like: one clear message, exit code 1, nothing pushed.
+
+One run for each place where a run can stop; which mistakes stop it there, tests of the rooms say.
+"""
 
 from __future__ import annotations
 
@@ -57,14 +60,6 @@ def test_a_missing_file(stopped, tmp_path):
     assert f"{tmp_path}/trips.csv: no such file" in stopped(None)
 
 
-def test_an_empty_file(stopped):
-    assert "trips.csv: the file is empty" in stopped(b"")
-
-
-def test_a_header_without_rows(stopped):
-    assert "trips.csv: a header but no rows" in stopped(_csv(HEADER))
-
-
 def test_a_missing_column(stopped):
     message = stopped(_without("trip_miles"))
     assert re.search(
@@ -73,35 +68,9 @@ def test_a_missing_column(stopped):
     assert "lower presence of 'trip_miles' in the schema" in message
 
 
-def test_a_missing_label(stopped):
-    assert "label.columns: no column 'tips' in the data" in stopped(_without("tips"))
-
-
 def test_text_in_a_numeric_column(stopped):
     message = stopped(_csv(HEADER, *_with("trip_seconds", "ten", row=41)))
     assert "trips.csv, line 43, column 'trip_seconds': expected an integer, found 'ten'" in message
-
-
-def test_a_value_out_of_its_domain(stopped):
-    message = stopped(_csv(HEADER, *_with("payment_type", "Shells", row=None)))
-    assert "payment_type [train] ENUM_TYPE_UNEXPECTED_STRING_VALUES" in message
-    assert "Shells" in message
-
-
-def test_a_ragged_row(stopped):
-    message = stopped(_csv(HEADER, *ROWS[:9], ROWS[9] + ",1", *ROWS[10:]))
-    assert "trips.csv, line 11: 19 cells, expected 18 as in the header" in message
-    assert 'ragged_rows = "reject"' in message
-
-
-def test_a_file_that_is_not_utf8(stopped):
-    content = _csv(HEADER, *_with("company", "Taxi Caf\u00e9", row=3)).decode().encode("latin-1")
-    message = stopped(content)
-    assert "trips.csv, line 5, column 'company': not UTF-8: b'Taxi Caf\\xe9'" in message
-
-
-def test_an_eval_split_without_rows(stopped):
-    assert "the eval split is empty: 5 rows in" in stopped(_csv(HEADER, *([ROWS[0]] * 5)))
 
 
 def test_a_label_with_one_class(stopped):
@@ -109,28 +78,17 @@ def test_a_label_with_one_class(stopped):
     assert "label 'big_tipper' has one value in the train split: 0" in message
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("steps =", "stepz =", "unknown key 'train.stepz'; did you mean 'steps'?"),
-        ("steps = 1000", 'steps = "many"', "train.steps: expected integer, found 'many'"),
-        ("eval = 1", "eval = 0", "data.split.eval: expected greater than or equal to 1, found 0"),
-        ('name = "taxi"', 'name = "taxi"\nmodule = "gone.py"', "pipeline.module: expected a file"),
-        ("[data]", "[data", "not valid TOML"),
-    ],
-    ids=["wrong key", "wrong type", "impossible split", "missing module", "not TOML"],
-)
-def test_a_wrong_config(tmp_path, old, new, expected):
+def test_a_wrong_config(tmp_path):
     folder = ROOT / "flows" / "taxi"
     text = (folder / "config.toml").read_text()
-    assert old in text
     path = tmp_path / "config.toml"
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(text.replace("steps =", "stepz =", 1))
     (tmp_path / "model.py").write_text((folder / "model.py").read_text())
     result = call_flow(tmp_path, "--config", "config", str(path), "run")
     assert result.code == 1, result.output
     assert "Traceback" not in result.output
     assert "Workflow starting" not in result.output
+    expected = "unknown key 'train.stepz'; did you mean 'steps'?"
     (line,) = [line for line in result.output.splitlines() if expected in line]
     assert line.strip().startswith(f"{path}: ")
 

@@ -244,3 +244,10 @@ def test_a_mistake_in_model_py_is_found_before_work(folder, at, tmp_path):
         start.resolve(given)
     assert error.value.what.startswith(f"{module}, line 3: SyntaxError: ")
     assert "def build_model(:" in error.value.what
+
+
+def test_a_column_of_the_label_that_is_not_there(folder, at):
+    settings = at()
+    with pytest.raises(MfxError, match=r"label\.columns: no column 'tips' in the data") as caught:
+        start.check_label(settings, start.resolve(settings))
+    assert caught.value.remedy == "Columns: n, w"

@@ -253,8 +253,9 @@ def compare(size: Size, ours: list[dict], theirs: list[dict]) -> str:
         ratios = sorted(m / o for m, o in zip(mine, other, strict=True) if o)
         # A component of milliseconds is nothing to compare with.
         compared = peer > 1 and middle
-        spread = f"{middle / peer:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if compared else "-"
-        return f"| {label} | {middle:.1f} {unit} | {peer:.1f} {unit} | {spread} |"
+        spread = f" ({ratios[0]:.2f} to {ratios[-1]:.2f})" if len(ratios) > 1 else ""
+        ratio = f"{middle / peer:.2f}{spread}" if compared else "-"
+        return f"| {label} | {middle:.1f} {unit} | {peer:.1f} {unit} | {ratio} |"
 
     lines = [
         cells(name, seconds(ours, a), seconds(theirs, b), "s") for name, (a, b) in STEPS.items()
@@ -265,9 +266,14 @@ def compare(size: Size, ours: list[dict], theirs: list[dict]) -> str:
     memory = [[run["memory"][""] for run in runs] for runs in (ours, theirs)]
     lines.append(cells("peak memory of the largest process", memory[0], memory[1], "MB"))
     body = "\n".join(lines)
+    rounds = "One run of each."
+    if len(ours) > 1:
+        rounds = (
+            f"Medians of {len(ours)} alternating runs; in brackets the ratio's spread over pairs."
+        )
     return f"""## {size.rows:,} rows, {size.steps:,} training steps of {BATCH_SIZE}
 
-Medians of {len(ours)} alternating runs; in brackets the ratio's spread over pairs.
+{rounds}
 
 | | MFX | TFX | ratio |
 |---|---|---|---|

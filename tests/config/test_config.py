@@ -50,6 +50,10 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
         (_changed("train", "steps", value=0), "train.steps: expected greater than or equal to 1"),
         (_changed("push", "keep", value=1), "push.keep: expected greater than or equal to 2"),
         (_changed("data", "split", "eval", value=-1), "data.split.eval: expected greater than"),
+        (
+            _changed("data", "split", "eval", value=0),
+            "data.split.eval: expected greater than or equal to 1, found 0",
+        ),
         (_changed("data", "ragged_rows", value="skip"), "expected 'stop' or 'reject', found"),
         (_changed("evaluate", "metrics", value=[3]), "evaluate.metrics.0: expected"),
         (

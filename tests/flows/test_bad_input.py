@@ -73,6 +73,12 @@ def test_text_in_a_numeric_column(stopped):
     assert "trips.csv, line 43, column 'trip_seconds': expected an integer, found 'ten'" in message
 
 
+def test_a_value_out_of_its_domain(stopped):
+    message = stopped(_csv(HEADER, *_with("payment_type", "Shells", row=None)))
+    assert "payment_type [train] ENUM_TYPE_UNEXPECTED_STRING_VALUES" in message
+    assert "Shells" in message
+
+
 def test_a_label_with_one_class(stopped):
     message = stopped(_csv(HEADER, *_with("tips", "0.0")))
     assert "label 'big_tipper' has one value in the train split: 0" in message

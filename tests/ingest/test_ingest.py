@@ -77,8 +77,11 @@ def test_small_files_are_the_bytes_of_one(examples_of, size):
 
 
 def test_an_error_names_the_file_and_not_the_shard(examples_of):
-    with pytest.raises(MfxError, match=r"001\.csv, line 3: 2 cells, expected 3"):
+    with pytest.raises(
+        MfxError, match=r"001\.csv, line 3: 2 cells, expected 3 as in the header"
+    ) as caught:
         examples_of(ROWS[:5], ["1,2,a", "1,2"], ROWS[5:])
+    assert 'ragged_rows = "reject"' in caught.value.remedy
 
 
 def test_rejected_rows_are_counted_over_the_files_of_a_shard(examples_of):

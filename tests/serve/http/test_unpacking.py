@@ -63,6 +63,17 @@ def test_what_is_not_used_at_once_is_not_lost():
         ("deflate", zlib.compress(b"x" * 100)[:-1], "the deflate data end in the middle"),
         ("deflate", zlib.compress(b"x") + b"junk", "4 bytes follow the deflate data"),
     ],
+    ids=[
+        "text",
+        "deflate as gzip",
+        "cut gzip",
+        "gzip and junk",
+        "wrong sum",
+        "too many members",
+        "gzip as deflate",
+        "cut deflate",
+        "deflate and junk",
+    ],  # gzip writes the time into what it packs: as names, both workers must have the same
 )
 def test_what_is_not_what_it_says(coding, packed, said):
     with pytest.raises(UnpackError, match=said):

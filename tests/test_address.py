@@ -97,3 +97,34 @@ def test_beam_workers_may_see_any_storage(text):
 @pytest.mark.parametrize("text", ["tmp", "s3:/bucket", "S3://bucket", "s3://", ""])
 def test_but_it_must_be_one(text):
     assert "expected an absolute path or a URL" in address.worker_folder_fault(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "bucket", "key", "prefix"),
+    [
+        ("s3://bucket", "bucket", "", ""),
+        ("s3://bucket/", "bucket", "", ""),
+        ("s3://bucket/a/b.csv", "bucket", "a/b.csv", "a/b.csv/"),
+        ("s3://bucket/a/b/", "bucket", "a/b/", "a/b/"),
+        ("s3://bucket//a", "bucket", "/a", "a/"),
+        ("s3://arn:aws:s3:eu:1:accesspoint/x", "arn:aws:s3:eu:1:accesspoint", "x", "x/"),
+    ],
+)
+def test_an_address_on_s3_is_a_bucket_and_a_key(text, bucket, key, prefix):
+    there = address.on_s3(text)
+    assert (there.bucket, there.key, there.prefix) == (bucket, key, prefix)
+    assert str(there) == (text if key else f"s3://{bucket}")
+    assert str(there.at("other")) == f"s3://{bucket}/other"
+
+
+@pytest.mark.parametrize("text", ["models", "/models", "gs://bucket/models", "s3:/bucket", ""])
+def test_what_is_not_on_s3(text):
+    assert address.on_s3(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("/a", True), ("s3://b/a", True), ("gs://b", True), ("a", False), ("./a", False)],
+)
+def test_what_means_the_same_from_any_folder(text, same):
+    assert address.is_absolute(text) == same

@@ -9,6 +9,7 @@ from mfx.errors import MfxError
 from mfx.flow import start
 from mfx.ingest import input_files
 from mfx.ingest.ingest import ingest
+from mfx.storage.address import on_s3
 
 FILES = {"day/a.csv": "n,w\n1,x\n", "day/b.csv": "n,w\n2,y\n", "day/more/c.csv": "n,w\n3,z\n"}
 FILES |= {"day/notes.txt": "not data", "daylight.csv": "n,w\n4,q\n"}
@@ -66,8 +67,8 @@ def test_files_are_read_from_disk(place):
     for address in input_files.find(f"{place}/day"):
         with input_files.on_disk(address) as path:
             assert path.read_text() == FILES[address.removeprefix(f"{place}/")]
-            assert input_files.is_remote(address) == (str(path) != address)
-    assert path.exists() != input_files.is_remote(address), "a copy stays no longer than needed"
+            assert bool(on_s3(address)) == (str(path) != address)
+    assert path.exists() != bool(on_s3(address)), "a copy stays no longer than needed"
 
 
 def test_each_file_comes_in_order(place, monkeypatch):
@@ -78,7 +79,7 @@ def test_each_file_comes_in_order(place, monkeypatch):
     for address, opened in input_files.each_on_disk([f"{place}/{name}" for name in names]):
         with opened as path:
             read.append((address, path.name, path.read_text()))
-        assert path.exists() == (not input_files.is_remote(address))
+        assert path.exists() == (not on_s3(address))
     assert read == [(f"{place}/{n}", n.rsplit("/")[-1], FILES[n]) for n in names]
 
 

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from mfx.destinations import base, local, open_destination, open_folder
 from mfx.destinations.base import RECORD, STAGED, VersionTakenError, folder_digest
 from mfx.destinations.local import LocalDestination
-from mfx.destinations.s3 import S3Destination
 from mfx.errors import MfxError
 
 FILES = {
@@ -320,7 +319,7 @@ def test_a_file_in_the_folders_place_is_one_error(tmp_path, model):
 
 
 def test_an_incomplete_version_on_s3_is_not_listed_and_not_reused(s3, model):
-    taxi = S3Destination(f"s3://{s3.bucket}/", "taxi")
+    taxi = open_destination(f"s3://{s3.bucket}/", "taxi")
     ahead = int(time.time()) + 1000
     for key in (
         f"taxi/{ahead}/variables/variables.index",
@@ -335,7 +334,7 @@ def test_an_incomplete_version_on_s3_is_not_listed_and_not_reused(s3, model):
 
 
 def test_the_file_that_completes_a_version_comes_last(s3, model, monkeypatch):
-    taxi = S3Destination(f"s3://{s3.bucket}", "taxi")
+    taxi = open_destination(f"s3://{s3.bucket}", "taxi")
     copy, seen = taxi._s3.copy, []
 
     def watch(source, bucket, key):
@@ -350,7 +349,7 @@ def test_the_file_that_completes_a_version_comes_last(s3, model, monkeypatch):
 
 def test_a_publication_on_s3_that_stopped_goes_on(s3, model, monkeypatch):
     """Nothing is served until it has gone through; then it is the same version."""
-    taxi = S3Destination(f"s3://{s3.bucket}", "taxi")
+    taxi = open_destination(f"s3://{s3.bucket}", "taxi")
     name = staged(taxi, model, "one")
     copy, done = taxi._s3.copy, []
 
@@ -373,7 +372,7 @@ def test_a_publication_on_s3_that_stopped_goes_on(s3, model, monkeypatch):
 def test_a_failed_upload_leaves_nothing_on_s3(after, s3, model, monkeypatch):
     from boto3.exceptions import S3UploadFailedError
 
-    taxi = S3Destination(f"s3://{s3.bucket}", "taxi")
+    taxi = open_destination(f"s3://{s3.bucket}", "taxi")
     kept = push_folder(taxi, model)
     before = keys_of(s3)
     upload, done = taxi._s3.upload_file, []

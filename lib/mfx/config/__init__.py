@@ -90,7 +90,7 @@ class Settings(Table):
     def kept(self, path: str) -> str:
         """A path from the current folder as it is kept: from `home` if it lies in the project, so
         that both may move; otherwise absolute. URLs and absolute paths stay."""
-        if address.is_url(path) or Path(path).is_absolute():
+        if address.is_absolute(path):
             return path
         absolute = os.path.normpath(Path.cwd() / path)
         if code_package() or not Path(absolute).is_relative_to(project()):

@@ -13,6 +13,7 @@ from typing import Any
 from mfx.config import Deploy, Settings
 from mfx.environment import HOME
 from mfx.errors import MfxError
+from mfx.storage import address
 from mfx.user_code import loading
 
 KUBERNETES, BATCH = "kubernetes", "batch"
@@ -96,7 +97,7 @@ def check_seen_by_containers(addresses: Mapping[str, str]) -> None:
         MfxError: One is a relative path.
     """
     for key, path in addresses.items():
-        if not (path.startswith("/") or "://" in path):
+        if not address.is_absolute(path):
             raise MfxError(
                 f"{key}: {path!r} lies on this machine, where no container sees it",
                 "Give s3://bucket/… (or the absolute path of a volume that every step mounts).",

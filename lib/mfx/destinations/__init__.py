@@ -20,10 +20,10 @@ def open_destination(destination: str, model: str) -> Destination:
     Raises:
         MfxError: Another kind of URL, or what only looks like one.
     """
-    if address.check(destination).startswith("s3://"):
+    if there := address.on_s3(address.check(destination)):
         from mfx.destinations.s3 import S3Destination
 
-        return S3Destination(destination, model)
+        return S3Destination(there.at(f"{there.prefix}{model}/"))
     return LocalDestination(Path(destination, model))
 
 
@@ -40,6 +40,6 @@ def open_folder(folder: str) -> tuple[Destination, str]:
         path = Path(folder).resolve()
         return LocalDestination(path), path.name
     above, _, name = folder.rstrip("/").rpartition("/")
-    if above in ("s3:/", "s3:"):
+    if address.fault(above):
         raise MfxError(f"{folder}: expected s3://bucket/model, or s3://bucket/prefix/model")
     return open_destination(above, name), name

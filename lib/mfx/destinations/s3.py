@@ -25,6 +25,7 @@ from mfx.destinations.base import (
 )
 from mfx.errors import MfxError
 from mfx.storage import s3
+from mfx.storage.address import S3Address
 
 _TAKEN = "PreconditionFailed"
 """What S3 says to a conditional write that came second."""
@@ -40,11 +41,9 @@ class S3Destination:
     _LAST = "saved_model.pb"
     """Copied last: servers take a version for complete once it holds this file."""
 
-    def __init__(self, url: str, model: str) -> None:
-        bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        self._bucket = bucket
-        self._prefix = "/".join(part for part in (prefix.strip("/"), model) if part) + "/"
-        with s3.one_error(url, "cannot open"):
+    def __init__(self, folder: S3Address) -> None:
+        self._folder, self._bucket, self._prefix = folder, folder.bucket, folder.prefix
+        with self._one_error("cannot open"):
             self._s3 = s3.client()
         self._read: dict[str, dict[str, Any]] = {}
         self._listed: list[dict[str, Any]] = []
@@ -91,7 +90,7 @@ class S3Destination:
         return not_versions({parts[0] for parts in self._split(self._list(""))})
 
     def next_version(self) -> int:
-        """A number next_number all versions, complete or not."""
+        """A number above all versions, complete or not."""
         return next_number(version_names({parts[0] for parts in self._split(self._list(""))}))
 
     def fingerprint(self, version: int) -> str:
@@ -108,7 +107,7 @@ class S3Destination:
 
     def path(self, version: int) -> str:
         """The version's URL."""
-        return f"s3://{self._bucket}/{self._prefix}{self._name(version)}"
+        return str(self._folder.at(self._prefix + self._name(version)))
 
     def folder(self, version: int) -> None:
         """None: it must be fetched."""
@@ -254,8 +253,8 @@ class S3Destination:
             if ours and not self._excludes and s3.patiently(written):
                 self._remove(self._prefix + key)
                 raise MfxError(
-                    f"s3://{self._bucket}/{self._prefix}: this S3 writes over what is there even "
-                    "when told not to (If-None-Match), so two pushes could undo each other",
+                    f"{self._folder}: this S3 writes over what is there even when "
+                    " told not to (If-None-Match), so two pushes could undo each other",
                     "Push to a storage that knows conditional writes, as Amazon S3 does.",
                 )
             self._excludes = True
@@ -269,8 +268,7 @@ class S3Destination:
                 found = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)
             except self._s3.exceptions.NoSuchKey:
                 return None
-            where = f"s3://{self._bucket}/{self._prefix}{key}"
-            return as_record(found["Body"].read(), where)
+            return as_record(found["Body"].read(), str(self._folder.at(self._prefix + key)))
 
         with self._one_error("cannot read"):
             return s3.patiently(read)
@@ -319,14 +317,8 @@ class S3Destination:
         return {entry["Key"][skipped:]: entry["Size"] for entry in self._list(prefix)}
 
     def _list(self, prefix: str) -> list[dict[str, Any]]:
-        paginator = self._s3.get_paginator("list_objects_v2")
-
-        def listed() -> list[dict[str, Any]]:
-            pages = paginator.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-            return [entry for page in pages for entry in page.get("Contents", [])]
-
         with self._one_error("cannot list"):
-            return s3.patiently(listed)
+            return s3.listed(self._s3, self._folder.at(self._prefix + prefix))[0]
 
     def _one_error(self, what: str) -> AbstractContextManager[None]:
-        return s3.one_error(f"s3://{self._bucket}/{self._prefix}", what)
+        return s3.one_error(str(self._folder), what)

@@ -19,6 +19,7 @@ from mfx.flow import code
 from mfx.ingest import input_files, shards
 from mfx.ingest.infer_types import Column
 from mfx.ingest.sources.csv import header, look
+from mfx.storage.address import is_absolute, on_s3
 from mfx.validate.schema_file import column_types
 
 
@@ -95,7 +96,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         report(note)
     if notes:
         report("(null_values under [data] names texts that mean missing; a schema gives the type.)")
-    if not (input_files.is_remote(settings.data.path) or Path(settings.data.path).is_absolute()):
+    if not is_absolute(settings.data.path):
         files = [file._replace(path=settings.from_home(file.path)) for file in files]
     return Sources(
         shards=shards.group(files, settings.data.shard_mb * 2**20),
@@ -140,7 +141,7 @@ def _check_headers_on_disk(addresses: list[str], how: Data) -> None:
     """On disk a header costs nothing: all of them are looked at before all the rows."""
     names: list[str] = []
     for address in addresses:
-        if not input_files.is_remote(address):
+        if not on_s3(address):
             here = header(Path(address), how)
             names = names or here
             _check_header(address, here, addresses[0], names)

@@ -21,6 +21,7 @@ from mfx.errors import MfxError
 from mfx.ingest import input_files
 from mfx.ingest.sources.csv import Tally, batches
 from mfx.ingest.split import by_split
+from mfx.storage.address import on_s3
 
 
 def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
@@ -62,7 +63,7 @@ def _batches(
     opened = input_files.each_on_disk([settings.resolve(file.path) for file in shard.files])
     for file, (address, at_hand) in zip(shard.files, opened, strict=True):
         with at_hand as path:
-            if input_files.is_remote(address) and hash_file(path) != file.sha256:
+            if on_s3(address) and hash_file(path) != file.sha256:
                 raise MfxError(
                     f"{address}: changed since this run began",
                     "Run again; write new data to a new key, so that no run reads half of each.",

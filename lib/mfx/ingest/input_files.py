@@ -15,6 +15,7 @@ from typing import Any
 from mfx.errors import MfxError
 from mfx.ingest.sources.csv_dialect import COMPRESSIONS
 from mfx.storage import address, s3
+from mfx.storage.address import S3Address, on_s3
 
 _PATTERN = "*?["
 _PACKED = ("", *(kind.suffix for kind in COMPRESSIONS.values()))
@@ -25,11 +26,6 @@ SMALL = 16 * 2**20
 """Bytes up to which an object on S3 is fetched ahead."""
 AHEAD = 2 * s3.WORKERS
 """Objects that are fetched ahead; bounds the disk's space together with SMALL."""
-
-
-def is_remote(address: str) -> bool:
-    """Whether an address is on S3."""
-    return address.startswith("s3://")
 
 
 def find(path: str) -> list[str]:
@@ -44,8 +40,8 @@ def find(path: str) -> list[str]:
         MfxError: There is none, or one with and without compression; S3 cannot be asked; or another
             kind of URL.
     """
-    if is_remote(path):
-        found, others = _find_on_s3(path)
+    if there := on_s3(path):
+        found, others = _find_on_s3(there)
     else:
         found, others = _find_on_disk(Path(address.check(path, address.FILES)))
     if not found:
@@ -92,30 +88,24 @@ def _find_on_disk(path: Path) -> tuple[list[str], list[str]]:
     return [str(path)], []
 
 
-def _find_on_s3(url: str) -> tuple[list[str], list[str]]:
-    bucket, key = _split(url)
-    folder, _, name = key.rpartition("/")
+def _find_on_s3(there: S3Address) -> tuple[list[str], list[str]]:
+    folder, _, name = there.key.rpartition("/")
     prefix = f"{folder}/" if folder else ""
     if any(character in name for character in _PATTERN):
-        keys = _keys(url, bucket, prefix)
-        found = [f"s3://{bucket}/{k}" for k in keys if fnmatch.fnmatchcase(k, prefix + name)]
+        keys = _keys(there, prefix)
+        found = [str(there.at(k)) for k in keys if fnmatch.fnmatchcase(k, there.key)]
         return found, []
-    if name and key in _keys(url, bucket, key):
-        return [f"s3://{bucket}/{key}"], []
-    inside = f"{key.rstrip('/')}/" if key.strip("/") else ""
-    return _in_folder([f"s3://{bucket}/{k}" for k in _keys(url, bucket, inside)])
+    if name and there.key in _keys(there, there.key):
+        return [str(there)], []
+    inside = f"{there.key.rstrip('/')}/" if there.key.strip("/") else ""
+    return _in_folder([str(there.at(key)) for key in _keys(there, inside)])
 
 
-def _keys(url: str, bucket: str, prefix: str) -> list[str]:
-    """Keys that begin with `prefix`, without those in folders below, sorted."""
-
-    def listed() -> list[str]:
-        pages = paginator.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-    with _one_error(url):
-        paginator = s3.client().get_paginator("list_objects_v2")
-        return sorted(s3.patiently(listed))
+def _keys(asked: S3Address, prefix: str) -> list[str]:
+    """Keys of the same bucket that begin with `prefix`, without those in folders below, sorted."""
+    with _one_error(str(asked)):
+        found, _ = s3.listed(s3.client(), asked.at(prefix), deeper=False)
+        return sorted(entry["Key"] for entry in found)
 
 
 def each_on_disk(
@@ -126,8 +116,8 @@ def each_on_disk(
     Small objects on S3 are fetched ahead, several at a time: to wait for each would take an hour
     for ten thousand of them.
     """
-    remote = [address for address in addresses if is_remote(address)]
-    if len(remote) < 2:
+    remote = [there for address in addresses if (there := on_s3(address))]
+    if len(remote) < max(2, len(addresses)):
         yield from ((address, on_disk(address)) for address in addresses)
         return
     client = s3.client()
@@ -138,7 +128,7 @@ def each_on_disk(
 
         def fetch(number: int) -> Future[Path | None]:
             folder = Path(directory, str(number))
-            return pool.submit(_fetch_if_small, client, addresses[number], folder)
+            return pool.submit(_fetch_if_small, client, remote[number], folder)
 
         numbers = iter(range(len(addresses)))
         fetched = deque(fetch(number) for number in itertools.islice(numbers, AHEAD))
@@ -150,13 +140,12 @@ def each_on_disk(
             pool.shutdown(cancel_futures=True)
 
 
-def _fetch_if_small(client: Any, address: str, folder: Path) -> Path | None:
+def _fetch_if_small(client: Any, there: S3Address, folder: Path) -> Path | None:
     """A copy of an object, made below `folder`; none of a large one."""
-    bucket, key = _split(address)
-    path = folder / Path(key).name
+    path = folder / Path(there.key).name
 
     def fetch() -> Path | None:
-        answer = client.get_object(Bucket=bucket, Key=key)
+        answer = client.get_object(Bucket=there.bucket, Key=there.key)
         with answer["Body"] as body:
             if answer["ContentLength"] > SMALL:
                 return None
@@ -180,19 +169,19 @@ def on_disk(address: str, fetched: Future[Path | None] | None = None) -> Iterato
     Raises:
         MfxError: The object is missing or cannot be read.
     """
-    if not is_remote(address):
+    there = on_s3(address)
+    if not there:
         yield Path(address)
         return
-    bucket, key = _split(address)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
-        path = Path(directory, Path(key).name)
+        path = Path(directory, Path(there.key).name)
         with _one_error(address):
             if fetched and (ahead := fetched.result()):
                 ahead.replace(path)
             else:
                 client = s3.client()
                 # In parts, several at a time; boto compares their checksums, where S3 has them.
-                s3.patiently(lambda: client.download_file(bucket, key, str(path)))
+                s3.patiently(lambda: client.download_file(there.bucket, there.key, str(path)))
         try:
             yield path
         except MfxError as error:
@@ -200,20 +189,13 @@ def on_disk(address: str, fetched: Future[Path | None] | None = None) -> Iterato
             raise MfxError(what, error.remedy.replace(str(path), address)) from None
 
 
-def _split(url: str) -> tuple[str, str]:
-    bucket, _, key = url.removeprefix("s3://").partition("/")
-    return bucket, key
-
-
 @contextmanager
 def _one_error(url: str) -> Iterator[None]:
-    from botocore.exceptions import ClientError
-
     with s3.one_error(url, "cannot read"):
         try:
             yield
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+        except Exception as error:
+            if not s3.is_absent(error):
                 raise
             raise MfxError(
                 f"{url}: no such object", "Give one that exists: --data, or path under [data]."

@@ -19,7 +19,7 @@ from mfx.registry import promotion
 from mfx.registry.held import Datastore, Held, Key, one_line
 from mfx.registry.log import UNDONE, Log
 from mfx.registry.place import Place
-from mfx.registry.runs import asking, at_home, began
+from mfx.registry.runs import asking, at_home, began, time_named
 from mfx.registry.states import FINISHED, UNKNOWN, YOUNG, State, state_of
 from mfx.storage import address, s3
 
@@ -209,9 +209,9 @@ def _on_s3() -> Callable[[list[Key]], int]:
     client = s3.client()
 
     def remove_one(key: Key) -> None:
-        bucket, _, prefix = key.root.removeprefix("s3://").partition("/")
-        name = "/".join(part for part in (prefix.strip("/"), _below(key)) if part)
-        client.delete_object(Bucket=bucket, Key=name)
+        root = address.on_s3(key.root)
+        assert root  # as Metaflow's root on S3 is
+        client.delete_object(Bucket=root.bucket, Key=root.prefix + _below(key))
 
     def remove(keys: list[Key]) -> int:
         with s3.one_error(keys[0].root, "cannot remove"):
@@ -248,8 +248,9 @@ def _all_runs(flow: str, datastore: Datastore) -> list[_Run]:
     for name in datastore.runs() - {one.id for one in found}:
         # Of another machine's local metadata, or of a metadata service that was used before.
         now = datetime.now().astimezone()
-        moment = datetime.fromtimestamp(int(name) / 1e6).astimezone() if _is_time(name) else now
-        state = State(UNKNOWN, over=now - moment > YOUNG or not _is_time(name))
+        named = time_named(name)
+        moment = named or now
+        state = State(UNKNOWN, over=named is None or now - named > YOUNG)
         if (held := datastore.read(name)).found or held.unread:
             found.append(_Run(name, moment, state, held))
     return sorted(found, key=lambda one: one.created, reverse=True)
@@ -277,10 +278,6 @@ def _lies_here(run: Any, datastore: Datastore) -> bool:
     same_root = datastore.storage == "local" or root == datastore.root.rstrip("/")
     ended = said.get("attempt_ok") == "True"
     return ended and said.get("ds-type") == datastore.storage and same_root
-
-
-def _is_time(run: str) -> bool:
-    return run.isdecimal() and len(run) == 16
 
 
 def _reasons(found: list[_Run], keep: int) -> dict[str, str]:

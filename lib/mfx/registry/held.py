@@ -19,6 +19,7 @@ from typing import Any
 from mfx.artifacts.store import CHUNK_BYTES, Payload
 from mfx.errors import MfxError
 from mfx.storage import s3
+from mfx.storage.address import S3Address, on_s3
 
 _TEXT = re.compile(rb"[0-9a-f]{40}")
 """What may be a blob's key, in the bytes of an artifact."""
@@ -178,39 +179,38 @@ class _S3Files:
     """The same on S3, through the library's own client: Metaflow's starts 64 processes a time."""
 
     def __init__(self, root: str) -> None:
-        bucket, _, prefix = root.removeprefix("s3://").partition("/")
-        self._root, self._bucket = root, bucket
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        there = on_s3(root)
+        assert there  # as Metaflow's root on S3 is
+        self._root, self._prefix = there, there.prefix
         self._client = s3.client()
 
     def folders(self, folder: str) -> set[str]:
-        skipped = len(f"{self._prefix}{folder}/")
-        pages = self._pages(folder, Delimiter="/")
-        found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
-        return {key[skipped:].rstrip("/") for key in found}
+        below = self._below(folder)
+        _, found = self._listed(below, deeper=False)
+        return {key[len(below.key) :].rstrip("/") for key in found}
 
     def below(self, folder: str) -> list[str]:
-        pages = self._pages(folder)
-        found = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        return [key[len(self._prefix) :] for key in found]
+        found, _ = self._listed(self._below(folder))
+        return [entry["Key"][len(self._prefix) :] for entry in found]
 
     def read(self, names: Iterable[str]) -> dict[str, bytes]:
         def one(name: str) -> bytes:
             key = self._prefix + name
             try:
-                return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+                return self._client.get_object(Bucket=self._root.bucket, Key=key)["Body"].read()
             except self._client.exceptions.NoSuchKey:
                 raise FileGoneError(f"{name} is gone") from None
 
         wanted = list(names)
-        with s3.one_error(self._root, "cannot read"):
+        with s3.one_error(str(self._root), "cannot read"):
             return dict(zip(wanted, s3.in_parallel(one, wanted), strict=True))
 
-    def _pages(self, folder: str, **options: Any) -> list[dict[str, Any]]:
-        paginator = self._client.get_paginator("list_objects_v2")
-        given = {"Bucket": self._bucket, "Prefix": f"{self._prefix}{folder}/", **options}
-        with s3.one_error(self._root, "cannot list"):
-            return s3.patiently(lambda: list(paginator.paginate(**given)))
+    def _below(self, folder: str) -> S3Address:
+        return self._root.at(f"{self._prefix}{folder}/")
+
+    def _listed(self, below: S3Address, deeper: bool = True) -> tuple[list[Any], list[str]]:
+        with s3.one_error(str(self._root), "cannot list"):
+            return s3.listed(self._client, below, deeper)
 
 
 class FileGoneError(Exception):

@@ -7,6 +7,7 @@ model be pushed there without a word.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from mfx.errors import MfxError
@@ -23,6 +24,35 @@ _STORES = re.compile(
 )
 """Amazon's own web addresses of buckets, with the bucket in front of or behind the host."""
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|arn:[^/]+")
+
+
+@dataclass(frozen=True)
+class S3Address:
+    """What lies on S3: a bucket, and in it an object's key or a folder."""
+
+    bucket: str
+    key: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """How the keys begin that are below it, taken as a folder; '' for the whole bucket."""
+        folder = self.key.strip("/")
+        return f"{folder}/" if folder else ""
+
+    def at(self, key: str) -> S3Address:
+        """Another key of the same bucket."""
+        return S3Address(self.bucket, key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}" if self.key else f"s3://{self.bucket}"
+
+
+def on_s3(text: str) -> S3Address | None:
+    """The address, if it is one on S3."""
+    if not text.startswith("s3://"):
+        return None
+    bucket, _, key = text.removeprefix("s3://").partition("/")
+    return S3Address(bucket, key)
 
 
 def is_url(text: str) -> bool:
@@ -50,8 +80,8 @@ def fault(text: str, expected: str = FOLDER) -> str:
         return f"expected {expected}, found {text!r}"
     if not is_url(text):
         return ""
-    if text.startswith("s3://"):
-        bucket = text.removeprefix("s3://").partition("/")[0]
+    if there := on_s3(text):
+        bucket = there.bucket
         if _BUCKET.fullmatch(bucket):
             return ""
         return (
@@ -77,6 +107,11 @@ def worker_folder_fault(text: str) -> str:
     if text.startswith("/") or re.match(r"[a-z][a-z0-9+.-]*://.", text):
         return ""
     return f"{text}: expected an absolute path or a URL such as s3://bucket/prefix"
+
+
+def is_absolute(text: str) -> bool:
+    """Whether it means the same from any folder: a URL, or an absolute path."""
+    return is_url(text) or Path(text).is_absolute()
 
 
 def absolute(text: str) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from mfx.errors import MfxError, PassingError
+from mfx.storage.address import S3Address
 
 PATIENCE = "MFX_S3_PATIENCE"
 """Variable: seconds, after its first failure, for which a request to S3 is tried again."""
@@ -73,6 +74,31 @@ def client() -> Any:
         retries=retries,
     )
     return boto3.Session(botocore_session=session).client("s3", config=config)
+
+
+def listed(client: Any, below: S3Address, deeper: bool = True) -> tuple[list[Any], list[str]]:
+    """What lies on S3, asked for `patiently`.
+
+    Args:
+        client: Of boto3.
+        below: A bucket, and how the keys begin.
+        deeper: Whether to go into folders below that.
+
+    Returns:
+        Each object as S3 tells of it (`Key`, `Size`, `ETag`, …), and, unless it goes deeper, how
+        the keys of each folder begin.
+    """
+    paginator = client.get_paginator("list_objects_v2")
+    given = {"Bucket": below.bucket, "Prefix": below.key, **({} if deeper else {"Delimiter": "/"})}
+    pages = patiently(lambda: list(paginator.paginate(**given)))
+    folders = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+    return [entry for page in pages for entry in page.get("Contents", [])], folders
+
+
+def is_absent(error: BaseException) -> bool:
+    """Whether S3 says that there is no such object."""
+    code = getattr(error, "response", {}).get("Error", {}).get("Code")
+    return code in ("404", "NoSuchKey")
 
 
 def patiently(call: Callable[[], Out]) -> Out:

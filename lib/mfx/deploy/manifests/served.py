@@ -10,6 +10,7 @@ from pathlib import Path
 from mfx.errors import MfxError
 from mfx.push.servers.model_server import IMAGE
 from mfx.serve.parameters import BatchingParameters
+from mfx.storage import address
 
 FETCH_IMAGE = "amazon/aws-cli:2.22.0"
 METRICS = "/monitoring/prometheus/metrics"
@@ -63,7 +64,7 @@ class Served:
     @property
     def on_s3(self) -> bool:
         """Whether the models lie on S3."""
-        return self.destination.startswith("s3://")
+        return address.on_s3(self.destination) is not None
 
     @property
     def url(self) -> str:

@@ -133,11 +133,9 @@ def _calls(server: Server, name: str) -> Iterator[tuple[str, Call]]:
 
 def _filled(rows: Sequence[Row], name: str, dtype: Any) -> list[Any]:
     """A feature's values as `predict` takes them."""
-    from mfx.columns.tensors import MISSING
+    from mfx.columns import missing
 
-    missing = MISSING[dtype]
-    missing = missing.encode() if isinstance(missing, str) else missing
-    return [missing if row.get(name) is None else row[name] for row in rows]
+    return missing.filled((row.get(name) for row in rows), dtype)
 
 
 @dataclass

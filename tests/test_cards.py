@@ -37,7 +37,7 @@ from mfx.artifacts.lineage import Lineage
 from mfx.artifacts.store import Blob, Payload
 from mfx.report import card_parts, cards
 
-LIB = Path(cards.__file__).parents[1]
+LIB = Path(cards.__file__).parents[2]
 LINEAGE = Lineage("d", "c", "f")
 PAYLOAD = Payload("F", "local", "root", (Blob("model", 1_800_000, ("key",)),))
 EXAMPLES = Examples((), {"train": 60, "eval": 30}, 93, {"ragged row": 3}, {}, LINEAGE)

@@ -331,7 +331,7 @@ class Deployed(FlowSpec):
     @step
     def validate(self):
         from mfx.artifacts import Schema
-        from mfx.lineage import Lineage
+        from mfx.artifacts.lineage import Lineage
 
         # What a container records: its own code package's path.
         path = "/home/mfx/metaflow/mfx_home/schema.pbtxt"

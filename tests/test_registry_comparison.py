@@ -78,11 +78,9 @@ def test_a_metric_without_a_value_says_why_on_either_side(small_runs):
 
 def test_a_run_of_an_older_version_is_measured_again(small_runs, monkeypatch):
     """Its rows may hold a number where a metric has no value."""
-    import mfx.evaluate
-
     one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
     again = [SliceMetrics(OVERALL, {"auc": None})], {OVERALL: {"auc": "one class only"}}
-    monkeypatch.setattr(mfx.evaluate, "remeasure", lambda *_: again)
+    monkeypatch.setattr("mfx.evaluate.evaluate.remeasure", lambda *_: again)
     older = Changed(one.run, evaluation=replace(one.evaluation, no_value=None))
     found = comparison.compare_metrics([older, two])
     (row,) = [row for row in found.rows if row.metric == "auc"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from mfx.cli.runs import change_lines
 from mfx.cli.text import NONE, as_json, command, some, table, where
-from mfx.numbers import interval, metric
+from mfx.figures import interval, metric
 
 SLICES = 12
 """Most slices shown in the terminal; the page and the JSON have all."""

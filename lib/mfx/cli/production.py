@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from mfx.cli.text import NONE, as_json, command, cut, model_of, moment, table, where
-from mfx.numbers import metric
+from mfx.figures import metric
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from mfx.cli.text import NONE, as_json, command, cut, moment, some, table, where
-from mfx.numbers import megabytes, metric
+from mfx.figures import megabytes, metric
 
 
 def add(commands: argparse._SubParsersAction) -> None:

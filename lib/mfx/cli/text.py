@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
-from mfx.numbers import NONE
+from mfx.figures import NONE
 
 
 def command(

@@ -12,7 +12,7 @@ from typing import Any
 
 from mfx.artifacts import PushedModel, trial
 from mfx.config import Deploy
-from mfx.numbers import metric
+from mfx.figures import metric
 
 TIMEOUT_SECONDS = 10
 

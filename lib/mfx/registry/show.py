@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mfx import numbers
+from mfx import figures
 from mfx.artifacts import SPLITS, Evaluation
 from mfx.artifacts.examples import shown
 from mfx.errors import MfxError
@@ -112,7 +112,7 @@ def _outcome(found: Results) -> dict[str, str]:
     if model := found.get("evaluate", "model"):
         facts["model"] = (
             f"{model.digest[:12]}  candidate {model.candidate}, {model.steps:,} steps on "
-            f"{model.device}, {numbers.megabytes(model.payload.size)}"
+            f"{model.device}, {figures.megabytes(model.payload.size)}"
         )
     if evaluation := found.evaluation:
         facts["metrics"] = ", ".join(
@@ -134,7 +134,7 @@ def _outcome(found: Results) -> dict[str, str]:
 def _metric(evaluation: Evaluation, name: str, value: float | None) -> str:
     if value is None:
         return f"no value ({evaluation.why_none(name) or 'not known why'})"
-    return numbers.metric(value)
+    return figures.metric(value)
 
 
 def _parent(found: Results) -> Results | None:

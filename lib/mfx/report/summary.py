@@ -6,7 +6,7 @@ from typing import Any
 
 from mfx import label
 from mfx.artifacts import OVERALL
-from mfx.numbers import metric
+from mfx.figures import metric
 
 _ACCEPT = "              inferred in this run; accept it with .venv/bin/mfx schema accept {}"
 

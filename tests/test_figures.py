@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from mfx import numbers
+from mfx import figures
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,14 @@ from mfx import numbers
     ],
 )
 def test_a_count_is_whole_and_any_other_metric_has_four_digits(value, said):
-    assert numbers.metric(value) == said
+    assert figures.metric(value) == said
 
 
 def test_differences_have_a_sign():
-    assert numbers.difference(0.01204) == "+0.0120"
-    assert numbers.interval(-0.5, 0.25) == "[-0.5000, +0.2500]"
-    assert numbers.interval(None, None) == ""
+    assert figures.difference(0.01204) == "+0.0120"
+    assert figures.interval(-0.5, 0.25) == "[-0.5000, +0.2500]"
+    assert figures.interval(None, None) == ""
 
 
 def test_sizes_are_in_megabytes():
-    assert numbers.megabytes(1_234_567_890) == "1,234.6 MB"
+    assert figures.megabytes(1_234_567_890) == "1,234.6 MB"

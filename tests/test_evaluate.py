@@ -411,7 +411,7 @@ def test_amounts_need_be_no_probabilities(tmp_path, data, settings_of):
 def test_production_that_gives_no_probabilities_is_unfit(tmp_path, data, settings_of):
     production = in_production(tmp_path, raw_model(tmp_path / "old"))
     _, found = evaluate([tiny_model(tmp_path / "new", 4.0)], *data, settings_of(DROP), production)
-    assert "not comparable: ValueError: 32 of 40 predictions are not within" in (
+    assert "not comparable: ValueError: 32 of 40 predictions are not within" in str(
         found.blessing.baseline
     )
     assert not found.blessing.blessed

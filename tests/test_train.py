@@ -295,7 +295,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from test_export import V1Session
 from test_train import Checkpoints
 from test_transform import saving, small_world
-from mfx import train
+from mfx.train import train
 
 folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
 world, lines = small_world(), []

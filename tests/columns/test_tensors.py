@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from mfx.columns.missing import MISSING
 from mfx.columns.tensors import (
-    MISSING,
     check_feature,
     dense_inputs,
     described,

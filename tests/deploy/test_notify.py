@@ -31,7 +31,7 @@ def test_a_pushed_model_is_announced_with_its_metrics(webhook):
     assert announce(webhook.url) == []
     (body,) = webhook.bodies
     assert json.loads(body) == {
-        "text": "Pipeline/12: new model at s3://b/taxi/7 (auc 0.9456, example_count 4931)"
+        "text": "Pipeline/12: new model at s3://b/taxi/7 (auc 0.9456, example_count 4,931)"
     }
 
 

@@ -103,9 +103,9 @@ def test_small_objects_are_fetched_several_at_a_time_and_once(s3, monkeypatch):
             super().__init__(workers)
             pools.append(workers)
 
-    def fetch(client, address, folder):
-        fetched.append(address)
-        return given(client, address, folder)
+    def fetch(client, there, folder):
+        fetched.append(str(there))
+        return given(client, there, folder)
 
     given = input_files._fetch_if_small
     monkeypatch.setattr(input_files, "ThreadPoolExecutor", Pool)

@@ -76,7 +76,7 @@ INPUTS = {"fare": "DT_FLOAT", "hour": "DT_INT64", "company": "DT_STRING"}
 
 
 def test_missing_values_have_the_form_that_the_signature_states():
-    from mfx.columns.tensors import MISSING
+    from mfx.columns.missing import MISSING
 
     columns = client.to_columns([{}, {"fare": None, "hour": None, "company": None}], INPUTS)
     assert columns["hour"] == [-(2**63)] * 2 and columns["company"] == [""] * 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mfx import figures
 from mfx.artifacts.lineage import Lineage
 from mfx.artifacts.slices import OVERALL, SliceKey, SlicesBy
 from mfx.artifacts.store import Payload
@@ -75,7 +76,7 @@ class Check:
         return "passed" if self.passed else "FAILED" if self.checked else "not checked"
 
     def __str__(self) -> str:
-        value = "is no value" if self.value is None else f"is {self.value:.4f}"
+        value = "is no value" if self.value is None else f"is {figures.metric(self.value)}"
         if self.value is None and self.no_value:
             value = f"has no value ({self.no_value})"
         return f"{self.verdict}: {self.metric} on {self.slice} {value}, needs {self.rule}"

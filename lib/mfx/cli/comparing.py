@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mfx.cli.runs import change_lines
-from mfx.cli.text import NONE, as_json, command, number, some, table, where
+from mfx.cli.text import NONE, as_json, command, some, table, where
+from mfx.figures import interval, metric
 
 SLICES = 12
 """Most slices shown in the terminal; the page and the JSON have all."""
@@ -91,7 +92,7 @@ def _metric_lines(metrics: Any) -> list[str]:
 
 def _cells(row: Any) -> list[str]:
     shown = [
-        f"{NONE} ({row.why(n)})" if row.why(n) else number(v) for n, v in enumerate(row.values)
+        f"{NONE} ({row.why(n)})" if row.why(n) else metric(v) for n, v in enumerate(row.values)
     ]
     cells = shown[:1]
     for value, text, difference in zip(row.values[1:], shown[1:], row.differences, strict=True):
@@ -99,5 +100,6 @@ def _cells(row: Any) -> list[str]:
             cells.append(text)
         else:
             star = "*" if difference.clear else ""
-            cells.append(f"{number(value)} [{difference.low:+.4f}, {difference.high:+.4f}]{star}")
+            bounds = interval(difference.low, difference.high)
+            cells.append(f"{metric(value)} {bounds}{star}")
     return cells or [NONE]

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from mfx.cli.text import NONE, as_json, command, cut, model_of, moment, table, where
+from mfx.figures import metric
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -179,7 +180,7 @@ def _at(given: argparse.Namespace) -> str:
         *([("override", entry.override)] if entry.override else []),
         ("replaced", entry.replaces or "nothing"),
         ("compared with", facts.get("baseline", NONE)),
-        ("metrics", ", ".join(f"{k} {v:.4f}" for k, v in list(metrics.items())[:6]) or NONE),
+        ("metrics", ", ".join(f"{k} {metric(v)}" for k, v in list(metrics.items())[:6]) or NONE),
         ("SHA-256", entry.digest),
         (
             "made from",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mfx.cli.text import NONE, as_json, command, cut, moment, number, size, some, table, where
+from mfx.cli.text import NONE, as_json, command, cut, moment, some, table, where
+from mfx.figures import megabytes, metric
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -66,7 +67,7 @@ def _ls(given: argparse.Namespace) -> str:
             cut(run.files, 24) or NONE,
             NONE if run.rows is None else f"{run.rows:,}",
             run.commit or NONE,
-            *(number(run.metrics.get(name)) for name in shown),
+            *(metric(run.metrics.get(name)) for name in shown),
             {True: "yes", False: "no", None: NONE}[run.blessed],
             run.version or NONE,
         )
@@ -164,13 +165,19 @@ def _gc(given: argparse.Namespace) -> str:
 def _freed(plan: Any, count: int | None) -> str:
     """What runs hold, and how many blobs were removed; None in a dry run."""
     rows = [
-        (h.run, f"{h.created:%Y-%m-%d %H:%M}", size(h.size), size(h.freeable), h.kept or "old")
+        (
+            h.run,
+            f"{h.created:%Y-%m-%d %H:%M}",
+            megabytes(h.size),
+            megabytes(h.freeable),
+            h.kept or "old",
+        )
         for h in plan.holdings[:30]
     ]
     lines = [table(rows, ["RUN", "WHEN", "HOLDS", "FREEABLE", "WHY KEPT"])]
     if len(plan.holdings) > len(rows):
         lines.append(f"… {len(plan.holdings) - len(rows)} older runs")
-    what = f"{size(plan.size)} in {len(plan.blobs):,} blobs"
+    what = f"{megabytes(plan.size)} in {len(plan.blobs):,} blobs"
     lines += [
         f"run {run} cannot be read ({why}): it may hold any blob"
         for run, why in plan.unread.items()

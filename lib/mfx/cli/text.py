@@ -9,8 +9,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
-NONE = "-"
-"""Shown where there is nothing."""
+from mfx.figures import NONE
 
 
 def command(
@@ -76,18 +75,6 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str] = ()) -> str:
 def _is_number(cell: Any) -> bool:
     text = str(cell).strip("+-~…*").replace(",", "").replace(".", "").replace("e-", "")
     return text.isdigit() or cell in (NONE, "")
-
-
-def number(value: float | None) -> str:
-    """A metric's value."""
-    if value is None:
-        return NONE
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
-
-
-def size(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 1e6:,.1f} MB"
 
 
 def moment(iso: str) -> str:

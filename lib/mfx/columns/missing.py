@@ -10,13 +10,20 @@ from typing import Any
 
 import tensorflow as tf
 
-MISSING: dict[tf.DType, Any] = {tf.float32: float("nan"), tf.int64: tf.int64.min, tf.string: b""}
+MISSING: dict[tf.DType, Any] = {tf.float32: float("nan"), tf.int64: tf.int64.min, tf.string: ""}
 """What stands for a missing value, by dtype. Only these three can miss: they are tf.Example's."""
+
+
+def encoded(dtype: tf.DType) -> Any:
+    """MISSING of a dtype as a tensor's value: strings are bytes."""
+    value = MISSING[dtype]
+    return value.encode() if isinstance(value, str) else value
 
 
 def filled(values: Iterable[Any], dtype: tf.DType) -> list[Any]:
     """Values of one of MISSING's dtypes, with what stands for missing in place of None."""
-    return [MISSING[dtype] if value is None else value for value in values]
+    missing = encoded(dtype)
+    return [missing if value is None else value for value in values]
 
 
 def present(values: tf.Tensor) -> tf.Tensor:

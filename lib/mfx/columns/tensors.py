@@ -9,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from mfx.columns import missing
 from mfx.errors import MfxError
-
-MISSING: dict[tf.DType, Any] = {tf.float32: float("nan"), tf.int64: tf.int64.min, tf.string: ""}
-"""What stands for a missing value in dense raw tensors, as on the `predict` signature."""
 
 
 def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.SparseTensor]:
@@ -57,7 +55,7 @@ def check_feature(name: str, feature: Any, where: str) -> None:
         MfxError: It is sparse, ragged, of unknown width, of a rank other than 1 or 2, or of a type
             that tf.Example does not have.
     """
-    if isinstance(feature, tf.Tensor) and feature.dtype not in MISSING:
+    if isinstance(feature, tf.Tensor) and feature.dtype not in missing.MISSING:
         remedy = "Return int64, float32 or string: tf.cast(…, tf.int64) or tf.cast(…, tf.float32)."
     elif not isinstance(feature, tf.Tensor) or feature.shape.rank not in (1, 2):
         remedy = _DENSE
@@ -105,7 +103,7 @@ def to_numpy(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
 
 
 def dense_inputs(batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
-    """Raw features as the `predict` signature takes them: see MISSING.
+    """Raw features as the `predict` signature takes them: see `columns.missing`.
 
     Args:
         batch: Flat columns of the types in `columns.TYPES`.
@@ -117,8 +115,7 @@ def dense_inputs(batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]) -> d
     tensors = {}
     for name, spec in specs.items():
         column = _column(batch, name)
-        missing = MISSING[spec.dtype]
-        filled = column.fill_null(missing.encode() if isinstance(missing, str) else missing)
+        filled = column.fill_null(missing.encoded(spec.dtype))
         tensors[name] = tf.constant(filled.to_numpy(zero_copy_only=False), spec.dtype)
     return tensors
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mfx.artifacts import PushedModel, trial
 from mfx.config import Deploy
+from mfx.figures import metric
 
 TIMEOUT_SECONDS = 10
 
@@ -44,7 +45,7 @@ def pushed(
     if not url:
         report(f"notification not sent: {deploy.webhook_variable} is not set")
         return
-    shown = ", ".join(f"{n} {v:.4g}" for n, v in metrics.items() if isinstance(v, int | float))
+    shown = ", ".join(f"{n} {metric(v)}" for n, v in metrics.items() if isinstance(v, int | float))
     if fault := post(url, f"{run}: new model at {model.path} ({shown})"):
         report(f"notification not sent: {fault}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mfx import figures
 from mfx.artifacts import OVERALL, Blessing, Check, ComparedWith, SliceMetrics, SlicesBy
 from mfx.artifacts.evaluation import Reasons
 from mfx.config import Evaluate, Threshold
@@ -113,7 +114,7 @@ def _checks(
     old = None if before is None else before.get(name)
     change = None if value is None or old is None else value - old
     shown = f"no value ({why_before})" if why_before else "unknown"
-    shown = shown if old is None else f"{old:.4f}"
+    shown = shown if old is None else figures.metric(old)
     known = old is not None or before is None
     if threshold.max_drop is not None:
         passed = change is not None and change >= -threshold.max_drop

@@ -10,8 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from mfx.columns import input_names
-from mfx.columns.tensors import MISSING
+from mfx.columns import input_names, missing
 from mfx.errors import MfxError
 from mfx.export import _private, answers, network
 
@@ -38,7 +37,8 @@ def export(
     The signatures:
 
     - `serving_default`: `examples`, serialized tf.Examples, string [batch].
-    - `predict`: a dense tensor [batch] for each raw feature but the label's columns; see MISSING.
+    - `predict`: a dense tensor [batch] for each raw feature but the label's columns; see
+      `columns.missing`.
     - `classify`, where there are classes: `inputs`, serialized tf.Examples, string [batch], to
       `classes`, string [batch, k], and `scores`, float32 [batch, k], the probability of each.
     - `regress`, where the network has one output: `inputs`, as above, to `outputs`, float32
@@ -192,9 +192,5 @@ def _function(body: Callable, /, **signature: tf.TensorSpec) -> Any:
 def _sparse(values: tf.Tensor) -> tf.SparseTensor:
     """A dense [batch] tensor as the transform graph takes it: [batch, 1], missing left out."""
     column = values[:, None]
-    if values.dtype.is_floating:
-        present = ~tf.math.is_nan(column)
-    else:
-        present = column != MISSING[values.dtype]
-    indices = tf.where(present)
+    indices = tf.where(missing.present(column))
     return tf.SparseTensor(indices, tf.gather_nd(column, indices), tf.shape(column, tf.int64))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from mfx import figures
 from mfx.artifacts import OVERALL
 from mfx.registry.changes import Change, Changes
 from mfx.registry.comparison import Comparison, MetricRow
@@ -71,7 +72,7 @@ def _metric_table(rows: Sequence[MetricRow], runs: Sequence[str]) -> str:
         for cell, difference in zip(shown[1:], row.differences, strict=True):
             if difference and difference.low is not None:
                 mark = ' class="clear"' if difference.clear else ""
-                cell += f" <span{mark}>[{difference.low:+.4f}, {difference.high:+.4f}]</span>"
+                cell += f" <span{mark}>{figures.interval(difference.low, difference.high)}</span>"
             cells.append(cell)
         lines.append(cells)
     return _table(["slice", "metric", *map(escape, runs)], lines)
@@ -80,7 +81,7 @@ def _metric_table(rows: Sequence[MetricRow], runs: Sequence[str]) -> str:
 def _number(value: float | None, why_none: str = "") -> str:
     if value is None:
         return "&ndash;" + (f" ({escape(why_none)})" if why_none else "")
-    return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.4f}"
+    return figures.metric(value)
 
 
 def _differences(metrics: Comparison) -> Iterable[str]:
@@ -114,8 +115,9 @@ def _forest(rows: Sequence[MetricRow], runs: Sequence[str]) -> str:
     height = step * len(rows) + 2 * LINE
     marks = [
         f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="0" y2="{height - LINE}" stroke="{GREY}"/>',
-        f'<text x="{x(low):.1f}" y="{height - 4}">{low:+.4f}</text>',
-        f'<text x="{x(high):.1f}" y="{height - 4}" text-anchor="end">{high:+.4f}</text>',
+        f'<text x="{x(low):.1f}" y="{height - 4}">{figures.difference(low)}</text>',
+        f'<text x="{x(high):.1f}" y="{height - 4}" text-anchor="end">'
+        f"{figures.difference(high)}</text>",
     ]
     for place, row in enumerate(rows):
         marks.append(f'<text x="0" y="{place * step + 13}">{escape(str(row.slice)[:36])}</text>')
@@ -123,8 +125,8 @@ def _forest(rows: Sequence[MetricRow], runs: Sequence[str]) -> str:
         y = place * step + (number + 1) * step / (len(runs) + 1)
         color = COLORS[number % len(COLORS)]
         marks.append(
-            f'<g stroke="{color}" fill="{color}"><title>{escape(runs[number])}: {d.value:+.4f} '
-            f"[{d.low:+.4f}, {d.high:+.4f}]</title>"
+            f'<g stroke="{color}" fill="{color}"><title>{escape(runs[number])}: '
+            f"{figures.difference(d.value)} {figures.interval(d.low, d.high)}</title>"
             f'<line x1="{x(d.low or 0):.1f}" x2="{x(d.high or 0):.1f}" y1="{y:.1f}" y2="{y:.1f}" '
             f'stroke-width="{3 if d.clear else 1.2}"/>'
             f'<circle cx="{x(d.value):.1f}" cy="{y:.1f}" r="2.5"/></g>'
@@ -180,7 +182,7 @@ def _line(points: Sequence[tuple[int, float]], runs: Sequence[str]) -> str:
         at, up = f"{x(place):.1f}", y(value)
         marks += [
             f'<circle cx="{at}" cy="{up:.1f}" r="3" fill="{BLUE}"/>',
-            f'<text x="{at}" y="{up - 7:.1f}" text-anchor="middle">{value:.4f}</text>',
+            f'<text x="{at}" y="{up - 7:.1f}" text-anchor="middle">{figures.metric(value)}</text>',
             f'<text x="{at}" y="112" text-anchor="middle">{escape(runs[place])}</text>',
         ]
     return _svg(marks, 120)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mfx import figures
 from mfx.artifacts import SPLITS, Evaluation
 from mfx.artifacts.examples import shown
 from mfx.errors import MfxError
@@ -111,7 +112,7 @@ def _outcome(found: Results) -> dict[str, str]:
     if model := found.get("evaluate", "model"):
         facts["model"] = (
             f"{model.digest[:12]}  candidate {model.candidate}, {model.steps:,} steps on "
-            f"{model.device}, {model.payload.size / 1e6:.1f} MB"
+            f"{model.device}, {figures.megabytes(model.payload.size)}"
         )
     if evaluation := found.evaluation:
         facts["metrics"] = ", ".join(
@@ -133,7 +134,7 @@ def _outcome(found: Results) -> dict[str, str]:
 def _metric(evaluation: Evaluation, name: str, value: float | None) -> str:
     if value is None:
         return f"no value ({evaluation.why_none(name) or 'not known why'})"
-    return f"{value:,.0f}" if name == "example_count" else f"{value:.4f}"
+    return figures.metric(value)
 
 
 def _parent(found: Results) -> Results | None:

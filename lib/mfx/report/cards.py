@@ -14,6 +14,7 @@ from typing import Any
 
 from metaflow.cards import Error, Markdown, ValueBox, VegaChart
 
+from mfx import figures
 from mfx.artifacts import (
     OVERALL,
     SPLITS,
@@ -114,7 +115,7 @@ def train(model: Model, seed: int | None = None) -> Components:
         "epochs taken from a checkpoint": model.resumed_from or None,
         "seed": seed,
         "SHA-256 of the weights": f"{model.weights[:16]}…",
-        "size of the model": f"{model.payload.size / 1e6:,.1f} MB",
+        "size of the model": figures.megabytes(model.payload.size),
     }
     hyperparameters = [
         [text(name), text(value if isinstance(value, str) else json.dumps(value, default=str))]

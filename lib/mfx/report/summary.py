@@ -6,6 +6,7 @@ from typing import Any
 
 from mfx import label
 from mfx.artifacts import OVERALL
+from mfx.figures import metric
 
 _ACCEPT = "              inferred in this run; accept it with .venv/bin/mfx schema accept {}"
 
@@ -24,7 +25,7 @@ def of(run: Any, run_id: str) -> str:
     rejected = sum(examples.rejected.values())
     why = (evaluation.no_value or {}).get(OVERALL, {})
     shown = {
-        n: _number(v) + (f" ({why[n]})" if n in why else "") for n, v in evaluation.overall.items()
+        n: metric(v) + (f" ({why[n]})" if n in why else "") for n, v in evaluation.overall.items()
     }
     metrics = ", ".join(f"{n} {value}" for n, value in shown.items())
     graph = getattr(run, "transform_graph", None)
@@ -51,9 +52,3 @@ def of(run: Any, run_id: str) -> str:
         "resume      .venv/bin/python flows/pipeline.py resume  (after a failure)",
     ]
     return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if float(value).is_integer() and value > 1 else f"{value:.4f}"

@@ -19,7 +19,7 @@ import tensorflow_transform as tft
 from tensorflow.core.framework.summary_pb2 import Summary, SummaryMetadata
 from tensorflow.core.util.event_pb2 import Event
 
-from mfx import label
+from mfx import figures, label
 from mfx.artifacts import Examples, Model, TransformGraph, store
 from mfx.artifacts.lineage import hash_bytes, hash_code, hash_json
 from mfx.config import Settings, Train
@@ -234,7 +234,7 @@ class _Fit:
             if not math.isfinite(last["loss"]):
                 raise _not_a_number(last["loss"], epoch + 1, self._examples)
             self._keep(history)
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in last.items())
+            shown = ", ".join(f"{name} {figures.metric(value)}" for name, value in last.items())
             self._report(f"epoch {epoch + 1}/{len(sizes)}: {shown}")
         self._log(history)
         return history, done

@@ -65,7 +65,7 @@ def arrays(rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
     """Raw rows as the model takes them.
 
     Args:
-        rows: Raw features; what is None or left out is sent as `mfx.columns.tensors.MISSING`.
+        rows: Raw features; what is None or left out is sent as `mfx.columns.missing` says.
         inputs: What the model takes.
 
     Returns:
@@ -73,13 +73,14 @@ def arrays(rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
     """
     if inputs.examples:
         return {inputs.examples: _column([to_example(row) for row in rows], np.dtype(object))}
-    from mfx.columns.tensors import MISSING
+    import tensorflow as tf
 
-    missing = {np.dtype(dtype.as_numpy_dtype): value for dtype, value in MISSING.items()}
+    from mfx.columns import missing
+
     found = {}
     for name, datatype in inputs.datatypes.items():
         dtype = _DTYPES[datatype]
-        values = [missing[dtype] if row.get(name) is None else row[name] for row in rows]
+        values = missing.filled((row.get(name) for row in rows), tf.as_dtype(dtype))
         found[name] = _column([v.encode() if isinstance(v, str) else v for v in values], dtype)
     return found
 

@@ -5,7 +5,7 @@ dtype: a float for an integer input is an error, as are numbers out of its range
 that a float does not hold. (TF Serving also refuses those from 2^24 on that a float32 does hold.)
 
 Beyond TF Serving: on the signature `predict`, whose inputs are raw features with
-`tensors.MISSING` for what is not there, `null` means missing, and so does a name left out of an
+`missing.MISSING` for what is not there, `null` means missing, and so does a name left out of an
 object in `instances`. It does for inputs of one value per row and of a dtype in MISSING.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mfx.columns.tensors import MISSING
+from mfx.columns.missing import MISSING
 from mfx.serve.errors import ServingError
 from mfx.serve.http.json_text import MOST_FLOAT, decoded, invalid, is_object, shown, type_name
 from mfx.serve.model import Signature

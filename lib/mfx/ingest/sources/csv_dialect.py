@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mfx.config import Data
+from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import csv_records, file_kinds
 
@@ -56,7 +56,7 @@ class Dialect:
     delimiter: str
 
 
-def look(path: Path, how: Data) -> Dialect:
+def look(path: Path, how: Reading) -> Dialect:
     """How the file is written: as `how` says, and what it does not say as the file's begin shows.
 
     Raises:

@@ -41,6 +41,7 @@ def finished(
         schema=SimpleNamespace(path="taxi/schema.pbtxt", inferred=inferred),
         anomalies=Anomalies((), LINEAGE),
         transform_graph=SimpleNamespace(label=label),
+        script_name="penguins.py",
         evaluation=SimpleNamespace(
             rows=[{"slice": "Overall", **metrics}], blessing=blessing, no_value=no_value
         ),
@@ -62,7 +63,7 @@ def test_a_pushed_model():
     assert said["metrics"] == "example_count 12,345, auc 0.7500, precision -"
     assert said["blessed"] == "yes (1 of 1 checks passed; baseline: first run)"
     assert said["pushed"] == "pushed/taxi/17"
-    assert "card view 7/evaluate" in said["cards"]
+    assert "flows/penguins.py card view 7/evaluate" in said["cards"]
 
 
 def test_a_model_that_was_not_blessed():

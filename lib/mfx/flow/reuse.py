@@ -142,7 +142,7 @@ def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, 
 
     from metaflow import Flow, Run, current
 
-    from mfx.registry.runs import UnreadableError, absent, asking, read
+    from mfx.registry.client import UnreadableError, absent, asking, read
 
     try:
         with asking():

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from mfx.artifacts import slices as slice_names
 from mfx.errors import MfxError
 from mfx.registry import bootstrap
-from mfx.registry.runs import Results, began
+from mfx.registry.client import began
+from mfx.registry.runs import Results
 
 if TYPE_CHECKING:
     import pandas as pd

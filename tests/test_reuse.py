@@ -139,7 +139,7 @@ def library(tmp_path, monkeypatch) -> Path:
         ("train/input.py", {"train"}),
         ("ingest/sources/csv_records.py", {"ingest"}),
         ("evaluate/no_value.py", {"evaluate"}),
-        ("export/saved_model.py", {"train"}),
+        ("user_code/loading.py", {"transform", "train"}),
         ("features.py", {"transform", "train"}),  # `model.py` imports it
         ("artifacts/store.py", {"ingest", "validate", "transform", "train", "evaluate"}),
     ],
@@ -151,6 +151,16 @@ def test_only_steps_that_import_an_edited_module_are_made_anew(taxi, library, ed
     said = {name: key(step, taxi).differences(before[name]) for name, step in steps().items()}
     assert {name for name, found in said.items() if found == ["the code"]} == made_anew
     assert sum(map(len, said.values())) == len(made_anew)
+
+
+def test_all_that_a_table_of_kinds_may_load_counts(library):
+    """It is loaded by name: no import says which."""
+    sources = library / "ingest" / "sources"
+    (library / "plugins.py").touch()
+    (sources / "__init__.py").write_text("from mfx import plugins\n")
+    (sources / "parquet.py").write_text("from mfx.columns import tensors\n")
+    found = code.modules("mfx.ingest.spec")
+    assert {"mfx/ingest/sources/parquet.py", "mfx/columns/tensors.py"} <= set(found)
 
 
 def test_a_module_at_another_place_is_other_code():

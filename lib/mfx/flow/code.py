@@ -16,6 +16,7 @@ from mfx.user_code import loading
 from mfx.user_code.bundle import LIBRARY, imports
 
 ARCHIVE = "code.zip"
+PLUGINS = "mfx.plugins"
 LARGE = 2**20
 """Bytes of a file from which on its hash is kept in its place."""
 
@@ -57,7 +58,8 @@ def of(step: Step, settings: Reads) -> str:
 def modules(*start: str) -> dict[str, Path]:
     """The library's modules that importing some and calling their functions may import, by file.
 
-    Found by reading, nothing is run; the packages that modules lie in count too.
+    Found by reading, nothing is run; the packages that modules lie in count too. A package that
+    holds a table of what can be added (`mfx.plugins`) may import any module in it, by name.
 
     Args:
         start: Dotted names of modules; those of no module of the library are left aside.
@@ -73,16 +75,20 @@ def modules(*start: str) -> dict[str, Path]:
         above = name.rpartition(".")[0]
         tree = _Executed().visit(ast.parse(path.read_bytes()))
         package = name if path.name == "__init__.py" else above
-        left += [above, *(wanted for wanted in imports(tree, package) if wanted)]
+        wanted = [one for one in imports(tree, package) if one]
+        left += [above, *wanted]
+        if package == name and PLUGINS in wanted:
+            left += [f"{name}.{beside.stem}" for beside in path.parent.glob("*.py")]
     return found
 
 
 class _Executed(ast.NodeTransformer):
     """Leaves out what only type checkers import."""
 
-    def visit_If(self, node: ast.If) -> ast.AST:
-        only_checked = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        return ast.Pass() if only_checked else self.generic_visit(node)
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node.orelse or ast.Pass()
+        return self.generic_visit(node)
 
 
 def _file(module: str) -> Path | None:

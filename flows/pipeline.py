@@ -10,10 +10,12 @@ set_defaults(root=HERE.parent)
 
 from metaflow import Config, FlowSpec, Parameter, config_expr, current
 from metaflow import card, checkpoint, resources, retry, step
-
-from mfx.flow import runtime
-
-TAXI = HERE / "taxi" / "config.toml"
+from mfx.evaluate.spec import Evaluate
+from mfx.flow import reuse, runtime
+from mfx.ingest.spec import Ingest
+from mfx.train.spec import Train
+from mfx.transform.spec import Transform
+from mfx.validate.spec import Validate
 
 
 @runtime.mfx_steps
@@ -31,7 +33,7 @@ class Pipeline(FlowSpec):
     8. end: say what came of it.
     """
 
-    config = Config("config", default=str(TAXI), parser=runtime.parser())
+    config = Config("config", default=str(HERE / "taxi" / "config.toml"), parser=runtime.parser())
     data = Parameter("data", help="CSV file, folder or pattern, not [data] path", default=None)
     steps = Parameter("steps", help="training steps", type=int, default=None)
     batch_size = Parameter("batch-size", help="rows in a training step", type=int, default=None)
@@ -43,8 +45,7 @@ class Pipeline(FlowSpec):
     @step
     def start(self) -> None:
         """Resolve the input files and fix what this run is made from."""
-        from mfx.flow import code
-        from mfx.flow import start
+        from mfx.flow import code, start
 
         self.settings = start.settings(self)
         start.check_destination(self.settings, print)
@@ -57,10 +58,8 @@ class Pipeline(FlowSpec):
     @step
     def ingest(self) -> None:
         """Type one shard's rows and split them by hash."""
-        from mfx.flow import reuse
-
-        given = {"shard": self.sources.shards[self.input], "sources": self.sources}
-        self.made = reuse.or_make(self, "ingest", given, print)
+        shard = self.sources.shards[self.input]
+        self.made = reuse.or_make(self, Ingest(shard, self.sources), print)
         self.examples = self.made.result
         self.next(self.validate)
 
@@ -68,14 +67,13 @@ class Pipeline(FlowSpec):
     @step
     def validate(self, inputs: Any) -> None:
         """Statistics, schema, anomalies; bad data stops the run here."""
-        from mfx.validate import anomalies
-        from mfx.report import cards
         from mfx.ingest import ingest
-        from mfx.flow import reuse
+        from mfx.report import cards
+        from mfx.validate import anomalies
 
         self.merge_artifacts(inputs, exclude=["examples", "made"])
         self.examples = ingest.merge([task.examples for task in inputs], self.sources)
-        self.made = reuse.or_make(self, "validate", {"examples": self.examples}, print)
+        self.made = reuse.or_make(self, Validate(self.examples), print)
         self.statistics, self.schema, self.anomalies = self.made.result
         cards.show(cards.validate(self.examples, self.statistics, self.schema, self.anomalies))
         anomalies.stop_on_errors(self.anomalies, self.schema)
@@ -84,10 +82,7 @@ class Pipeline(FlowSpec):
     @step
     def transform(self) -> None:
         """Analyse the train split, keep one transform graph."""
-        from mfx.flow import reuse
-
-        given = {"examples": self.examples, "schema": self.schema}
-        self.made = reuse.or_make(self, "transform", given, print, {"report": print})
+        self.made = reuse.or_make(self, Transform(self.examples, self.schema, print), print)
         self.transform_graph, self.transformed = self.made.result
         self.candidates = list(range(len(self.settings.train.candidates)))
         self.next(self.train, foreach="candidates")
@@ -103,15 +98,12 @@ class Pipeline(FlowSpec):
     @step
     def train(self) -> None:
         """Fit a Keras model, export it with the graph."""
-        from mfx.report import cards
         from mfx.flow import checkpoints
-        from mfx.flow import reuse
+        from mfx.report import cards
 
-        given = {"graph": self.transform_graph, "transformed": self.transformed}
-        given["candidate"] = self.input
         kept = checkpoints.StepCheckpoint(f"candidate-{self.input}")
-        beside = {"checkpoint": kept, "report": print}
-        self.made = reuse.or_make(self, "train", given, print, beside)
+        fit = Train(self.transform_graph, self.transformed, self.input, kept, print)
+        self.made = reuse.or_make(self, fit, print)
         self.model = self.made.result
         cards.show(cards.train(self.model))
         self.next(self.evaluate)
@@ -120,15 +112,13 @@ class Pipeline(FlowSpec):
     @step
     def evaluate(self, inputs: Any) -> None:
         """Pick a candidate, compute sliced metrics, bless it or not."""
-        from mfx.report import cards
         from mfx import registry
-        from mfx.flow import reuse
+        from mfx.report import cards
 
         self.merge_artifacts(inputs, exclude=["model", "made"])
-        given = {"examples": self.examples, "transformed": self.transformed}
-        given["models"] = [task.model for task in inputs]
-        given["baseline"] = registry.production(self.settings)
-        self.made = reuse.or_make(self, "evaluate", given, print)
+        models, now = [task.model for task in inputs], registry.production(self.settings)
+        compared = Evaluate(self.examples, self.transformed, models, baseline=now)
+        self.made = reuse.or_make(self, compared, print)
         self.model, self.evaluation = self.made.result
         cards.show(cards.evaluate(self.evaluation))
         self.next(self.push)
@@ -137,8 +127,8 @@ class Pipeline(FlowSpec):
     @step
     def push(self) -> None:
         """Serve the model and ask for eval rows, then push what is blessed."""
-        from mfx.report import cards
         from mfx.push import push
+        from mfx.report import cards
 
         self.pushed = push.push(
             self.model, self.evaluation, self.examples, self.settings, current.run_id, print

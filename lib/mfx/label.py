@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mfx.artifacts import SPLITS, Anomaly, LabelValues
-from mfx.config import Label
+from mfx.config import Label, LabelRows
 from mfx.errors import MfxError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _CURE = "in preprocessing_fn"
 
 
 def drop_missing(
-    rows: pa.RecordBatch, options: Label, split: str, left_out: dict[str, int]
+    rows: pa.RecordBatch, options: LabelRows, split: str, left_out: dict[str, int]
 ) -> pa.RecordBatch:
     """Where `[label] missing` is "drop": the rows that have a value in each of the label's columns.
 
@@ -50,7 +50,7 @@ def drop_missing(
 
 
 def missing(
-    statistics: Any, columns: Collection[str], options: Label, split: str
+    statistics: Any, columns: Collection[str], options: LabelRows, split: str
 ) -> Iterator[Anomaly]:
     """An error for each of the label's columns that lacks values, unless they are to be filled.
 

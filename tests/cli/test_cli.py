@@ -302,7 +302,7 @@ def test_an_unknown_run_is_one_clear_line(tmp_path):
     (tmp_path / ".metaflow").mkdir()
     done = _mfx("schema", "accept", "123", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("the run Pipeline/123 has no 'schema' of step 'validate'\n")
+    assert done.stderr.startswith("no run 123 of any flow\n")
     assert "Traceback" not in done.stderr
 
 

@@ -10,11 +10,17 @@ import pytest
 
 from mfx import config
 from mfx.artifacts import Examples, Shard, SourceFile, Sources
-from mfx.artifacts.lineage import Lineage
+from mfx.artifacts.lineage import Lineage, hash_code
 from mfx.artifacts.store import Payload
+from mfx.config.step import Step
 from mfx.destinations.local import LocalDestination
-from mfx.flow import reuse
+from mfx.evaluate.spec import Evaluate
+from mfx.flow import code, reuse
+from mfx.ingest.spec import Ingest
 from mfx.registry import Production
+from mfx.train.spec import Train
+from mfx.transform.spec import Transform
+from mfx.validate.spec import Validate
 
 LINEAGE = Lineage("data", "code", "config")
 
@@ -31,8 +37,25 @@ def examples(digest: str) -> Examples:
     return Examples((payload,), {"train": 2, "eval": 1}, 3, {}, {"x": "int64"}, LINEAGE)
 
 
-def ingest_key(shard, settings, sources=SOURCES, lineage=LINEAGE) -> reuse.Key:
-    return reuse.key_of("ingest", {"shard": shard, "sources": sources}, settings, lineage)
+def key(step: Step, settings) -> reuse.Key:
+    return reuse.key_of(step, step.reads.of(settings))
+
+
+def ingest_key(shard, settings, sources=SOURCES) -> reuse.Key:
+    return key(Ingest(shard, sources), settings)
+
+
+def steps() -> dict[str, Step]:
+    """One of each, made from the same."""
+    a, b = examples("a"), examples("b")
+    found = [
+        Ingest(SOURCES.shards[0], SOURCES),
+        Validate(a),
+        Transform(a, b, print),
+        Train(a, b, 0, None, print),
+        Evaluate(a, b, [a], None),
+    ]
+    return {step.name: step for step in found}
 
 
 @pytest.fixture
@@ -52,38 +75,112 @@ def test_other_files_of_the_data_set_do_not_matter_to_a_shard(taxi):
     """So a new file of a rolling window is the only one read."""
     more = replace(SOURCES, shards=(*SOURCES.shards, shard("b.csv", "2")))
     first = SOURCES.shards[0]
-    assert ingest_key(first, taxi) == ingest_key(first, taxi, more, replace(LINEAGE, data="other"))
+    assert ingest_key(first, taxi) == ingest_key(
+        first, taxi, replace(more, lineage=replace(LINEAGE, data="other"))
+    )
 
 
 def test_only_the_config_that_a_step_reads_matters(taxi):
-    steps = taxi.override(train__steps=taxi.train.steps + 1)
-    given = {"examples": examples("a"), "transformed": examples("b")}
-    for step in ("ingest", "validate", "transform", "evaluate"):
-        keys = [reuse.key_of(step, given, s, LINEAGE) for s in (taxi, steps)]
-        assert keys[0] == keys[1]
-    before, after = (reuse.key_of("train", given, s, LINEAGE) for s in (taxi, steps))
-    assert after.differences(before) == [f"train.steps ({taxi.train.steps} → {steps.train.steps})"]
+    more = taxi.override(train__steps=taxi.train.steps + 1)
+    said = {name: key(s, more).differences(key(s, taxi)) for name, s in steps().items()}
+    assert said.pop("train") == [f"train.steps ({taxi.train.steps} → {more.train.steps})"]
+    assert set(map(len, said.values())) == {0}
+
+
+def test_a_step_is_handed_what_it_reads_and_nothing_else(taxi):
+    """So a key cannot forget what a result depends on."""
+    given = Ingest.reads.of(taxi)
+    assert given.data.split == taxi.data.split and given.label.columns == taxi.label.columns
+    for hidden in ("train", "push"):
+        assert not hasattr(given, hidden)
+    assert not hasattr(given.data, "path") and not hasattr(given.label, "name")
+    assert given.resolve("x.csv") == taxi.resolve("x.csv")
+    assert "data.split.train" in given.values() and "home" not in given.values()
+
+
+def test_what_makes_no_difference_to_a_result_is_in_no_key(taxi):
+    """Such as where to report, and where checkpoints go."""
+    step = steps()["train"]
+    assert list(key(step, taxi).inputs) == ["graph", "transformed", "candidate"]
+    assert key(replace(step, report=len, checkpoint=1), taxi) == key(step, taxi)
 
 
 def test_an_edited_schema_is_another_key(taxi):
-    before = reuse.key_of("validate", {"examples": examples("a")}, taxi, LINEAGE)
+    before = key(Validate(examples("a")), taxi)
     with Path(taxi.resolve(taxi.schema_.path)).open("a") as file:
         file.write("# edited\n")
-    (difference,) = reuse.key_of(
-        "validate", {"examples": examples("a")}, taxi, LINEAGE
-    ).differences(before)
+    (difference,) = key(Validate(examples("a")), taxi).differences(before)
     assert difference.startswith("schema.path (")
 
 
-def test_code_and_nothing_in_production_are_told(taxi):
-    given = {"models": [examples("a")], "baseline": None}
-    before = reuse.key_of("evaluate", given, taxi, LINEAGE)
-    after = reuse.key_of("evaluate", given, taxi, replace(LINEAGE, code="new"))
-    assert after.differences(before) == ["the code"]
+def test_nothing_in_production_is_told_from_a_model(taxi):
+    step = steps()["evaluate"]
+    before = key(step, taxi)
     pushed = Production("7", 8, LocalDestination(Path("pushed")))
-    now = reuse.key_of("evaluate", {**given, "baseline": pushed}, taxi, LINEAGE)
+    now = key(replace(step, baseline=pushed), taxi)
     assert now.differences(before) == ["the baseline"]
-    assert now == reuse.key_of("evaluate", {**given, "baseline": replace(pushed)}, taxi, LINEAGE)
+    assert now == key(replace(step, baseline=replace(pushed)), taxi)
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch) -> Path:
+    """A copy of the library's files, which tests may edit; what runs stays as it is."""
+    shutil.copytree(code.LIBRARY, tmp_path / "mfx", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code, "LIBRARY", tmp_path / "mfx")
+    return tmp_path / "mfx"
+
+
+@pytest.mark.parametrize(
+    ("edited", "made_anew"),
+    [
+        ("cli/runs.py", set()),
+        ("registry/show.py", set()),
+        ("push/push.py", set()),
+        ("train/input.py", {"train"}),
+        ("ingest/sources/csv_records.py", {"ingest"}),
+        ("evaluate/no_value.py", {"evaluate"}),
+        ("user_code/loading.py", {"transform", "train"}),
+        ("features.py", {"transform", "train"}),  # `model.py` imports it
+        ("artifacts/store.py", {"ingest", "validate", "transform", "train", "evaluate"}),
+    ],
+)
+def test_only_steps_that_import_an_edited_module_are_made_anew(taxi, library, edited, made_anew):
+    before = {name: key(step, taxi) for name, step in steps().items()}
+    with (library / edited).open("a") as file:
+        file.write("# edited\n")
+    said = {name: key(step, taxi).differences(before[name]) for name, step in steps().items()}
+    assert {name for name, found in said.items() if found == ["the code"]} == made_anew
+    assert sum(map(len, said.values())) == len(made_anew)
+
+
+def test_all_that_a_table_of_kinds_may_load_counts(library):
+    """It is loaded by name: no import says which."""
+    sources = library / "ingest" / "sources"
+    (library / "plugins.py").touch()
+    (sources / "__init__.py").write_text("from mfx import plugins\n")
+    (sources / "parquet.py").write_text("from mfx.columns import tensors\n")
+    found = code.modules("mfx.ingest.spec")
+    assert {"mfx/ingest/sources/parquet.py", "mfx/columns/tensors.py"} <= set(found)
+
+
+def test_a_module_at_another_place_is_other_code():
+    found = code.modules("mfx.train.spec")
+    moved = {name.replace("train/input", "train/fed"): path for name, path in found.items()}
+    assert hash_code(found) != hash_code(moved)
+
+
+def test_the_users_files_count_where_the_step_uses_them(taxi):
+    before = {name: key(step, taxi) for name, step in steps().items()}
+    with Path(taxi.resolve("model.py")).open("a") as file:
+        file.write("# edited\n")
+    changed = {name for name, step in steps().items() if key(step, taxi) != before[name]}
+    assert changed == {"transform", "train"}
+
+
+def test_what_only_type_checkers_import_is_not_followed():
+    assert "from mfx.ingest.spec import Reads" in (code.LIBRARY / "ingest/ingest.py").read_text()
+    found = code.modules("mfx.ingest.ingest")
+    assert "mfx/ingest/split.py" in found and "mfx/ingest/spec.py" not in found
 
 
 def test_what_is_taken_over_is_as_if_made_here(taxi):

@@ -35,6 +35,8 @@ def _loaded(code: str) -> set[str]:
         ("mfx.ingest.input_files", set()),
         ("mfx.flow.start", set()),
         ("mfx.ingest.ingest", set()),
+        ("mfx.flow.reuse", set()),
+        *((f"mfx.{step}.spec", set()) for step in ("validate", "transform", "train", "evaluate")),
         ("mfx.report.cards", set()),
         ("mfx.push.push", set()),
         ("mfx.registry", set()),

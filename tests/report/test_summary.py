@@ -50,6 +50,7 @@ def finished(
         anomalies=Anomalies((), LINEAGE),
         transform_graph=SimpleNamespace(label=label),
         evaluation=SimpleNamespace(overall=metrics, blessing=blessing, no_value=no_value),
+        script_name="penguins.py",
         pushed=pushed,
     )
 
@@ -68,7 +69,7 @@ def test_a_pushed_model():
     assert said["metrics"] == "example_count 12,345, auc 0.7500, precision -"
     assert said["blessed"] == "yes (1 of 1 checks passed; baseline: first run)"
     assert said["pushed"] == "pushed/taxi/17"
-    assert "card view 7/evaluate" in said["cards"]
+    assert "flows/penguins.py card view 7/evaluate" in said["cards"]
 
 
 def test_a_model_that_was_not_blessed():

@@ -53,6 +53,10 @@ def _run(given: argparse.Namespace) -> int:
     elif getattr(given, "namespace", None):
         namespace(given.namespace)
     try:
+        if getattr(given, "pipeline", None) and not given.flow:
+            from mfx.registry import flows
+
+            given.flow = flows.named(given.pipeline)
         print(given.run_command(given))
     except MetaflowException as error:
         raise MfxError(f"mfx {given.command}: Metaflow says: {error}") from None

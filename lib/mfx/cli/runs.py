@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mfx.cli.text import NONE, as_json, command, cut, moment, some, table, where
+from mfx.cli.text import NONE, as_json, command, cut, moment, some, table, where, which
 from mfx.figures import megabytes, metric
 
 
@@ -43,7 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="newest finished runs of each pipeline to keep",
     )
     gc.add_argument("--dry-run", action="store_true", help="say what could be freed, free nothing")
-    gc.add_argument("--flow", default="Pipeline", help="the flow's name (%(default)s)")
+    which(gc)
 
 
 def _ls(given: argparse.Namespace) -> str:
@@ -53,6 +53,7 @@ def _ls(given: argparse.Namespace) -> str:
     found = [runs.summary(one, production) for one in runs.newest(given.flow, given.n)]
     if given.json:
         return as_json(found)
+    several = len({run.flow for run in found}) > 1
     known = dict.fromkeys(name for run in found for name in run.metrics)
     shown = [name for name in known if name != "example_count"][:2]
     if given.metrics:
@@ -60,6 +61,7 @@ def _ls(given: argparse.Namespace) -> str:
     rows = [
         (
             {True: "*", False: "", None: "?"}[run.production],
+            *[run.pipeline or run.flow] * several,
             run.run,
             f"{run.created:%m-%d %H:%M}",
             run.user + (f" {run.branch}" if run.branch else ""),
@@ -73,7 +75,7 @@ def _ls(given: argparse.Namespace) -> str:
         )
         for run in found
     ]
-    headers = ["", "RUN", "WHEN", "WHO", "STATE", "DATA", "ROWS", "COMMIT"]
+    headers = ["", *["PIPELINE"] * several, "RUN", "WHEN", "WHO", "STATE", "DATA", "ROWS", "COMMIT"]
     headers += [*(name.upper() for name in shown), "BLESSED", "PUSHED"]
     unknown = "; ? its destination cannot be read" if None in production.values() else ""
     unread = some((f"cannot be read: {run.unreadable}" for run in found if run.unreadable), 5)
@@ -150,15 +152,16 @@ def _schema_line(change: Any) -> str:
 
 def _gc(given: argparse.Namespace) -> str:
     from mfx.errors import MfxError
-    from mfx.registry import freeing, liveness
+    from mfx.registry import flows, freeing, liveness
 
     if given.keep < 1:
         raise MfxError("--keep: expected 1 or more", "The newest run is always kept.")
+    flow = given.flow or flows.only()
     if given.dry_run:
-        return _freed(freeing.plan(given.flow, given.keep), None)
+        return _freed(freeing.plan(flow, given.keep), None)
     # From before the look at the runs to the last removal: none may begin in between.
-    with liveness.nobody_begins(given.flow):
-        plan = freeing.plan(given.flow, given.keep)
+    with liveness.nobody_begins(flow):
+        plan = freeing.plan(flow, given.keep)
         return _freed(plan, freeing.free(plan))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mfx.cli.text import command
+from mfx.cli.text import command, which
 from mfx.errors import MfxError
 
 
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     accept.add_argument(
         "run", nargs="?", help="id of the run, also of a stopped one; by default the latest"
     )
-    accept.add_argument("--flow", default="Pipeline", help="the flow's name (%(default)s)")
+    which(accept)
     accept.add_argument(
         "--to", metavar="PATH", help="the file to write; by default the one that the config names"
     )
@@ -33,7 +33,7 @@ def accept_schema(flow: str, run: str | None, to: str | None = None) -> str:
     """Write the schema that a run proposes to its committed place; say what was done.
 
     Args:
-        flow: The flow's name.
+        flow: The flow's name; empty is any of the project's that has the run, or its only one.
         run: Id of the run; None is the latest, of any user.
         to: The file to write; None is the schema of the run's config, on this machine.
 

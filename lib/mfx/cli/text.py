@@ -31,13 +31,19 @@ def command(
     return parser
 
 
+def which(parser: argparse.ArgumentParser) -> None:
+    """Options that say which of the project's pipelines is meant."""
+    parser.add_argument("--pipeline", help="the pipeline's name; not needed where there is one")
+    parser.add_argument("--flow", default="", help="or its flow's name, such as Pipeline")
+
+
 def where(parser: argparse.ArgumentParser, model: bool = False) -> None:
     """Options that say which runs, and which model's log."""
-    parser.add_argument("--flow", default="Pipeline", help="the flow's name (%(default)s)")
+    which(parser)
     parser.add_argument("--namespace", help="Metaflow namespace, such as user:ada")
     parser.add_argument("--all", action="store_true", help="runs of all namespaces")
     if model:
-        parser.add_argument("--model", help="the pipeline's name; by default the latest run's")
+        parser.add_argument("--model", help="the model's name; by default the latest run's")
         parser.add_argument("--branch", default="", help="@project branch (the production branch)")
         parser.add_argument(
             "--destination", help="where it is served from; by default where its latest run pushes"

@@ -11,9 +11,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from mfx.config.data import Data, Label, NullValues, Schema, Split
+from mfx.config.data import Data, Label, LabelRows, NullValues, Reading, Schema, Split
 from mfx.config.running import Beam, Deploy, Push
-from mfx.config.table import Table
+from mfx.config.table import Placed, Table
 from mfx.config.training import RESULTS, Evaluate, Metric, Threshold, Train
 from mfx.environment import code_package, kept_home, place_of, project
 from mfx.errors import MfxError, nearest
@@ -30,11 +30,13 @@ __all__ = [
     "Deploy",
     "Evaluate",
     "Label",
+    "LabelRows",
     "Metric",
     "NullValues",
     "Pipeline",
     "Push",
     "RESULTS",
+    "Reading",
     "Schema",
     "Settings",
     "Split",
@@ -58,11 +60,9 @@ class Pipeline(Table):
     """The file with `preprocessing_fn` and `build_model`."""
 
 
-class Settings(Table):
-    """A whole `config.toml`; relative paths in it start at `home`, the folder it lies in."""
+class Settings(Placed):
+    """A whole `config.toml`; `from_dict` takes back what `to_dict` gives."""
 
-    home: str = "."
-    """From the project's folder, if it lies in it; else absolute."""
     pipeline: Pipeline
     data: Data
     schema_: Schema = Field(Schema(), alias="schema")
@@ -82,10 +82,6 @@ class Settings(Table):
             return {**tables, "deploy": {"project": name, **tables.get("deploy", {})}}
         except (KeyError, TypeError, ValidationError):
             return tables  # not what was asked for, which is found next
-
-    def resolve(self, path: str) -> str:
-        """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""
-        return path if "://" in path else os.path.normpath(Path(place_of(self.home), path))
 
     def kept(self, path: str) -> str:
         """A path from the current folder as it is kept: from `home` if it lies in the project, so
@@ -108,10 +104,6 @@ class Settings(Table):
         foreach would then leave settings that Metaflow cannot merge.
         """
         return from_dict, (self.to_dict(), "settings")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values that `from_dict` takes back."""
-        return self.model_dump(mode="json", by_alias=True)
 
     def override(self, **changes: Any) -> Settings:
         """A copy with `table__key=value` set where value is not None, checked again."""

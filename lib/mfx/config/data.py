@@ -30,12 +30,9 @@ class NullValues(Table):
         return self.columns.get(column, self.default)
 
 
-class Data(Table):
-    """Where examples come from and how they are read."""
+class Reading(Table):
+    """How examples are read, wherever they come from."""
 
-    path: str
-    """A CSV file, a folder of them (`*.csv`, `*.tsv`, and these with .gz, .bz2, .xz or .zst behind
-    it), or a pattern; on disk or `s3://bucket/…`."""
     split: Split = Split()
     null_values: NullValues = NullValues()
     """A list of texts, or a table: `{ default = [""], columns = { depth = ["", "9999"] } }`."""
@@ -48,8 +45,6 @@ class Data(Table):
     """Take spaces and tabs away from around column names and cells, quoted ones too."""
     ragged_rows: Literal["stop", "reject"] = "stop"
     """A row with too many or too few cells stops the run, or is left out and counted."""
-    shard_mb: float = Field(32, gt=0)
-    """MB of files from which on they are a shard, which one task reads; less is one shard."""
 
     @field_validator("null_values", mode="before")
     @classmethod
@@ -66,6 +61,16 @@ class Data(Table):
         return value
 
 
+class Data(Reading):
+    """Where examples come from and how they are read."""
+
+    path: str
+    """A CSV file, a folder of them (`*.csv`, `*.tsv`, and these with .gz, .bz2, .xz or .zst behind
+    it), or a pattern; on disk or `s3://bucket/…`."""
+    shard_mb: float = Field(32, gt=0)
+    """MB of files from which on they are a shard, which one task reads; less is one shard."""
+
+
 class Schema(Table):
     """The schema that examples must meet."""
 
@@ -75,16 +80,21 @@ class Schema(Table):
     what chance explains if that is more."""
 
 
-class Label(Table):
-    """What the model predicts."""
+class LabelRows(Table):
+    """Which raw rows have a label."""
 
-    name: str
-    """The feature that `preprocessing_fn` returns as the label."""
     columns: list[str] = Field(min_length=1)
     """Raw columns that the label is made from: unknown, and not asked for, at serving."""
     missing: Literal["stop", "drop", "fill"] = "stop"
     """Rows without a value in one of `columns` stop the run; or are left out everywhere, and
     counted; or have the label that `preprocessing_fn` gives them."""
+
+
+class Label(LabelRows):
+    """What the model predicts."""
+
+    name: str
+    """The feature that `preprocessing_fn` returns as the label."""
     classes: list[str] = []
     """Names of the classes, in the order of the label's values, which the `classify` signature
     gives. Empty: "0", "1", … where the network's loss is a cross-entropy, otherwise none."""

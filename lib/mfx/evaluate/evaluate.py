@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,19 +19,22 @@ from mfx.artifacts.evaluation import Reasons
 from mfx.beam import runner
 from mfx.columns import input_names
 from mfx.columns.tensors import dense_inputs
-from mfx.config import Beam, Evaluate, Metric, Settings
+from mfx.config import Beam, Evaluate, Metric
 from mfx.errors import MfxError, nearest
 from mfx.evaluate import blessing, curves, no_value, tfma_beam, tfma_config, tfma_local
 from mfx.evaluate.baseline import Baseline
 from mfx.evaluate.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
 from mfx.export import answers
 
+if TYPE_CHECKING:
+    from mfx.evaluate.spec import Reads
+
 
 def evaluate(
     models: Sequence[Model],
     examples: Examples,
     transformed: Examples,
-    settings: Settings,
+    settings: Reads,
     baseline: Baseline | None,
 ) -> tuple[Model, Evaluation]:
     """Evaluate the best of `models` on the eval split.
@@ -167,7 +170,7 @@ def _width(prediction: pa.Array | pa.ChunkedArray) -> int:
 
 
 def remeasure(
-    prediction: pa.Array, label: pa.Array, examples: Examples, settings: Settings
+    prediction: pa.Array, label: pa.Array, examples: Examples, settings: Reads
 ) -> tuple[no_value.Rows, Reasons]:
     """TFMA's metrics of any predictions of the eval split, and why some have no value: as
     `Evaluation.rows` and `Evaluation.no_value` have them.

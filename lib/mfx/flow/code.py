@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
 
 from mfx.artifacts import Code, store
-from mfx.artifacts.lineage import hash_file
+from mfx.artifacts.lineage import hash_code, hash_file
 from mfx.config import Settings
+from mfx.config.step import Reads, Step
 from mfx.user_code import loading
-from mfx.user_code.bundle import LIBRARY
+from mfx.user_code.bundle import LIBRARY, imports
 
 ARCHIVE = "code.zip"
+PLUGINS = "mfx.plugins"
 LARGE = 2**20
 """Bytes of a file from which on its hash is kept in its place."""
 
@@ -25,8 +28,79 @@ def files(settings: Settings) -> dict[str, Path]:
     Raises:
         MfxError: A file cannot be read, or is not Python.
     """
-    library = {f"mfx/{p.relative_to(LIBRARY).as_posix()}": p for p in LIBRARY.rglob("*.py")}
+    library = {_name(path): path for path in LIBRARY.rglob("*.py")}
     return library | loading.find(settings).files()
+
+
+def of(step: Step, settings: Reads) -> str:
+    """Hash of the code that a step's result depends on, names of files included.
+
+    That is this library's modules that the step's own imports, directly or not; and the pipeline's
+    files, with what they import of this library, if the step is told which they are, as otherwise
+    it cannot use them.
+
+    Args:
+        step: The step.
+        settings: What it reads.
+
+    Raises:
+        MfxError: One of the pipeline's files cannot be read, or is not Python.
+    """
+    start = type(step).__module__
+    if "pipeline" not in type(settings).model_fields:
+        return hash_code(modules(start))
+    pipeline = loading.find(settings)  # type: ignore[arg-type]
+    sources = (source.code for source in pipeline.modules.values())
+    used = {name for code in sources for name in imports(ast.parse(code), "") if name}
+    return hash_code(modules(start, *used) | pipeline.files())
+
+
+def modules(*start: str) -> dict[str, Path]:
+    """The library's modules that importing some and calling their functions may import, by file.
+
+    Found by reading, nothing is run; the packages that modules lie in count too. A package that
+    holds a table of what can be added (`mfx.plugins`) may import any module in it, by name.
+
+    Args:
+        start: Dotted names of modules; those of no module of the library are left aside.
+    """
+    found: dict[str, Path] = {}
+    left, seen = list(start), set()
+    while left:
+        name = left.pop()
+        if name in seen or not (path := _file(name)):
+            continue
+        seen.add(name)
+        found[_name(path)] = path
+        above = name.rpartition(".")[0]
+        tree = _Executed().visit(ast.parse(path.read_bytes()))
+        package = name if path.name == "__init__.py" else above
+        wanted = [one for one in imports(tree, package) if one]
+        left += [above, *wanted]
+        if package == name and PLUGINS in wanted:
+            left += [f"{name}.{beside.stem}" for beside in path.parent.glob("*.py")]
+    return found
+
+
+class _Executed(ast.NodeTransformer):
+    """Leaves out what only type checkers import."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node.orelse or ast.Pass()
+        return self.generic_visit(node)
+
+
+def _file(module: str) -> Path | None:
+    """A module of this library; None for another's, and for a name that is no module's."""
+    top, *inner = module.split(".")
+    place = LIBRARY.joinpath(*inner)
+    likely = (place / "__init__.py", place.with_suffix(".py")) if top == LIBRARY.name else ()
+    return next((path for path in likely if path.is_file()), None)
+
+
+def _name(path: Path) -> str:
+    return f"mfx/{path.relative_to(LIBRARY).as_posix()}"
 
 
 def keep(settings: Settings) -> Code:

@@ -98,7 +98,7 @@ def _find(flow: str, run: str) -> Any:
     from metaflow import Run
     from metaflow.exception import MetaflowException
 
-    from mfx.registry.runs import asking
+    from mfx.registry.client import asking
 
     try:
         with asking():

@@ -1,13 +1,13 @@
 """Results of earlier runs taken over where nothing they are made from has changed (TFX:
 `enable_cache`).
 
-A result's key is the step's code, the part of the config that the step reads, and what went into it
-by content: never a path or a time. So a file that changed behind the same path is another key.
+A result's key is the step's code, the part of the config that the step is handed, and what went
+into it by content: never a path or a time. So a file that changed behind the same path is another
+key.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,21 +15,9 @@ from typing import Any
 
 from mfx.artifacts import Shard, Sources
 from mfx.artifacts.lineage import Lineage, hash_json
-from mfx.config import Settings
+from mfx.config.step import Reads, Step
 from mfx.errors import MfxError
-
-READS: dict[str, tuple[str, ...]] = {
-    "ingest": (
-        *("data.split", "data.null_values", "data.ragged_rows"),
-        *("data.compression", "data.delimiter", "data.trim"),
-        *("label.columns", "label.missing"),
-    ),
-    "validate": ("schema", "label", "data.split", "beam"),
-    "transform": ("pipeline", "label", "beam"),
-    "train": ("pipeline", "label", "train"),
-    "evaluate": ("label", "evaluate", "beam"),
-}
-"""The parts of the config that each step reads."""
+from mfx.flow import code
 
 LATEST = 20
 """Runs that are looked through, newest first."""
@@ -41,9 +29,9 @@ class Key:
 
     Args:
         step: The step.
-        code: Hash of the library's and the pipeline's code.
+        code: Hash of the modules that the step imports, and of the pipeline's if it uses them.
         config: The part of the config that the step reads, by dotted name.
-        inputs: Digests of what went in, by the function's parameters.
+        inputs: Digests of what went in, by name.
     """
 
     step: str
@@ -80,54 +68,46 @@ class Made:
     source: str = ""
 
 
-def or_make(
-    flow: Any,
-    step: str,
-    inputs: dict[str, Any],
-    report: Callable[[str], None],
-    beside: dict[str, Any] | None = None,
-) -> Made:
-    """What `mfx.<step>.<step>(settings=flow.settings, **inputs)` returns, or an earlier run's.
+def or_make(flow: Any, step: Step, report: Callable[[str], None]) -> Made:
+    """What the step makes of the flow's settings, or an earlier run's result of the same key.
 
     Looks only where the flow's parameters say so: `from_run`, the id of a run, or `reuse`, the
-    newest runs. Nothing of the step's module is imported when a result is found.
+    newest runs. Nothing heavy is imported when a result is found.
 
     Args:
         flow: The running flow.
-        step: The step's name.
-        inputs: What the result is made from, by the function's parameters.
+        step: The step, with what goes in.
         report: Called with one line on what was found, if something was looked for.
-        beside: Arguments that make no difference to the result.
 
     Raises:
         MfxError: `from_run` names no run.
     """
-    key = key_of(step, inputs, flow.settings, flow.sources.lineage)
+    settings = step.reads.of(flow.settings)
+    key = key_of(step, settings)
     if flow.from_run or flow.reuse:
         found, line = find(key, flow.name, flow.from_run)
         report(line)
         if found:
             return replace(found, result=_made_here(found.result, flow.sources.lineage))
-    function = getattr(importlib.import_module(f"mfx.{step}.{step}"), step)
-    return Made(key, function(settings=flow.settings, **inputs, **(beside or {})))
+    return Made(key, step.make(settings))
 
 
-def key_of(step: str, inputs: dict[str, Any], settings: Settings, lineage: Lineage) -> Key:
-    """The key of a step's result."""
-    config: dict[str, Any] = {}
-    for part in READS[step]:
-        values: Any = settings.to_dict()
-        for name in part.split("."):
-            values = values[name]
-        config |= _flat(part, values)
-    if "schema" in READS[step]:
+def key_of(step: Step, settings: Reads) -> Key:
+    """The key of the step's result.
+
+    Args:
+        step: The step, with what goes in.
+        settings: What it reads.
+    """
+    config = settings.values()
+    if "schema.path" in config:
         # The file is edited, its path is not.
-        path = Path(settings.resolve(settings.schema_.path))
+        path = Path(settings.resolve(config["schema.path"]))
         config["schema.path"] = hash_json(
             path.read_text(encoding="utf-8") if path.is_file() else None
         )[:12]
-    digests = {name: _digest(value) for name, value in inputs.items()}
-    return Key(step, lineage.code, config, digests)
+    digests = {name: _digest(value) for name, value in step.inputs.items()}
+    return Key(step.name, code.of(step, settings), config, digests)
 
 
 def find(key: Key, flow: str, from_run: str | None) -> tuple[Made | None, str]:
@@ -162,7 +142,7 @@ def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, 
 
     from metaflow import Flow, Run, current
 
-    from mfx.registry.runs import UnreadableError, absent, asking, read
+    from mfx.registry.client import UnreadableError, absent, asking, read
 
     try:
         with asking():
@@ -192,12 +172,6 @@ def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, 
                     made = error
                 if isinstance(made, Made | UnreadableError):
                     yield task.pathspec, made
-
-
-def _flat(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {name: value}
-    return {k: v for key, inner in value.items() for k, v in _flat(f"{name}.{key}", inner).items()}
 
 
 def _digest(value: Any) -> str:

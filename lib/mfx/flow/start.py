@@ -10,7 +10,7 @@ from mfx import registry
 from mfx.artifacts import SourceFile, Sources
 from mfx.artifacts.lineage import Lineage, hash_code, hash_file, hash_json
 from mfx.artifacts.trial import is_trial
-from mfx.config import Data, Settings, from_dict
+from mfx.config import Reading, Settings, from_dict
 from mfx.deploy.decorators import check_seen_by_containers
 from mfx.destinations.base import is_denied
 from mfx.environment import code_package
@@ -112,7 +112,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
 
 
 def _look_at(
-    addresses: list[str], known: dict[str, str], how: Data
+    addresses: list[str], known: dict[str, str], how: Reading
 ) -> tuple[list[SourceFile], dict[str, Column]]:
     """The files themselves, and what is known of each column that all of them have.
 
@@ -139,7 +139,7 @@ def _look_at(
     return files, {name: found.get(name) or Column() for name in names}
 
 
-def _check_headers_on_disk(addresses: list[str], how: Data) -> None:
+def _check_headers_on_disk(addresses: list[str], how: Reading) -> None:
     """On disk a header costs nothing: all of them are looked at before all the rows."""
     names: list[str] = []
     for address in addresses:
@@ -167,7 +167,7 @@ def _check_header(address: str, here: list[str], first: str, names: list[str]) -
         )
 
 
-def _check_columns(how: Data, names: list[str]) -> None:
+def _check_columns(how: Reading, names: list[str]) -> None:
     said = {"data.split.key": how.split.key, "data.null_values.columns": how.null_values.columns}
     for key, columns in said.items():
         for name in columns:

@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +17,6 @@ from mfx.artifacts.examples import shown
 from mfx.artifacts.lineage import hash_file
 from mfx.columns.row_groups import RowGroups
 from mfx.columns.types import TYPES
-from mfx.config import Settings
 from mfx.errors import MfxError
 from mfx.ingest import input_files
 from mfx.ingest import sources as kinds
@@ -24,8 +24,11 @@ from mfx.ingest.sources.base import Tally
 from mfx.ingest.split import by_split
 from mfx.storage.address import on_s3
 
+if TYPE_CHECKING:
+    from mfx.ingest.spec import Reads
 
-def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
+
+def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
     """Turn a shard's files into examples.
 
     Raises:
@@ -58,7 +61,7 @@ def ingest(shard: Shard, sources: Sources, settings: Settings) -> Examples:
 
 
 def _batches(
-    shard: Shard, sources: Sources, settings: Settings, tally: Tally
+    shard: Shard, sources: Sources, settings: Reads, tally: Tally
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the shard's files, in order."""
     opened = input_files.each_on_disk([settings.resolve(file.path) for file in shard.files])

@@ -27,11 +27,12 @@ from mfx.artifacts.lineage import hash_json
 from mfx.config import Settings
 from mfx.destinations.base import Destination
 from mfx.errors import MfxError
-from mfx.registry import actions, place, promotion, runs
+from mfx.registry import actions, flows, place, promotion, runs
+from mfx.registry.client import absent, asking, began
 from mfx.registry.log import Entry, Log, parse_time
 from mfx.registry.place import Place
 from mfx.registry.promotion import ConflictError
-from mfx.registry.runs import FLOW, PRODUCTION, Results
+from mfx.registry.runs import PRODUCTION, Results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,12 +90,13 @@ Model = str | Settings | Place | None
 """A model: its name, its config, its place, or None for that of the latest run."""
 
 
-def find_place(model: Model = None, flow: str = FLOW, branch: str = "") -> Place:
+def find_place(model: Model = None, flow: str = "", branch: str = "") -> Place:
     """Where a model is served from.
 
     Args:
         model: Its name: the destination is that of the latest run that has one of this name.
-        flow: The flow whose runs are looked through.
+        flow: The flow whose runs are looked through; by default all of the project's for a name,
+            and its only one for the latest run.
         branch: The `@project` branch; by default the production branch.
 
     Raises:
@@ -105,6 +107,7 @@ def find_place(model: Model = None, flow: str = FLOW, branch: str = "") -> Place
     if isinstance(model, Settings):
         return place.of(model, branch)
     seen = set()
+    flow = flow or ("" if model else flows.only())
     for found in runs.newest(flow):
         if (settings := found.settings) is None:
             continue
@@ -112,12 +115,11 @@ def find_place(model: Model = None, flow: str = FLOW, branch: str = "") -> Place
             return place.of(settings, branch)
         seen.add(settings.pipeline.name)
     names = f"; there are {', '.join(sorted(seen))}" if seen else ""
-    raise MfxError(f"no run of {flow} makes a model '{model or ''}'{names}")
+    of = flow or " or ".join(flows.known())
+    raise MfxError(f"no run of {of} makes a model '{model or ''}'{names}")
 
 
-def production(
-    model: Model = None, flow: str = FLOW, branch: str | None = None
-) -> Production | None:
+def production(model: Model = None, flow: str = "", branch: str | None = None) -> Production | None:
     """The model in production: the highest version at the push destination, which is what servers
     serve; None before the first push.
 
@@ -142,12 +144,12 @@ def production(
     return Production(record.get("run", promotion.UNKNOWN), version, destination)
 
 
-def entries(model: Model = None, flow: str = FLOW, branch: str = "") -> list[Entry]:
+def entries(model: Model = None, flow: str = "", branch: str = "") -> list[Entry]:
     """The whole log of promotions, oldest first, also what was undone."""
     return Log(find_place(model, flow, branch).open()).entries()
 
 
-def history(model: Model = None, flow: str = FLOW, branch: str = "") -> pd.DataFrame:
+def history(model: Model = None, flow: str = "", branch: str = "") -> pd.DataFrame:
     """The whole log of promotions as a table, oldest first, one column a field of `Entry`."""
     import pandas as pd
 
@@ -156,7 +158,7 @@ def history(model: Model = None, flow: str = FLOW, branch: str = "") -> pd.DataF
     return pd.DataFrame(rows, columns=columns).set_index("number")
 
 
-def at(time: str, model: Model = None, flow: str = FLOW, branch: str = "") -> Entry | None:
+def at(time: str, model: Model = None, flow: str = "", branch: str = "") -> Entry | None:
     """What was in production at a time; None if nothing was yet.
 
     Args:
@@ -174,17 +176,18 @@ def at(time: str, model: Model = None, flow: str = FLOW, branch: str = "") -> En
     return before[-1] if before else None
 
 
-def run(name: str, flow: str = FLOW) -> Results:
+def run(name: str, flow: str = "") -> Results:
     """A run's results, lazily read.
 
     Args:
         name: Its id, the beginning of one, `latest`, `production`, or a pathspec.
-        flow: The flow's name.
+        flow: The flow's name; by default any of the project's that has the run.
 
     Raises:
         MfxError: There is no such run, or several.
     """
     if name == PRODUCTION:
+        flow = flow or flows.only()
         where = find_place(None, flow)
         found = production(where, flow, "")
         if found is None or found.run == promotion.UNKNOWN:
@@ -198,7 +201,7 @@ def promote(
     reason: str = "",
     override: str = "",
     *,
-    flow: str = FLOW,
+    flow: str = "",
     branch: str | None = None,
     dry_run: bool = False,
 ) -> Entry:
@@ -210,7 +213,7 @@ def promote(
         name: The run.
         reason: Why; goes into the log.
         override: Why a model that is not blessed or not valid shall be promoted; goes into the log.
-        flow: The flow's name.
+        flow: The flow's name; by default any of the project's that has the run.
         branch: The `@project` branch to promote to; by default the run's own. Another needs
             `override`: the model was never compared with what is served there.
         dry_run: Check everything, change nothing.
@@ -232,7 +235,7 @@ def rollback(
     to: str | None = None,
     reason: str = "",
     *,
-    flow: str = FLOW,
+    flow: str = "",
     branch: str = "",
     dry_run: bool = False,
 ) -> Entry:
@@ -258,12 +261,12 @@ def rollback(
     return actions.rollback(where, to, reason, dry_run=dry_run).entry
 
 
-def load(name: str, flow: str = FLOW) -> Any:
+def load(name: str, flow: str = "") -> Any:
     """A run's SavedModel, ready to be called: `load("production").signatures["predict"]`.
 
     Args:
         name: The run, or `production` for the files that are served.
-        flow: The flow's name.
+        flow: The flow's name; by default any of the project's that has the run.
 
     Raises:
         MfxError: There is no such run, or it made no model.
@@ -277,12 +280,12 @@ def load(name: str, flow: str = FLOW) -> Any:
         return tf.saved_model.load(str(folder))
 
 
-def compare(names: Sequence[str], flow: str = FLOW) -> pd.DataFrame:
+def compare(names: Sequence[str], flow: str = "") -> pd.DataFrame:
     """Metrics of several runs on the same eval rows, with differences from the first.
 
     Args:
         names: Two runs or more.
-        flow: The flow's name.
+        flow: The flow's name; by default any of the project's that has the run.
 
     Returns:
         One row a slice and metric; a column a run, and for each but the first `<run> difference`,
@@ -301,7 +304,7 @@ def artifact(flow: str, run: str | None, step: str, name: str) -> Any:
     """A result that a run's step left, also of a run that was stopped.
 
     Args:
-        flow: The flow's name.
+        flow: The flow's name; by default any of the project's that has the run.
         run: Id of the run; None is the latest, of any user.
         step: The step that made it.
         name: The artifact's name.
@@ -318,18 +321,19 @@ def artifacts(flow: str, run: str | None, *wanted: tuple[str, str]) -> list[Any]
     from metaflow import Flow, Run
 
     step, name = wanted[0]
+    flow = flow or (flows.having(run) if run else flows.only())
     which = f"run {flow}/{run}" if run else f"latest run of {flow}"
     lacking = MfxError(
         f"the {which} has no '{name}' of step '{step}'",
         "Give the id of a run that got that far; `mfx ls --all` lists runs.",
     )
     try:
-        with runs.asking():
+        with asking():
             if run is None:
-                found = max(Flow(flow, _namespace_check=False), key=runs.began)
+                found = max(Flow(flow, _namespace_check=False), key=began)
             else:
                 found = Run(f"{flow}/{run}", _namespace_check=False)
-    except runs.absent(ValueError):
+    except absent(ValueError):
         raise lacking from None
     kept = []
     for step, name in wanted:

@@ -99,7 +99,7 @@ def promote(
     override: str = "",
     *,
     branch: str | None = None,
-    flow: str = runs.FLOW,
+    flow: str = "",
     dry_run: bool = False,
 ) -> Outcome:
     """Put a run's model into production; see `mfx.registry.promote`."""

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from mfx.artifacts import OVERALL, SliceKey
 from mfx.errors import MfxError
 from mfx.registry import bootstrap
-from mfx.registry.runs import Results, began
+from mfx.registry.client import began
+from mfx.registry.runs import Results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,11 +175,12 @@ def _measure(
         prediction = answered
         notes.append(f"run {found.id} evaluated anew, on the eval rows of run {newest.id}")
     from mfx.evaluate.evaluate import not_probabilities, remeasure
+    from mfx.evaluate.spec import Reads
 
     if problem := not_probabilities(prediction, settings.evaluate):
         notes.append(f"run {found.id} cannot be compared: {problem}")
         return None
-    again, why = remeasure(prediction, label, examples, settings)
+    again, why = remeasure(prediction, label, examples, Reads.of(settings))
     return _Measured(found.id, {row.slice: row.metrics for row in again}, why, prediction)
 
 

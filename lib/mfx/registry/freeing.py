@@ -16,10 +16,10 @@ from typing import Any
 from mfx.errors import MfxError
 from mfx.registry import place as places
 from mfx.registry import promotion
+from mfx.registry.client import asking, at_home, began, time_named
 from mfx.registry.held import Datastore, Held, Key, one_line
 from mfx.registry.log import UNDONE, Log
 from mfx.registry.place import Place
-from mfx.registry.runs import asking, at_home, began, time_named
 from mfx.registry.states import FINISHED, UNKNOWN, YOUNG, State, state_of
 from mfx.storage import address, s3
 

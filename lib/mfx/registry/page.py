@@ -9,8 +9,9 @@ from typing import Any
 from mfx import figures
 from mfx.artifacts import OVERALL
 from mfx.registry.changes import Change, Changes
+from mfx.registry.client import began
 from mfx.registry.comparison import Comparison, MetricRow
-from mfx.registry.runs import Results, began
+from mfx.registry.runs import Results
 from mfx.report.charts import BLUE, GREY, ORANGE
 
 COLORS = (BLUE, ORANGE, "#3c8d5a", "#a04a8f", "#7a6a3a")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from datetime import datetime, timezone
-from pathlib import Path
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mfx.artifacts import _private, metaflow_local, metaflow_s3
 from mfx.errors import MfxError
+from mfx.registry import flows
+from mfx.registry.client import UnreadableError, absent, asking, at_home, began, read
 from mfx.registry.place import Place, branch_of, of
 from mfx.registry.states import state_of
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from mfx.artifacts import Code, Evaluation, Examples, PushedModel, Sources
     from mfx.config import Settings
 
-FLOW = "Pipeline"
-"""The flow's name where none is given."""
 LATEST, PRODUCTION = "latest", "production"
 """What may stand for a run's id."""
 _SEARCHED = 2000
@@ -33,6 +30,8 @@ class RunSummary:
 
     Args:
         run: Its id.
+        flow: The flow that it is of.
+        pipeline: The pipeline's name; empty if it did not get that far, or cannot be read.
         created: When it began, local time.
         user: Who ran it.
         branch: Its `@project` branch, or empty.
@@ -48,6 +47,8 @@ class RunSummary:
     """
 
     run: str
+    flow: str
+    pipeline: str
     created: datetime
     user: str
     branch: str
@@ -150,164 +151,72 @@ class Results:
             return state_of(self.run, began(self.run)).name
 
 
-class UnreadableError(MfxError):
-    """A result that is there, but cannot be read."""
-
-
-def read(artifact: Any, run: str, step: str) -> Any:
-    """What an artifact of Metaflow's client holds.
-
-    Args:
-        artifact: The artifact.
-        run: The run's pathspec, for errors.
-        step: The step, for errors.
-
-    Raises:
-        UnreadableError: Its bytes are not there, or of a class that this version does not have.
-    """
-    what = f"run {run}: '{artifact.id}' of step '{step}' cannot be read"
-    try:
-        return artifact.data
-    except (ImportError, AttributeError) as error:
-        raise UnreadableError(
-            f"{what}: another version of MFX made it ({error})",
-            "Install that version to look at the run, or run the pipeline again.",
-        ) from None
-    except Exception as error:
-        if metaflow_s3.stopped(error):
-            raise
-        where = str(_private.record(artifact).get("location", "")).removeprefix(":root:")
-        # Metaflow's way to say that a file is not there.
-        why = "it is not there" if isinstance(error, TypeError) else error
-        raise UnreadableError(
-            f"{what} from the datastore at {where}: {why}",
-            "Was the datastore moved or cleaned? Run the pipeline again to make it anew.",
-        ) from None
-
-
-def at_home(settings: Settings) -> Settings:
-    """A run's settings in this project: older versions kept where the project was."""
-    for project in metaflow_local.former_projects():
-        if Path(settings.home).is_relative_to(project):
-            home = Path(settings.home).relative_to(project).as_posix()
-            return settings.model_copy(update={"home": home})
-    return settings
-
-
-@contextmanager
-def asking() -> Iterator[None]:
-    """Around what asks Metaflow's metadata: a service that does not answer is no absent run.
-
-    What is not there stays Metaflow's exception.
-
-    Raises:
-        MfxError: The metadata service is out of reach, or answers with an error.
-    """
-    from metaflow import get_metadata
-    from metaflow.exception import MetaflowException
-    from requests import RequestException
-
-    metaflow_local.follow()
-    try:
-        yield
-    except absent():
-        raise
-    except (MetaflowException, RequestException) as error:
-        where = get_metadata()
-        if not where.startswith("service@"):
-            raise
-        raise MfxError(
-            f"Metaflow's metadata service at {where.removeprefix('service@')}: {error}",
-            "Is it up, and METAFLOW_SERVICE_URL its address? "
-            "METAFLOW_DEFAULT_METADATA=local asks for this machine's own runs.",
-        ) from None
-
-
-def absent(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Metaflow's exceptions for what is not there; others say that it cannot be found out."""
-    from metaflow.exception import (
-        MetaflowInvalidPathspec,
-        MetaflowNamespaceMismatch,
-        MetaflowNotFound,
-    )
-
-    return MetaflowNotFound, MetaflowNamespaceMismatch, MetaflowInvalidPathspec, *more
-
-
-def results(run: str, flow: str = FLOW) -> Results:
+def results(run: str, flow: str = "") -> Results:
     """A run's results.
 
     Args:
         run: Its id, the beginning of one, `latest`, or a pathspec such as `Pipeline/1795224967`.
             A whole id is found in any namespace, the others in the client's.
-        flow: The flow's name, where `run` does not say it.
+        flow: The flow's name, where `run` does not say it. By default an id is looked for in all
+            flows of the project, and the latest run is that of its only one.
 
     Raises:
-        MfxError: There is no such run, or several.
+        MfxError: There is no such run, or several; or `latest`, and the project has several flows.
     """
     from metaflow import Run
 
     flow, _, run = run.rpartition("/") if "/" in run else (flow, "", run)
-    if run not in ("", LATEST):
+    searched = [flow or flows.only()] if run == LATEST else [flow] if flow else flows.known()
+    for name in searched if run not in ("", LATEST) else ():
         try:
             with asking():
-                return Results(Run(f"{flow}/{run}", _namespace_check=False))
+                return Results(Run(f"{name}/{run}", _namespace_check=False))
         except absent(ValueError):
             pass
-    found = list(itertools.islice(_runs(flow), 1 if run == LATEST else _SEARCHED))
+    found = list(itertools.islice(_runs(searched), 1 if run == LATEST else _SEARCHED))
     fitting = [r for r in found if run == LATEST or (run and r.id.startswith(run))]
     if len(fitting) == 1:
         return Results(fitting[0])
     if not fitting:
-        raise MfxError(
-            f"no run {flow}/{run}{_within()}", "`mfx ls --all` lists the runs there are."
-        )
+        what = f"{searched[0]}/{run}" if len(searched) == 1 else f"{run} of {', '.join(searched)}"
+        raise MfxError(f"no run {what}{_within()}", "`mfx ls --all` lists the runs there are.")
     shown = ", ".join(r.id for r in fitting[:3]) + (", …" if len(fitting) > 3 else "")
     raise MfxError(f"run {run} may be any of {len(fitting)}: {shown}", "Give more of the id.")
 
 
-def newest(flow: str = FLOW, count: int | None = None) -> Iterator[Results]:
+def newest(flow: str = "", count: int | None = None) -> Iterator[Results]:
     """Runs in the client's namespace, newest first.
+
+    Args:
+        flow: The flow's name; by default runs of all flows of the project.
+        count: How many at most; by default all.
 
     Raises:
         MfxError: There is no run.
     """
+    searched = [flow] if flow else flows.known()
     found = False
-    for run in itertools.islice(_runs(flow), count):
+    for run in itertools.islice(_runs(searched), count):
         found = True
         yield Results(run)
     if not found:
         raise MfxError(
-            f"no run of {flow}{_within()} yet",
+            f"no run of {' or '.join(searched) or 'any flow'}{_within()} yet",
             "Run the pipeline first, or look elsewhere: --all, --flow, METAFLOW_PROFILE.",
         )
 
 
-def _runs(flow: str) -> Iterator[Any]:
+def _runs(searched: Iterable[str]) -> Iterator[Any]:
     from metaflow import Flow
 
-    try:
-        with asking():
-            found = list(Flow(flow))
-    except absent():
-        return
+    found: list[Any] = []
+    for flow in searched:
+        try:
+            with asking():
+                found += Flow(flow)
+        except absent():
+            continue
     yield from sorted(found, key=began, reverse=True)
-
-
-def began(run: Any) -> datetime:
-    """When a run began, local time, with its zone: an hour that comes twice in autumn is in order.
-
-    Metaflow's local metadata forgets it when a run is tagged: `created_at` is then the time of the
-    tag. But there the id is the time, in microseconds since 1970.
-    """
-    return time_named(run.id) or run.created_at.astimezone()
-
-
-def time_named(run: str) -> datetime | None:
-    """When a run began, local time, if its id says so."""
-    if not (run.isdecimal() and len(run) == 16):
-        return None
-    return datetime.fromtimestamp(int(run) / 1e6, timezone.utc).astimezone()
 
 
 def _within() -> str:
@@ -326,6 +235,7 @@ def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
     """
     about: dict[str, Any] = {
         "run": found.id,
+        "flow": found.run.pathspec.partition("/")[0],
         "created": began(found.run),
         "user": next((t[5:] for t in found.run.tags if t.startswith("user:")), ""),
         "branch": branch_of(found.run),
@@ -336,7 +246,13 @@ def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
     except UnreadableError as error:
         # One run that cannot be read must not hide the other runs.
         unknown: dict[str, Any] = {f.name: None for f in fields(RunSummary) if f.name not in about}
-        unknown |= {"files": "", "commit": "", "metrics": {}, "unreadable": error.what}
+        unknown |= {
+            "pipeline": "",
+            "files": "",
+            "commit": "",
+            "metrics": {},
+            "unreadable": error.what,
+        }
         return RunSummary(**about, **unknown)
 
 
@@ -352,6 +268,7 @@ def _told(found: Results, production: dict[Place, str | None]) -> dict[str, Any]
         served = production[place]
     overall = evaluation.overall if evaluation else {}
     return {
+        "pipeline": settings.pipeline.name if settings else "",
         "files": _files(sources) if sources else "",
         "rows": sum(examples.rows.values()) if examples else None,
         "commit": f"{code.commit[:8]}{'+' * code.changed}" if code else "",

@@ -11,6 +11,7 @@ from mfx.artifacts.examples import shown
 from mfx.errors import MfxError
 from mfx.registry import runs
 from mfx.registry.changes import Changes, changes, commit
+from mfx.registry.client import UnreadableError, began
 from mfx.registry.log import Entry, Log
 from mfx.registry.place import branch_of
 from mfx.registry.promotion import UNKNOWN
@@ -50,7 +51,7 @@ def show(found: Results) -> Shown:
     try:
         if (before := _parent(found)) and found.settings:
             parent = changes(before, found, with_drift=False)
-    except runs.UnreadableError as error:
+    except UnreadableError as error:
         facts["changes"] = f"not known: {error.what}"
     if found.settings:
         try:
@@ -73,7 +74,7 @@ def _facts(found: Results) -> dict[str, str]:
     user = next((tag for tag in run.tags if tag.startswith("user:")), "")
     branch = branch_of(run)
     facts = {
-        "run": f"{run.pathspec}, {found.state}, {runs.began(run):%Y-%m-%d %H:%M:%S}, {user}"
+        "run": f"{run.pathspec}, {found.state}, {began(run):%Y-%m-%d %H:%M:%S}, {user}"
         + (f", branch {branch}" if branch else ""),
         "tags": ", ".join(sorted(run.user_tags)),
     }
@@ -146,8 +147,8 @@ def _parent(found: Results) -> Results | None:
                 return runs.results(compared, flow)
         except MfxError:  # its run is no longer in Metaflow
             pass
-    earlier = [run for run in found.run.parent if runs.began(run) < runs.began(found.run)]
-    for run in sorted(earlier, key=runs.began, reverse=True):
+    earlier = [run for run in found.run.parent if began(run) < began(found.run)]
+    for run in sorted(earlier, key=began, reverse=True):
         if run.finished and Results(run).settings:
             return Results(run)
     return None

@@ -16,7 +16,7 @@ def of(run: Any, run_id: str) -> str:
 
     Args:
         run: The flow's artifacts: examples, schema, anomalies, transform_graph, model, evaluation,
-            pushed.
+            pushed; and its file's name.
         run_id: The run's id.
     """
     examples, evaluation, pushed = run.examples, run.evaluation, run.pushed
@@ -30,6 +30,7 @@ def of(run: Any, run_id: str) -> str:
     metrics = ", ".join(f"{n} {value}" for n, value in shown.items())
     graph = getattr(run, "transform_graph", None)
     said = label.describe(graph.label) if graph else []
+    python = f".venv/bin/python flows/{run.script_name}"
     lines = [
         f"rows        {rows}" + (f", rejected {rejected:,}" if rejected else ""),
         *(
@@ -47,8 +48,7 @@ def of(run: Any, run_id: str) -> str:
         *(f"              {check}" for check in blessing.failures[:5]),
         *(f"              {check}" for check in blessing.unchecked[:2]),
         f"pushed      {pushed.path if pushed.pushed else 'NO: ' + pushed.reason}",
-        "cards       .venv/bin/python flows/pipeline.py card view "
-        f"{run_id}/evaluate  (or validate, train, push)",
-        "resume      .venv/bin/python flows/pipeline.py resume  (after a failure)",
+        f"cards       {python} card view {run_id}/evaluate  (or validate, train, push)",
+        f"resume      {python} resume  (after a failure)",
     ]
     return "\n".join(lines)

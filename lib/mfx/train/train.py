@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
@@ -22,12 +22,15 @@ from tensorflow.core.util.event_pb2 import Event
 from mfx import figures, label
 from mfx.artifacts import Examples, Model, TransformGraph, store
 from mfx.artifacts.lineage import hash_bytes, hash_code, hash_json
-from mfx.config import Settings, Train
+from mfx.config import Train
 from mfx.errors import MfxError
 from mfx.export import TARGETS, network
 from mfx.train.input import TrainInput
 from mfx.user_code import loading
 from mfx.user_code.failures import listed, running
+
+if TYPE_CHECKING:
+    from mfx.train.spec import Reads
 
 VALIDATION_BATCH = 4096
 
@@ -45,7 +48,7 @@ class Checkpoint(Protocol):
 def train(
     graph: TransformGraph,
     transformed: Examples,
-    settings: Settings,
+    settings: Reads,
     candidate: int,
     checkpoint: Checkpoint,
     report: Callable[[str], None],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,12 +21,15 @@ from mfx.beam import runner, source
 from mfx.columns.row_groups import ROW_GROUP, RowGroups
 from mfx.columns.tensors import sparse_inputs, to_batch
 from mfx.columns.types import TYPES, as_lists
-from mfx.config import Beam, Settings
+from mfx.config import Beam
 from mfx.errors import MfxError
 from mfx.export._private import write_metadata
 from mfx.transform import _private
 from mfx.user_code import failures, loading
 from mfx.user_code.portable_function import PortableFunction
+
+if TYPE_CHECKING:
+    from mfx.transform.spec import Reads
 
 ENGINE = "TFT on Beam"
 
@@ -34,7 +37,7 @@ ENGINE = "TFT on Beam"
 def transform(
     examples: Examples,
     schema: Schema,
-    settings: Settings,
+    settings: Reads,
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[TransformGraph, Examples]:
     """Analyse the train split, then transform both splits with the graph.

@@ -128,7 +128,7 @@ class _Search:
 
     def _follow(self, name: str, path: Path, package: bool, tree: ast.Module) -> None:
         above = name if package else name.rpartition(".")[0]
-        for wanted in _imports(tree, above):
+        for wanted in imports(tree, above):
             if wanted is None:
                 self._take_all()
             elif wanted.endswith(".*"):
@@ -235,7 +235,7 @@ def _parse(path: Path, code: bytes) -> ast.Module:
         raise MfxError(f"{path}: not valid Python: {error}") from None
 
 
-def _imports(tree: ast.Module, above: str) -> Iterator[str | None]:
+def imports(tree: ast.Module, above: str) -> Iterator[str | None]:
     """Absolute names of what a file imports; None where only running it would tell.
 
     Args:

@@ -6,15 +6,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
-from mfx.config import Settings
+from mfx.config import Pipeline
 from mfx.errors import MfxError
 from mfx.user_code import bundle, bundle_import
 from mfx.user_code.failures import listed, running
 
 
-def find(settings: Settings) -> bundle.Bundle:
+class Names(Protocol):
+    """What says where a pipeline's module is: a whole config, or what a step reads of it."""
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The table `[pipeline]`."""
+
+    def resolve(self, path: str) -> str:
+        """A path of the config, absolute."""
+
+
+def find(settings: Names) -> bundle.Bundle:
     """The module's file and all that it needs of the project, read but not run.
 
     Raises:
@@ -26,7 +37,7 @@ def find(settings: Settings) -> bundle.Bundle:
     return bundle.of(Path(path), settings.pipeline.name)
 
 
-def load(settings: Settings) -> ModuleType:
+def load(settings: Names) -> ModuleType:
     """The module with `preprocessing_fn(inputs)` and `build_model(**hyperparameters)`.
 
     Raises:
@@ -43,7 +54,7 @@ def load(settings: Settings) -> ModuleType:
 
 
 def build_model(
-    settings: Settings,
+    settings: Names,
     module: ModuleType,
     hyperparameters: Mapping[str, Any],
     features: Mapping[str, str],

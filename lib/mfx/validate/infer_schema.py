@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from mfx.artifacts import Examples
 from mfx.artifacts.statistics_view import present
-from mfx.config import Settings, Split
+from mfx.config import Split
 from mfx.validate import chance
 from mfx.validate.schema_rules import SERVING, TRAINING
+
+if TYPE_CHECKING:
+    from mfx.validate.spec import Reads
 
 RARE = 100
 """A feature present in fewer examples may be absent from a split without being wrong."""
@@ -24,7 +28,7 @@ distance between two samples of one distribution can be large."""
 def infer_schema(
     train: statistics_pb2.DatasetFeatureStatisticsList,
     eval_: statistics_pb2.DatasetFeatureStatisticsList,
-    settings: Settings,
+    settings: Reads,
 ) -> schema_pb2.Schema:
     """TFDV's schema of both splits (as SchemaGen), with what a pipeline's schema needs besides.
 

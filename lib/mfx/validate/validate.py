@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
@@ -17,15 +17,18 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from mfx import label
 from mfx.artifacts import SPLITS, Anomalies, Anomaly, Examples, Schema, Statistics, store
 from mfx.beam import runner
-from mfx.config import Beam, Settings
+from mfx.config import Beam
 from mfx.validate import schema_file, schema_rules, splits_compared, tfdv_beam, tfdv_local
 from mfx.validate.anomalies import explain, not_checked, too_rare_for_statistics
 from mfx.validate.infer_schema import allow_chance, fitting, infer_schema
 
+if TYPE_CHECKING:
+    from mfx.validate.spec import Reads
+
 __all__ = ["infer_schema", "validate"]
 
 
-def validate(examples: Examples, settings: Settings) -> tuple[Statistics, Schema, Anomalies]:
+def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, Anomalies]:
     """Describe each split and hold it to the committed schema, or to one inferred from all rows.
 
     The caller stores the three results, then calls `stop_on_errors`, so that a stopped run can

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx.config import Data
+from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import csv as read_csv
 from mfx.ingest.sources.csv import Tally, batches, header, infer_types
@@ -29,8 +29,8 @@ def write(tmp_path):
     return file
 
 
-def _how(**said) -> Data:
-    return Data.model_validate({"path": "a.csv", **said})
+def _how(**said) -> Reading:
+    return Reading.model_validate(said)
 
 
 def _rows(path, types=TYPES, tally=None, **said) -> list[dict]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mfx.config import Data
+from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import csv_dialect
 from mfx.ingest.sources.csv_dialect import Dialect, blocks, look
@@ -31,7 +31,7 @@ PACKED = {
 def looked_at(tmp_path):
     def make(content: bytes, **said) -> Dialect:
         (tmp_path / "a.csv").write_bytes(content)
-        return look(tmp_path / "a.csv", Data.model_validate({"path": "a.csv", **said}))
+        return look(tmp_path / "a.csv", Reading.model_validate(said))
 
     return make
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from mfx.config import Data
+from mfx.config import Reading
 from mfx.ingest.infer_types import Column
 
 
@@ -59,14 +59,14 @@ class Source(Protocol):
             head: Its first 4096 bytes, or all.
         """
 
-    def header(self, path: Path, how: Data) -> list[str]:
+    def header(self, path: Path, how: Reading) -> list[str]:
         """The names of a file's columns, in order.
 
         Raises:
             MfxError: The file cannot be read, or its columns cannot be told.
         """
 
-    def look(self, path: Path, how: Data, found: dict[str, Column]) -> None:
+    def look(self, path: Path, how: Reading, found: dict[str, Column]) -> None:
         """Add what a file's columns hold to what was found in other files, by column.
 
         Raises:
@@ -74,7 +74,7 @@ class Source(Protocol):
         """
 
     def batches(
-        self, path: Path, types: Mapping[str, str], how: Data, tally: Tally
+        self, path: Path, types: Mapping[str, str], how: Reading, tally: Tally
     ) -> Iterator[pa.RecordBatch]:
         """A file's rows, in bounded memory.
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from mfx.columns import number_text
-from mfx.config import Data
+from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.infer_types import Column
 from mfx.ingest.sources import csv_dialect, csv_records, file_kinds
@@ -48,7 +48,7 @@ def takes(name: str, head: bytes) -> bool:
     return not file_kinds.of(head)
 
 
-def header(path: Path, how: Data) -> list[str]:
+def header(path: Path, how: Reading) -> list[str]:
     """The column names of a CSV file, as `how` says it is written.
 
     Raises:
@@ -59,7 +59,7 @@ def header(path: Path, how: Data) -> list[str]:
 
 
 def batches(
-    path: Path, types: Mapping[str, str], how: Data, tally: Tally
+    path: Path, types: Mapping[str, str], how: Reading, tally: Tally
 ) -> Iterator[pa.RecordBatch]:
     """Read a CSV file in blocks.
 
@@ -99,7 +99,7 @@ def batches(
         yield batch
 
 
-def look(path: Path, how: Data, found: dict[str, Column]) -> None:
+def look(path: Path, how: Reading, found: dict[str, Column]) -> None:
     """Add what a file's cells look like to what was found in others, by column.
 
     Raises:
@@ -113,7 +113,7 @@ def look(path: Path, how: Data, found: dict[str, Column]) -> None:
             found[name].add(text)
 
 
-def infer_types(paths: Sequence[Path], how: Data) -> dict[str, str]:
+def infer_types(paths: Sequence[Path], how: Reading) -> dict[str, str]:
     """Each column's narrowest type over all rows of all files; all-missing columns are bytes."""
     found: dict[str, Column] = {}
     for path in paths:
@@ -124,7 +124,7 @@ def infer_types(paths: Sequence[Path], how: Data) -> dict[str, str]:
 class _File:
     """A CSV file whose header was read."""
 
-    def __init__(self, path: Path, how: Data) -> None:
+    def __init__(self, path: Path, how: Reading) -> None:
         self.path, self.how = path, how
         self.dialect = csv_dialect.look(path, how)
         first = next(self._whole(), None)

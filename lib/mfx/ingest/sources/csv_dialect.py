@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfx.config import Data
+from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import csv_records, file_kinds
 from mfx.ingest.sources.compression import COMPRESSIONS, blocks
@@ -25,7 +25,7 @@ class Dialect:
     delimiter: str
 
 
-def look(path: Path, how: Data) -> Dialect:
+def look(path: Path, how: Reading) -> Dialect:
     """How the file is written: as `how` says, and what it does not say as the file's begin shows.
 
     Raises:

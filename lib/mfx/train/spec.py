@@ -1,0 +1,41 @@
+"""What train reads of the config, and what it makes a model from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mfx import config
+from mfx.config import step
+
+if TYPE_CHECKING:
+    from mfx.artifacts import Examples, Model, TransformGraph
+    from mfx.train.train import Checkpoint
+
+
+class Reads(step.Reads):
+    """All of the config that train is handed."""
+
+    pipeline: config.Pipeline
+    label: config.Label
+    train: config.Train
+
+
+@dataclass(frozen=True)
+class Train(step.Step):
+    """Fit one candidate and export it with its transform graph."""
+
+    graph: TransformGraph
+    transformed: Examples
+    candidate: int
+    checkpoint: Checkpoint = field(compare=False)
+    report: Callable[[str], None] = field(compare=False)
+    reads = Reads
+
+    def make(self, settings: Reads) -> Model:
+        """See `mfx.train.train.train`."""
+        from mfx.train.train import train
+
+        given = self.graph, self.transformed, settings, self.candidate
+        return train(*given, self.checkpoint, self.report)

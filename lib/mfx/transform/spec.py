@@ -1,0 +1,36 @@
+"""What transform reads of the config, and what it makes the graph from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mfx.config import Beam, Label, Pipeline, step
+
+if TYPE_CHECKING:
+    from mfx.artifacts import Examples, Schema, TransformGraph
+
+
+class Reads(step.Reads):
+    """All of the config that transform is handed."""
+
+    pipeline: Pipeline
+    label: Label
+    beam: Beam
+
+
+@dataclass(frozen=True)
+class Transform(step.Step):
+    """Analyse the train split, keep one transform graph, and both splits transformed by it."""
+
+    examples: Examples
+    schema: Schema
+    report: Callable[[str], None] = field(compare=False)
+    reads = Reads
+
+    def make(self, settings: Reads) -> tuple[TransformGraph, Examples]:
+        """See `mfx.transform.transform.transform`."""
+        from mfx.transform.transform import transform
+
+        return transform(self.examples, self.schema, settings, self.report)

@@ -1,0 +1,43 @@
+"""What validate reads of the config, and what it judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from mfx.config import Beam, LabelRows, Schema, Split, step
+from mfx.config.table import Table
+
+if TYPE_CHECKING:
+    from mfx import artifacts
+
+
+class _Data(Table):
+    split: Split
+
+
+class Reads(step.Reads):
+    """All of the config that validate is handed."""
+
+    schema_: Schema = Field(alias="schema")
+    label: LabelRows
+    data: _Data
+    beam: Beam
+
+
+@dataclass(frozen=True)
+class Validate(step.Step):
+    """Statistics, schema and anomalies of all rows."""
+
+    examples: artifacts.Examples
+    reads = Reads
+
+    def make(
+        self, settings: Reads
+    ) -> tuple[artifacts.Statistics, artifacts.Schema, artifacts.Anomalies]:
+        """See `mfx.validate.validate.validate`."""
+        from mfx.validate.validate import validate
+
+        return validate(self.examples, settings)

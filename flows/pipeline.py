@@ -49,7 +49,7 @@ class Pipeline(FlowSpec):
 
         self.settings = start.settings(self)
         start.check_destination(self.settings, print)
-        self.code = code.keep(self.settings)
+        self.code = code.save(self.settings)
         self.sources = start.resolve(self.settings, print)
         start.check_label(self.settings, self.sources)
         self.shards = list(range(len(self.sources.shards)))
@@ -59,7 +59,7 @@ class Pipeline(FlowSpec):
     def ingest(self) -> None:
         """Type one shard's rows and split them by hash."""
         shard = self.sources.shards[self.input]
-        self.made = reuse.or_make(self, Ingest(shard, self.sources), print)
+        self.made = reuse.find_or_make(self, Ingest(shard, self.sources), print)
         self.examples = self.made.result
         self.next(self.validate)
 
@@ -73,7 +73,7 @@ class Pipeline(FlowSpec):
 
         self.merge_artifacts(inputs, exclude=["examples", "made"])
         self.examples = ingest.merge([task.examples for task in inputs], self.sources)
-        self.made = reuse.or_make(self, Validate(self.examples), print)
+        self.made = reuse.find_or_make(self, Validate(self.examples), print)
         self.statistics, self.schema, self.anomalies = self.made.result
         cards.show(cards.validate(self.examples, self.statistics, self.schema, self.anomalies))
         anomalies.stop_on_errors(self.anomalies, self.schema)
@@ -82,7 +82,7 @@ class Pipeline(FlowSpec):
     @step
     def transform(self) -> None:
         """Analyse the train split, keep one transform graph."""
-        self.made = reuse.or_make(self, Transform(self.examples, self.schema, print), print)
+        self.made = reuse.find_or_make(self, Transform(self.examples, self.schema, print), print)
         self.transform_graph, self.transformed = self.made.result
         self.candidates = list(range(len(self.settings.train.candidates)))
         self.next(self.train, foreach="candidates")
@@ -103,7 +103,7 @@ class Pipeline(FlowSpec):
 
         kept = checkpoints.StepCheckpoint(f"candidate-{self.input}")
         fit = Train(self.transform_graph, self.transformed, self.input, kept, print)
-        self.made = reuse.or_make(self, fit, print)
+        self.made = reuse.find_or_make(self, fit, print)
         self.model = self.made.result
         cards.show(cards.train(self.model))
         self.next(self.evaluate)
@@ -118,7 +118,7 @@ class Pipeline(FlowSpec):
         self.merge_artifacts(inputs, exclude=["model", "made"])
         models, now = [task.model for task in inputs], registry.production(self.settings)
         compared = Evaluate(self.examples, self.transformed, models, baseline=now)
-        self.made = reuse.or_make(self, compared, print)
+        self.made = reuse.find_or_make(self, compared, print)
         self.model, self.evaluation = self.made.result
         cards.show(cards.evaluate(self.evaluation))
         self.next(self.push)
@@ -142,7 +142,7 @@ class Pipeline(FlowSpec):
         from mfx.deploy import notify
         from mfx.report import summary
 
-        print(summary.of(self, current.run_id))
+        print(summary.summarize(self, current.run_id))
         run = f"{current.flow_name}/{current.run_id}"
         notify.pushed(self.pushed, self.evaluation.overall, self.settings.deploy, run, print)
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from mfx.environment import code_package, place_of, set_defaults
+from mfx.environment import code_package, folder_of, set_defaults
 
 NAMES = ("METAFLOW_USER", "METAFLOW_DATASTORE_SYSROOT_LOCAL", "TF_CPP_MIN_LOG_LEVEL")
 S3 = ("METAFLOW_S3_RETRY_COUNT", "METAFLOW_S3_CLIENT_RETRY_CONFIG")
@@ -91,7 +91,7 @@ def test_a_container_keeps_metaflows_own_datastore(tmp_path, monkeypatch):
 def test_the_configs_folder_is_in_the_code_package_if_there_is_one(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", [str(tmp_path / "pipeline.py"), "step"])
     assert code_package() is None
-    assert place_of("/flows/taxi") == "/flows/taxi"
+    assert folder_of("/flows/taxi") == "/flows/taxi"
     (tmp_path / ".mf_install").touch()
     assert code_package() == tmp_path
-    assert place_of("/flows/taxi") == str(tmp_path / "mfx_home")
+    assert folder_of("/flows/taxi") == str(tmp_path / "mfx_home")

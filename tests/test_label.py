@@ -134,7 +134,7 @@ FITS = [
 
 @pytest.mark.parametrize(("values", "loss", "width"), FITS)
 def test_what_fits(values, loss, width):
-    label.fits(counted(values, values), loss, width)
+    label.check_fits_network(counted(values, values), loss, width)
 
 
 WRONG = [
@@ -155,7 +155,7 @@ WRONG = [
 @pytest.mark.parametrize(("values", "loss", "width", "said"), WRONG)
 def test_what_does_not_fit_is_one_line_with_a_cure(values, loss, width, said):
     with pytest.raises(MfxError) as caught:
-        label.fits(counted(values, values), loss, width)
+        label.check_fits_network(counted(values, values), loss, width)
     assert said in caught.value.what
     assert "\n" not in caught.value.what
     assert caught.value.remedy
@@ -164,7 +164,7 @@ def test_what_does_not_fit_is_one_line_with_a_cure(values, loss, width, said):
 def test_a_wrong_class_names_its_text():
     texts = [[b"NORMAL", b"ODD"], [b"NORMAL", b"ODD"]]
     with pytest.raises(MfxError, match=r"holds -1 for 'ODD' \(train 1, eval 1\)"):
-        label.fits(counted([0, -1], [0, -1], texts), CLASSES, 3)
+        label.check_fits_network(counted([0, -1], [0, -1], texts), CLASSES, 3)
 
 
 def statistics(rows: int, **present: int) -> SimpleNamespace:

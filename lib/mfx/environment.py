@@ -96,7 +96,7 @@ def code_package() -> Path | None:
     return folder if (folder / _PACKAGE_MARK).is_file() else None
 
 
-def place_of(home: str) -> str:
+def folder_of(home: str) -> str:
     """Where the files of the config's folder `home` are for this process: below its project, if
     `home` is relative."""
     package = code_package()

@@ -14,7 +14,7 @@ class MfxError(Exception):
         remedy: How to mend it; printed on a line of its own.
     """
 
-    may_pass = False
+    is_transient = False
     """Whether the same may succeed when it is tried again: it is not, where this says no."""
 
     def __init__(self, what: str, remedy: str = "") -> None:
@@ -26,10 +26,10 @@ class MfxError(Exception):
         return type(self), (self.what, self.remedy)
 
 
-class PassingError(MfxError):
+class TransientError(MfxError):
     """An error that lies outside and may pass, as of a service that does not answer."""
 
-    may_pass = True
+    is_transient = True
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -186,7 +186,7 @@ def describe(values: LabelValues | None) -> list[str]:
     return lines
 
 
-def fits(values: LabelValues, loss: Loss, width: int) -> None:
+def check_fits_network(values: LabelValues, loss: Loss, width: int) -> None:
     """Hold a label to what a network answers and its loss takes.
 
     Args:

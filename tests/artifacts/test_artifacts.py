@@ -33,7 +33,7 @@ from mfx.artifacts import (
     Statistics,
     store,
 )
-from mfx.artifacts.examples import shown
+from mfx.artifacts.examples import paths_in_words
 from mfx.artifacts.lineage import Lineage
 from mfx.artifacts.store import Payload
 from mfx.columns.types import TYPES
@@ -176,9 +176,9 @@ def test_a_shard_is_known_by_the_content_of_its_files():
 
 def test_many_files_are_shown_in_a_few_words():
     files = [SourceFile(f"{name}.csv", "1", 3) for name in "abcd"]
-    assert shown(files[:1]) == "a.csv"
-    assert shown(files) == "a.csv and 3 more"
-    assert shown(files, most=4) == "a.csv, b.csv, c.csv, d.csv"
+    assert paths_in_words(files[:1]) == "a.csv"
+    assert paths_in_words(files) == "a.csv and 3 more"
+    assert paths_in_words(files, most=4) == "a.csv, b.csv, c.csv, d.csv"
 
 
 def test_statistics_as_a_table(datastore, tmp_path):

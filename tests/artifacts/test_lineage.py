@@ -30,5 +30,5 @@ def test_code_is_hashed_by_names_and_contents(tmp_path):
 
 
 def test_lineage_keeps_its_origin_and_names_its_parents():
-    made = Lineage("d", "c", "f").after("p", "q")
+    made = Lineage("d", "c", "f").derived("p", "q")
     assert made == Lineage("d", "c", "f", ("p", "q"))

@@ -15,7 +15,7 @@ from mfx.storage import s3
 
 @pytest.fixture
 def patient(monkeypatch):
-    metaflow_s3.keep_time()
+    metaflow_s3.limit_time()
     monkeypatch.setenv(s3.PATIENCE, "1")
     monkeypatch.setattr(metaflow_s3._Gone, "until", 0.0)
     # A process that knows no run: nothing was begun.
@@ -81,7 +81,7 @@ def test_s3_that_is_gone_is_not_asked_again_by_the_same_process(proxy):
         assert second.value is first.value
         assert first.value.headline == "The pipeline stopped"
         assert "Nothing was begun. Check METAFLOW_DATASTORE_SYSROOT_S3" in str(first.value)
-        assert metaflow_s3.stopped(first.value) and not metaflow_s3.stopped(ValueError())
+        assert metaflow_s3.is_own_error(first.value) and not metaflow_s3.is_own_error(ValueError())
         proxy.share = 0.0
         time.sleep(1.1)  # as long as its patience; then it may be back
         found.put("a", b"1")

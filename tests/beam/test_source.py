@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mfx.artifacts import store
 from mfx.beam import source
-from mfx.beam.source import ReadParts, StoredFile, open_parquet, parts
+from mfx.beam.source import ReadParts, StoredFile, open_parquet, row_group_ranges
 from mfx.errors import MfxError
 
 CHUNK = 1000
@@ -51,7 +51,7 @@ def test_any_piece_of_a_stored_file_is_the_files(stored):
 def test_parts_hold_each_row_once_in_order(stored, monkeypatch):
     monkeypatch.setattr(source, "BATCH_ROWS", 200)
     for file in stored:
-        found = parts([file, file])
+        found = row_group_ranges([file, file])
         assert max(len(part.row_groups) for part in found) == 2
         reader = ReadParts(lambda batch: batch)
         numbers = [n for part in found for b in reader.process(part) for n in b["n"].to_pylist()]
@@ -61,7 +61,7 @@ def test_parts_hold_each_row_once_in_order(stored, monkeypatch):
 def test_batches_are_never_larger_than_said(stored, monkeypatch):
     monkeypatch.setattr(source, "BATCH_ROWS", 50)
     reader = ReadParts(lambda batch: batch)
-    sizes = [len(batch) for part in parts([stored[0]]) for batch in reader.process(part)]
+    sizes = [len(batch) for part in row_group_ranges([stored[0]]) for batch in reader.process(part)]
     assert max(sizes) == 50 and sum(sizes) == 1000
 
 

@@ -11,7 +11,7 @@ from mfx.columns.missing import MISSING
 from mfx.columns.tensors import (
     check_feature,
     dense_inputs,
-    described,
+    description,
     sparse_inputs,
     to_batch,
     to_numpy,
@@ -102,7 +102,7 @@ def test_a_feature_that_is_not_there_is_named():
     ],
 )
 def test_a_tensor_is_described_without_its_values(feature, shown):
-    assert described(feature) == shown
+    assert description(feature) == shown
 
 
 @pytest.mark.parametrize("dtype", [tf.bool, tf.int32, tf.float64])

@@ -16,14 +16,14 @@ def table(labels, **scores) -> pa.Table:
 
 
 def test_each_threshold_is_a_point_and_ties_are_one():
-    found = curves.of(table([1, 0, 1, 0, 1], m=[0.9, 0.8, 0.8, 0.3, 0.1]), ["m"])["m"]["roc"]
+    found = curves.compute(table([1, 0, 1, 0, 1], m=[0.9, 0.8, 0.8, 0.3, 0.1]), ["m"])["m"]["roc"]
     # After 0.9: 1 of 3 positives; after both 0.8: 2 and 1 of 2 negatives; 0.3: all negatives.
     assert found["tpr"] == pytest.approx([0, 1 / 3, 2 / 3, 2 / 3, 1])
     assert found["fpr"] == pytest.approx([0, 0, 1 / 2, 1, 1])
 
 
 def test_calibration_bins_are_tenths_and_empty_ones_are_left_out():
-    found = curves.of(table([0, 1, 1, 0, 1], m=[0.04, 0.06, 0.55, 0.0, 1.0]), ["m"])["m"]
+    found = curves.compute(table([0, 1, 1, 0, 1], m=[0.04, 0.06, 0.55, 0.0, 1.0]), ["m"])["m"]
     bins = found["calibration"]
     assert bins["count"] == [3, 1, 1]
     assert bins["predicted"] == pytest.approx([0.1 / 3, 0.55, 1.0])
@@ -31,7 +31,7 @@ def test_calibration_bins_are_tenths_and_empty_ones_are_left_out():
 
 
 def test_constant_predictions_are_the_diagonal():
-    found = curves.of(table([0, 1, 1], m=[0.5, 0.5, 0.5]), ["m"])["m"]["roc"]
+    found = curves.compute(table([0, 1, 1], m=[0.5, 0.5, 0.5]), ["m"])["m"]["roc"]
     assert found == {"fpr": [0, 1], "tpr": [0, 1]}
 
 
@@ -39,7 +39,7 @@ def test_long_curves_are_thinned_but_keep_their_ends_and_rise():
     random = np.random.default_rng(0)
     score = random.random(5000)
     label = (random.random(5000) < score).astype(float)
-    found = curves.of(table(label, a=score, b=1 - score), ["a", "b"])
+    found = curves.compute(table(label, a=score, b=1 - score), ["a", "b"])
     for name, above in (("a", True), ("b", False)):
         fpr, tpr = np.array(found[name]["roc"]["fpr"]), np.array(found[name]["roc"]["tpr"])
         assert len(fpr) == curves.ROC_POINTS + 1
@@ -51,9 +51,9 @@ def test_long_curves_are_thinned_but_keep_their_ends_and_rise():
 
 @pytest.mark.parametrize("labels", [[1, 1], [0, 0], [0, 2], [0.5, 1]])
 def test_labels_of_other_than_two_classes_have_no_curves(labels):
-    assert curves.of(table(labels, m=[0.1, 0.2]), ["m"]) == {}
+    assert curves.compute(table(labels, m=[0.1, 0.2]), ["m"]) == {}
 
 
 def test_several_outputs_have_no_curves():
     rows = table([0, 1]).append_column("m", pa.array([[0.1, 0.9], [0.2, 0.8]]))
-    assert curves.of(rows, ["m"]) == {}
+    assert curves.compute(rows, ["m"]) == {}

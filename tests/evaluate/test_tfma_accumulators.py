@@ -15,7 +15,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from mfx.config import Evaluate
 from mfx.errors import MfxError
 from mfx.evaluate import tfma_accumulators, tfma_config
-from mfx.evaluate.tfma_accumulators import _BUILDERS, Part, _covered, _row_by_row, accumulate
+from mfx.evaluate.tfma_accumulators import _BUILDERS, Batch, _covered, _row_by_row, accumulate
 
 SINGLE = [
     "ExampleCount",
@@ -85,7 +85,7 @@ NUMBERS = st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.7, 1.0]) | st.floats(0, 1
 
 
 @st.composite
-def parts(draw: Any, classes: int = 0, label: Any = None) -> Part:
+def parts(draw: Any, classes: int = 0, label: Any = None) -> Batch:
     rows = draw(st.integers(1, 12))
 
     def column(values: Any, kind: str) -> np.ndarray:
@@ -96,7 +96,7 @@ def parts(draw: Any, classes: int = 0, label: Any = None) -> Part:
     flat = np.array(draw(st.lists(NUMBERS, min_size=size, max_size=size)), "float32")
     predictions = flat.reshape(rows, classes) if classes else flat
     weights = column(st.sampled_from([0.0, 0.5, 1.0, 3.0]), "float32")
-    return Part(labels, {"": predictions}, weights)
+    return Batch(labels, {"": predictions}, weights)
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["weighted", "unweighted"])
@@ -112,7 +112,7 @@ def of_several(request) -> list[Any]:
     ]
 
 
-def check_against_rows(of: list[Any], part: Part) -> None:
+def check_against_rows(of: list[Any], part: Batch) -> None:
     for combiner in of:
         assert type(combiner) in _BUILDERS and _covered(combiner, part), combiner
         keras = type(combiner).__name__ == "_CompilableMetricsCombiner"
@@ -146,7 +146,7 @@ def test_parts_of_the_rows_add_up(classes, of_one, of_several, monkeypatch):
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 50).astype("float32")
     predictions = random.random((50, classes) if classes else 50).astype("float32")
-    part = Part(labels, {"": predictions}, random.random(50))
+    part = Batch(labels, {"": predictions}, random.random(50))
     of = of_several if classes else of_one
     whole = [output(c, accumulate(c, part)) for c in of]
     monkeypatch.setattr(tfma_accumulators, "CHUNK", 7)
@@ -156,7 +156,7 @@ def test_parts_of_the_rows_add_up(classes, of_one, of_several, monkeypatch):
         check_same(output(combiner, accumulate(combiner, part)), expected, 1e-6)
 
 
-PART = Part(
+PART = Batch(
     labels=np.array([1, 3, 0], "float32"),
     predictions={"": np.array([2, 1, 4], "float32")},
     weights=np.array([1, 3, 0.5], "float32"),
@@ -186,7 +186,7 @@ def test_by_hand(name, expected):
 
 def test_classes_by_hand():
     shares = [[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]]
-    part = Part(
+    part = Batch(
         np.array([0, 1, 1], "float32"), {"": np.array(shares, "float32")}, np.array([1.0, 2.0, 4.0])
     )
     entry = {"class_name": "MultiClassConfusionMatrixAtThresholds", "config": {"thresholds": [0.5]}}
@@ -227,7 +227,7 @@ SHARES = np.array([[0.2, 0.8]], "float32")
     ],
 )
 def test_labels_that_do_not_fit_the_metric_are_one_error(metric, label, prediction, message):
-    part = Part(np.array([label], "float32"), {"": prediction}, np.array([1.0]))
+    part = Batch(np.array([label], "float32"), {"": prediction}, np.array([1.0]))
     with pytest.raises(MfxError, match=message) as caught:
         for combiner in combiners([metric]):
             accumulate(combiner, part)

@@ -44,7 +44,7 @@ def both(request, tmp_path_factory) -> tuple[Path, Path, Evaluate, bool]:
     config = tfma_config.eval_config(options, has_baseline)
     for change in changes:
         change(config)
-    assert tfma_local.covers(config, table.schema) == ""
+    assert tfma_local.not_covered(config, table.schema) == ""
     folder = tmp_path_factory.mktemp("tfma")
     pq.write_table(table, folder / "table.parquet", row_group_size=64)
     tfma_beam.evaluate(folder / "table.parquet", config, folder / "beam")
@@ -182,19 +182,19 @@ SCHEMA = tiny_table().schema
 
 
 def test_what_is_covered():
-    assert tfma_local.covers(config_of(metrics=BINARY), SCHEMA) == ""
-    assert tfma_local.covers(config_of(True), random_table().schema) == ""
+    assert tfma_local.not_covered(config_of(metrics=BINARY), SCHEMA) == ""
+    assert tfma_local.not_covered(config_of(True), random_table().schema) == ""
 
 
 def test_another_version_of_tfma_is_not_covered(monkeypatch):
     monkeypatch.setattr(tfma, "__version__", "0.99.0")
-    assert tfma_local.covers(config_of(), SCHEMA) == "TFMA 0.99.0"
+    assert tfma_local.not_covered(config_of(), SCHEMA) == "TFMA 0.99.0"
 
 
 def test_predictions_that_are_no_numbers_are_not_covered():
     place = SCHEMA.get_field_index(CANDIDATE)
     table = tiny_table().set_column(place, CANDIDATE, pa.array([b"yes"]))
-    assert tfma_local.covers(config_of(), table.schema) == "predictions of type binary"
+    assert tfma_local.not_covered(config_of(), table.schema) == "predictions of type binary"
 
 
 @pytest.mark.parametrize(
@@ -211,14 +211,14 @@ def test_predictions_that_are_no_numbers_are_not_covered():
 def test_options_that_need_beam_are_not_covered(change, why):
     config = config_of()
     change(config)
-    assert tfma_local.covers(config, SCHEMA) == why
+    assert tfma_local.not_covered(config, SCHEMA) == why
 
 
 def test_a_preprocessor_of_its_own_is_not_covered():
     config = config_of()
     del config.metrics_specs[0].metrics[:]
     config.metrics_specs[0].metrics.add(class_name="SetMatchPrecision")
-    assert tfma_local.covers(config, SCHEMA).startswith("preprocessor ")
+    assert tfma_local.not_covered(config, SCHEMA).startswith("preprocessor ")
 
 
 def test_the_files_are_read_by_tfma(both):

@@ -29,7 +29,7 @@ def pipeline(tmp_path, settings) -> Settings:
 
 
 def test_the_files_come_back(pipeline, datastore):
-    kept = code.keep(pipeline)
+    kept = code.save(pipeline)
     files = kept.files()
     assert files["model.py"] == "one = 1\n"
     assert files["mfx/flow/code.py"] == Path(code.__file__).read_text()
@@ -38,11 +38,11 @@ def test_the_files_come_back(pipeline, datastore):
 
 
 def test_equal_code_is_stored_once(pipeline, datastore):
-    first = code.keep(pipeline)
+    first = code.save(pipeline)
     Path(pipeline.resolve("model.py")).touch()
-    assert code.keep(pipeline) == first
+    assert code.save(pipeline) == first
     Path(pipeline.resolve("model.py")).write_text("one = 2\n")
-    assert code.keep(pipeline).payload != first.payload
+    assert code.save(pipeline).payload != first.payload
 
 
 def test_what_the_module_imports_is_kept_and_its_changes_are_named(pipeline, datastore):
@@ -54,10 +54,10 @@ def test_what_the_module_imports_is_kept_and_its_changes_are_named(pipeline, dat
     (folder / "model.py").write_text("from helper import SHARE\nWORDS = 'words.txt'\n")
     (folder / "helper.py").write_text("SHARE = 0.2\n")
     (folder / "words.txt").write_bytes(b"\xff" * code.LARGE)
-    first = code.keep(pipeline)
+    first = code.save(pipeline)
     (folder / "helper.py").write_text("SHARE = 0.05\n")
     (folder / "words.txt").write_bytes(b"\xfe" * (code.LARGE + 1))
-    second = code.keep(pipeline)
+    second = code.save(pipeline)
     assert second.files()["words.txt"].startswith(f"{code.LARGE + 1} bytes with the SHA-256 ")
     found = code_changes(SimpleNamespace(code=first), SimpleNamespace(code=second))
     assert found == [FileChange("helper.py", 1, 1), FileChange("words.txt", 1, 1)]
@@ -69,16 +69,16 @@ def test_the_commit_is_that_of_the_pipelines_repository(pipeline, datastore):
     git(folder, "add", "model.py")
     git(folder, "commit", "-qm", "one")
     commit = git(folder, "rev-parse", "HEAD")
-    found = code.keep(pipeline)
+    found = code.save(pipeline)
     assert (found.commit, found.changed) == (commit, False)
     (folder / "model.py").write_text("one = 3\n")
-    found = code.keep(pipeline)
+    found = code.save(pipeline)
     assert (found.commit, found.changed) == (commit, True)
 
 
 def test_without_git_there_is_no_commit(pipeline, datastore, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert code.keep(pipeline).commit == ""
+    assert code.save(pipeline).commit == ""
 
 
 def test_a_code_package_says_what_it_was_made_from(pipeline, datastore, monkeypatch):
@@ -87,5 +87,5 @@ def test_a_code_package_says_what_it_was_made_from(pipeline, datastore, monkeypa
 
     info = {"commit_sha": "abc123", "has_uncommitted_changes": True}
     monkeypatch.setattr(meta_files, "read_info_file", lambda: info)
-    found = code.keep(pipeline)
+    found = code.save(pipeline)
     assert (found.commit, found.changed) == ("abc123", True)

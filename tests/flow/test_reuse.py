@@ -37,11 +37,11 @@ def examples(digest: str) -> Examples:
     return Examples((payload,), {"train": 2, "eval": 1}, 3, {}, {"x": "int64"}, LINEAGE)
 
 
-def key(step: Step, settings) -> reuse.Key:
+def key(step: Step, settings) -> reuse.ReuseKey:
     return reuse.key_of(step, step.reads.of(settings))
 
 
-def ingest_key(shard, settings, sources=SOURCES) -> reuse.Key:
+def ingest_key(shard, settings, sources=SOURCES) -> reuse.ReuseKey:
     return key(Ingest(shard, sources), settings)
 
 
@@ -185,7 +185,7 @@ def test_what_only_type_checkers_import_is_not_followed():
 
 def test_what_is_taken_over_is_as_if_made_here(taxi):
     here = Lineage("new data", "code", "new config")
-    old = replace(examples("a"), lineage=LINEAGE.after("parent"))
+    old = replace(examples("a"), lineage=LINEAGE.derived("parent"))
     first, count = reuse._made_here((old, 3), here)
     assert first.lineage == replace(here, parents=("parent",))
     assert (first.digest, count) == (old.digest, 3)

@@ -8,7 +8,7 @@ import pytest
 from metaflow.exception import MetaflowExceptionWrapper
 from metaflow.runtime import NativeRuntime, TaskFailed
 
-from mfx.errors import MfxError, PassingError
+from mfx.errors import MfxError, TransientError
 from mfx.flow import runtime
 from mfx.storage.s3 import S3GoneError
 
@@ -49,8 +49,8 @@ def retry(monkeypatch):
     """Metaflow's scheduler, whose retries are only counted."""
     tried = []
     monkeypatch.setattr(NativeRuntime, "_retry_worker", lambda self, worker: tried.append(worker))
-    runtime.try_again_only_what_may_pass()
-    runtime.try_again_only_what_may_pass()
+    runtime.retry_only_transient()
+    runtime.retry_only_transient()
     worker = SimpleNamespace(task=SimpleNamespace(run_id="1", step="train", task_id="5", retries=0))
 
     def attempt(left) -> bool:
@@ -66,7 +66,7 @@ def test_a_mistake_is_not_tried_again(retry):
         retry({"_exception": MetaflowExceptionWrapper(raised(MfxError("no label", "mend it")))})
 
 
-@pytest.mark.parametrize("error", [PassingError("busy"), S3GoneError("gone")])
+@pytest.mark.parametrize("error", [TransientError("busy"), S3GoneError("gone")])
 def test_what_may_pass_is_tried_again(error, retry):
     assert retry({"_exception": MetaflowExceptionWrapper(raised(error))})
 

@@ -256,7 +256,7 @@ def test_an_answer_that_is_an_error_is_no_absent_run(status, answering):
     from mfx.registry import freeing
 
     failing = rf"Metaflow's metadata service at {answering(status)}: .* failed \(code 500\)"
-    key = reuse.Key("train", "", {}, {})
+    key = reuse.ReuseKey("train", "", {}, {})
     for ask, absent in {
         lambda: registry.run("1"): "no run Pipeline/1",
         lambda: list(runs.newest()): "no run of Pipeline",

@@ -185,7 +185,7 @@ def test_flows_are_found_in_their_files(files):
 
 def test_a_flow_without_runs_is_known_by_its_file(files):
     files(pipeline="class Pipeline(FlowSpec): pass\n", penguins="class P(Pipeline): pass\n")
-    assert flows.named("penguins") == "P"
+    assert flows.flow_of_pipeline("penguins") == "P"
 
 
 def test_a_file_that_is_not_python_is_one_line(files):
@@ -197,4 +197,4 @@ def test_a_file_that_is_not_python_is_one_line(files):
 
 def test_the_only_flow_needs_no_name(files):
     files(pipeline="class Pipeline(FlowSpec): pass\n")
-    assert flows.only() == "Pipeline" == flows.having("1")
+    assert flows.default() == "Pipeline" == flows.flow_of_run("1")

@@ -45,7 +45,7 @@ def test_only_what_changed_is_made_anew(rows):
     assert after.transform_graph.digest == before.transform_graph.digest
     assert after.model.weights != before.model.weights
     assert after.examples.lineage.config != before.examples.lineage.config
-    assert after.examples.lineage == after.sources.lineage.after(*after.examples.lineage.parents)
+    assert after.examples.lineage == after.sources.lineage.derived(*after.examples.lineage.parents)
 
 
 def test_a_changed_file_behind_the_same_path_is_another(rows):

@@ -88,7 +88,7 @@ def payloads(bucket, monkeypatch) -> str:
 
     from mfx.artifacts import metaflow_s3
 
-    metaflow_s3.keep_time()
+    metaflow_s3.limit_time()
     monkeypatch.setattr(metaflow_s3._Gone, "until", 0.0)
     monkeypatch.setattr(S3Storage, "datastore_root", f"s3://{bucket}/metaflow")
     monkeypatch.setattr(FlowDataStore, "default_storage_impl", S3Storage)
@@ -286,7 +286,7 @@ def client_error(status: int, code: str) -> exceptions.ClientError:
     ],
 )
 def test_what_may_pass(error, passes):
-    assert s3.may_pass(error) is passes
+    assert s3.is_transient(error) is passes
 
 
 @pytest.mark.parametrize(("given", "seconds"), [("0", 0), ("2.5", 2.5), ("300", 300)])

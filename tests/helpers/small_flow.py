@@ -26,7 +26,7 @@ class Pipeline(FlowSpec):
         from mfx.flow import code
 
         self.settings = config.load(self.config)
-        self.code = code.keep(self.settings)
+        self.code = code.save(self.settings)
         lineage = Lineage("data", "code", "config")
         days = [SourceFile(f"/data/day-{n}.csv", f"{n - 1}" * 64, 1) for n in (1, 2)]
         self.sources = Sources((Shard(tuple(days)),), {"x": "float32", "y": "int64"}, lineage)

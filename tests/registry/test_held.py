@@ -11,7 +11,7 @@ from metaflow.datastore import FlowDataStore
 from metaflow.plugins import DATASTORES
 
 from mfx.artifacts.store import Blob, Payload
-from mfx.registry.held import Datastore, Key
+from mfx.registry.held import BlobKey, Datastore
 
 ONE, TWO, THREE = ("1" * 40, "2" * 40, "3" * 40)
 
@@ -57,9 +57,9 @@ def test_payloads_are_found_however_deep(store):
     assert found.runs() == {"7", "8"}
     root = store.datastore_root
     seven = found.read("7")
-    assert seven.blobs == {Key(store.TYPE, root, "Flow", key): 5 for key in (ONE, TWO)}
+    assert seven.blobs == {BlobKey(store.TYPE, root, "Flow", key): 5 for key in (ONE, TWO)}
     assert (seven.unread, seven.found, seven.evaluated) == ("", True, False)
-    assert found.read("8").blobs.keys() == {Key(store.TYPE, root, "Flow", ONE)}
+    assert found.read("8").blobs.keys() == {BlobKey(store.TYPE, root, "Flow", ONE)}
     assert str(found) == f"{root}/Flow/data"
 
 
@@ -92,6 +92,6 @@ def test_an_artifact_that_is_gone_is_said(store):
 def test_a_copy_has_its_blobs_with_it_but_a_bucket_has_its_own(store):
     leave(store, "7", "train", model=payload(store, ONE, root="s3://elsewhere/metaflow"))
     held = Datastore("Flow").read("7")
-    here = {Key("local", store.datastore_root, "Flow", ONE)} if store.TYPE == "local" else set()
+    here = {BlobKey("local", store.datastore_root, "Flow", ONE)} if store.TYPE == "local" else set()
     assert held.blobs.keys() == here
     assert held.mentioned == {ONE}

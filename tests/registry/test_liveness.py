@@ -68,25 +68,26 @@ def held(process) -> str:
 
 
 def test_a_process_is_alive_until_it_is_killed(process):
-    assert liveness.look("Flow", "1") == Life(None), "never heard of"
+    assert liveness.life_of("Flow", "1") == Life(None), "never heard of"
     scheduler, step = process(), None
     held(scheduler)
-    assert liveness.look("Flow", "1") == Life(True)
+    assert liveness.life_of("Flow", "1") == Life(True)
     step = process("join")
     held(step)
     scheduler.send_signal(signal.SIGKILL)
     scheduler.wait()
-    assert liveness.look("Flow", "1") == Life(True), "its step goes on"
+    assert liveness.life_of("Flow", "1") == Life(True), "its step goes on"
     step.kill()
     step.wait()
-    assert liveness.look("Flow", "1") == Life(False)
+    assert liveness.life_of("Flow", "1") == Life(False)
 
 
 def test_many_may_look_at_once(process):
     held(process())
     found = []
     lookers = [
-        threading.Thread(target=lambda: found.append(liveness.look("Flow", "1"))) for _ in range(20)
+        threading.Thread(target=lambda: found.append(liveness.life_of("Flow", "1")))
+        for _ in range(20)
     ]
     for looker in lookers:
         looker.start()
@@ -99,7 +100,7 @@ def test_how_it_ended_is_kept_where_it_failed(root):
     file = root / "mfx.alive" / "Flow" / "1"
     file.parent.mkdir(parents=True)
     liveness.end("Flow", "1", failed=True)
-    assert liveness.look("Flow", "1") == Life(False, failed=True)
+    assert liveness.life_of("Flow", "1") == Life(False, failed=True)
     liveness.end("Flow", "1", failed=False)
     assert not file.exists()
 
@@ -108,9 +109,9 @@ def test_another_machines_lock_may_not_be_seen_here(root):
     file = root / "mfx.alive" / "Flow" / "1"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"machine": "another"}))
-    assert liveness.look("Flow", "1") == Life(None)
+    assert liveness.life_of("Flow", "1") == Life(None)
     file.write_text("no JSON")
-    assert liveness.look("Flow", "1") == Life(None)
+    assert liveness.life_of("Flow", "1") == Life(None)
 
 
 def test_a_step_joins_only_a_run_that_is_known(root):
@@ -125,9 +126,9 @@ def test_no_run_begins_while_blobs_are_removed(process):
         other = process()
         assert "waiting for `mfx gc` to end" in other.stdout.readline()
         time.sleep(0.2)
-        assert liveness.look("Flow", "1") == Life(None), "it has not begun"
+        assert liveness.life_of("Flow", "1") == Life(None), "it has not begun"
     assert held(other) == "held\n"
-    assert liveness.look("Flow", "1") == Life(True)
+    assert liveness.life_of("Flow", "1") == Life(True)
     with liveness.nobody_begins("Flow"):
         pass  # a run that has begun stops gc by its state, not by its beginning
 
@@ -139,6 +140,6 @@ def test_without_locks_nothing_is_known(root, monkeypatch):
     monkeypatch.setattr(liveness.fcntl, "flock", none)
     liveness.hold("Flow", "1", print)
     assert not (root / "mfx.alive" / "Flow" / "1").exists()
-    assert liveness.look("Flow", "1") == Life(None)
+    assert liveness.life_of("Flow", "1") == Life(None)
     with liveness.nobody_begins("Flow"):
         pass

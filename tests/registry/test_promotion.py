@@ -26,7 +26,7 @@ from mfx.destinations.base import RECORD
 from mfx.errors import MfxError
 from mfx.registry import actions, promotion
 from mfx.registry.log import DONE, OPEN, PLANNED, UNDONE, Log, in_effect
-from mfx.registry.promotion import ConflictError, Request, apply, begin, look
+from mfx.registry.promotion import ConflictError, Request, apply, begin, read_view
 
 KILLS = int(os.environ.get("MFX_KILLS", "12"))
 """Processes killed on each storage; `make test-kills` asks for 100."""
@@ -42,7 +42,7 @@ def taxi(place):
 
 def check(taxi) -> str:
     """What must hold at any time; the run in production, '' if none."""
-    view = look(taxi)
+    view = read_view(taxi)
     if not view.versions:
         return ""
     current = view.current
@@ -123,7 +123,7 @@ def test_damaged_bytes_are_never_served_again(taxi, place, request):
         Path(place, "taxi", path).write_text("other")
     with pytest.raises(MfxError, match="neither at the destination nor in Metaflow's datastore"):
         rollback(taxi)
-    assert look(taxi).current.run == "2"
+    assert read_view(taxi).current.run == "2"
 
 
 def test_other_bytes_than_expected_are_not_pushed(taxi):
@@ -135,7 +135,7 @@ def test_other_bytes_than_expected_are_not_pushed(taxi):
 def test_a_dry_run_changes_nothing(taxi):
     first = promote(taxi, "1")
     planned = apply(
-        taxi, look(taxi), Request("promote", "Pipeline", "2", {}), files("2"), dry_run=True
+        taxi, read_view(taxi), Request("promote", "Pipeline", "2", {}), files("2"), dry_run=True
     )
     assert (planned.state, planned.run, planned.replaces) == (PLANNED, "2", "1")
     assert planned.version > first.version
@@ -274,7 +274,7 @@ def test_another_pushers_version_is_not_touched(taxi, tmp_path, monkeypatch):
 def test_what_something_else_pushed_is_entered_and_can_be_rolled_back_to(taxi, tmp_path):
     files("foreign")(_made(tmp_path / "foreign"))
     version = push_folder(taxi, tmp_path / "foreign")
-    assert look(taxi).current is None
+    assert read_view(taxi).current is None
     promote(taxi, "1")
     found, promoted = Log(taxi).entries()
     assert (found.kind, found.version, found.run) == ("found", version, "unknown")
@@ -357,7 +357,7 @@ def test_several_at_once_may_be_killed_again_and_again(taxi, place):
         for number in range(KILLS):
             end = time.monotonic() + random.uniform(0.01, 0.1)
             while time.monotonic() < end or not looks:
-                current = look(taxi).current
+                current = read_view(taxi).current
                 assert current is not None and taxi.digest(current.version) == current.digest
                 looks += 1
             which = random.randrange(3)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mfx.destinations import open_destination
 from mfx.destinations.local import LocalDestination
 from mfx.errors import MfxError
-from mfx.registry.promotion import begin, finish, look
-from mfx.registry.retention import remark, retain
+from mfx.registry.promotion import begin, finish, read_view
+from mfx.registry.retention import retain, retain_or_warn
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_oldest_beyond_n_go(taxi):
     assert retain(taxi, 3, versions[-1]) == versions[:2]
     assert taxi.versions() == versions[2:]
     assert retain(taxi, 3, versions[-1]) == []
-    assert look(taxi).current.version == versions[-1]
+    assert read_view(taxi).current.version == versions[-1]
     assert taxi.staged() == {}
 
 
@@ -87,9 +87,9 @@ def test_a_slow_promoter_finds_its_version_replaced_and_removed(taxi):
 def test_the_log_is_as_it_was(taxi):
     versions = [promote(taxi, run).version for run in "123"]
     retain(taxi, 2, versions[-1])
-    assert [entry.version for entry in look(taxi).served] == versions
-    assert remark(taxi, None, versions[-1]) == ""
-    assert remark(taxi, 2, versions[-1]) == ""
+    assert [entry.version for entry in read_view(taxi).served] == versions
+    assert retain_or_warn(taxi, None, versions[-1]) == ""
+    assert retain_or_warn(taxi, 2, versions[-1]) == ""
 
 
 def test_what_was_removed_is_remarked_and_a_failure_is_no_error(tmp_path, monkeypatch):
@@ -102,18 +102,21 @@ def test_what_was_removed_is_remarked_and_a_failure_is_no_error(tmp_path, monkey
             raise PermissionError(13, "Permission denied")
 
         patch.setattr(Path, "rename", fail)
-        said = remark(taxi, 2, versions[-1])
+        said = retain_or_warn(taxi, 2, versions[-1])
         assert said.startswith("older versions could not be removed: ")
         assert said.endswith("cannot remove: Permission denied")
         with pytest.raises(MfxError, match="cannot remove"):
             retain(taxi, 2, versions[-1])
-    assert remark(taxi, 2, versions[-1]) == f"older versions removed, as [push] keep = 2: {shown}"
+    assert (
+        retain_or_warn(taxi, 2, versions[-1])
+        == f"older versions removed, as [push] keep = 2: {shown}"
+    )
     assert check_kept(taxi) == "4"
 
 
 def check_kept(taxi) -> str:
     """The run in production, of which the bytes are those in the log."""
-    view = look(taxi)
+    view = read_view(taxi)
     assert taxi.digest(view.current.version) == view.current.digest
     return view.current.run
 

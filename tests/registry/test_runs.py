@@ -96,15 +96,15 @@ def test_a_destination_out_of_reach_does_not_hide_runs(small_runs, pushed):
     assert [run.run for run in found if run.production is None] == [
         run.run for run in found if not run.branch
     ]
-    assert "cannot read: Is a directory" in show.show(registry.run("latest")).facts["log"]
+    assert "cannot read: Is a directory" in show.gather(registry.run("latest")).facts["log"]
 
 
 def test_a_branch_has_a_place_of_its_own(small_runs, settings):
     ours, theirs = (registry.run(small_runs[name]).place for name in ("one", "branch"))
     assert (ours.model, theirs.model) == ("small", "small.user.tester")
-    assert place.of(settings, "prod").model == "taxi"
-    assert place.of(settings, "test.faster").model == "taxi.test.faster"
-    assert place.of(settings, "prod.faster").model == "taxi.prod.faster"
+    assert place.for_settings(settings, "prod").model == "taxi"
+    assert place.for_settings(settings, "test.faster").model == "taxi.test.faster"
+    assert place.for_settings(settings, "prod.faster").model == "taxi.prod.faster"
 
 
 def test_a_model_is_found_by_name(small_runs):
@@ -115,16 +115,16 @@ def test_a_model_is_found_by_name(small_runs):
 
 def test_showing_a_run_tells_what_changed_since_its_parent(small_runs):
     registry.promote(small_runs["one"], reason="why not")
-    shown = show.show(registry.run(small_runs["two"]))
+    shown = show.gather(registry.run(small_runs["two"]))
     assert shown.parent.before == small_runs["one"], "the finished run before"
     assert shown.facts["blessed"].startswith("yes, 1 of 1 checks passed, compared with first run")
     assert shown.facts["examples"].endswith("train 20, eval 20, rejected 0")
     assert shown.promotions == []
-    (entry,) = show.show(registry.run(small_runs["one"])).promotions
+    (entry,) = show.gather(registry.run(small_runs["one"])).promotions
     assert entry.reason == "why not"
-    (failure,) = show.show(registry.run(small_runs["unblessed"])).failures
+    (failure,) = show.gather(registry.run(small_runs["unblessed"])).failures
     assert failure == "FAILED: auc on Overall is 0.7500, needs at least 0.5"
-    assert "examples" not in show.show(registry.run(small_runs["stopped"])).facts
+    assert "examples" not in show.gather(registry.run(small_runs["stopped"])).facts
 
 
 def test_runs_of_the_hour_that_comes_twice_are_in_order(monkeypatch):

@@ -57,7 +57,7 @@ def finished(
 
 def lines_of(run) -> dict[str, str]:
     """Each line by its first word."""
-    lines = summary.of(run, "7").splitlines()
+    lines = summary.summarize(run, "7").splitlines()
     return {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
 
 
@@ -74,7 +74,7 @@ def test_a_pushed_model():
 
 def test_a_model_that_was_not_blessed():
     failed = [Check("auc", SliceKey((("hour", i),)), "at least 0.9", 0.5, False) for i in range(7)]
-    text = summary.of(finished([PASSED, *failed], reason="not blessed: see above"), "7")
+    text = summary.summarize(finished([PASSED, *failed], reason="not blessed: see above"), "7")
     assert "blessed     NO (1 of 8 checks passed; baseline: first run)" in text
     assert "pushed      NO: not blessed: see above" in text
     assert text.count("FAILED: auc on hour:") == 5, "the card has them all"
@@ -86,7 +86,7 @@ def test_what_has_no_value_says_why():
         "auc", SliceKey((("hour", 1),)), "at least 0.5", None, False, "one class only", False
     )
     why = {OVERALL: {"precision": "nothing predicted positive"}}
-    text = summary.of(finished([PASSED, *[left] * 3], no_value=why), "7")
+    text = summary.summarize(finished([PASSED, *[left] * 3], no_value=why), "7")
     assert "precision - (nothing predicted positive)" in text
     assert "blessed     yes (1 of 1 checks passed, 3 not checked; baseline: first run)" in text
     assert text.count("not checked: auc on hour:1 has no value (one class only)") == 2
@@ -106,16 +106,16 @@ def test_a_blessed_model_that_could_not_be_served():
 
 
 def test_rejected_rows_are_said_only_if_there_are_any():
-    assert "rejected" not in summary.of(finished(), "7")
+    assert "rejected" not in summary.summarize(finished(), "7")
     said = lines_of(finished(rejected={"ragged": 1200, "other": 34}))
     assert said["rows"].endswith(", rejected 1,234")
 
 
 def test_an_inferred_schema_is_to_be_accepted():
-    lines = summary.of(finished(inferred=True), "7").splitlines()
+    lines = summary.summarize(finished(inferred=True), "7").splitlines()
     place = next(i for i, line in enumerate(lines) if line.startswith("schema"))
     assert lines[place + 1].endswith("mfx schema accept 7")
-    assert "accept" not in summary.of(finished(), "7")
+    assert "accept" not in summary.summarize(finished(), "7")
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_counts_and_scores_are_told_apart(value, shown):
 
 
 def test_it_is_a_dozen_lines_at_most_when_all_is_well():
-    assert len(summary.of(finished(), "7").splitlines()) <= 12
+    assert len(summary.summarize(finished(), "7").splitlines()) <= 12

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfx.serve.batching import NICE, Batcher, Task, Waiting
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.parameters import BatchingParameters
 
 
@@ -29,7 +29,7 @@ class Doubler:
         self.free.wait()
         self.sizes.append(len(x))
         if (x == -1).any():
-            raise ServingError("INVALID_ARGUMENT", "minus one")
+            raise RequestError("INVALID_ARGUMENT", "minus one")
         return {"y": 2 * x}
 
 
@@ -104,7 +104,7 @@ def test_a_bad_request_spoils_nobody_elses(doubler):
     good, bad, other = held(batcher, doubler, [[1.0], [-1.0], [3.0]])
     assert good() == [2.0]
     assert other() == [6.0]
-    with pytest.raises(ServingError, match="minus one"):
+    with pytest.raises(RequestError, match="minus one"):
         bad()
 
 
@@ -115,7 +115,7 @@ def test_a_full_queue_refuses_and_takes_again(doubler):
     while batcher._queue:
         time.sleep(0.001)
     waiting = [submit(batcher, [1.0, 2.0]) for _ in range(2)]
-    with pytest.raises(ServingError, match="queue") as refused:
+    with pytest.raises(RequestError, match="queue") as refused:
         submit(batcher, [3.0])
     assert (refused.value.code, refused.value.http_status) == ("UNAVAILABLE", 503)
     doubler.free.set()
@@ -128,7 +128,7 @@ def test_a_large_request_leaves_room_for_others(doubler):
     batcher = batcher_of(doubler, max_batch_size=2, max_enqueued_batches=2)
     answers = held(batcher, doubler, [[1.0] * 1000, [2.0]])
     assert [answer() for answer in answers] == [[2.0] * 1000, [4.0]]
-    with pytest.raises(ServingError):
+    with pytest.raises(RequestError):
         held(batcher, doubler, [[1.0] * 1000] * 3)
     doubler.free.set()
 
@@ -142,7 +142,7 @@ def test_a_request_nobody_waits_for_is_not_run(doubler):
     waiting = Waiting()
     task = Task({"x": [5.0] * 7}, 7, waiting)
     batcher.submit(task)
-    with pytest.raises(ServingError) as late:
+    with pytest.raises(RequestError) as late:
         waiting.outputs(task, timeout=0.01)
     assert late.value.code == "DEADLINE_EXCEEDED"
     doubler.free.set()
@@ -156,7 +156,7 @@ def test_close_answers_what_was_submitted(doubler):
     answers = held(batcher, doubler, [[1.0], [2.0]])
     batcher.close()
     assert [answer() for answer in answers] == [[2.0], [4.0]]
-    with pytest.raises(ServingError) as closed:
+    with pytest.raises(RequestError) as closed:
         submit(batcher, [1.0])
     assert closed.value.code == "UNAVAILABLE"
 

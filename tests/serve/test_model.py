@@ -9,7 +9,7 @@ import tensorflow as tf
 from helpers.serving_models import small_model
 
 from mfx.serve.batching import Task, Waiting
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.model import ServedModel
 from mfx.serve.parameters import BatchingParameters
 
@@ -56,13 +56,13 @@ def test_signatures_tell_names_dtypes_shapes_and_methods(model):
 
 
 def test_an_unknown_signature_names_those_there_are(model):
-    with pytest.raises(ServingError, match=r'"no" not found in signature def.*predict') as error:
+    with pytest.raises(RequestError, match=r'"no" not found in signature def.*predict') as error:
         model.signature("no")
     assert error.value.code == "INVALID_ARGUMENT"
 
 
 def test_what_tensorflow_refuses_is_the_clients_fault(model):
-    with pytest.raises(ServingError, match="parse") as error:
+    with pytest.raises(RequestError, match="parse") as error:
         answer(model, "serving_default", {"examples": [b"\xff\xff\xff"]}, 1)
     assert error.value.code == "INVALID_ARGUMENT"
     assert "\n" not in error.value.message

@@ -28,7 +28,7 @@ from helpers.serving_models import small_model
 from mfx.destinations import open_destination, open_folder
 from mfx.errors import MfxError
 from mfx.serve.parameters import BatchingParameters
-from mfx.serve.server import Options, must_serve
+from mfx.serve.server import Options, check_can_serve
 from mfx.serve.versions import ModelVersions
 
 SECONDS = float(os.environ.get("MFX_LOAD_SECONDS", "6"))
@@ -171,10 +171,10 @@ def test_labels_are_checked_at_the_start(odd_folder, labels, said):
     try:
         options = Options(str(odd_folder), labels=labels)
         if not said:
-            must_serve(versions, source, options)
+            check_can_serve(versions, source, options)
             return
         with pytest.raises(MfxError) as refused:
-            must_serve(versions, source, options)
+            check_can_serve(versions, source, options)
         assert said in str(refused.value) and str(odd_folder) in str(refused.value)
         assert "There are 1, 2." in str(refused.value) or "cannot be served" in str(refused.value)
     finally:
@@ -187,7 +187,7 @@ def test_what_is_passed_over_is_said_where_there_is_no_version(odd_folder):
     source, name = open_folder(str(odd_folder))
     versions = ModelVersions(name, source, BatchingParameters())
     with pytest.raises(MfxError) as refused:
-        must_serve(versions, source, Options(str(odd_folder)))
+        check_can_serve(versions, source, Options(str(odd_folder)))
     passed = "no versions, by their names, are -3, 0.1, 9223372036854775808, v1\n"
     assert passed in str(refused.value) and "named by a whole number" in str(refused.value)
 

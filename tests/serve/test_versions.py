@@ -12,7 +12,7 @@ from helpers.serving_models import small_model
 
 from mfx.destinations import open_destination
 from mfx.errors import MfxError
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ATTEMPTS, AVAILABLE, CHANGED, END, GONE, SAME, ModelVersions
 
@@ -65,10 +65,10 @@ def test_a_new_version_takes_over(place, models, versions_of):
     versions.poll()
     assert answer(versions) == (2, 3.0)
     assert states(versions) == {2: (AVAILABLE, "OK"), 1: (END, "OK")}
-    with pytest.raises(ServingError, match=r"Specific\(small, 1\)") as gone:
+    with pytest.raises(RequestError, match=r"Specific\(small, 1\)") as gone:
         answer(versions, 1)
     assert gone.value.code == "NOT_FOUND"
-    with pytest.raises(ServingError, match=r"Specific\(small, 0\)"):
+    with pytest.raises(RequestError, match=r"Specific\(small, 0\)"):
         answer(versions, 0)
 
 
@@ -119,10 +119,10 @@ def test_several_are_kept_and_chosen_by_number_and_label(place, models, versions
     assert answer(versions) == (3, 4.0)
     assert answer(versions, 2) == (2, 3.0)
     assert answer(versions, label="stable") == (2, 3.0)
-    with pytest.raises(ServingError, match="Unrecognized servable version label: none") as wrong:
+    with pytest.raises(RequestError, match="Unrecognized servable version label: none") as wrong:
         answer(versions, label="none")
     assert wrong.value.code == "INVALID_ARGUMENT"
-    with pytest.raises(ServingError) as gone:
+    with pytest.raises(RequestError) as gone:
         answer(versions, label="old")
     assert gone.value.code == "NOT_FOUND"
 
@@ -292,12 +292,12 @@ def test_a_failed_warm_up_is_a_broken_version(place, models, versions_of):
     versions = versions_of(place, warm_up=refuse)
     versions.poll()
     assert versions.status()[0].message == "the warm-up request has no such input"
-    with pytest.raises(ServingError, match=r"Latest\(small\)"):
+    with pytest.raises(RequestError, match=r"Latest\(small\)"):
         answer(versions)
 
 
 def test_status_of_what_was_never_there(place, versions_of):
-    with pytest.raises(ServingError, match="Could not find version 5 of model small") as unknown:
+    with pytest.raises(RequestError, match="Could not find version 5 of model small") as unknown:
         versions_of(place).status(5)
     assert unknown.value.code == "NOT_FOUND"
 

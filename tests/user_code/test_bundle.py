@@ -27,7 +27,7 @@ def write(project, files: dict[str, str]) -> None:
 
 
 def names(project) -> set[str]:
-    return set(bundle.of(project / "flows" / "mine" / "model.py", "mine").files())
+    return set(bundle.collect(project / "flows" / "mine" / "model.py", "mine").files())
 
 
 HELPER = {"helper.py": "SHARE = 0.2\n"}
@@ -97,7 +97,7 @@ def test_a_file_that_is_not_python_is_one_message(project, text, message):
 def test_equal_files_have_one_package_and_other_files_another(project):
     write(project, {"model.py": "import helper\n", **HELPER})
     module = project / "flows" / "mine" / "model.py"
-    first = bundle.of(module, "mine").package
-    assert bundle.of(module, "mine").package == first
+    first = bundle.collect(module, "mine").package
+    assert bundle.collect(module, "mine").package == first
     (project / "flows" / "mine" / "helper.py").write_text("SHARE = 0.3\n")
-    assert bundle.of(module, "mine").package != first
+    assert bundle.collect(module, "mine").package != first

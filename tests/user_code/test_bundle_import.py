@@ -30,7 +30,7 @@ def make(tmp_path, monkeypatch):
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return bundle_import.load(bundle.of(folder / "model.py", name))
+        return bundle_import.load(bundle.collect(folder / "model.py", name))
 
     return load
 

@@ -80,7 +80,9 @@ class Sources:
         return tuple(file for shard in self.shards for file in shard.files)
 
 
-def shown(files: Sequence[SourceFile], resolve: Callable[[str], str] = str, most: int = 1) -> str:
+def paths_in_words(
+    files: Sequence[SourceFile], resolve: Callable[[str], str] = str, most: int = 1
+) -> str:
     """The paths of at most so many input files, and how many more there are.
 
     Args:

@@ -26,7 +26,7 @@ class Lineage:
     config: str
     parents: tuple[str, ...] = ()
 
-    def after(self, *digests: str) -> Lineage:
+    def derived(self, *digests: str) -> Lineage:
         """The lineage of a result made from results with these digests."""
         return replace(self, parents=digests)
 

@@ -21,7 +21,7 @@ _former: dict[Path, str] = {}
 """Where projects were, and where the datastore is that tells of it."""
 
 
-def follow() -> None:
+def look_beside_records() -> None:
     """Have Metaflow's client look for local results beside their records."""
     _private.around_local_records(_beside_records)
 

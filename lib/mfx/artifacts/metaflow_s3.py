@@ -22,7 +22,7 @@ class _Gone:
     until = 0.0
 
 
-def keep_time() -> None:
+def limit_time() -> None:
     """Have Metaflow give S3 up after `s3.patience`, and say so in one message.
 
     Metaflow counts tries: with its waits between them it goes on for hours, and its message names
@@ -54,7 +54,7 @@ def _one_operation(one: Callable[..., Any]) -> Callable[..., Any]:
                 return op(client, path)
             except Exception as error:
                 self.mfx.said = str(error)
-                if s3.is_mistake(error):
+                if s3.is_misconfigured(error):
                     text = f"{url}: cannot be asked: {error}"
                     raise _worded(MetaflowS3Exception(), text, _SETTINGS) from None
                 raise
@@ -68,7 +68,7 @@ def _one_operation(one: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             raise _worded(error, f"{url}: no such bucket", _SETTINGS) from None
         except MetaflowS3Exception as error:
-            raise (error if stopped(error) else _gone(self, error)) from None
+            raise (error if is_own_error(error) else _gone(self, error)) from None
 
     return one_operation
 
@@ -127,7 +127,7 @@ class _Asked:
     said: str = "requests fail again and again"
 
 
-def stopped(error: Exception) -> bool:
+def is_own_error(error: Exception) -> bool:
     """Whether it is an error that already says all, in the words of this module."""
     return getattr(error, "headline", "") == _HEADLINE
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mfx.artifacts import metaflow_local, metaflow_s3, trial
-from mfx.errors import MfxError, PassingError
+from mfx.errors import MfxError, TransientError
 
 if TYPE_CHECKING:
     from metaflow.datastore import FlowDataStore
@@ -130,11 +130,11 @@ class Payload:
         try:
             ((_, data),) = store.load_data([key], force_raw=True)
         except Exception as error:
-            if metaflow_s3.stopped(error):
+            if metaflow_s3.is_own_error(error):
                 raise
             # Metaflow's way to say that a file is not there.
             why = "it is not there" if isinstance(error, TypeError) else error
-            raise PassingError(
+            raise TransientError(
                 f"{path}: the datastore at {self.root} cannot give back {key}: {why}",
                 "Was the datastore moved or cleaned? Run the flow again to rebuild it.",
             ) from error

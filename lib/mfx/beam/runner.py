@@ -18,7 +18,7 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 from mfx.beam import _private
 from mfx.config import Beam
-from mfx.errors import MfxError, PassingError, nearest
+from mfx.errors import MfxError, TransientError, nearest
 
 ENDPOINT_SECONDS = 10
 """How long a job endpoint may take to answer; Beam itself would wait five minutes."""
@@ -63,7 +63,7 @@ def pipeline(options: Beam) -> Iterator[beam.Pipeline]:
         if not complete:
             raise
         # In this process it would fail alike again.
-        failed = PassingError if options.options else MfxError
+        failed = TransientError if options.options else MfxError
         raise failed(
             f"{engine('Beam', options)}: the job failed: {_last_line(error)}",
             "The log above and the runner's own have more. Workers need this version of mfx, "
@@ -145,7 +145,7 @@ def _described(endpoint: str) -> set[str]:
             )
         except (grpc.FutureTimeoutError, grpc.RpcError) as error:
             why = error.code().name if isinstance(error, grpc.Call) else "no connection"
-            raise PassingError(
+            raise TransientError(
                 f"{WHERE}: no Beam job server answers at --job_endpoint={endpoint}: {why} within "
                 f"{ENDPOINT_SECONDS} s",
                 "Start it, or mend its host and port.",

@@ -28,7 +28,7 @@ File = Path | Payload
 
 
 @dataclass(frozen=True)
-class Part:
+class RowGroupRange:
     """Some consecutive row groups of a file: what a worker reads at a time."""
 
     file: File
@@ -97,7 +97,7 @@ def open_parquet(file: File) -> pq.ParquetFile:
     )
 
 
-def parts(files: Iterable[File]) -> list[Part]:
+def row_group_ranges(files: Iterable[File]) -> list[RowGroupRange]:
     """All row groups of the files, in order, in parts of at most BATCH_ROWS rows or one group."""
     found = []
     for file in files:
@@ -107,12 +107,12 @@ def parts(files: Iterable[File]) -> list[Part]:
         for number in range(metadata.num_row_groups):
             count = metadata.row_group(number).num_rows
             if groups and rows + count > BATCH_ROWS:
-                found.append(Part(file, tuple(groups)))
+                found.append(RowGroupRange(file, tuple(groups)))
                 groups, rows = [], 0
             groups.append(number)
             rows += count
         if groups:
-            found.append(Part(file, tuple(groups)))
+            found.append(RowGroupRange(file, tuple(groups)))
     return found
 
 
@@ -122,7 +122,7 @@ class ReadParts(beam.DoFn):
     def __init__(self, convert: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
         self._convert = convert
 
-    def process(self, part: Part) -> Iterator[pa.RecordBatch]:
+    def process(self, part: RowGroupRange) -> Iterator[pa.RecordBatch]:
         """The part's rows, at most BATCH_ROWS at a time."""
         batches = open_parquet(part.file).iter_batches(BATCH_ROWS, row_groups=[*part.row_groups])
         for batch in batches:
@@ -140,7 +140,7 @@ class Read(beam.PTransform):
         self, files: Iterable[File], convert: Callable[[pa.RecordBatch], pa.RecordBatch]
     ) -> None:
         super().__init__()
-        self._parts = parts(files)
+        self._parts = row_group_ranges(files)
         self._convert = convert
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:

@@ -56,7 +56,7 @@ def _run(given: argparse.Namespace) -> int:
         if getattr(given, "pipeline", None) and not given.flow:
             from mfx.registry import flows
 
-            given.flow = flows.named(given.pipeline)
+            given.flow = flows.flow_of_pipeline(given.pipeline)
         print(given.run_command(given))
     except MetaflowException as error:
         raise MfxError(f"mfx {given.command}: Metaflow says: {error}") from None

@@ -126,7 +126,7 @@ def _history(given: argparse.Namespace) -> str:
     place = model_of(given)
     entries = registry.entries(place)
     destination = place.open()
-    current = promotion.look(destination).current
+    current = promotion.read_view(destination).current
     if given.verify:
         promotion.verify(destination)
     if given.json:

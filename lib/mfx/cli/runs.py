@@ -86,7 +86,7 @@ def _show(given: argparse.Namespace) -> str:
     from mfx import registry
     from mfx.registry import show
 
-    shown = show.show(registry.run(given.run, given.flow))
+    shown = show.gather(registry.run(given.run, given.flow))
     if given.json:
         return as_json(shown)
     lines = [table([(name, value) for name, value in shown.facts.items()])]
@@ -156,7 +156,7 @@ def _gc(given: argparse.Namespace) -> str:
 
     if given.keep < 1:
         raise MfxError("--keep: expected 1 or more", "The newest run is always kept.")
-    flow = given.flow or flows.only()
+    flow = given.flow or flows.default()
     if given.dry_run:
         return _freed(freeing.plan(flow, given.keep), None)
     # From before the look at the runs to the last removal: none may begin in between.

@@ -33,7 +33,7 @@ def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.S
     return tensors
 
 
-def described(feature: Any) -> str:
+def description(feature: Any) -> str:
     """`Tensor of float32, shape [None, 3]`: what it is, without its values."""
     if not hasattr(feature, "shape") or not hasattr(feature, "dtype"):
         return f"{type(feature).__name__}, not a tensor"
@@ -63,7 +63,7 @@ def check_feature(name: str, feature: Any, where: str) -> None:
         remedy = f"Its width differs from batch to batch. {_DENSE}"
     else:
         return
-    raise MfxError(f"{where}: feature '{name}' is {described(feature)}", remedy)
+    raise MfxError(f"{where}: feature '{name}' is {description(feature)}", remedy)
 
 
 _DENSE = (

@@ -15,7 +15,7 @@ from mfx.config.data import Data, Label, LabelRows, NullValues, Reading, Schema,
 from mfx.config.running import Beam, Deploy, Push
 from mfx.config.table import Placed, Table
 from mfx.config.training import RESULTS, Evaluate, Metric, Threshold, Train
-from mfx.environment import code_package, kept_home, place_of, project
+from mfx.environment import code_package, folder_of, kept_home, project
 from mfx.errors import MfxError, nearest
 from mfx.storage import address
 
@@ -95,7 +95,7 @@ class Settings(Placed):
 
     def from_home(self, path: str) -> str:
         """An absolute path, from `home`."""
-        return Path(os.path.relpath(path, place_of(self.home))).as_posix()
+        return Path(os.path.relpath(path, folder_of(self.home))).as_posix()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Equal settings are equal bytes, in every process.

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from mfx.environment import place_of
+from mfx.environment import folder_of
 
 
 class Table(BaseModel):
@@ -25,7 +25,7 @@ class Placed(Table):
 
     def resolve(self, path: str) -> str:
         """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""
-        return path if "://" in path else os.path.normpath(Path(place_of(self.home), path))
+        return path if "://" in path else os.path.normpath(Path(folder_of(self.home), path))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, by the names that the config gives them."""

@@ -178,7 +178,7 @@ def not_versions(names: Collection[str]) -> list[str]:
     return sorted(name for name in others if not name.startswith("."))
 
 
-def changes(path: str) -> bool:
+def counts_in_fingerprint(path: str) -> bool:
     """Whether a file of a model counts in its fingerprint.
 
     Not the weights, which are large: `variables.index` has a checksum of each.

@@ -20,14 +20,14 @@ from mfx.destinations.base import (
     STAGED,
     VersionTakenError,
     as_record,
-    changes,
+    counts_in_fingerprint,
     files_digest,
     folder_digest,
     next_number,
     not_versions,
     version_names,
 )
-from mfx.errors import PassingError
+from mfx.errors import TransientError
 
 
 class LocalDestination:
@@ -93,7 +93,11 @@ class LocalDestination:
             written = {name: (s.st_ino, s.st_mtime_ns, s.st_size) for name, s in stats.items()}
             seen, digest = self._seen.get(version, (None, ""))
             if seen != written:
-                hashes = [(name, hash_file(path)) for name, path in files.items() if changes(name)]
+                hashes = [
+                    (name, hash_file(path))
+                    for name, path in files.items()
+                    if counts_in_fingerprint(name)
+                ]
                 digest = files_digest(hashes)
                 self._seen[version] = (written, digest)
         return digest
@@ -233,7 +237,7 @@ class LocalDestination:
         try:
             yield
         except OSError as error:
-            raise PassingError(
+            raise TransientError(
                 f"{self._folder}: {what}: {error.strerror or error}",
                 "Check the folder's permissions and free space, or give another --destination.",
             ) from None

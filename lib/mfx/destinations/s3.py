@@ -187,7 +187,7 @@ class S3Destination:
             there = self._sizes(f"{version}/")
             if wrong := [path for path in copied if there.get(path) != sizes[path]]:
                 raise OSError(f"{', '.join(wrong)}: not all bytes came to {version}")
-            s3.patiently(lambda: self._copy(name, version, self._LAST))
+            s3.with_retries(lambda: self._copy(name, version, self._LAST))
 
     def _copy(self, name: str, version: int, path: str) -> None:
         source = {"Bucket": self._bucket, "Key": f"{self._prefix}{name}/{path}"}
@@ -259,9 +259,9 @@ class S3Destination:
             return found["Metadata"].get("writer") == writer
 
         with self._one_error("cannot write"):
-            ours = s3.patiently(write)
+            ours = s3.with_retries(write)
             # The second write of the same must be refused, or any other writer's would not be.
-            if ours and not self._excludes and s3.patiently(written):
+            if ours and not self._excludes and s3.with_retries(written):
                 self._remove(self._prefix + key)
                 raise MfxError(
                     f"{self._folder}: this S3 writes over what is there even when "
@@ -282,7 +282,7 @@ class S3Destination:
             return as_record(found["Body"].read(), str(self._folder.at(self._prefix + key)))
 
         with self._one_error("cannot read"):
-            return s3.patiently(read)
+            return s3.with_retries(read)
 
     def _exists(self, key: str) -> bool:
         return any(e["Key"] == self._prefix + key for e in self._list(key))
@@ -307,7 +307,7 @@ class S3Destination:
             s3.in_parallel(self._remove, [entry["Key"] for entry in self._list(below)])
 
     def _remove(self, key: str) -> None:
-        s3.patiently(lambda: self._s3.delete_object(Bucket=self._bucket, Key=key))
+        s3.with_retries(lambda: self._s3.delete_object(Bucket=self._bucket, Key=key))
 
     def _split(self, listed: list[dict[str, Any]]) -> list[list[str]]:
         """Keys below a folder of the model's own, in parts."""

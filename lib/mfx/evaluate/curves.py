@@ -12,7 +12,7 @@ from mfx.evaluate.tfma_config import LABEL
 ROC_POINTS, BINS = 100, 10
 
 
-def of(table: pa.Table, names: list[str]) -> dict[str, Any]:
+def compute(table: pa.Table, names: list[str]) -> dict[str, Any]:
     """Curves of each model's predictions against the label.
 
     Args:

@@ -103,13 +103,13 @@ def evaluate(
         evaluation = Evaluation(
             rows=rows,
             baseline_rows=baseline_rows,
-            curves=curves.of(table, names=[CANDIDATE, BASELINE][: len(names)]),
+            curves=curves.compute(table, names=[CANDIDATE, BASELINE][: len(names)]),
             candidates=[score for score, _ in scores],
             blessing=verdict,
             predictions=store.save(folder / "predictions"),
             results=store.save(folder / "results"),
             engine=engine,
-            lineage=model.lineage.after(model.digest, examples.digest),
+            lineage=model.lineage.derived(model.digest, examples.digest),
             no_value=why,
             baseline_no_value=baseline_why,
         )
@@ -306,7 +306,7 @@ def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:
     path = results.with_suffix(".parquet")
     pq.write_table(table, path)
     try:
-        why_not = tfma_local.covers(config, table.schema)
+        why_not = tfma_local.not_covered(config, table.schema)
     except ValueError as error:
         raise MfxError(f"evaluate.metrics: TFMA says: {error}") from None
     if not (why_not or beam.options):

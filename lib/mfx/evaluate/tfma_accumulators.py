@@ -26,7 +26,7 @@ of numbers for each."""
 
 
 @dataclass(frozen=True)
-class Part:
+class Batch:
     """Some rows as TFMA's combiners see them.
 
     Args:
@@ -43,15 +43,15 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: Any) -> Part:
+    def take(self, rows: Any) -> Batch:
         """The rows of these numbers, or of this slice."""
-        return Part(
+        return Batch(
             self.labels[rows],
             {name: values[rows] for name, values in self.predictions.items()},
             None if self.weights is None else self.weights[rows],
         )
 
-    def chunks(self, values: int) -> Iterator[Part]:
+    def chunks(self, values: int) -> Iterator[Batch]:
         """All rows in parts of so many predicted values a model; at least one part."""
         widest = max(given[:1].size for given in self.predictions.values())
         size = max(1, values // max(1, widest))
@@ -59,7 +59,7 @@ class Part:
             yield self.take(slice(begin, begin + size))
 
 
-def accumulate(combiner: Any, part: Part) -> Any:
+def accumulate(combiner: Any, part: Batch) -> Any:
     """The combiner's accumulator after all rows of `part`.
 
     Raises:
@@ -79,7 +79,7 @@ def numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
 
 
-def _covered(combiner: Any, part: Part) -> bool:
+def _covered(combiner: Any, part: Batch) -> bool:
     """Whether builders do what the combiner asks for: one class or all, never the top few."""
     if type(combiner) is _private.ExampleCount:
         return True
@@ -97,7 +97,7 @@ def _covered(combiner: Any, part: Part) -> bool:
     return classes and sub_key.k is None and sub_key.top_k is None and not weighted
 
 
-def _row_by_row(combiner: Any, part: Part) -> Any:
+def _row_by_row(combiner: Any, part: Batch) -> Any:
     combiner.setup()
     accumulator = combiner.create_accumulator()
     one = len(part.predictions) == 1
@@ -117,14 +117,14 @@ def _row_by_row(combiner: Any, part: Part) -> Any:
     return combiner.compact(accumulator)
 
 
-def _weights(combiner: Any, part: Part) -> np.ndarray:
+def _weights(combiner: Any, part: Batch) -> np.ndarray:
     """float64 of shape [rows]; ones for an unweighted metric."""
     if part.weights is None or not _private.is_weighted(combiner):
         return np.ones(len(part))
     return part.weights.astype(np.float64)
 
 
-def _pairs(combiner: Any, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pairs(combiner: Any, part: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, predictions and weights of shape [pairs], as TFMA flattens rows to pairs.
 
     With several outputs a pair is a row and a class, or a row alone if one class is asked for; its
@@ -166,7 +166,7 @@ def _class_ids(labels: np.ndarray, classes: int) -> np.ndarray:
     return ids
 
 
-def _fractional_pairs(combiner: Any, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fractional_pairs(combiner: Any, part: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As `_pairs`, a label between 0 and 1 made two pairs with its shares of the weight."""
     labels, predictions, weights = _pairs(combiner, part)
     if wrong := int((~((labels >= 0) & (labels <= 1))).sum()):
@@ -186,11 +186,11 @@ def _fractional_pairs(combiner: Any, part: Part) -> tuple[np.ndarray, np.ndarray
     return labels, predictions.astype(np.float64), weights
 
 
-def _example_count(combiner: Any, part: Part) -> float:
+def _example_count(combiner: Any, part: Batch) -> float:
     return float(_weights(combiner, part).sum())
 
 
-def _histogram(combiner: Any, part: Part) -> dict[int, Any]:
+def _histogram(combiner: Any, part: Batch) -> dict[int, Any]:
     made = _private.buckets(combiner)
     pairs = _fractional_pairs if made.fractional_labels else _pairs
     labels, predictions, weights = (a.astype(np.float64) for a in pairs(combiner, part))
@@ -207,7 +207,7 @@ def _histogram(combiner: Any, part: Part) -> dict[int, Any]:
     return dict(zip(ids, map(_private.Bucket, ids, *sums), strict=True))
 
 
-def _matrices(combiner: Any, part: Part) -> dict[float, Any]:
+def _matrices(combiner: Any, part: Batch) -> dict[float, Any]:
     labels, predictions, weights = _fractional_pairs(combiner, part)
     thresholds = _private.thresholds(combiner)
     order = np.argsort(thresholds)
@@ -227,7 +227,7 @@ def _matrices(combiner: Any, part: Part) -> dict[float, Any]:
     }
 
 
-def _label_sums(combiner: Any, part: Part) -> Any:
+def _label_sums(combiner: Any, part: Batch) -> Any:
     labels, predictions, weights = (a.astype(np.float64) for a in _pairs(combiner, part))
     sums = _private.LabelSumsAccumulator()
     sums.total_weighted_labels = float((labels * weights).sum())
@@ -236,12 +236,12 @@ def _label_sums(combiner: Any, part: Part) -> Any:
     return sums
 
 
-def _class_weights(combiner: Any, part: Part) -> dict[int, float]:
+def _class_weights(combiner: Any, part: Batch) -> dict[int, float]:
     weights = _weights(combiner, part)
     return {i: float(weights[part.labels == i].sum()) for i in _private.class_ids(combiner)}
 
 
-def _multi_class_matrices(combiner: Any, part: Part) -> Any:
+def _multi_class_matrices(combiner: Any, part: Batch) -> Any:
     values = part.predictions[asked(combiner)[0]]
     classes, none = values.shape[1], _private.NO_CLASS
     actual, weights = _class_ids(part.labels, classes), _weights(combiner, part)
@@ -264,7 +264,7 @@ def _multi_class_matrices(combiner: Any, part: Part) -> Any:
 def _mean_error(errors: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..., Any]:
     """A builder for `errors`: of labels and predictions, in their own type as in TFMA."""
 
-    def build(combiner: Any, part: Part) -> Any:
+    def build(combiner: Any, part: Batch) -> Any:
         labels, predictions, weights = _pairs(combiner, part)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = errors(labels, predictions)
@@ -294,7 +294,7 @@ def _squared_logarithmic(labels: np.ndarray, predictions: np.ndarray) -> np.ndar
     return _squared(np.log(labels + 1), np.log(predictions + 1))
 
 
-def _keras(combiner: Any, part: Part) -> Any:
+def _keras(combiner: Any, part: Batch) -> Any:
     """Keras metrics' state after `update_state` on whole arrays, in float32 as Keras computes."""
     combiner.setup()
     accumulator = combiner.create_accumulator()
@@ -315,7 +315,7 @@ def _keras(combiner: Any, part: Part) -> Any:
     return accumulator
 
 
-_BUILDERS: dict[type, Callable[[Any, Part], Any]] = {
+_BUILDERS: dict[type, Callable[[Any, Batch], Any]] = {
     _private.ExampleCount: _example_count,
     _private.CalibrationHistogram: _histogram,
     _private.BinaryConfusionMatrices: _matrices,

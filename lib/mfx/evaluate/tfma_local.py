@@ -22,7 +22,7 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
 from mfx.evaluate import _private
-from mfx.evaluate.tfma_accumulators import Part, accumulate, numbered
+from mfx.evaluate.tfma_accumulators import Batch, accumulate, numbered
 from mfx.evaluate.tfma_config import LABEL
 
 ENGINE = "TFMA in memory"
@@ -31,7 +31,7 @@ Key = tuple[tuple[str, Any], ...]
 """A slice as TFMA has it."""
 
 
-def covers(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
+def not_covered(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
     """What this path does not cover of an EvalConfig on a table of this schema; '' if nothing.
 
     Versions whose accumulators may be others go to Beam.
@@ -73,7 +73,7 @@ def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
     Args:
         table: Columns to slice by, LABEL, one column of predictions a model (numbers, or lists of
             one length), and the example weight if the config names one.
-        config: Covered by this path (see `covers`).
+        config: Covered by this path (see `not_covered`).
         results: Made if missing.
 
     Raises:
@@ -83,7 +83,7 @@ def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
     weight = config.model_specs[0].example_weight_key
     # As in TFMA, a model that is alone has no name.
     named = len(config.model_specs) > 1
-    part = Part(
+    part = Batch(
         labels=array(rows, LABEL),
         predictions={
             s.name if named else "": array(rows, s.prediction_key) for s in config.model_specs
@@ -142,7 +142,7 @@ def slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[Key,
             yield key, chosen
 
 
-def _metrics(part: Part, computations: list[Any], config: config_pb2.EvalConfig) -> Any:
+def _metrics(part: Batch, computations: list[Any], config: config_pb2.EvalConfig) -> Any:
     """All public metrics of one slice."""
     found: dict[Any, Any] = {}
     for computation in computations:

@@ -32,7 +32,7 @@ def files(settings: Settings) -> dict[str, Path]:
     return library | loading.find(settings).files()
 
 
-def of(step: Step, settings: Reads) -> str:
+def code_hash(step: Step, settings: Reads) -> str:
     """Hash of the code that a step's result depends on, names of files included.
 
     That is this library's modules that the step's own imports, directly or not; and the pipeline's
@@ -103,7 +103,7 @@ def _name(path: Path) -> str:
     return f"mfx/{path.relative_to(LIBRARY).as_posix()}"
 
 
-def keep(settings: Settings) -> Code:
+def save(settings: Settings) -> Code:
     """Put the library's and the pipeline's files into the running flow's datastore."""
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         _archive(files(settings), Path(directory, ARCHIVE))

@@ -15,7 +15,7 @@ _values: set[str] = set()
 """Texts that were given themselves."""
 
 
-def watch() -> None:
+def note_files() -> None:
     """Have Metaflow's options note which files they read."""
     _private.around_config_files(_noting_paths, _noting_values)
 

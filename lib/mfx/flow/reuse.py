@@ -24,7 +24,7 @@ LATEST = 20
 
 
 @dataclass(frozen=True)
-class Key:
+class ReuseKey:
     """What a step's result is made from.
 
     Args:
@@ -39,7 +39,7 @@ class Key:
     config: dict[str, Any]
     inputs: dict[str, str]
 
-    def differences(self, other: Key) -> list[str]:
+    def differences(self, other: ReuseKey) -> list[str]:
         """What keeps this key from being the other, which is an earlier run's."""
         found = ["the code"] if self.code != other.code else []
         found += [
@@ -55,7 +55,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Made:
+class KeyedResult:
     """A step's result and its key: what later runs look for.
 
     Args:
@@ -63,12 +63,12 @@ class Made:
         source: Pathspec of the task that it was taken over from; empty if it was made here.
     """
 
-    key: Key
+    key: ReuseKey
     result: Any
     source: str = ""
 
 
-def or_make(flow: Any, step: Step, report: Callable[[str], None]) -> Made:
+def find_or_make(flow: Any, step: Step, report: Callable[[str], None]) -> KeyedResult:
     """What the step makes of the flow's settings, or an earlier run's result of the same key.
 
     Looks only where the flow's parameters say so: `from_run`, the id of a run, or `reuse`, the
@@ -89,10 +89,10 @@ def or_make(flow: Any, step: Step, report: Callable[[str], None]) -> Made:
         report(line)
         if found:
             return replace(found, result=_made_here(found.result, flow.sources.lineage))
-    return Made(key, step.make(settings))
+    return KeyedResult(key, step.make(settings))
 
 
-def key_of(step: Step, settings: Reads) -> Key:
+def key_of(step: Step, settings: Reads) -> ReuseKey:
     """The key of the step's result.
 
     Args:
@@ -107,10 +107,10 @@ def key_of(step: Step, settings: Reads) -> Key:
             path.read_text(encoding="utf-8") if path.is_file() else None
         )[:12]
     digests = {name: _digest(value) for name, value in step.inputs.items()}
-    return Key(step.name, code.of(step, settings), config, digests)
+    return ReuseKey(step.name, code.code_hash(step, settings), config, digests)
 
 
-def find(key: Key, flow: str, from_run: str | None) -> tuple[Made | None, str]:
+def find(key: ReuseKey, flow: str, from_run: str | None) -> tuple[KeyedResult | None, str]:
     """A finished result of this key in earlier runs, and a line on what was found or not.
 
     Raises:
@@ -136,7 +136,9 @@ def find(key: Key, flow: str, from_run: str | None) -> tuple[Made | None, str]:
     return None, f"{key.step}: made anew: {changed}{unread}"
 
 
-def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, Made | MfxError]]:
+def _results(
+    step: str, flow: str, from_run: str | None
+) -> Iterator[tuple[str, KeyedResult | MfxError]]:
     """Tasks of the step and what they made, or why that cannot be read, newest run first."""
     from itertools import islice
 
@@ -170,7 +172,7 @@ def _results(step: str, flow: str, from_run: str | None) -> Iterator[tuple[str, 
                     made = read(task["made"], run.pathspec, step)
                 except UnreadableError as error:
                     made = error
-                if isinstance(made, Made | UnreadableError):
+                if isinstance(made, KeyedResult | UnreadableError):
                     yield task.pathspec, made
 
 

@@ -69,7 +69,7 @@ def _keep_asterisks() -> None:
     _private.put(cli, "print_metaflow_exception", as_it_is)
 
 
-class StoppedInPassing(PipelineStopped):
+class TransientStop(PipelineStopped):
     """The same of an error that may pass, for which the step is tried again."""
 
 
@@ -95,20 +95,20 @@ def _stopping() -> Iterator[None]:
     try:
         yield
     except MfxError as error:
-        stopped = StoppedInPassing if error.may_pass else PipelineStopped
+        stopped = TransientStop if error.is_transient else PipelineStopped
         raise stopped(str(error)) from None
 
 
-def try_again_only_what_may_pass() -> None:
+def retry_only_transient() -> None:
     """Have Metaflow's scheduler not run a step again that stopped with a `PipelineStopped`.
 
     Where something else runs the steps, as Argo does, a further attempt starts all the same, and
     `one_message` ends it at once with the same message.
     """
-    _private.around_retry(_retry_if_it_may_pass)
+    _private.around_retry(_retry_if_transient)
 
 
-def _retry_if_it_may_pass(retry: Callable[..., None]) -> Callable[..., None]:
+def _retry_if_transient(retry: Callable[..., None]) -> Callable[..., None]:
     from metaflow.runtime import TaskFailed
 
     def retry_worker(self: Any, worker: Any) -> None:
@@ -177,11 +177,11 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         # Here, as `resume` reads the run that it resumes before any flow is mutated.
-        metaflow_s3.keep_time()
-        metaflow_local.follow()
+        metaflow_s3.limit_time()
+        metaflow_local.look_beside_records()
         resuming.split_option(sys.argv)
         resuming.refuse_unknown(PipelineStopped)
-        try_again_only_what_may_pass()
+        retry_only_transient()
 
     def pre_mutate(self, mutable_flow: MutableFlow) -> None:
         """Add the flow's decorators that `[deploy]` asks for."""
@@ -300,7 +300,7 @@ def parser() -> Callable[[str], dict[str, Any]]:
     Relative paths start at the file's folder; at the current one, if the config itself was given
     (`--config-value`, `Runner(config_value=…)`).
     """
-    metaflow_config.watch()
+    metaflow_config.note_files()
 
     def parse(text: str) -> dict[str, Any]:
         with _stopping():

@@ -60,7 +60,7 @@ def check_destination(settings: Settings, report: Callable[[str], object]) -> No
         MfxError: The destination cannot be read, or written: by nobody, or by a run that may
             promote.
     """
-    place = registry.place.of(settings, registry.place.current_branch())
+    place = registry.place.for_settings(settings, registry.place.current_branch())
     destination = place.open()
     destination.versions()
     if is_trial():
@@ -125,7 +125,7 @@ def _look_at(
     found: dict[str, Column] = {}
     for address, opened in input_files.each_on_disk(addresses):
         with opened as path:
-            source = sources.of(path)
+            source = sources.source_of(path)
             kind = kind or source.TITLE
             _check_kind(address, source.TITLE, addresses[0], kind)
             here = source.header(path, how)
@@ -144,7 +144,7 @@ def _check_headers_on_disk(addresses: list[str], how: Reading) -> None:
     names: list[str] = []
     for address in addresses:
         if not on_s3(address):
-            here = sources.of(Path(address)).header(Path(address), how)
+            here = sources.source_of(Path(address)).header(Path(address), how)
             names = names or here
             _check_header(address, here, addresses[0], names)
 

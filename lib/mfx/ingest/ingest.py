@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from mfx import label
 from mfx.artifacts import SPLITS, Examples, Shard, Sources, store
-from mfx.artifacts.examples import shown
+from mfx.artifacts.examples import paths_in_words
 from mfx.artifacts.lineage import hash_file
 from mfx.columns.row_groups import RowGroups
 from mfx.columns.types import TYPES
@@ -52,11 +52,11 @@ def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
             rows_in=tally.records,
             rejected=dict(tally.rejected) | without_label,
             columns=sources.columns,
-            lineage=sources.lineage.after(shard.sha256),
+            lineage=sources.lineage.derived(shard.sha256),
             missing=_cells(tally.missing),
             rounded=_cells(tally.rounded),
         )
-    _check_conservation(examples, shown(shard.files, settings.resolve))
+    _check_conservation(examples, paths_in_words(shard.files, settings.resolve))
     return examples
 
 
@@ -72,7 +72,7 @@ def _batches(
                     f"{address}: changed since this run began",
                     "Run again; write new data to a new key, so that no run reads half of each.",
                 )
-            yield from kinds.of(path).batches(path, sources.columns, settings.data, tally)
+            yield from kinds.source_of(path).batches(path, sources.columns, settings.data, tally)
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
@@ -91,14 +91,14 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
         rows_in=sum(part.rows_in for part in parts),
         rejected=dict(sum((Counter(part.rejected) for part in parts), Counter())),
         columns=parts[0].columns,
-        lineage=parts[0].lineage.after(*(part.digest for part in parts)),
+        lineage=parts[0].lineage.derived(*(part.digest for part in parts)),
         missing=_cells(_sum(part.missing for part in parts)),
         rounded=_cells(_sum(part.rounded for part in parts)),
     )
     _check_conservation(examples, "all shards")
     if sum(examples.rows.values()) == 0:
         raise MfxError(
-            f"{shown(sources.files)}: a header but no rows",
+            f"{paths_in_words(sources.files)}: a header but no rows",
             "Expected at least one row below it.",
         )
     for split in SPLITS:

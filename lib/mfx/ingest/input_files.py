@@ -153,7 +153,7 @@ def _fetch_if_small(client: Any, there: S3Address, folder: Path) -> Path | None:
             path.write_bytes(body.read())
         return path
 
-    return s3.patiently(fetch)
+    return s3.with_retries(fetch)
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def on_disk(address: str, fetched: Future[Path | None] | None = None) -> Iterato
             else:
                 client = s3.client()
                 # In parts, several at a time; boto compares their checksums, where S3 has them.
-                s3.patiently(lambda: client.download_file(there.bucket, there.key, str(path)))
+                s3.with_retries(lambda: client.download_file(there.bucket, there.key, str(path)))
         try:
             yield path
         except MfxError as error:

@@ -46,11 +46,11 @@ def push(
     Raises:
         MfxError: The destination cannot be read or written.
     """
-    lineage = model.lineage.after(model.digest, evaluation.predictions.digest)
-    place = registry.place.of(settings, registry.place.current_branch())
+    lineage = model.lineage.derived(model.digest, evaluation.predictions.digest)
+    place = registry.place.for_settings(settings, registry.place.current_branch())
     trying = trial.is_trial()
     with _or_elsewhere():
-        view = (registry.promotion.look if trying else registry.promotion.begin)(place.open())
+        view = (registry.promotion.read_view if trying else registry.promotion.begin)(place.open())
     with model.payload.files() as folder:
         replayed = replay_rows(folder, evaluation, examples, settings)
         requests = warm_up(folder, examples, settings) if replayed.valid else None

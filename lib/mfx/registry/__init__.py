@@ -105,14 +105,14 @@ def find_place(model: Model = None, flow: str = "", branch: str = "") -> Place:
     if isinstance(model, Place):
         return model
     if isinstance(model, Settings):
-        return place.of(model, branch)
+        return place.for_settings(model, branch)
     seen = set()
-    flow = flow or ("" if model else flows.only())
+    flow = flow or ("" if model else flows.default())
     for found in runs.newest(flow):
         if (settings := found.settings) is None:
             continue
         if model in (None, settings.pipeline.name):
-            return place.of(settings, branch)
+            return place.for_settings(settings, branch)
         seen.add(settings.pipeline.name)
     names = f"; there are {', '.join(sorted(seen))}" if seen else ""
     of = flow or " or ".join(flows.known())
@@ -134,7 +134,7 @@ def production(model: Model = None, flow: str = "", branch: str | None = None) -
     """
     branch = place.current_branch() if branch is None else branch
     destination = find_place(model, flow, branch).open()
-    view = promotion.look(destination)
+    view = promotion.read_view(destination)
     if not view.versions:
         return None
     version = view.versions[-1]
@@ -171,7 +171,7 @@ def at(time: str, model: Model = None, flow: str = "", branch: str = "") -> Entr
         MfxError: It is no time, or the destination cannot be read.
     """
     moment = parse_time(time)
-    served = promotion.look(find_place(model, flow, branch).open()).served
+    served = promotion.read_view(find_place(model, flow, branch).open()).served
     before = [entry for entry in served if parse_time(entry.since) <= moment]
     return before[-1] if before else None
 
@@ -187,7 +187,7 @@ def run(name: str, flow: str = "") -> Results:
         MfxError: There is no such run, or several.
     """
     if name == PRODUCTION:
-        flow = flow or flows.only()
+        flow = flow or flows.default()
         where = find_place(None, flow)
         found = production(where, flow, "")
         if found is None or found.run == promotion.UNKNOWN:
@@ -321,7 +321,7 @@ def artifacts(flow: str, run: str | None, *wanted: tuple[str, str]) -> list[Any]
     from metaflow import Flow, Run
 
     step, name = wanted[0]
-    flow = flow or (flows.having(run) if run else flows.only())
+    flow = flow or (flows.flow_of_run(run) if run else flows.default())
     which = f"run {flow}/{run}" if run else f"latest run of {flow}"
     lacking = MfxError(
         f"the {which} has no '{name}' of step '{step}'",

@@ -89,7 +89,7 @@ def promote_model(
     known = {"flow": flow, "run": run, **facts(model, evaluation, replayed)}
     request = Request("promote", flow, run, known)
     entry = promotion.apply(place.open(), view, request, lambda to: _save(model, warmup, to))
-    remarks = [tag(place, entry), retention.remark(place.open(), keep, entry.version)]
+    remarks = [tag(place, entry), retention.retain_or_warn(place.open(), keep, entry.version)]
     return entry, "; ".join(filter(None, remarks))
 
 
@@ -106,9 +106,9 @@ def promote(
     found = runs.results(run, flow)
     place = found.place
     if branch is not None:
-        place = places.of(found.need("start", "settings"), branch)
+        place = places.for_settings(found.need("start", "settings"), branch)
     destination = place.open()
-    view = promotion.look(destination) if dry_run else promotion.begin(destination)
+    view = promotion.read_view(destination) if dry_run else promotion.begin(destination)
     evaluation: Evaluation = found.need("evaluate", "evaluation")
     model: Model = found.need("evaluate", "model")
     pushed = found.pushed
@@ -146,7 +146,7 @@ def promote(
     remarks += _after(place, view, entry)
     if not dry_run:
         keep = found.need("start", "settings").push.keep
-        remarks += filter(None, [retention.remark(destination, keep, entry.version)])
+        remarks += filter(None, [retention.retain_or_warn(destination, keep, entry.version)])
     return Outcome(entry, remarks, entry.number > view.number, place)
 
 
@@ -155,7 +155,7 @@ def rollback(
 ) -> Outcome:
     """Serve an earlier production model again; see `mfx.registry.rollback`."""
     destination = place.open()
-    view = promotion.look(destination) if dry_run else promotion.begin(destination)
+    view = promotion.read_view(destination) if dry_run else promotion.begin(destination)
     if view.finished and to is None:
         # Whoever asked did not know of it: going back one more might be one too many.
         return Outcome(view.finished, _after(place, view, view.finished), False, place)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mfx.artifacts import SPLITS
-from mfx.artifacts.examples import shown
+from mfx.artifacts.examples import paths_in_words
 from mfx.registry.runs import Results
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _data(one: Results) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if sources := one.sources:
         resolve = one.settings.resolve if one.settings else str
-        found["files"] = shown(sources.files, resolve, most=10)
+        found["files"] = paths_in_words(sources.files, resolve, most=10)
         found["SHA-256"] = sources.lineage.data[:12]
     if examples := one.examples:
         found |= {f"{split} rows": examples.rows.get(split) for split in SPLITS}

@@ -39,7 +39,7 @@ def read(artifact: Any, run: str, step: str) -> Any:
             "Install that version to look at the run, or run the pipeline again.",
         ) from None
     except Exception as error:
-        if metaflow_s3.stopped(error):
+        if metaflow_s3.is_own_error(error):
             raise
         where = str(_private.record(artifact).get("location", "")).removeprefix(":root:")
         # Metaflow's way to say that a file is not there.
@@ -72,7 +72,7 @@ def asking() -> Iterator[None]:
     from metaflow.exception import MetaflowException
     from requests import RequestException
 
-    metaflow_local.follow()
+    metaflow_local.look_beside_records()
     try:
         yield
     except absent():

@@ -53,7 +53,7 @@ def known() -> list[str]:
         return sorted(flow.id for flow in Metaflow())
 
 
-def only() -> str:
+def default() -> str:
     """The flow that is meant where nobody names one.
 
     Raises:
@@ -77,7 +77,7 @@ def only() -> str:
     )
 
 
-def named(pipeline: str) -> str:
+def flow_of_pipeline(pipeline: str) -> str:
     """The flow that makes a pipeline.
 
     Args:
@@ -102,7 +102,7 @@ def named(pipeline: str) -> str:
     )
 
 
-def having(run: str) -> str:
+def flow_of_run(run: str) -> str:
     """The flow that a run is of, by the run's whole id; the only flow, whether it has it or not.
 
     Raises:

@@ -17,7 +17,7 @@ from mfx.errors import MfxError
 from mfx.registry import place as places
 from mfx.registry import promotion
 from mfx.registry.client import asking, at_home, began, time_named
-from mfx.registry.held import Datastore, Held, Key, one_line
+from mfx.registry.held import BlobKey, Datastore, Held, one_line
 from mfx.registry.log import UNDONE, Log
 from mfx.registry.place import Place
 from mfx.registry.states import FINISHED, UNKNOWN, YOUNG, State, state_of
@@ -63,7 +63,7 @@ class Plan:
     """
 
     holdings: list[Holding]
-    blobs: dict[Key, int]
+    blobs: dict[BlobKey, int]
     busy: list[str]
     unread: dict[str, str] = field(default_factory=dict)
     flow: str = ""
@@ -123,7 +123,7 @@ def plan(flow: str, keep: int) -> Plan:
     needed |= {sha for one in found if one.id in reasons for sha in one.held.mentioned}
     # What is held in a way that this library does not know cannot be freed, and so protects.
     needed |= {sha for one in found for sha in _only_mentioned(one.held)}
-    blobs: dict[Key, int] = {}
+    blobs: dict[BlobKey, int] = {}
     holdings = []
     for one in found:
         own = {k: n for k, n in one.held.blobs.items() if k.sha not in needed and k not in blobs}
@@ -156,7 +156,7 @@ def free(planned: Plan) -> int:
             "that run from it.",
         )
     known = {holding.run for holding in planned.holdings}
-    removers: dict[str, Callable[[list[Key]], int]] = {}
+    removers: dict[str, Callable[[list[BlobKey]], int]] = {}
     keys, count, looked = list(planned.blobs), 0, 0.0
     while keys:
         if time.monotonic() - looked > LOOK_SECONDS:
@@ -173,7 +173,7 @@ def free(planned: Plan) -> int:
     return count
 
 
-def remover(storage: str) -> Callable[[list[Key]], int]:
+def remover(storage: str) -> Callable[[list[BlobKey]], int]:
     """What removes blobs where Metaflow's content-addressed store has put them on a storage.
 
     It takes the blobs' keys, and returns how many there were; on S3, how many it was asked.
@@ -189,8 +189,8 @@ def remover(storage: str) -> Callable[[list[Key]], int]:
         ) from None
 
 
-def _on_disk() -> Callable[[list[Key]], int]:
-    def remove(keys: list[Key]) -> int:
+def _on_disk() -> Callable[[list[BlobKey]], int]:
+    def remove(keys: list[BlobKey]) -> int:
         count = 0
         for key in keys:
             path = Path(key.root, _below(key))
@@ -205,15 +205,15 @@ def _on_disk() -> Callable[[list[Key]], int]:
     return remove
 
 
-def _on_s3() -> Callable[[list[Key]], int]:
+def _on_s3() -> Callable[[list[BlobKey]], int]:
     client = s3.client()
 
-    def remove_one(key: Key) -> None:
+    def remove_one(key: BlobKey) -> None:
         root = address.on_s3(key.root)
         assert root  # as Metaflow's root on S3 is
         client.delete_object(Bucket=root.bucket, Key=root.prefix + _below(key))
 
-    def remove(keys: list[Key]) -> int:
+    def remove(keys: list[BlobKey]) -> int:
         with s3.one_error(keys[0].root, "cannot remove"):
             return len(s3.in_parallel(remove_one, keys))
 
@@ -223,7 +223,7 @@ def _on_s3() -> Callable[[list[Key]], int]:
 _REMOVERS = {"local": _on_disk, "s3": _on_s3}
 
 
-def _below(key: Key) -> str:
+def _below(key: BlobKey) -> str:
     return f"{key.flow}/data/{key.sha[:2]}/{key.sha}"
 
 
@@ -304,7 +304,7 @@ def _reasons(found: list[_Run], keep: int) -> dict[str, str]:
 
 
 def _place(one: _Run) -> Place:
-    return places.of(at_home(one.held.settings), one.branch)
+    return places.for_settings(at_home(one.held.settings), one.branch)
 
 
 def _only_mentioned(held: Held) -> set[str]:
@@ -321,7 +321,7 @@ def _promoted(where: set[Place]) -> dict[str, str]:
         for entry in Log(destination).entries():
             if entry.state != UNDONE:
                 found[entry.run] = "was in production: may be rolled back to"
-        if current := promotion.look(destination).current:
+        if current := promotion.read_view(destination).current:
             found[current.run] = f"in production at {place}"
         elif versions := destination.versions():
             found[destination.record(versions[-1]).get("run", "")] = f"served from {place}"

@@ -30,7 +30,7 @@ _OURS = b"mfx"
 
 
 @dataclass(frozen=True)
-class Key:
+class BlobKey:
     """A blob of the datastore."""
 
     storage: str
@@ -52,7 +52,7 @@ class Held:
         unread: What could not be read, and why; empty if all could be.
     """
 
-    blobs: dict[Key, int] = field(default_factory=dict)
+    blobs: dict[BlobKey, int] = field(default_factory=dict)
     mentioned: set[str] = field(default_factory=set)
     found: bool = False
     settings: Any = None
@@ -82,7 +82,7 @@ class Datastore:
             raise MfxError("there is no datastore here", "Go to the project whose runs are meant.")
         self.flow, self.storage, self.root = flow, storage.TYPE, str(root)
         self._files = _S3Files(self.root) if storage.TYPE == "s3" else _Files(storage(root))
-        self._seen: dict[str, tuple[dict[Key, int], set[str], Any]] = {}
+        self._seen: dict[str, tuple[dict[BlobKey, int], set[str], Any]] = {}
 
     def __str__(self) -> str:
         return f"{self.root.rstrip('/')}/{self.flow}/data"
@@ -133,13 +133,13 @@ class Datastore:
             settings = value if hasattr(value, "pipeline") and hasattr(value, "push") else None
             self._seen[sha] = blobs, {text.decode() for text in _TEXT.findall(data)}, settings
 
-    def _keys(self, payload: Payload) -> Iterator[tuple[Key, int]]:
+    def _keys(self, payload: Payload) -> Iterator[tuple[BlobKey, int]]:
         # A project that was moved or copied has its blobs with it.
         if payload.storage == self.storage and (
             self.storage == "local" or payload.root == self.root
         ):
             for sha, size in chunks(payload):
-                yield Key(self.storage, self.root, payload.flow, sha), size
+                yield BlobKey(self.storage, self.root, payload.flow, sha), size
 
 
 class _Files:

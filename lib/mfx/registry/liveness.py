@@ -79,7 +79,7 @@ def end(flow: str, run: str, failed: bool) -> None:
             file.unlink(missing_ok=True)
 
 
-def look(flow: str, run: str) -> Life:
+def life_of(flow: str, run: str) -> Life:
     """What is known of a run's processes."""
     try:
         file = _file(flow, run)

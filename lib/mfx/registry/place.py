@@ -51,7 +51,7 @@ class Place:
         return f"{self.destination.rstrip('/')}/{self.model}"
 
 
-def of(settings: Settings, branch: str = "") -> Place:
+def for_settings(settings: Settings, branch: str = "") -> Place:
     """The place that a config pushes to."""
     return Place(settings.resolve(settings.push.destination), settings.pipeline.name, branch)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mfx.destinations.base import RECORD, STAGED, Destination, VersionTakenError, folder_digest
-from mfx.errors import MfxError, PassingError
+from mfx.errors import MfxError, TransientError
 from mfx.registry.log import DONE, OPEN, PLANNED, UNDONE, Entry, Log, in_effect, now
 from mfx.registry.place import user
 
@@ -90,7 +90,7 @@ class View:
         return newest[-1] if newest else None
 
 
-def look(destination: Destination) -> View:
+def read_view(destination: Destination) -> View:
     """What is served and was served; writes nothing."""
     # In this order: a version without its intent would look like somebody else's.
     versions = destination.versions()
@@ -110,7 +110,7 @@ def verify(destination: Destination) -> None:
     Raises:
         MfxError: They are not those that the log tells of.
     """
-    view = look(destination)
+    view = read_view(destination)
     if not view.versions:
         raise MfxError(f"nothing is in production at {destination.path(0).rpartition('/')[0]}")
     path, digest = destination.path(view.versions[-1]), destination.digest(view.versions[-1])
@@ -125,13 +125,13 @@ def verify(destination: Destination) -> None:
 
 
 def begin(destination: Destination) -> View:
-    """`look`, after finishing what was left open and entering what something else pushed."""
+    """`read_view`, after finishing what was left open and entering what something else pushed."""
     finished = None
     while True:
         finished = recover(destination) or finished
         # Another may have opened an intent, and died, in between: the next number may be claimed
         # only over an entry that has its outcome.
-        if not (view := look(destination)).open:
+        if not (view := read_view(destination)).open:
             return replace(view, finished=finished)
 
 
@@ -209,7 +209,7 @@ def _carry_out(destination: Destination, entry: Entry, folder: Path) -> Entry:
         raise
     finished = finish(destination, entry)
     if finished.state == UNDONE:
-        raise PassingError(f"run {entry.run} was not promoted: {finished.outcome}", "Try again.")
+        raise TransientError(f"run {entry.run} was not promoted: {finished.outcome}", "Try again.")
     return finished
 
 

@@ -37,7 +37,7 @@ def retain(destination: Destination, keep: int, pushed: int) -> list[int]:
     return removed
 
 
-def remark(destination: Destination, keep: int | None, pushed: int) -> str:
+def retain_or_warn(destination: Destination, keep: int | None, pushed: int) -> str:
     """`retain` after a push that has succeeded, whatever comes of this; what is to be said, or ''.
 
     Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mfx.errors import MfxError
 from mfx.registry import flows
 from mfx.registry.client import UnreadableError, absent, asking, at_home, began, read
-from mfx.registry.place import Place, branch_of, of
+from mfx.registry.place import Place, branch_of, for_settings
 from mfx.registry.states import state_of
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Results:
     @property
     def place(self) -> Place:
         """Where its model is served from, if it is promoted."""
-        return of(self.need("start", "settings"), branch_of(self.run))
+        return for_settings(self.need("start", "settings"), branch_of(self.run))
 
     @property
     def state(self) -> str:
@@ -166,7 +166,7 @@ def results(run: str, flow: str = "") -> Results:
     from metaflow import Run
 
     flow, _, run = run.rpartition("/") if "/" in run else (flow, "", run)
-    searched = [flow or flows.only()] if run == LATEST else [flow] if flow else flows.known()
+    searched = [flow or flows.default()] if run == LATEST else [flow] if flow else flows.known()
     for name in searched if run not in ("", LATEST) else ():
         try:
             with asking():
@@ -280,10 +280,10 @@ def _told(found: Results, production: dict[Place, str | None]) -> dict[str, Any]
 
 
 def _production_run(place: Place) -> str | None:
-    from mfx.registry.promotion import look
+    from mfx.registry.promotion import read_view
 
     try:
-        current = look(place.open()).current
+        current = read_view(place.open()).current
     except MfxError:
         # One run's destination that is out of reach must not hide the other runs.
         return None

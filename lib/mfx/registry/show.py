@@ -7,7 +7,7 @@ from typing import Any
 
 from mfx import figures
 from mfx.artifacts import SPLITS, Evaluation
-from mfx.artifacts.examples import shown
+from mfx.artifacts.examples import paths_in_words
 from mfx.errors import MfxError
 from mfx.registry import runs
 from mfx.registry.changes import Changes, changes, commit
@@ -22,7 +22,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Shown:
+class RunDetails:
     """A run.
 
     Args:
@@ -43,7 +43,7 @@ class Shown:
     promotions: list[Entry]
 
 
-def show(found: Results) -> Shown:
+def gather(found: Results) -> RunDetails:
     """Gather what is known of a run, however far it got."""
     evaluation, anomalies = found.evaluation, found.get("validate", "anomalies")
     facts, promotions = _facts(found), []
@@ -59,7 +59,7 @@ def show(found: Results) -> Shown:
             promotions = [entry for entry in log if entry.run == found.id]
         except MfxError as error:
             facts["log"] = f"cannot be read: {error.what}"
-    return Shown(
+    return RunDetails(
         facts=facts,
         parent=parent,
         failures=[str(check) for check in evaluation.blessing.failures] if evaluation else [],
@@ -80,7 +80,7 @@ def _facts(found: Results) -> dict[str, str]:
     }
     if sources := found.sources:
         resolve = found.settings.resolve if found.settings else str
-        facts["data"] = f"{sources.lineage.data[:12]}  {shown(sources.files, resolve)}"
+        facts["data"] = f"{sources.lineage.data[:12]}  {paths_in_words(sources.files, resolve)}"
         facts["code"] = f"{sources.lineage.code[:12]}  commit {commit(found) or 'unknown'}"
         facts["config"] = sources.lineage.config[:12]
     if examples := found.examples:

@@ -47,7 +47,7 @@ def state_of(run: Any, began: datetime) -> State:
     """
     if run.successful:
         return State(FINISHED, over=True)
-    life = liveness.look(*run.pathspec.split("/"))
+    life = liveness.life_of(*run.pathspec.split("/"))
     alive, over = life.alive, life.alive is False
     if alive is None:
         alive, over = _heard_of(run)

@@ -11,7 +11,7 @@ from mfx.figures import metric
 _ACCEPT = "              inferred in this run; accept it with .venv/bin/mfx schema accept {}"
 
 
-def of(run: Any, run_id: str) -> str:
+def summarize(run: Any, run_id: str) -> str:
     """The summary that `end` prints.
 
     Args:

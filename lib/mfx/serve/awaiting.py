@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mfx.serve.batching import Task
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.model import ServedModel
 
 
@@ -46,7 +46,7 @@ class Awaiting:
             rows: How many.
 
         Raises:
-            ServingError: UNAVAILABLE, the queue is full.
+            RequestError: UNAVAILABLE, the queue is full.
             Exception: Whatever the model failed with.
         """
         task = _Awaited(inputs, rows, self, answered_event=self._loop.create_future())
@@ -68,7 +68,7 @@ class Awaiting:
         for model, signature, task in unsent:
             try:
                 model.submit(signature, task)
-            except ServingError as error:
+            except RequestError as error:
                 task.error = error
                 _wake([task])
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.parameters import BatchingParameters
 
 Run = Callable[..., dict[str, np.ndarray]]
@@ -85,11 +85,11 @@ class Waiting:
         """Wait, and give the task's outputs.
 
         Raises:
-            ServingError: The task's error, or DEADLINE_EXCEEDED after `timeout` seconds.
+            RequestError: The task's error, or DEADLINE_EXCEEDED after `timeout` seconds.
         """
         if not self._event.wait(timeout):
             task.given_up = True
-            raise ServingError("DEADLINE_EXCEEDED", f"no answer within {timeout} s")
+            raise RequestError("DEADLINE_EXCEEDED", f"no answer within {timeout} s")
         if task.error is not None:
             raise task.error
         assert task.outputs is not None
@@ -128,13 +128,13 @@ class Batcher:
         """Queue a task of at least one row; its sink is told.
 
         Raises:
-            ServingError: UNAVAILABLE, the queue is full or closed.
+            RequestError: UNAVAILABLE, the queue is full or closed.
         """
         with self._changed:
             if self._closed:
-                raise ServingError("UNAVAILABLE", "this version is no longer served")
+                raise RequestError("UNAVAILABLE", "this version is no longer served")
             if self._rows + self._weight(task) > self._limit:
-                raise ServingError(
+                raise RequestError(
                     "UNAVAILABLE",
                     "The batch scheduling queue to which this request was submitted is full",
                 )

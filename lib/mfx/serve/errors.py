@@ -23,7 +23,7 @@ HTTP_STATUS = {
 """By code, as TF Serving's `http_rest_api_handler` and `http_server` have it."""
 
 
-class ServingError(Exception):
+class RequestError(Exception):
     """A request that cannot be answered.
 
     Args:

@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import config_pb2
 
 from mfx.serve import _private
 from mfx.serve.batching import Batcher, Task
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.parameters import BatchingParameters
 
 NOT_SERVED = ("__saved_model_init_op", "__saved_model_train_op")
@@ -100,11 +100,11 @@ class ServedModel:
         """The signature of this name, `serving_default` for ''.
 
         Raises:
-            ServingError: INVALID_ARGUMENT, there is none.
+            RequestError: INVALID_ARGUMENT, there is none.
         """
         wanted = name or "serving_default"
         if wanted not in self.signatures:
-            raise ServingError(
+            raise RequestError(
                 "INVALID_ARGUMENT",
                 f'Serving signature name: "{wanted}" not found in signature def; '
                 f"the model has {', '.join(self.signatures)}",
@@ -120,7 +120,7 @@ class ServedModel:
                 row; names, dtypes and shapes are checked by the caller.
 
         Raises:
-            ServingError: UNAVAILABLE, too much is waiting already.
+            RequestError: UNAVAILABLE, too much is waiting already.
         """
         self._batchers[signature].submit(task)
 
@@ -172,10 +172,10 @@ def _call(function: Callable, names: Sequence[str], *feeds: np.ndarray) -> dict[
         return dict(zip(names, function(*feeds), strict=True))
     except tf.errors.OpError as error:
         code = next((c for kind, c in _CODES.items() if isinstance(error, kind)), "INTERNAL")
-        raise ServingError(code, first_lines(error.message)) from None
+        raise RequestError(code, first_lines(error.message)) from None
     except UnicodeDecodeError as error:  # TensorFlow's message quotes the client's bytes
         said = error.object.decode(errors="backslashreplace")
-        raise ServingError("INVALID_ARGUMENT", first_lines(said)) from None
+        raise RequestError("INVALID_ARGUMENT", first_lines(said)) from None
 
 
 def first_lines(message: str) -> str:

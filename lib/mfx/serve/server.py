@@ -101,7 +101,7 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
     )
     versions.start()
     try:
-        must_serve(versions, source, options)
+        check_can_serve(versions, source, options)
         uvloop.run(_answer(models, options, metrics, ready))
     finally:
         versions.stop()
@@ -158,7 +158,7 @@ def warm_up(model: ServedModel, folder: Path) -> None:
     """Run the requests that a push left with the model, so that no client is the first.
 
     Raises:
-        ServingError, KeyError, ValueError: A request does not fit the model.
+        RequestError, KeyError, ValueError: A request does not fit the model.
         AttributeError: It is of a kind that no signature takes.
     """
     for log in warmup.read(folder):
@@ -173,7 +173,7 @@ def warm_up(model: ServedModel, folder: Path) -> None:
         model.run(signature.name, inputs)
 
 
-def must_serve(versions: Versions, source: Destination, options: Options) -> None:
+def check_can_serve(versions: Versions, source: Destination, options: Options) -> None:
     """Check that there is, or may soon be, something to serve, and what each label names.
 
     Raises:

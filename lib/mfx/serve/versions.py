@@ -20,7 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from mfx.destinations.base import Destination
 from mfx.errors import MfxError
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.model import ServedModel, first_lines
 from mfx.serve.parameters import BatchingParameters
 
@@ -142,7 +142,7 @@ class Versions(Generic[_M]):
         """A version for the length of one request; by default the newest.
 
         Raises:
-            ServingError: NOT_FOUND, it is not served; INVALID_ARGUMENT, an unknown label.
+            RequestError: NOT_FOUND, it is not served; INVALID_ARGUMENT, an unknown label.
         """
         with self._changed:
             asked = self._numbered(version, label)
@@ -152,7 +152,7 @@ class Versions(Generic[_M]):
                 which = f"Latest({self.name})"
                 if asked is not None:
                     which = f"Specific({self.name}, {asked})"
-                raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
+                raise RequestError("NOT_FOUND", f"Servable not found for request: {which}")
             self._users[wanted] += 1
         try:
             yield model
@@ -166,13 +166,13 @@ class Versions(Generic[_M]):
         """Of all versions seen, the newest first, or of one.
 
         Raises:
-            ServingError: NOT_FOUND, no such version; INVALID_ARGUMENT, an unknown label.
+            RequestError: NOT_FOUND, no such version; INVALID_ARGUMENT, an unknown label.
         """
         with self._changed:
             wanted = self._numbered(version, label)
             found = [replace(s) for s in self._status.values() if wanted in (None, s.version)]
         if wanted is not None and not found:
-            raise ServingError("NOT_FOUND", f"Could not find version {wanted} of model {self.name}")
+            raise RequestError("NOT_FOUND", f"Could not find version {wanted} of model {self.name}")
         return sorted(found, key=lambda status: -status.version)
 
     def served(self) -> list[int]:
@@ -260,7 +260,7 @@ class Versions(Generic[_M]):
         if not label:
             return version
         if label not in self._labels:
-            raise ServingError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
+            raise RequestError("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
         return self._labels[label]
 
     def _load(self, version: int) -> None:

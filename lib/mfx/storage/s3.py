@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from mfx.errors import MfxError, PassingError
+from mfx.errors import MfxError, TransientError
 from mfx.storage.address import S3Address
 
 PATIENCE = "MFX_S3_PATIENCE"
@@ -34,7 +34,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class S3GoneError(PassingError):
+class S3GoneError(TransientError):
     """S3 has not answered for the whole of `patience`."""
 
 
@@ -77,7 +77,7 @@ def client() -> Any:
 
 
 def listed(client: Any, below: S3Address, deeper: bool = True) -> tuple[list[Any], list[str]]:
-    """What lies on S3, asked for `patiently`.
+    """What lies on S3, asked for `with_retries`.
 
     Args:
         client: Of boto3.
@@ -90,7 +90,7 @@ def listed(client: Any, below: S3Address, deeper: bool = True) -> tuple[list[Any
     """
     paginator = client.get_paginator("list_objects_v2")
     given = {"Bucket": below.bucket, "Prefix": below.key, **({} if deeper else {"Delimiter": "/"})}
-    pages = patiently(lambda: list(paginator.paginate(**given)))
+    pages = with_retries(lambda: list(paginator.paginate(**given)))
     folders = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
     return [entry for page in pages for entry in page.get("Contents", [])], folders
 
@@ -101,7 +101,7 @@ def is_absent(error: BaseException) -> bool:
     return code in ("404", "NoSuchKey")
 
 
-def patiently(call: Callable[[], Out]) -> Out:
+def with_retries(call: Callable[[], Out]) -> Out:
     """What `call` returns; called again, with back-off, while it fails as S3 does in passing."""
     first = None
     tries = 0
@@ -109,7 +109,7 @@ def patiently(call: Callable[[], Out]) -> Out:
         try:
             return call()
         except Exception as error:
-            if not may_pass(error):
+            if not is_transient(error):
                 raise
             first = first or time.monotonic()
             left = first + patience() - time.monotonic()
@@ -120,9 +120,9 @@ def patiently(call: Callable[[], Out]) -> Out:
 
 
 def in_parallel(function: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
-    """`patiently(function(item))` for each, WORKERS at a time; the first error stops the rest."""
+    """The function of each item with retries, WORKERS at a time; the first error stops the rest."""
     with ThreadPoolExecutor(WORKERS) as pool:
-        futures = [pool.submit(patiently, lambda item=item: function(item)) for item in items]
+        futures = [pool.submit(with_retries, lambda item=item: function(item)) for item in items]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
@@ -132,7 +132,7 @@ def in_parallel(function: Callable[[In], Out], items: Iterable[In]) -> list[Out]
             pool.shutdown(cancel_futures=True)
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether a request that failed so may succeed later: no answer, a broken one, or a busy S3."""
     from boto3.exceptions import Boto3Error
     from botocore import exceptions
@@ -144,7 +144,7 @@ def may_pass(error: BaseException) -> bool:
         return status >= 500 or status == 429 or error.response["Error"]["Code"] in _BUSY
     if isinstance(error, Boto3Error):  # of an upload or download, around its cause
         cause = getattr(error, "last_exception", None) or error.__cause__ or error.__context__
-        return cause is not None and may_pass(cause)
+        return cause is not None and is_transient(cause)
     return isinstance(
         error,
         (
@@ -161,11 +161,11 @@ def may_pass(error: BaseException) -> bool:
     )
 
 
-def is_mistake(error: BaseException) -> bool:
+def is_misconfigured(error: BaseException) -> bool:
     """Whether boto could not even ask: no credentials, a bucket's name that cannot be."""
     from botocore.exceptions import BotoCoreError
 
-    return isinstance(error, BotoCoreError) and not may_pass(error)
+    return isinstance(error, BotoCoreError) and not is_transient(error)
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def one_error(address: str, what: str) -> Iterator[None]:
     try:
         yield
     except (Boto3Error, BotoCoreError, ClientError, ResponseParserError, OSError) as error:
-        if not may_pass(error):
+        if not is_transient(error):
             raise MfxError(f"{address}: {what}: {error}", _REMEDY) from None
         said = f"S3 does not answer, tried for {patience():.0f} s: {error}"
         raise S3GoneError(f"{address}: {what}: {said}", _GONE) from None

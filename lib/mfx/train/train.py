@@ -137,7 +137,7 @@ def train(
             steps=options.steps,
             device=device,
             resumed_from=resumed_from,
-            lineage=transformed.lineage.after(graph.digest, transformed.digest),
+            lineage=transformed.lineage.derived(graph.digest, transformed.digest),
         )
 
 
@@ -151,7 +151,7 @@ def _look(
     """What the network takes, after all that can be wrong with it and the label was looked for."""
     network.check(model)
     if graph.label:
-        label.fits(graph.label, network.loss_of(model), network.width(model))
+        label.check_fits_network(graph.label, network.loss_of(model), network.width(model))
     inputs = network.inputs_of(model, transformed.columns, target)
     if unused := [name for name in inputs.without(transformed.columns) if name != target]:
         report(f"kept in the examples, not taken by the network: {', '.join(unused)}")

@@ -74,7 +74,7 @@ def transform(
         for line in label.describe(found):
             report(line)
         features = {n: s.dtype.name for n, s in output.transformed_feature_spec().items()}
-        lineage = examples.lineage.after(examples.digest, schema.digest)
+        lineage = examples.lineage.derived(examples.digest, schema.digest)
         engine = runner.engine(ENGINE, settings.beam)
         graph_result = TransformGraph(store.save(graph), features, lineage, engine, found)
     return graph_result, transformed
@@ -163,7 +163,7 @@ def _apply(
         rows_in=sum(rows.values()),
         rejected={},
         columns=kinds,
-        lineage=examples.lineage.after(examples.digest),
+        lineage=examples.lineage.derived(examples.digest),
     )
 
 

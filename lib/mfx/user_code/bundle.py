@@ -91,7 +91,7 @@ class Bundle:
         return f"flows/{below}" if environment.code_package() else str(below)
 
 
-def of(module: Path, name: str) -> Bundle:
+def collect(module: Path, name: str) -> Bundle:
     """What the pipeline `name` is made of.
 
     Args:

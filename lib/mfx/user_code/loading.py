@@ -34,7 +34,7 @@ def find(settings: Names) -> bundle.Bundle:
     path = settings.resolve(settings.pipeline.module)
     if not path.endswith(".py"):
         raise MfxError(f"{path}: not a Python file", "Name one as module under [pipeline].")
-    return bundle.of(Path(path), settings.pipeline.name)
+    return bundle.collect(Path(path), settings.pipeline.name)
 
 
 def load(settings: Names) -> ModuleType:

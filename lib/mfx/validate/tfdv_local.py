@@ -25,7 +25,7 @@ MERGE_ROWS = 2**16
 """Fewest new values, each counted in its batch, that are worth merging."""
 
 
-def covers() -> str:
+def not_covered() -> str:
     """What this path does not cover; '' if nothing. Versions of other combiners go to Beam."""
     return (
         ""

@@ -44,7 +44,7 @@ def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, A
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         for split, proto in protos.items():
             Path(directory, f"{split}.pb").write_bytes(proto.SerializeToString(deterministic=True))
-        lineage = examples.lineage.after(examples.digest)
+        lineage = examples.lineage.derived(examples.digest)
         statistics = Statistics(store.save(directory), lineage, engine)
 
     inferred = infer_schema(protos["train"], protos["eval"], settings)
@@ -56,7 +56,7 @@ def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, A
         path=str(path),
         inferred=committed is None,
         proposal=text_format.MessageToString(proposal),
-        lineage=statistics.lineage.after(statistics.digest),
+        lineage=statistics.lineage.derived(statistics.digest),
         fits=not _broken(proposal, protos) and all(a.severity != "ERROR" for a in in_one_split),
     )
     found = [
@@ -66,7 +66,7 @@ def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, A
     ]
     found += _explained(held_to or inferred, protos, examples, in_file=committed is not None)
     found += [*in_one_split, *(not_checked(committed) if committed else ())]
-    return statistics, schema, Anomalies(tuple(found), schema.lineage.after(schema.digest))
+    return statistics, schema, Anomalies(tuple(found), schema.lineage.derived(schema.digest))
 
 
 def _judge(schema: Any, protos: dict[str, Any]) -> dict[str, anomalies_pb2.Anomalies]:
@@ -108,7 +108,7 @@ def _column(examples: Examples, split: str, name: str) -> Iterator[pa.Array]:
 
 def _statistics(examples: Examples, options: Beam, schema: Any) -> tuple[dict[str, Any], str]:
     """TFDV's statistics of each split, and what made them."""
-    why_not = tfdv_local.covers()
+    why_not = tfdv_local.not_covered()
     if why_not or options.options:
         made = {
             split: tfdv_beam.describe(

@@ -104,7 +104,7 @@ def test_names_in_a_folder_are_of_one_kind():
 def test_a_file_is_found_and_taken_for_what_it_is(source, file):
     assert input_files.find(str(file.parent)) == [str(file)]
     assert source.takes(file.name, file.read_bytes()[:4096])
-    assert sources.of(file) is source
+    assert sources.source_of(file) is source
 
 
 def test_columns_and_types_are_told(source, file, how):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.http import json_answers, json_examples, json_text
 from mfx.serve.http.json_api import PredictReader
 from mfx.serve.model import Signature, Tensor
@@ -41,7 +41,7 @@ def read(reader, document):
 
 
 def refused(reader, document, code="INVALID_ARGUMENT"):
-    with pytest.raises(ServingError) as caught:
+    with pytest.raises(RequestError) as caught:
         read(reader, document)
     assert caught.value.code == code
     return caught.value.message
@@ -265,16 +265,16 @@ def test_what_json_takes_in_memory_is_told_before_it_is_read(item):
         return sys.getsizeof(value) + sum(map(taken, inner))
 
     at_least = taken(json.loads(body)[:1000]) * 100
-    with pytest.raises(ServingError, match="of memory once it is read") as caught:
-        json_text.must_fit(body, at_least)
+    with pytest.raises(RequestError, match="of memory once it is read") as caught:
+        json_text.check_fits(body, at_least)
     assert caught.value.code == "INVALID_ARGUMENT"
-    json_text.must_fit(body, 80 * len(body))
+    json_text.check_fits(body, 80 * len(body))
 
 
 def test_signature_name():
     assert json_text.signature_name({"signature_name": "x"}) == "x"
     assert json_text.signature_name({}) == ""
-    with pytest.raises(ServingError, match="'signature_name' key must be a string value"):
+    with pytest.raises(RequestError, match="'signature_name' key must be a string value"):
         json_text.signature_name({"signature_name": 1})
 
 
@@ -365,7 +365,7 @@ def test_answers():
 )
 def test_outputs_without_json(outputs, message):
     outputs = {name: np.asarray(array) for name, array in outputs.items()}
-    with pytest.raises(ServingError, match=message):
+    with pytest.raises(RequestError, match=message):
         json_answers.predictions(outputs, rows=True)
 
 
@@ -381,10 +381,10 @@ def test_classifications_and_regressions():
     assert json.loads(json_answers.classifications({"scores": scores[:, :1]})) == {
         "results": [[["", 0.1]]]
     }
-    with pytest.raises(ServingError, match="Expected Tensor shape"):
+    with pytest.raises(RequestError, match="Expected Tensor shape"):
         json_answers.classifications({"scores": scores[0]})
     assert json_answers.regressions({"outputs": scores[:, :1]}) == b'{"results":[0.1]}'
-    with pytest.raises(ServingError, match="Expected output Tensor shape"):
+    with pytest.raises(RequestError, match="Expected output Tensor shape"):
         json_answers.regressions({"outputs": scores})
 
 
@@ -432,7 +432,7 @@ def test_examples():
     ],
 )
 def test_bad_examples(document, message):
-    with pytest.raises(ServingError, match=message) as caught:
+    with pytest.raises(RequestError, match=message) as caught:
         examples(document)
     assert caught.value.code == "INVALID_ARGUMENT"
 
@@ -450,5 +450,5 @@ def test_methods():
         (of("classify", ["a"], ["scores"]), "classify", "No classification inputs"),
         (of("regress", ["inputs"], ["scores"]), "regress", "Expected regression signature outputs"),
     ]:
-        with pytest.raises(ServingError, match=message):
+        with pytest.raises(RequestError, match=message):
             json_answers.check_method(signature_, method)

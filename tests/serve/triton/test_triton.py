@@ -44,7 +44,7 @@ long = pytest.mark.deploy
 missing = Triton().missing()
 triton = pytest.mark.skipif(bool(missing), reason=missing or "Triton is there")
 SERVE = [sys.executable, "-m", "mfx.cli", "serve", "--engine", "triton"]
-INPUTS = kserve_api.Inputs("", {"amount": "FP32", "count": "INT64", "kind": "BYTES"})
+INPUTS = kserve_api.ModelInputs("", {"amount": "FP32", "count": "INT64", "kind": "BYTES"})
 ROW = {"amount": 1.0, "count": 1, "kind": "ab"}  # 4, and the model's offset
 ROWS = [
     {"amount": 1.5, "count": 2, "kind": b"abc"},
@@ -327,9 +327,9 @@ def test_another_versions_signature_does_not_fit(models):
             {"name": "whole", "data_type": "TYPE_INT64", "dims": [1]},
         ],
     }
-    repository.must_fit(given, signatures["several"])
+    repository.check_fits(given, signatures["several"])
     with pytest.raises(ValueError, match=r"its inputs are .*amount"):
-        repository.must_fit(given, signatures["predict"])
+        repository.check_fits(given, signatures["predict"])
 
 
 def _ready(served: Served, version: int) -> bool:

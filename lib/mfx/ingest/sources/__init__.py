@@ -29,7 +29,7 @@ def known() -> list[Source]:
     return [SOURCES.get(name) for name in SOURCES.names()]
 
 
-def of(path: Path) -> Source:
+def source_of(path: Path) -> Source:
     """The kind of a file on disk, by its name and first bytes.
 
     Raises:

@@ -45,7 +45,7 @@ _FROM_TEXT: dict[str, tuple[str, _Convert]] = {
 
 def takes(name: str, head: bytes) -> bool:
     """Whether it is text; see `base.Source`."""
-    return not file_kinds.of(head)
+    return not file_kinds.detect(head)
 
 
 def header(path: Path, how: Reading) -> list[str]:

@@ -36,7 +36,7 @@ def look(path: Path, how: Reading) -> Dialect:
     # Until a line after the header is seen, or the file's end, or what no header is.
     for factor in (1, 8, 64, 512):
         sample, whole = _sample(path, compression, factor * _SAMPLE)
-        if kind := file_kinds.of(sample[:4096]):
+        if kind := file_kinds.detect(sample[:4096]):
             inside = "" if compression == "none" else f", in {compression}"
             raise MfxError(
                 f"{path}: expected a CSV file, found {kind}{inside}",

@@ -60,7 +60,7 @@ REMEDIES = {
 REMEDY = "Write the data as CSV in UTF-8; it may be compressed with gzip, bz2, xz or zstd."
 
 
-def of(head: bytes) -> str:
+def detect(head: bytes) -> str:
     """What the file that begins with `head` (64 bytes or more, if it has them) is; "" for text."""
     binary = any(code in _NO_TEXT for code in head)
     for begin, kind in _BEGINS:

@@ -27,7 +27,7 @@ _LENGTH = "Inference-Header-Content-Length"
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ModelInputs:
     """What a model takes.
 
     Attributes:
@@ -39,7 +39,7 @@ class Inputs:
     datatypes: Mapping[str, str]
 
 
-def read_inputs(address: str, name: str) -> Inputs:
+def read_inputs(address: str, name: str) -> ModelInputs:
     """Ask a Triton server for what a model takes.
 
     Args:
@@ -58,10 +58,10 @@ def read_inputs(address: str, name: str) -> Inputs:
         raise AnswerError(f"V2 REST: no {error} in the model's configuration") from None
     finally:
         connection.close()
-    return Inputs("" if signature == "predict" else next(iter(datatypes)), datatypes)
+    return ModelInputs("" if signature == "predict" else next(iter(datatypes)), datatypes)
 
 
-def arrays(rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
+def arrays(rows: Sequence[Row], inputs: ModelInputs) -> dict[str, np.ndarray]:
     """Raw rows as the model takes them.
 
     Args:
@@ -85,7 +85,7 @@ def arrays(rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
     return found
 
 
-def rest_body(rows: Sequence[Row], inputs: Inputs) -> tuple[bytes, dict[str, str]]:
+def rest_body(rows: Sequence[Row], inputs: ModelInputs) -> tuple[bytes, dict[str, str]]:
     """A request for rows: body and headers.
 
     JSON, but for the inputs that it cannot express: bytes that are no text, and NaN. These follow
@@ -135,7 +135,7 @@ class Rest:
         inputs: What it takes.
     """
 
-    def __init__(self, address: str, name: str, inputs: Inputs) -> None:
+    def __init__(self, address: str, name: str, inputs: ModelInputs) -> None:
         self._path, self._inputs = f"/v2/models/{name}/infer", inputs
         self._connection = http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
 
@@ -160,7 +160,7 @@ class Rest:
 class Grpc:
     """Asks over gRPC; see Rest."""
 
-    def __init__(self, address: str, name: str, inputs: Inputs) -> None:
+    def __init__(self, address: str, name: str, inputs: ModelInputs) -> None:
         from tritonclient import grpc, utils
 
         self._grpc, self._failed, self._name = grpc, utils.InferenceServerException, name

@@ -17,7 +17,7 @@ from mfx.serve.parameters import BatchingParameters
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningServer:
     """A server that answers.
 
     Attributes:
@@ -48,7 +48,7 @@ class Running:
 @contextmanager
 def running(
     server: ModelServer, model: Path, name: str, batching: BatchingParameters, timeout: float
-) -> Iterator[Running]:
+) -> Iterator[RunningServer]:
     """A server of one SavedModel; gone at the end.
 
     Args:
@@ -75,7 +75,7 @@ def running(
             try:
                 _wait(server, process, at_rest, name, timeout, Path(errors.name))
                 seconds = time.monotonic() - begin
-                yield Running(server, name, at_rest, at_grpc, seconds, process)
+                yield RunningServer(server, name, at_rest, at_grpc, seconds, process)
             finally:
                 process.terminate()
                 try:

@@ -32,7 +32,7 @@ from tensorflow_serving.apis import (
 )
 
 from mfx.errors import MfxError
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.grpc.services import Budget, ModelService, PredictionService, apart
 from mfx.serve.versions import AVAILABLE, ModelVersions
 
@@ -183,7 +183,7 @@ class _Calls:
             method: Its name, for `observe`.
             kind: The request's class.
             answer: From the request, and whether it is large, to the answer's bytes; may raise
-                ServingError.
+                RequestError.
         """
 
         async def call(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -198,7 +198,7 @@ class _Calls:
                 left = context.time_remaining()
                 code = "CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED"
                 raise
-            except ServingError as error:
+            except RequestError as error:
                 code, message = error.code, error.message
             except DecodeError:
                 code, message = "INVALID_ARGUMENT", f"not a {kind.DESCRIPTOR.full_name}"
@@ -239,11 +239,11 @@ class HealthService:
         """Check.
 
         Raises:
-            ServingError: NOT_FOUND, there is no such model.
+            RequestError: NOT_FOUND, there is no such model.
         """
         state = self._state(request.value)
         if state == SERVICE_UNKNOWN:
-            raise ServingError("NOT_FOUND", f"unknown service {request.value}")
+            raise RequestError("NOT_FOUND", f"unknown service {request.value}")
         return Int32Value(value=state).SerializeToString()
 
     async def watch(self, data: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:

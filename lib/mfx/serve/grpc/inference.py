@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tensorflow_serving.apis import predict_pb2
 
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.grpc import tensor_proto
 from mfx.serve.model import ServedModel, Signature, Tensor
 
@@ -23,9 +23,9 @@ REGRESS = "tensorflow/serving/regress"
 Outputs = Mapping[str, np.ndarray]
 
 
-def bad(message: str) -> ServingError:
+def bad(message: str) -> RequestError:
     """A request that is wrong whatever the model's state."""
-    return ServingError("INVALID_ARGUMENT", message)
+    return RequestError("INVALID_ARGUMENT", message)
 
 
 def write_spec(spec: Any, name: str, signature: str, version: int) -> None:
@@ -39,11 +39,11 @@ def predict_signature(model: ServedModel, name: str) -> Signature:
     """The signature of a Predict request.
 
     Raises:
-        ServingError: FAILED_PRECONDITION, there is none.
+        RequestError: FAILED_PRECONDITION, there is none.
     """
     found = model.signatures.get(name or DEFAULT)
     if found is None:
-        raise ServingError(
+        raise RequestError(
             "FAILED_PRECONDITION",
             f'Serving signature key "{name or DEFAULT}" not found. '
             f"The model has {_names(model.signatures)}.",
@@ -62,7 +62,7 @@ def predict_inputs(
         max_bytes: Of all arrays together.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, they are not what the signature takes.
+        RequestError: INVALID_ARGUMENT, they are not what the signature takes.
     """
     if len(inputs) != len(signature.inputs):
         _wrong_number(set(inputs), set(signature.inputs))
@@ -110,7 +110,7 @@ def wanted_outputs(signature: Signature, names: Iterable[str]) -> Sequence[str]:
     """The outputs an `output_filter` leaves; all if it is empty.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, an unknown name or one given twice.
+        RequestError: INVALID_ARGUMENT, an unknown name or one given twice.
     """
     seen: dict[str, None] = {}
     for name in names:
@@ -131,7 +131,7 @@ def examples_of(given: Any) -> list[bytes]:
     Two messages one after the other parse as the one merged into the other.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, there are none.
+        RequestError: INVALID_ARGUMENT, there are none.
     """
     kind = given.WhichOneof("kind")
     listed = getattr(given, kind) if kind else None
@@ -153,7 +153,7 @@ def example_signature(model: ServedModel, name: str, method: str, unknown: str) 
         unknown: What to say before the name where there is none.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it is not there, or it takes or gives something else.
+        RequestError: INVALID_ARGUMENT, it is not there, or it takes or gives something else.
     """
     signature = model.signatures.get(name or DEFAULT)
     if signature is None:
@@ -185,7 +185,7 @@ def write_classifications(result: Any, outputs: Outputs, rows: int) -> None:
     """Fill a ClassificationResult.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, the outputs are not [rows, classes].
+        RequestError: INVALID_ARGUMENT, the outputs are not [rows, classes].
     """
     classes, scores = outputs.get("classes"), outputs.get("scores")
     for name, array, dtype in (("classes", classes, object), ("scores", scores, np.float32)):
@@ -225,7 +225,7 @@ def write_regressions(result: Any, outputs: Outputs, rows: int) -> None:
     """Fill a RegressionResult.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, the output is not [rows] or [rows, 1].
+        RequestError: INVALID_ARGUMENT, the output is not [rows] or [rows, 1].
     """
     array = outputs["outputs"]
     if not (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)):

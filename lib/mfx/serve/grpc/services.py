@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from mfx.serve.awaiting import Awaiting
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.grpc import inference
 from mfx.serve.grpc.inference import CLASSIFY, REGRESS, bad
 from mfx.serve.model import ServedModel, Signature
@@ -50,10 +50,10 @@ class Budget:
         """Take bytes, to be given back.
 
         Raises:
-            ServingError: RESOURCE_EXHAUSTED, there are not so many left.
+            RequestError: RESOURCE_EXHAUSTED, there are not so many left.
         """
         if size > self._left:
-            raise ServingError("RESOURCE_EXHAUSTED", "too many large requests at once")
+            raise RequestError("RESOURCE_EXHAUSTED", "too many large requests at once")
         self._left -= size
 
     def give(self, size: int) -> None:
@@ -180,7 +180,7 @@ class ModelService:
     async def status(self, request: Any, large: bool) -> bytes:
         """GetModelStatus: all versions seen, or the one asked for."""
         spec = _spec(request)
-        none = ServingError("NOT_FOUND", f"Could not find any versions of model {spec.name}")
+        none = RequestError("NOT_FOUND", f"Could not find any versions of model {spec.name}")
         if spec.name not in self._models:
             raise none
         found = self._models[spec.name].status(_version(spec), spec.version_label)
@@ -197,9 +197,9 @@ class ModelService:
         """HandleReloadConfigRequest: not served.
 
         Raises:
-            ServingError: UNIMPLEMENTED.
+            RequestError: UNIMPLEMENTED.
         """
-        raise ServingError(
+        raise RequestError(
             "UNIMPLEMENTED",
             "The models are fixed when the server starts, and their versions are found by polling; "
             "push a version, or start the server again with other models.",
@@ -220,14 +220,14 @@ def _use(models: Mapping[str, ModelVersions], spec: Any) -> AbstractContextManag
     """The version that a ModelSpec names, for the length of a request.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, no name; NOT_FOUND, no such model or version.
+        RequestError: INVALID_ARGUMENT, no name; NOT_FOUND, no such model or version.
     """
     name, version = spec.name, _version(spec)
     if not name:
         raise bad("ModelSpec has no name specified.")
     if name not in models:
         which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-        raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
+        raise RequestError("NOT_FOUND", f"Servable not found for request: {which}")
     return models[name].use(version, spec.version_label)
 
 
@@ -243,7 +243,7 @@ def _asked(model: ServedModel, tasks: Sequence[Any]) -> list[tuple[Signature, st
         if any(signature.name == name for signature, _ in asked):
             raise bad(f"Duplicate evaluation of signature: {name}")
         if task.method_name not in (CLASSIFY, REGRESS):
-            raise ServingError(
+            raise RequestError(
                 "UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}"
             )
         unknown = "Requested signature not found in model graph"

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.http.unpacking import CODINGS, PLAIN, Unpacker, UnpackError, said_size
 
 LARGE, SLICE = 1 << 18, 1 << 20
@@ -88,7 +88,7 @@ class Bodies:
 
         Raises:
             BodyError: It is too large, too slow, or not in a coding that is read.
-            ServingError: RESOURCE_EXHAUSTED, too much is held already; UNAVAILABLE, it could not be
+            RequestError: RESOURCE_EXHAUSTED, too much is held already; UNAVAILABLE, it could not be
                 unpacked in time.
         """
         said = request.headers.get("Content-Encoding", "")
@@ -173,7 +173,7 @@ class Bodies:
             while loop.time() < end:
                 if not self._add(await self._apart(unpacker.next, SLICE), body):
                     return
-        raise ServingError("UNAVAILABLE", f"Not unpacked within {self._limits.body_seconds:g} s")
+        raise RequestError("UNAVAILABLE", f"Not unpacked within {self._limits.body_seconds:g} s")
 
     def _add(self, part: bytes, body: bytearray) -> bool:
         """Hold what was unpacked; whether there may be more."""
@@ -191,7 +191,7 @@ class Bodies:
         if size > self._limits.body_bytes:
             raise self._too_large()
         if self.held + more > self._limits.bytes_in_flight:
-            raise ServingError(
+            raise RequestError(
                 "RESOURCE_EXHAUSTED", "Too many bytes of requests are being worked on"
             )
         self.held += more

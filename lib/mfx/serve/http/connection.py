@@ -31,7 +31,7 @@ _STATUS_LINES = {
 } | {499: "HTTP/1.1 499 Client Closed Request\r\n"}
 
 
-class Answer:
+class Response:
     """What aiohttp takes for a response: written at once, without its header handling.
 
     Args:
@@ -104,7 +104,7 @@ class _Connection(_private.Connection):
         half_closed: Whether the client has said that it sends nothing more.
     """
 
-    def __init__(self, server: Server, **parameters: Any) -> None:
+    def __init__(self, server: HttpServer, **parameters: Any) -> None:
         super().__init__(server, **parameters)
         self._server = server
         self.reading: Any = None
@@ -160,10 +160,10 @@ class _Connection(_private.Connection):
         """What is no HTTP is answered as JSON as well."""
         log.debug("malformed HTTP from %s", request.remote, exc_info=exc)
         said = (message or HTTPStatus(status).phrase).splitlines()[0]
-        return Answer(failure(f"Malformed request: {said}"), status, close=True)
+        return Response(failure(f"Malformed request: {said}"), status, close=True)
 
 
-class Server(_private.Server):
+class HttpServer(_private.Server):
     """Makes connections for a handler.
 
     Args:

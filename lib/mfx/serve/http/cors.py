@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 from aiohttp import web
 
-from mfx.serve.http.connection import Answer
+from mfx.serve.http.connection import Response
 
 ANY = "*"
 _PREFLIGHT = (
@@ -25,14 +25,14 @@ class Cors:
     """
 
     def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[Answer]], origins: Collection[str]
+        self, handler: Callable[[web.BaseRequest], Awaitable[Response]], origins: Collection[str]
     ) -> None:
         self._handler, self._origins = handler, frozenset(origins)
 
-    async def __call__(self, request: web.BaseRequest) -> Answer:
+    async def __call__(self, request: web.BaseRequest) -> Response:
         """Answer a request."""
         preflight = request.method == "OPTIONS"
-        answer = Answer(b"") if preflight else await self._handler(request)
+        answer = Response(b"") if preflight else await self._handler(request)
         answer.add(self._headers(request.headers.get("Origin", "")))
         if preflight:
             answer.add(_PREFLIGHT)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.model import Signature
 
 _PIECE = 4096
@@ -31,7 +31,7 @@ def predictions(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
             object of all rows.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, there is no JSON for an output.
+        RequestError: INVALID_ARGUMENT, there is no JSON for an output.
     """
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
@@ -50,7 +50,7 @@ def check_method(signature: Signature, method: str) -> None:
     """Hold a signature to what `:classify` and `:regress` take, as TF Serving does.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it is of another method, or has other inputs or outputs.
+        RequestError: INVALID_ARGUMENT, it is of another method, or has other inputs or outputs.
     """
     kind, wanted = METHODS[method], f"tensorflow/serving/{method}"
     if signature.method != wanted:
@@ -76,7 +76,7 @@ def classifications(outputs: Mapping[str, np.ndarray]) -> bytes:
         outputs: `classes` (strings) and `scores` (floats), [rows, classes]; one may be absent.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, they have other shapes.
+        RequestError: INVALID_ARGUMENT, they have other shapes.
     """
     shape = next(iter(outputs.values())).shape
     for array in outputs.values():
@@ -106,7 +106,7 @@ def regressions(outputs: Mapping[str, np.ndarray]) -> bytes:
         outputs: `outputs`, [rows] or [rows, 1].
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it has another shape.
+        RequestError: INVALID_ARGUMENT, it has another shape.
     """
     array = outputs["outputs"]
     if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
@@ -222,5 +222,5 @@ def _with_literals(value: Any) -> Any:
     return value
 
 
-def _invalid(message: str) -> ServingError:
-    return ServingError("INVALID_ARGUMENT", message)
+def _invalid(message: str) -> RequestError:
+    return RequestError("INVALID_ARGUMENT", message)

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from mfx.columns.missing import MISSING
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.http.json_text import MOST_FLOAT, decoded, invalid, is_object, shown, type_name
 from mfx.serve.model import Signature
 
@@ -63,7 +63,7 @@ class PredictReader:
             given, and is to be answered, as rows.
 
         Raises:
-            ServingError: INVALID_ARGUMENT, what is given does not fit the signature.
+            RequestError: INVALID_ARGUMENT, what is given does not fit the signature.
         """
         instances = document.get("instances")
         if "inputs" in document:
@@ -274,7 +274,7 @@ def _converted(flat: list[Any], dtype: tf.DType, nulls: bool) -> list[Any]:
 
     Raises:
         _BadValueError: One is of another type, or out of range.
-        ServingError: UNIMPLEMENTED, JSON has no form for this dtype.
+        RequestError: UNIMPLEMENTED, JSON has no form for this dtype.
     """
     kinds = set(map(type, flat))
     if nulls and type(None) in kinds:
@@ -300,7 +300,7 @@ def _converted(flat: list[Any], dtype: tf.DType, nulls: bool) -> list[Any]:
         return [_string(value, at) for at, value in enumerate(flat)]
     if dtype == tf.bool:
         return flat if kinds <= {bool} else _refused(flat, dtype, {bool})
-    raise ServingError(
+    raise RequestError(
         "UNIMPLEMENTED",
         f"Conversion of JSON Value: {shown(flat[0] if flat else None)} "
         f"to type: {_DTYPE_NAMES.get(dtype, dtype.name)}",

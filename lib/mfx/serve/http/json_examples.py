@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.http.json_text import MOST_FLOAT, decoded, invalid, is_object, shown, type_name
 
 
@@ -16,7 +16,7 @@ def read_examples(document: Mapping[str, Any], method: str) -> list[bytes]:
     """The tf.Examples, serialized, of a `:classify` or `:regress` request.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, they are none.
+        RequestError: INVALID_ARGUMENT, they are none.
     """
     context = b""
     if "context" in document:
@@ -38,7 +38,7 @@ def read_examples(document: Mapping[str, Any], method: str) -> list[bytes]:
     for at, example in enumerate(examples):
         try:
             found.append(context + _example(example))
-        except ServingError as error:
+        except RequestError as error:
             raise invalid(f"{error.message} (in example {at})") from None
     return found
 

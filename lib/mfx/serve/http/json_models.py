@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from google.protobuf import json_format
 
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.model import ServedModel
 from mfx.serve.versions import AVAILABLE, ModelVersions
 
@@ -27,11 +27,11 @@ def status(versions: ModelVersions, version: int | None, label: str) -> bytes:
     """GetModelStatusResponse, of all versions or one.
 
     Raises:
-        ServingError: NOT_FOUND, INVALID_ARGUMENT: see `ModelVersions.status`.
+        RequestError: NOT_FOUND, INVALID_ARGUMENT: see `ModelVersions.status`.
     """
     found = versions.status(version, label)
     if not found:
-        raise ServingError("NOT_FOUND", f"Could not find any versions of model {versions.name}")
+        raise RequestError("NOT_FOUND", f"Could not find any versions of model {versions.name}")
     return _written(
         {
             "model_version_status": [

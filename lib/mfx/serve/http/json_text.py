@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 
 _MOST_SHOWN = 256
 _LARGE = 1 << 16
@@ -38,13 +38,13 @@ _SIXTY_FOUR_BITS = 20
 """Digits and sign of the longest integer of 64 bits."""
 
 
-def must_fit(body: bytes | bytearray, most: int) -> None:
+def check_fits(body: bytes | bytearray, most: int) -> None:
     """Check, before it is parsed, that JSON takes no more memory than `most` bytes once it is read.
 
     By its characters: what one of them may stand for at the most, be it in a string or not.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it may take more.
+        RequestError: INVALID_ARGUMENT, it may take more.
     """
     if len(body) * _MOST_SPREAD <= most:
         return
@@ -64,7 +64,7 @@ def read_object(body: bytes | bytearray) -> dict[str, Any]:
     """Parse a request; NaN, Infinity and -Infinity are numbers, as for TF Serving.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it is no JSON object.
+        RequestError: INVALID_ARGUMENT, it is no JSON object.
     """
     try:
         document = _loaded(body)
@@ -81,7 +81,7 @@ def signature_name(document: Mapping[str, Any]) -> str:
     """The signature that a request asks for, '' for the default.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, the name is no string.
+        RequestError: INVALID_ARGUMENT, the name is no string.
     """
     name = document.get("signature_name", "")
     if type(name) is not str:
@@ -124,9 +124,9 @@ def is_object(value: Any) -> bool:
     return not (len(value) == 1 and type(value.get("b64")) is str)
 
 
-def invalid(message: str) -> ServingError:
+def invalid(message: str) -> RequestError:
     """INVALID_ARGUMENT."""
-    return ServingError("INVALID_ARGUMENT", message)
+    return RequestError("INVALID_ARGUMENT", message)
 
 
 def type_name(value: Any) -> str:

@@ -27,10 +27,10 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from mfx.serve.awaiting import Awaiting
-from mfx.serve.errors import ServingError
+from mfx.serve.errors import RequestError
 from mfx.serve.http import json_answers, json_api, json_examples, json_models, json_text
 from mfx.serve.http.bodies import Bodies, BodyError, Limits
-from mfx.serve.http.connection import Answer, Server
+from mfx.serve.http.connection import HttpServer, Response
 from mfx.serve.http.cors import Cors
 from mfx.serve.http.metrics import CONTENT_TYPE, PATH, Metrics
 from mfx.serve.model import ServedModel, Signature
@@ -67,15 +67,15 @@ def parse_path(http_method: str, path: str) -> Call:
     """What a request's path asks for.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it is none of TF Serving's paths.
+        RequestError: INVALID_ARGUMENT, it is none of TF Serving's paths.
     """
     pattern = {"POST": _POST, "GET": _GET}.get(http_method)
     found = pattern.fullmatch(path.partition("?")[0]) if pattern else None
     if found is None:
-        raise ServingError("INVALID_ARGUMENT", f"Malformed request: {http_method} {path}")
+        raise RequestError("INVALID_ARGUMENT", f"Malformed request: {http_method} {path}")
     name, version, label, method = found.groups()
     if version and int(version[:20]) >= 2**63:
-        raise ServingError("INVALID_ARGUMENT", f"Failed to convert version: {version} to numeric.")
+        raise RequestError("INVALID_ARGUMENT", f"Failed to convert version: {version} to numeric.")
     if http_method == "GET":
         method = "metadata" if method else "status"
     return Call(
@@ -90,7 +90,7 @@ def _origin_form(target: str) -> str:
 
 
 class Application:
-    """Answers requests; `__call__` is the handler of a `connection.Server`.
+    """Answers requests; `__call__` is the handler of a `connection.HttpServer`.
 
     Args:
         models: Those served.
@@ -113,7 +113,7 @@ class Application:
         """End the thread for large requests."""
         self._apart.shutdown(wait=False, cancel_futures=True)
 
-    async def __call__(self, request: web.BaseRequest) -> Answer:
+    async def __call__(self, request: web.BaseRequest) -> Response:
         """Answer a request, whatever it is."""
         started = time.perf_counter()
         path, method = request.raw_path, request.method
@@ -129,7 +129,7 @@ class Application:
             model, api = call.name, call.method
             versions = self._versions(call)
             if api == "status":
-                return Answer(json_models.status(versions, call.version, call.label))
+                return Response(json_models.status(versions, call.version, call.label))
             body = await self.bodies.read(request)
             held = len(body)
             with versions.use(call.version, call.label) as served:
@@ -140,20 +140,22 @@ class Application:
                     content = await self._predict(served, body)
                 else:
                     content = await self._examples(served, api, body)
-            answer = Answer(content, version=version)
-        except ServingError as error:
+            answer = Response(content, version=version)
+        except RequestError as error:
             code = error.code
-            answer = Answer(json_answers.failure(error.message), error.http_status, version)
+            answer = Response(json_answers.failure(error.message), error.http_status, version)
         except BodyError as error:
             code = error.code
-            answer = Answer(json_answers.failure(str(error)), error.status, close=True)
+            answer = Response(json_answers.failure(str(error)), error.status, close=True)
         except asyncio.CancelledError:  # The client is gone.
             self._metrics.observe(model, api, "REST", "CANCELLED", 0)
             raise
         except Exception as error:
             code = "INTERNAL"
             log.exception("%s %s", method, path)
-            answer = Answer(json_answers.failure(f"{type(error).__name__}: {error}"), 500, version)
+            answer = Response(
+                json_answers.failure(f"{type(error).__name__}: {error}"), 500, version
+            )
         finally:
             self.bodies.release(held)
         self._metrics.observe(model, api, "REST", code, time.perf_counter() - started)
@@ -164,11 +166,11 @@ class Application:
         if versions is not None:
             return versions
         if call.method == "status":
-            raise ServingError("NOT_FOUND", f"Could not find any versions of model {call.name}")
+            raise RequestError("NOT_FOUND", f"Could not find any versions of model {call.name}")
         which = f"Latest({call.name})"
         if call.version is not None:
             which = f"Specific({call.name}, {call.version})"
-        raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
+        raise RequestError("NOT_FOUND", f"Servable not found for request: {which}")
 
     async def _predict(self, model: ServedModel, body: bytes | bytearray) -> bytes:
         if len(body) > self._limits.apart_bytes:
@@ -190,7 +192,7 @@ class Application:
         return signature, inputs, rows, as_rows
 
     def _document(self, body: bytes | bytearray) -> dict[str, Any]:
-        json_text.must_fit(body, self._limits.json_bytes)
+        json_text.check_fits(body, self._limits.json_bytes)
         document = json_text.read_object(body)
         most = self._limits.rows
         if len(body) > most:
@@ -200,7 +202,7 @@ class Application:
                     raise self._too_many(len(given), key)
         return document
 
-    def _too_many(self, count: int, what: str) -> ServingError:
+    def _too_many(self, count: int, what: str) -> RequestError:
         most = self._limits.rows
         return json_text.invalid(f"{count} {what}: at most {most} in one request")
 
@@ -243,18 +245,18 @@ class Application:
             return await self._loop.run_in_executor(self._apart, write)
         return write()
 
-    async def _monitoring(self, path: str) -> Answer:
+    async def _monitoring(self, path: str) -> Response:
         if path == PATH:
             page = await self._loop.run_in_executor(None, self._metrics.page)
-            return Answer(page, content_type=CONTENT_TYPE)
+            return Response(page, content_type=CONTENT_TYPE)
         if path != "/v2/health/ready":
-            return Answer(b'{"live":true}')
+            return Response(b'{"live":true}')
         if json_models.ready(self._models):
-            return Answer(b'{"ready":true}')
-        return Answer(b'{"ready":false}', 503)
+            return Response(b'{"ready":true}')
+        return Response(b'{"ready":false}', 503)
 
 
-class Running:
+class RestServer:
     """A started server.
 
     Attributes:
@@ -282,7 +284,7 @@ async def start(
     limits: Limits | None = None,
     metrics: Metrics | None = None,
     cors_origins: Collection[str] = (),
-) -> Running:
+) -> RestServer:
     """Serve models.
 
     Args:
@@ -300,7 +302,7 @@ async def start(
     application = Application(models, limits, metrics or Metrics(models))
     handler = Cors(application, cors_origins) if cors_origins else application
     runner = web.ServerRunner(
-        Server(handler, limits, application.bodies), shutdown_timeout=limits.shutdown_seconds
+        HttpServer(handler, limits, application.bodies), shutdown_timeout=limits.shutdown_seconds
     )
     await runner.setup()
     try:
@@ -310,4 +312,4 @@ async def start(
         await runner.cleanup()
         application.close()
         raise
-    return Running(application, runner, runner.addresses[0][1])
+    return RestServer(application, runner, runner.addresses[0][1])

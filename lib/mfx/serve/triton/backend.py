@@ -62,7 +62,7 @@ class TritonPythonModel:
         folder = Path(args["model_repository"], version, repository.SAVED_MODEL)
         self._model = ServedModel(folder, int(version), self._parameters)
         self._signature = self._model.signature(parameters[repository.SIGNATURE])
-        repository.must_fit(config, self._signature)
+        repository.check_fits(config, self._signature)
         warm_up(self._model, folder)
 
     def _answer(self, requests: Sequence[Any]) -> list[Any]:

@@ -94,7 +94,7 @@ def config(
     return "\n".join(lines) + "\n"
 
 
-def must_fit(given: Mapping[str, Any], signature: Signature) -> None:
+def check_fits(given: Mapping[str, Any], signature: Signature) -> None:
     """Check that a loaded version is what the configuration says.
 
     Args:

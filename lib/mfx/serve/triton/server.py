@@ -30,7 +30,7 @@ from mfx.destinations.base import Destination
 from mfx.errors import MfxError
 from mfx.serve.model import read_signatures
 from mfx.serve.parameters import BatchingParameters
-from mfx.serve.server import GRACE_SECONDS, Options, Serving, must_serve
+from mfx.serve.server import GRACE_SECONDS, Options, Serving, check_can_serve
 from mfx.serve.triton import repository
 from mfx.serve.versions import Versions
 
@@ -74,7 +74,7 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
             versions.start()
             try:
                 while not versions.served():
-                    must_serve(versions, source, options)
+                    check_can_serve(versions, source, options)
                     triton.must_run()
                     if stop.wait(0.1):
                         return
@@ -86,7 +86,7 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
                 versions.stop_polling()
 
 
-class Triton:
+class TritonProcess:
     """The process.
 
     Args:
@@ -157,7 +157,9 @@ class TritonLoader:
         batching: How requests are put together.
     """
 
-    def __init__(self, folder: Path, triton: Triton, keep: int, batching: BatchingParameters):
+    def __init__(
+        self, folder: Path, triton: TritonProcess, keep: int, batching: BatchingParameters
+    ):
         self._folder, self._triton = folder, triton
         self._keep, self._batching = keep, batching
         self._config = folder / "config.pbtxt"
@@ -222,7 +224,9 @@ class _Loaded:
 
 
 @contextmanager
-def _running(models: Path, backends: Path, host: str, ports: tuple[int, int]) -> Iterator[Triton]:
+def _running(
+    models: Path, backends: Path, host: str, ports: tuple[int, int]
+) -> Iterator[TritonProcess]:
     """Triton on a model repository, without a model yet; gone at the end."""
     key = secrets.token_hex(16)
     process = subprocess.Popen(
@@ -234,7 +238,7 @@ def _running(models: Path, backends: Path, host: str, ports: tuple[int, int]) ->
         preexec_fn=_die_with_parent,
     )
     try:
-        triton = Triton(process, f"{_reachable(host)}:{ports[0]}", key)
+        triton = TritonProcess(process, f"{_reachable(host)}:{ports[0]}", key)
         triton.wait(START_SECONDS)
         yield triton
     finally:

@@ -56,25 +56,9 @@ def evaluate(
     options = settings.evaluate
     models = sorted(models, key=lambda model: model.candidate)
     _check_names(options, examples)
-    label = transformed.to_arrow("eval", [settings.label.name]).column(0)
-    label = label.combine_chunks().cast(pa.float32())
-    features = _features(options, examples)
+    tables, answered = _predictions(models, examples, transformed, settings)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         folder = Path(directory)
-        tables, answered = [], []
-        for model in models:
-            with model.payload.files() as files:
-                answer, prediction = ask(files, examples)
-            answered.append(answer)
-            if wrong := _not_finite(prediction):
-                raise MfxError(
-                    f"evaluate: candidate {model.candidate}: {wrong}",
-                    "Check its features for values without bounds, or lower learning_rate.",
-                )
-            if wrong := not_probabilities(prediction, options):
-                raise MfxError(f"evaluate: candidate {model.candidate}: {wrong}", answers.CURE)
-            columns = dict(zip(features.column_names, features.columns, strict=True))
-            tables.append(pa.table({**columns, LABEL: label, CANDIDATE: prediction}))
         scores = [
             _score(t, options, folder / f"score-{i}", settings.beam) for i, t in enumerate(tables)
         ]
@@ -96,17 +80,13 @@ def evaluate(
             why,
             baseline_why,
         )
-        kept = table.select([LABEL, CANDIDATE]).rename_columns(["label", "prediction"])
-        kept = kept.append_column("answer", answered[best])
-        (folder / "predictions").mkdir()
-        pq.write_table(kept, folder / "predictions" / "predictions.parquet")
         evaluation = Evaluation(
             rows=rows,
             baseline_rows=baseline_rows,
             curves=curves.compute(table, names=[CANDIDATE, BASELINE][: len(names)]),
             candidates=[score for score, _ in scores],
             blessing=verdict,
-            predictions=store.save(folder / "predictions"),
+            predictions=_save_predictions(table, answered[best]),
             results=store.save(folder / "results"),
             engine=engine,
             lineage=model.lineage.derived(model.digest, examples.digest),
@@ -114,6 +94,45 @@ def evaluate(
             baseline_no_value=baseline_why,
         )
     return model, evaluation
+
+
+def _predictions(
+    models: Sequence[Model], examples: Examples, transformed: Examples, settings: Reads
+) -> tuple[list[pa.Table], list[pa.Array]]:
+    """For each model a table of slicing features, label and prediction, and its answers as given.
+
+    Raises:
+        MfxError: A model does not answer with numbers, or not with probabilities where a metric is
+            of those.
+    """
+    options = settings.evaluate
+    label = transformed.to_arrow("eval", [settings.label.name]).column(0)
+    label = label.combine_chunks().cast(pa.float32())
+    features = _features(options, examples)
+    columns = dict(zip(features.column_names, features.columns, strict=True))
+    tables, answered = [], []
+    for model in models:
+        with model.payload.files() as files:
+            answer, prediction = ask(files, examples)
+        if wrong := _not_finite(prediction):
+            raise MfxError(
+                f"evaluate: candidate {model.candidate}: {wrong}",
+                "Check its features for values without bounds, or lower learning_rate.",
+            )
+        if wrong := not_probabilities(prediction, options):
+            raise MfxError(f"evaluate: candidate {model.candidate}: {wrong}", answers.CURE)
+        answered.append(answer)
+        tables.append(pa.table({**columns, LABEL: label, CANDIDATE: prediction}))
+    return tables, answered
+
+
+def _save_predictions(table: pa.Table, answered: pa.Array) -> store.Payload:
+    """Put label, prediction and answer of each eval row into the running flow's datastore."""
+    kept = table.select([LABEL, CANDIDATE]).rename_columns(["label", "prediction"])
+    kept = kept.append_column("answer", answered)
+    with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+        pq.write_table(kept, Path(directory, "predictions.parquet"))
+        return store.save(directory)
 
 
 def ask(saved_model: Path, examples: Examples) -> tuple[pa.Array, pa.Array]:

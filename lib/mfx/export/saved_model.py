@@ -69,6 +69,23 @@ def export(
     module.tables = list(_tables(model))
     # Its vocabulary tables are saved along.
     transform, module.transform = _private.transform_loader(graph.transform_savedmodel_dir)
+    signatures = _signatures(model, transform, raw, known, heads)
+    tf.saved_model.save(module, str(directory), signatures)
+    # A checksum of the variables as they are now; readers do without it.
+    (directory / "fingerprint.pb").unlink(missing_ok=True)
+    _name_methods(directory, heads)
+    input_names.put_titles(directory, "predict", input_names.arguments(known))
+    answers.write(directory, network.probabilities(model))
+
+
+def _signatures(
+    model: Any,
+    transform: Callable,
+    raw: dict[str, Any],
+    known: dict[str, Any],
+    heads: dict[str, Callable],
+) -> dict[str, Any]:
+    """The functions that `export` describes, by name, in the order in which they are traced."""
     inputs = network.inputs_of(model)
 
     def answer(features: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -80,7 +97,7 @@ def export(
     text = partial(tf.TensorSpec, [None], tf.string)
     arguments = input_names.arguments(known)
     dense = {a: tf.TensorSpec([None], known[name].dtype, name=a) for name, a in arguments.items()}
-    signatures = {
+    return {
         "serving_default": _function(
             lambda examples: answer(tf.io.parse_example(examples, known)),
             examples=text(name="examples"),
@@ -98,12 +115,6 @@ def export(
             examples=text(name="examples"),
         ),
     }
-    tf.saved_model.save(module, str(directory), signatures)
-    # A checksum of the variables as they are now; readers do without it.
-    (directory / "fingerprint.pb").unlink(missing_ok=True)
-    _name_methods(directory, heads)
-    input_names.put_titles(directory, "predict", arguments)
-    answers.write(directory, network.probabilities(model))
 
 
 def class_names(model: Any, given: Sequence[str]) -> list[str]:

@@ -76,10 +76,7 @@ def train(
     module = loading.load(settings)
     options = settings.train
     hyperparameters = {**options.hyperparameters, **options.candidates[candidate]}
-    keras.utils.set_random_seed(options.seed)
-    if not options.jit_compile:  # Keras compiles nothing with XLA where this is on.
-        tf.config.experimental.enable_op_determinism()
-    keras.mixed_precision.set_dtype_policy(options.precision)
+    _prepare(options)
     strategy, device = _place(devices, options.batch_size)
     path = settings.resolve(settings.pipeline.module)
     about = listed("Features", graph.features)
@@ -114,15 +111,7 @@ def train(
             checkpoint,
             report,
             _without_value(model, validation.labels(options.validation_rows), report),
-            fingerprint=hash_json(
-                [
-                    options.model_dump(),
-                    candidate,
-                    hash_code(loading.find(settings).files()),
-                    graph.digest,
-                    transformed.digest,
-                ]
-            ),
+            _fingerprint(settings, candidate, graph, transformed),
         )
         with running(path, "fit", graph.features, about):
             history, resumed_from = fitting.run(options)
@@ -139,6 +128,23 @@ def train(
             resumed_from=resumed_from,
             lineage=transformed.lineage.derived(graph.digest, transformed.digest),
         )
+
+
+def _prepare(options: Train) -> None:
+    """Seeds, determinism and precision of this process, before anything is built."""
+    keras.utils.set_random_seed(options.seed)
+    if not options.jit_compile:  # Keras compiles nothing with XLA where this is on.
+        tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_dtype_policy(options.precision)
+
+
+def _fingerprint(
+    settings: Reads, candidate: int, graph: TransformGraph, transformed: Examples
+) -> str:
+    """Of all that a checkpoint's state was made with: training goes on from no other."""
+    code = hash_code(loading.find(settings).files())
+    made_with = [settings.train.model_dump(), candidate, code, graph.digest, transformed.digest]
+    return hash_json(made_with)
 
 
 def _look(

@@ -163,6 +163,23 @@ def test_all_that_a_table_of_kinds_may_load_counts(library):
     assert {"mfx/ingest/sources/parquet.py", "mfx/columns/tensors.py"} <= set(found)
 
 
+def test_another_packages_source_counts_where_sources_are_read(taxi, tmp_path, monkeypatch):
+    before = {name: key(step, taxi) for name, step in steps().items()}
+    info = tmp_path / "site" / "toy_rows-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-rows\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mfx.sources]\nrows = toy_rows.source\n")
+    (tmp_path / "site" / "toy_rows").mkdir()
+    source = tmp_path / "site" / "toy_rows" / "source.py"
+    source.write_text("raise AssertionError('imported')\n")
+    monkeypatch.syspath_prepend(str(info.parent))
+    for _ in range(2):
+        now = {name: key(step, taxi) for name, step in steps().items()}
+        assert {name for name in now if now[name] != before[name]} == {"ingest"}
+        before["ingest"] = now["ingest"]
+        source.write_text("# edited\n")
+
+
 def test_a_module_at_another_place_is_other_code():
     found = code.modules("mfx.train.spec")
     moved = {name.replace("train/input", "train/fed"): path for name, path in found.items()}

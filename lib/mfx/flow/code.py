@@ -6,8 +6,10 @@ import ast
 import subprocess
 import tempfile
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
+from mfx import plugins
 from mfx.artifacts import Code, store
 from mfx.artifacts.lineage import hash_code, hash_file
 from mfx.config import Settings
@@ -35,9 +37,9 @@ def files(settings: Settings) -> dict[str, Path]:
 def code_hash(step: Step, settings: Reads) -> str:
     """Hash of the code that a step's result depends on, names of files included.
 
-    That is this library's modules that the step's own imports, directly or not; and the pipeline's
-    files, with what they import of this library, if the step is told which they are, as otherwise
-    it cannot use them.
+    That is this library's modules that the step's own imports, directly or not; packages that add
+    to a table of kinds which these use, such as sources; and the pipeline's files, with what they
+    import of this library, if the step is told which they are, as otherwise it cannot use them.
 
     Args:
         step: The step.
@@ -48,11 +50,11 @@ def code_hash(step: Step, settings: Reads) -> str:
     """
     start = type(step).__module__
     if "pipeline" not in type(settings).model_fields:
-        return hash_code(modules(start))
+        return hash_code(_with_added(modules(start)))
     pipeline = loading.find(settings)  # type: ignore[arg-type]
     sources = (source.code for source in pipeline.modules.values())
     used = {name for code in sources for name in imports(ast.parse(code), "") if name}
-    return hash_code(modules(start, *used) | pipeline.files())
+    return hash_code(_with_added(modules(start, *used)) | pipeline.files())
 
 
 def modules(*start: str) -> dict[str, Path]:
@@ -80,6 +82,34 @@ def modules(*start: str) -> dict[str, Path]:
         if package == name and PLUGINS in wanted:
             left += [f"{name}.{beside.stem}" for beside in path.parent.glob("*.py")]
     return found
+
+
+def _with_added(found: dict[str, Path]) -> dict[str, Path]:
+    """These modules, and the Python files of packages that add to a table whose members are among
+    them; nothing is imported."""
+    added: dict[str, Path] = {}
+    for group, own in plugins.OWN.items():
+        if not any(_file(value.partition(":")[0]) in found.values() for value in own.values()):
+            continue
+        for entry in plugins.others(group):
+            added |= _package_files(entry.module.partition(".")[0])
+    return added | found
+
+
+def _package_files(name: str) -> dict[str, Path]:
+    """All Python files of a top-level package or module; none where there is no such package, as
+    who needs it says so."""
+    spec = find_spec(name)
+    if spec is None:
+        return {}
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    if not folders:
+        return {f"{name}.py": Path(spec.origin)} if spec.origin else {}
+    return {
+        f"{name}/{path.relative_to(folder).as_posix()}": path
+        for folder in folders
+        for path in folder.rglob("*.py")
+    }
 
 
 class _Executed(ast.NodeTransformer):

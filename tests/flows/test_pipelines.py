@@ -10,7 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT, SmallRuns
+from helpers.flows import ROOT
+from helpers.small_runs import SmallRuns
 
 from mfx import cli, registry
 from mfx.errors import MfxError
@@ -38,7 +39,7 @@ def both(all_small_runs, tmp_path_factory):
     shutil.rmtree(project / ".metaflow" / "Pipeline" / made["stopped"])
     shutil.rmtree(project / "pipeline" / "pushed", ignore_errors=True)
     (project / "flows").mkdir()
-    shutil.copy(Path(__file__).parent / "small_flow.py", project / "flows" / "pipeline.py")
+    shutil.copy(ROOT / "tests/helpers/small_flow.py", project / "flows" / "pipeline.py")
     (project / "flows" / "penguins.py").write_text(PENGUINS)
     shutil.copytree(project / "pipeline", project / "penguins")
     config = project / "penguins" / "config.toml"

@@ -85,7 +85,8 @@ def digests(storage: Storage, run: str) -> dict[str, Any]:
         "  'graph': d.transform_graph.digest, 'transformed': d.transformed.digest,\n"
         "  'weights': d.model.weights, 'model': d.model.payload.digest,\n"
         "  'logs': d.model.logs.digest, 'predictions': d.evaluation.predictions.digest,\n"
-        "  'results': d.evaluation.results.digest, 'metrics': d.evaluation.rows,\n"
+        "  'results': d.evaluation.results.digest,\n"
+        "  'metrics': [(str(row.slice), row.metrics) for row in d.evaluation.rows],\n"
         "  'blessed': d.evaluation.blessing.blessed, 'pushed': d.pushed.pushed,\n"
         "}))\n"
     )

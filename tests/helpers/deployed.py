@@ -27,7 +27,8 @@ names = ("examples", "statistics", "schema", "transform_graph", "transformed", "
 found = {name: end[name].digest for name in names}
 model, evaluation = end["model"], end["evaluation"]
 found |= {"weights": model.weights, "files": model.payload.digest, "history": model.history}
-found |= {"metrics": evaluation.rows, "predictions": evaluation.predictions.digest}
+metrics = [(str(row.slice), row.metrics) for row in evaluation.rows]
+found |= {"metrics": metrics, "predictions": evaluation.predictions.digest}
 found |= {"candidates": evaluation.candidates, "blessed": evaluation.blessing.blessed}
 print(json.dumps(found | {"rows": end["examples"].rows, "pushed": end["pushed"].path}))
 """

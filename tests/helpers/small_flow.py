@@ -134,7 +134,7 @@ class Pipeline(FlowSpec):
                 warmup = store.save(folder)
         self.pushed = PushedModel("", None, "not promoted", replay, lineage, warmup)
         if self.auto:
-            place = registry.place.of(self.settings, registry.place.current_branch())
+            place = registry.place.for_settings(self.settings, registry.place.current_branch())
             view = registry.promotion.begin(place.open())
             entry, remark = registry.actions.promote_model(
                 place, view, self.model, self.evaluation, current.run_id, warmup

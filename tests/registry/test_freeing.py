@@ -103,7 +103,7 @@ def test_large_files_are_counted_by_their_chunks(monkeypatch):
 
 
 def test_blobs_on_s3_are_where_metaflow_puts_them(s3):
-    key = freeing.Key("s3", f"s3://{s3.bucket}/prefix", "Pipeline", "ab12")
+    key = freeing.BlobKey("s3", f"s3://{s3.bucket}/prefix", "Pipeline", "ab12")
     s3.put_object(Bucket=s3.bucket, Key="prefix/Pipeline/data/ab/ab12", Body=b"")
     s3.put_object(Bucket=s3.bucket, Key="prefix/Pipeline/data/ab/ab13", Body=b"")
     assert freeing.remover("s3")([key]) == 1

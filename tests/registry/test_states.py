@@ -52,7 +52,7 @@ def life(monkeypatch):
     """Says what is known of the run's processes."""
 
     def say(*known) -> None:
-        monkeypatch.setattr(states.liveness, "look", lambda flow, run: Life(*known))
+        monkeypatch.setattr(states.liveness, "life_of", lambda flow, run: Life(*known))
 
     say(None)
     return say

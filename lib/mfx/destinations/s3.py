@@ -265,7 +265,7 @@ class S3Destination:
                 self._remove(self._prefix + key)
                 raise MfxError(
                     f"{self._folder}: this S3 writes over what is there even when "
-                    " told not to (If-None-Match), so two pushes could undo each other",
+                    "told not to (If-None-Match), so two pushes could undo each other",
                     "Push to a storage that knows conditional writes, as Amazon S3 does.",
                 )
             self._excludes = True

@@ -97,7 +97,7 @@ def listed(client: Any, below: S3Address, deeper: bool = True) -> tuple[list[Any
 
 def is_absent(error: BaseException) -> bool:
     """Whether S3 says that there is no such object."""
-    code = getattr(error, "response", {}).get("Error", {}).get("Code")
+    code = (getattr(error, "response", None) or {}).get("Error", {}).get("Code")
     return code in ("404", "NoSuchKey")
 
 

@@ -108,7 +108,7 @@ def is_denied(error: MfxError) -> bool:
     why = error.__context__
     if isinstance(why, OSError):
         return why.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    answer = getattr(why, "response", {}).get("ResponseMetadata", {})  # of S3
+    answer = (getattr(why, "response", None) or {}).get("ResponseMetadata", {})  # of S3
     return answer.get("HTTPStatusCode") == HTTPStatus.FORBIDDEN
 
 

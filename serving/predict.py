@@ -32,14 +32,14 @@ def predict(model: Path, rows: list[dict[str, Any]]) -> list[list[float]]:
 
     signature = tf.saved_model.load(str(model)).signatures["predict"]
     saved = SavedModel.FromString((model / "saved_model.pb").read_bytes())
-    # A feature's title need not be what Python takes: see lib/mfx/input_names.py.
+    # A feature's title need not be what Python takes: see lib/mfx/columns/input_names.py.
     arguments = {
         title: info.name.removeprefix("predict_").removesuffix(":0")
         for title, info in saved.meta_graphs[0].signature_def["predict"].inputs.items()
     }
     taken = signature.structured_input_signature[1]
     specs = {title: taken[argument] for title, argument in arguments.items()}
-    # What stands for a missing value: see lib/mfx/tensors.py.
+    # What stands for a missing value: see lib/mfx/columns/missing.py.
     missing = {tf.float32: float("nan"), tf.int64: tf.int64.min, tf.string: ""}
     for row in rows:
         if unknown := sorted(set(row) - set(specs)):

@@ -63,7 +63,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Sources:
-    """What `start` resolved: the input files and each column's type (`columns.TYPES`).
+    """What `start` resolved: the input files and each column's type (`columns.types.TYPES`).
 
     Args:
         notes: A line on each column that is text though nearly all of it is numbers.

@@ -17,7 +17,7 @@ def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.S
     """Raw features as the transform graph takes them.
 
     Args:
-        batch: Flat columns of the types in `columns.TYPES`.
+        batch: Flat columns of the types in `columns.types.TYPES`.
         names: The columns wanted.
 
     Returns:
@@ -106,7 +106,7 @@ def dense_inputs(batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]) -> d
     """Raw features as the `predict` signature takes them: see `columns.missing`.
 
     Args:
-        batch: Flat columns of the types in `columns.TYPES`.
+        batch: Flat columns of the types in `columns.types.TYPES`.
         specs: The signature's inputs by name.
 
     Returns:

@@ -30,7 +30,7 @@ def requests(model: Path, rows: pa.RecordBatch, name: str) -> list[PredictionLog
 
     Args:
         model: The SavedModel's folder.
-        rows: Raw features, of the types in `columns.TYPES`.
+        rows: Raw features, of the types in `columns.types.TYPES`.
         name: The model's name on the server; no version, so that it fits any.
 
     Returns:

@@ -89,7 +89,7 @@ class Column:
 
     @property
     def kind(self) -> str | None:
-        """A name in `columns.TYPES`; None if every cell so far is missing."""
+        """A name in `columns.types.TYPES`; None if every cell so far is missing."""
         if not self.present:
             return None
         if self.settled or self.numbers < self.present:

@@ -23,7 +23,7 @@ def row_hash(batch: pa.RecordBatch, key: Sequence[str] = ()) -> np.ndarray:
     (http://www.isthe.com/chongo/tech/comp/fnv/), then mixed by MurmurHash3's finalizer.
 
     Args:
-        batch: Flat columns of the types in `columns.TYPES`.
+        batch: Flat columns of the types in `columns.types.TYPES`.
         key: Columns to hash; all columns if empty.
 
     Returns:

@@ -43,7 +43,7 @@ def write(path: Path, text: str) -> None:
 
 
 def column_types(path: Path) -> dict[str, str]:
-    """Each feature's type as in `columns.TYPES`; empty when no schema is committed.
+    """Each feature's type as in `columns.types.TYPES`; empty when no schema is committed.
 
     Raises:
         MfxError: As `read`; or a feature has no type, or one that no column has.

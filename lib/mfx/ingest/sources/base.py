@@ -80,7 +80,7 @@ class Source(Protocol):
 
         Args:
             path: On disk.
-            types: Each column's type, a name in `columns.TYPES`.
+            types: Each column's type, a name in `columns.types.TYPES`.
             how: How files are read.
             tally: Counts the file's records, and what became of them.
 

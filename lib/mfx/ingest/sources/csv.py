@@ -65,7 +65,7 @@ def batches(
 
     Args:
         path: UTF-8 with a header; compressed or not.
-        types: Each column's type, a name in `columns.TYPES`.
+        types: Each column's type, a name in `columns.types.TYPES`.
         how: How the file is written, what means missing, what becomes of ragged rows.
         tally: Counts what is read.
 

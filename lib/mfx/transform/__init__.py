@@ -1,1 +1,4 @@
-""""""
+"""The step transform: one transform graph, and both splits transformed by it (TFX: Transform).
+
+Its function is `transform.transform`; what that takes and reads of the config is declared in `spec`.
+"""

@@ -17,6 +17,7 @@ from helpers.flows import REAL, ROOT, FlowResult, call_flow
 from helpers.pushes import ADDRESSES
 from helpers.small_runs import SmallRuns, small_runs_in
 from helpers.storing import saving
+from xdist.scheduler import LoadScopeScheduling
 
 hermetic.clean()
 
@@ -53,20 +54,50 @@ def _log_levels() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long files first, then the others in their order; deployed runs only when asked for.
-
-    A process is given whole files. Those marked `xdist_group("runs")` share `flow_run` or
-    `small_runs`: one process has them all, so that these are made once.
-    """
+    """Long files first, then the others in their order; deployed runs only when asked for."""
     if not config.option.markexpr:
         asked = [item for item in items if not item.get_closest_marker("deploy")]
         config.hook.pytest_deselected(items=[item for item in items if item not in asked])
         items[:] = asked
     place = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
+
+
+SHARING = [
+    "cli/test_cli",
+    "flows/test_chaos",
+    "flows/test_flow",
+    "flows/test_model",
+    "flows/test_moved_project",
+    "flows/test_s3",
+    "flows/test_several_runs",
+    "project/test_serving",
+    "registry/test_actions",
+    "registry/test_comparison",
+    "registry/test_freeing",
+    "registry/test_runs",
+    "serve/test_model",
+]
+"""Files that share `flow_run` or `small_runs`: one process has them all, which makes these once."""
+
+
+class _WholeFiles(LoadScopeScheduling):
+    """Gives each process whole files; those of SHARING count as one.
+
+    (xdist's own marks for this, `--dist loadgroup`, do nothing with pytest 9.2: they are put into
+    `_nodeid`, which it no longer reads.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0].removeprefix("tests/").removesuffix(".py")
+        return "sharing" if file in SHARING else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """How tests are dealt out to processes."""
+    if gone := [file for file in SHARING if not (ROOT / "tests" / f"{file}.py").is_file()]:
+        raise pytest.UsageError(f"SHARING in tests/conftest.py: no such test file: {gone}")
+    return _WholeFiles(config, log)
 
 
 @pytest.fixture(scope="session")

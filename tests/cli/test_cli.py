@@ -16,8 +16,6 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from mfx import cli, registry
 from mfx.errors import MfxError
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 COMMANDS = [
     ["ls"],
     ["show"],

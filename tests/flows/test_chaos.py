@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import random
 
-import pytest
 from helpers import chaos
-
-pytestmark = pytest.mark.xdist_group("runs")
 
 
 def test_a_run_killed_in_train_and_again_in_push_ends_as_an_unbroken_one(flow_run, tmp_path):

@@ -14,8 +14,6 @@ from helpers.flows import call_flow
 
 from mfx.artifacts import FIRST_RUN, OVERALL, ComparedWith
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 METRICS = ["example_count", "auc", "binary_accuracy", "precision", "recall", "calibration"]
 RESULTS = [
     "examples",

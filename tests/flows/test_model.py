@@ -6,8 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 
 @pytest.fixture(scope="module")
 def eval_rows(flow_run):

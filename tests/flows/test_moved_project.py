@@ -13,8 +13,6 @@ from mfx.errors import MfxError
 from mfx.registry import promotion, runs
 from mfx.registry.comparison import compare_metrics
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 
 def go_to(project: Path, monkeypatch) -> None:
     """As a shell does that starts a command in `project`."""

@@ -28,8 +28,6 @@ from mfx.ingest import input_files
 from mfx.registry import promotion
 from mfx.storage import s3
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 MODEL = {f"variables/part-{number}": bytes([number]) * 50_000 for number in range(4)}
 MODEL |= {"saved_model.pb": b"graph", RECORD: json.dumps({"run": "7"}).encode()}
 

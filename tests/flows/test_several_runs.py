@@ -20,8 +20,6 @@ from mfx.artifacts import OVERALL
 from mfx.errors import MfxError
 from mfx.registry import changes, comparison
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 
 @pytest.fixture(scope="module")
 def others(flow_run) -> list[FlowResult]:

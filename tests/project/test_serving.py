@@ -22,8 +22,6 @@ from helpers.flows import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 
 def _load(name: str) -> Any:
     """A script of serving/ as a module."""

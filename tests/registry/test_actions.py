@@ -15,8 +15,6 @@ from mfx.errors import MfxError
 from mfx.export.warmup import WARMUP
 from mfx.registry import actions, place, runs
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 
 def newest(pushed: Path) -> Path:
     versions = [p for p in (pushed / "small").iterdir() if p.name.isdecimal()]

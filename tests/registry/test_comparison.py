@@ -19,8 +19,6 @@ from mfx.registry import changes, comparison
 from mfx.registry.comparison import Comparison, Difference, MetricRow
 from mfx.registry.page import page
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 
 class Changed(registry.Results):
     """A run with some other results."""

@@ -16,8 +16,6 @@ from mfx.errors import MfxError
 from mfx.registry import freeing, held
 from mfx.registry.place import Place
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 
 @pytest.fixture
 def small(all_small_runs, small_runs, tmp_path, monkeypatch) -> SmallRuns:

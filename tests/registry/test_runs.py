@@ -14,8 +14,6 @@ from mfx.errors import MfxError
 from mfx.registry import place, runs, show
 from mfx.registry.runs import began
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 
 def test_a_run_is_found_by_id_prefix_pathspec_and_word(small_runs):
     one = small_runs["one"]

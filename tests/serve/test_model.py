@@ -13,8 +13,6 @@ from mfx.serve.errors import RequestError
 from mfx.serve.model import ServedModel
 from mfx.serve.parameters import BatchingParameters
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 ROWS = {"amount": [1.5, float("nan")], "count": [2, 3], "kind": [b"abc", b""]}
 
 

@@ -27,7 +27,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving clean
+.PHONY: run test docs test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -44,6 +44,11 @@ test-load: setup
 test-deploy: setup
 	$(BIN)/pytest -n 0 -m deploy tests/deploy/test_argo.py tests/deploy/test_step_functions.py \
 		tests/flows/test_metadata_service.py tests/serve/triton/test_triton.py $(ARGS)
+
+# Without the variable mkdocs-material advertises another program.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "The site: site/index.html"
 
 image:
 	docker build --build-arg EXTRAS="$(if $(GPU),--extra gpu)" --tag $(IMAGE) .
@@ -91,7 +96,7 @@ bench-train: setup
 	$(BIN)/python benchmarks/bench_train.py --data $(REAL_DATA) $(ARGS)
 
 bench-serving: setup
-	$(BIN)/python benchmarks/bench_serving.py --page docs/benchmarks-serving.md $(ARGS)
+	$(BIN)/python benchmarks/bench_serving.py --page docs/reference/benchmarks-serving.md $(ARGS)
 
 clean:
 	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis

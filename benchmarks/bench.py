@@ -83,7 +83,9 @@ def main() -> None:
         )
     parser.add_argument("--tfx-script", type=Path, required=True)
     parser.add_argument("--tfx-python", default="python3.10")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "docs" / "reference" / "benchmarks.md"
+    )
     given = parser.parse_args()
     if not given.data.is_file() or not given.tfx_script.is_file():
         sys.exit(f"{given.data} or {given.tfx_script}: no such file; see --help")

@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="CSV file")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks-train.md")
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "docs" / "reference" / "benchmarks-train.md"
+    )
     parser.add_argument("--variant", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.variant:

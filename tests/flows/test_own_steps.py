@@ -1,4 +1,4 @@
-"""The pipelines of docs/pipelines.md, run as a user would write them."""
+"""The pipelines of docs/how-to/own-step.md, run as a user would write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from helpers.flows import ROOT
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "pipelines.md").read_text(), re.S)
+BLOCKS = re.findall(
+    r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "own-step.md").read_text(), re.S
+)
 MODEL_PY = """
 import keras
 from mfx.features import fill_missing

@@ -2,7 +2,7 @@
 
 TFMA hands rows one by one to combiners, as Python objects. What a frequent combiner holds after
 all rows of a slice is a few sums, so it is built here directly; any other combiner is fed row by
-row, as TFMA does. `docs/fast-paths.md` says why the results are the same.
+row, as TFMA does. `docs/explanation/fast-paths.md` says why the results are the same.
 """
 
 from __future__ import annotations

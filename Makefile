@@ -47,7 +47,7 @@ test-deploy: setup
 
 # Without the variable mkdocs-material advertises another program.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The site: site/index.html"
 
 image:

@@ -165,7 +165,7 @@ def policy(heading: str) -> str:
 
 @pytest.fixture
 def only(aws, monkeypatch):
-    """Keys of a user with one policy of docs/how-to/deploy.md; from here on moto enforces policies."""
+    """Keys of a user with one policy of the docs; from here on moto enforces policies."""
     import boto3
     from moto import settings
 

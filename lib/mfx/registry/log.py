@@ -2,7 +2,8 @@
 
 One immutable object an entry: `promotions/<number>-intent.json` claims the number and says what
 shall be in production; `promotions/<number>-outcome.json` says what came of it. Both are created
-exclusively, so that of several writers one wins. docs/explanation/promotion.md has the states as a table.
+exclusively, so that of several writers one wins. docs/explanation/promotion.md
+has the states as a table.
 """
 
 from __future__ import annotations

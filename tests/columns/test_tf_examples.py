@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from mfx.columns.tf_examples import serialize, to_example
 from mfx.columns.types import TYPES
@@ -69,11 +71,32 @@ def test_an_example_holds_what_is_there():
     assert list(features["zero"].int64_list.value) == [0]
 
 
+def test_lists_and_numbers_of_numpy():
+    row = {"i": [3, np.int64(4)], "f": (1, 2.5), "g": np.float32(0.5), "b": [b"a", b""], "none": []}
+    features = tf.train.Example.FromString(to_example(row)).features.feature
+    assert list(features["i"].int64_list.value) == [3, 4]
+    assert list(features["f"].float_list.value) == [1.0, 2.5]
+    assert list(features["g"].float_list.value) == [0.5]
+    assert list(features["b"].bytes_list.value) == [b"a", b""]
+    assert features["none"].WhichOneof("kind") is None
+
+
+def test_an_empty_list_is_there_and_a_missing_one_is_not():
+    """As the decoder of TFX reads them."""
+    schema = pa.schema([("i", TYPES["int64 list"]), ("b", TYPES["bytes list"])])
+    rows = [{"i": [], "b": [b"x", b""]}, {"i": None, "b": []}, {"i": [7], "b": None}]
+    batch = pa.RecordBatch.from_pylist(rows, schema)
+    read = ExamplesToRecordBatchDecoder(None).DecodeBatch(list(serialize(batch)))
+    assert sorted(read.schema.names) == ["b", "i"]
+    for name in ("i", "b"):
+        assert read.column(read.schema.get_field_index(name)).to_pylist() == [r[name] for r in rows]
+
+
 def test_equal_rows_are_equal_bytes_in_any_order():
     assert to_example({"a": 1, "b": 2.5}) == to_example({"b": 2.5, "a": 1})
 
 
-@pytest.mark.parametrize("row", [{"x": "text"}, {"x": [1.0]}])
+@pytest.mark.parametrize("row", [{"x": "text"}, {"x": [1.0, b"a"]}, {"x": [None]}, {"x": [[1]]}])
 def test_other_values_are_not_taken_in_silence(row):
     with pytest.raises(TypeError):
         to_example(row)

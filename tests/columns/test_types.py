@@ -6,12 +6,49 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfx.columns.types import as_lists, nan_to_null
+from mfx.columns.types import (
+    TYPES,
+    as_lists,
+    is_list,
+    kind_of,
+    lengths,
+    list_kind,
+    nan_to_null,
+    value_kind,
+    values_of,
+)
 
 
 def test_nan_becomes_missing():
     made = nan_to_null(pa.array([1.0, float("nan"), None], pa.float32()))
     assert made.to_pylist() == [1.0, None, None]
+
+
+def test_names_of_types():
+    assert [name for name in TYPES if is_list(name)] == ["int64 list", "float32 list", "bytes list"]
+    assert {value_kind(name) for name in TYPES} == {"int64", "float32", "bytes"}
+    assert list_kind("bytes") == list_kind("bytes list") == "bytes list"
+    assert all(kind_of(kind) == name for name, kind in TYPES.items())
+    assert kind_of(pa.int32()) is None
+
+
+LISTS = pa.array([[1, 2], [], None, [3]], TYPES["int64 list"])
+
+
+def test_lists_stay_lists_and_empty_is_not_missing():
+    batch = pa.RecordBatch.from_arrays([LISTS], ["n"])
+    assert as_lists(batch).column(0).to_pylist() == [[1, 2], [], None, [3]]
+    assert as_lists(batch.slice(1, 2)).column(0).to_pylist() == [[], None]
+
+
+def test_values_and_lengths_of_lists_and_of_single_values():
+    assert values_of(LISTS).to_pylist() == [1, 2, 3]
+    assert values_of(LISTS.slice(1)).to_pylist() == [3]
+    assert lengths(LISTS).tolist() == [2, 0, 0, 1]
+    single = pa.array([5, None], pa.int64())
+    assert values_of(single).to_pylist() == [5]
+    assert lengths(single).tolist() == [1, 0]
+    assert lengths(LISTS.slice(0, 0)).tolist() == []
 
 
 BATCH = pa.RecordBatch.from_arrays(

@@ -14,15 +14,24 @@ from mfx.ingest.split import by_split, row_hash
 CELLS = {
     "number": st.none() | st.integers(-(2**63), 2**63 - 1),
     "amount": st.none() | st.floats(width=32, allow_nan=False),
-    "word": st.none() | st.text(max_size=5).map(str.encode),
+    "word": st.none() | st.binary(max_size=5),
+    "ids": st.none() | st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4),
+    "words": st.none() | st.lists(st.binary(max_size=2), max_size=3),
 }
-TYPES = {"number": pa.int64(), "amount": pa.float32(), "word": pa.binary()}
+TYPES = {
+    "number": pa.int64(),
+    "amount": pa.float32(),
+    "word": pa.binary(),
+    "ids": pa.list_(pa.int64()),
+    "words": pa.list_(pa.binary()),
+}
 ROWS = st.lists(st.fixed_dictionaries(CELLS), min_size=1, max_size=30)
 
 
 def batch(rows) -> pa.RecordBatch:
-    columns = [pa.array([row[name] for row in rows], TYPES[name]) for name in TYPES]
-    return pa.RecordBatch.from_arrays(columns, names=list(TYPES))
+    names = [name for name in TYPES if name in rows[0]]
+    columns = [pa.array([row[name] for row in rows], TYPES[name]) for name in names]
+    return pa.RecordBatch.from_arrays(columns, names=names)
 
 
 @given(ROWS)
@@ -46,7 +55,7 @@ def test_batch_boundaries_do_not_matter(rows, cut):
 @settings(max_examples=50, deadline=None)
 def test_column_order_does_not_matter(rows):
     made = batch(rows)
-    order = ["word", "number", "amount"]
+    order = ["word", "ids", "number", "words", "amount"]
     columns = [made.column(made.schema.get_field_index(name)) for name in order]
     turned = pa.RecordBatch.from_arrays(columns, names=order)
     assert np.array_equal(row_hash(made), row_hash(turned))
@@ -70,6 +79,15 @@ def test_missing_zero_and_empty_are_three_things():
     assert len(set(row_hash(batch(rows)))) == 4
 
 
+def test_lists_differ_by_their_values_order_and_length():
+    lists = [None, [], [0], [0, 0], [1], [1, 2], [2, 1], [1, 2, 0], [1, 2, 3], [2, 1, 3]]
+    assert len(set(row_hash(batch([{"ids": ids} for ids in lists])))) == len(lists)
+
+
+def test_texts_need_not_be_utf_8():
+    assert len(set(row_hash(batch([{"word": word} for word in (b"\xff", b"\xfe", b"")])))) == 3
+
+
 def test_minus_zero_is_zero():
     rows = [{"number": 1, "amount": value, "word": b"a"} for value in (0.0, -0.0)]
     assert len(set(row_hash(batch(rows)))) == 1
@@ -79,6 +97,11 @@ def test_shares_are_as_asked():
     rows = [{"number": n, "amount": n / 7, "word": b"x"} for n in range(30_000)]
     parts = by_split(batch(rows), Split(train=2, eval=1))
     assert parts["eval"].num_rows / 30_000 == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_minus_zero_is_zero_in_lists():
+    lists = pa.array([[0.0, 1.0], [-0.0, 1.0]], pa.list_(pa.float32()))
+    assert len(set(row_hash(pa.RecordBatch.from_arrays([lists], ["x"])))) == 1
 
 
 def test_hashes_stay_what_they_are():
@@ -92,4 +115,10 @@ def test_hashes_stay_what_they_are():
         1737760017408424661,
         135617873774684485,
         17280433005882348235,
+    ]
+    lists = [{"ids": [1, 2]}, {"ids": []}, {"ids": None}]
+    assert row_hash(batch(lists)).tolist() == [
+        12698882293817287922,
+        10417342739281038054,
+        8250379398772269017,
     ]

@@ -197,15 +197,18 @@ class Examples:
         return pa.Table.from_batches(list(self.batches(split, columns=columns)), schema)
 
     def to_pandas(self, split: str) -> pd.DataFrame:
-        """All rows of a split; integers with missing values as `Int64`, bytes decoded to str."""
+        """All rows of a split, text decoded to str.
+
+        Integers with missing values are `Int64`; lists are arrays of their values, None where
+        missing. A column with values that are not UTF-8 stays bytes.
+        """
         import pandas as pd
         import pyarrow as pa
 
         table = self.to_arrow(split)
-        texts = [i for i, kind in enumerate(table.schema.types) if pa.types.is_binary(kind)]
-        for i in texts:
-            name = table.schema.names[i]
-            table = table.set_column(i, name, table.column(i).cast(pa.string()))
+        for place, field in enumerate(table.schema):
+            if (texts := _as_text(table.column(place))) is not None:
+                table = table.set_column(place, field.name, texts)
         return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
     def to_tfrecord(self, split: str, path: str | Path) -> int:
@@ -221,3 +224,18 @@ class Examples:
                     writer.write(record)
                     count += 1
         return count
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """A column of bytes, or of lists of bytes, as text; None if it is neither, or not UTF-8."""
+    import pyarrow as pa
+
+    from mfx.columns.types import TYPES
+
+    wanted = {TYPES["bytes"]: pa.string(), TYPES["bytes list"]: pa.list_(pa.string())}
+    if column.type not in wanted:
+        return None
+    try:
+        return column.cast(wanted[column.type])
+    except pa.ArrowInvalid:
+        return None

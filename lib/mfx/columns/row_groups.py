@@ -13,6 +13,12 @@ GROUP_BYTES = 256 * 2**20
 """Rows are written before there are ROW_GROUP when they take so much memory."""
 
 
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # What a list's values are called in the file differs between Arrow's versions otherwise; with
+    # this name a list is read back as the type in `columns.types.TYPES`.
+    return pq.ParquetWriter(path, schema, use_compliant_nested_type=False)
+
+
 class RowGroups:
     """Writes batches as row groups of ROW_GROUP rows; the last one is what remains.
 
@@ -26,13 +32,13 @@ class RowGroups:
 
     def __init__(self, path: Path, schema: pa.Schema | None = None) -> None:
         self._path = path
-        self._writer = pq.ParquetWriter(path, schema) if schema else None
+        self._writer = _writer(path, schema) if schema else None
         self._held: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take rows, which come after those before."""
-        self._writer = self._writer or pq.ParquetWriter(self._path, batch.schema)
+        self._writer = self._writer or _writer(self._path, batch.schema)
         self._held.append(batch)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mfx.columns.types import holds_lists, lengths, values_of
 from mfx.config import Split
 
 _MISSING = np.uint64(0x9E3779B97F4A7C15)
@@ -23,7 +24,7 @@ def row_hash(batch: pa.RecordBatch, key: Sequence[str] = ()) -> np.ndarray:
     (http://www.isthe.com/chongo/tech/comp/fnv/), then mixed by MurmurHash3's finalizer.
 
     Args:
-        batch: Flat columns of the types in `columns.types.TYPES`.
+        batch: Columns of the types in `columns.types.TYPES`.
         key: Columns to hash; all columns if empty.
 
     Returns:
@@ -42,18 +43,34 @@ def row_hash(batch: pa.RecordBatch, key: Sequence[str] = ()) -> np.ndarray:
 def _column_hash(column: pa.Array) -> np.ndarray:
     if pa.types.is_null(column.type):
         return np.full(len(column), _MISSING)
+    hashes = _list_hash(column) if holds_lists(column) else _value_hash(column)
+    return np.where(np.asarray(column.is_null()), _MISSING, hashes)
+
+
+def _value_hash(column: pa.Array) -> np.ndarray:
+    """Each value's hash; of what is missing, any."""
     if pa.types.is_binary(column.type):
         # Each distinct text is hashed once.
         encoded = column.dictionary_encode()
-        words = encoded.dictionary.cast(pa.string()).to_numpy(zero_copy_only=False)
+        # Pandas hashes bytes as it hashes the text that they encode.
+        words = encoded.dictionary.to_numpy(zero_copy_only=False)
         distinct = pd.util.hash_array(words, categorize=False)
         codes = encoded.indices.fill_null(0).to_numpy()
-        hashes = distinct[codes] if len(distinct) else np.full(len(column), _MISSING)
-    else:
-        # -0.0 equals 0.0 but has other bits: adding zero makes one of them.
-        values = column.fill_null(0).to_numpy(zero_copy_only=False)
-        hashes = pd.util.hash_array(values + values.dtype.type(0))
-    return np.where(np.asarray(column.is_null()), _MISSING, hashes)
+        return distinct[codes] if len(distinct) else np.full(len(column), _MISSING)
+    # -0.0 equals 0.0 but has other bits: adding zero makes one of them.
+    values = column.fill_null(0).to_numpy(zero_copy_only=False)
+    return pd.util.hash_array(values + values.dtype.type(0))
+
+
+def _list_hash(column: pa.Array) -> np.ndarray:
+    """Each list's hash: a sum of its values' hashes, each times an odd number of its place."""
+    counts = lengths(column)
+    ends = np.cumsum(counts)
+    places = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
+    factors = pd.util.hash_array(np.arange(counts.max(initial=0))) | np.uint64(1)
+    products = _value_hash(values_of(column)) * factors[places]
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(products, dtype=np.uint64)])
+    return (sums[ends] - sums[ends - counts]) ^ (counts.astype(np.uint64) * _PRIME)
 
 
 def by_split(batch: pa.RecordBatch, split: Split) -> dict[str, pa.RecordBatch]:

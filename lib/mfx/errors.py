@@ -1,4 +1,4 @@
-"""The one error that a user of MFX should ever see, and what it must say."""
+"""`MfxError`: the only kind of error that a user of MFX should see."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 
 class MfxError(Exception):
-    """A mistake in the user's data, config or setting, said in one message without a traceback.
+    """A mistake in the user's data, config or environment. It is shown without a traceback.
 
     Args:
         what: What is wrong and where (file, line, column, feature).
-        remedy: How to mend it; printed on a line of its own.
+        remedy: How to fix it. It is printed on a separate line.
     """
 
     is_transient = False
-    """Whether the same may succeed when it is tried again: it is not, where this says no."""
+    """Whether trying again may succeed. Where this is false, nothing is tried again."""
 
     def __init__(self, what: str, remedy: str = "") -> None:
         self.what = what
@@ -27,12 +27,20 @@ class MfxError(Exception):
 
 
 class TransientError(MfxError):
-    """An error that lies outside and may pass, as of a service that does not answer."""
+    """An error outside of MFX that may pass, such as a service that does not answer."""
 
     is_transient = True
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name most like `name`, as a question to append to a message, or ''."""
+    """A question to append to a message: did the user mean the most similar known name?
+
+    Args:
+        name: The unknown name.
+        known: The names that exist.
+
+    Returns:
+        For example "; did you mean 'fare'?", or "" if no known name is similar.
+    """
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{match[0]}'?" if match else ""

@@ -77,7 +77,7 @@ def missing(
                 expected="a label in each row",
                 observed=f"none in {count:,} of {int(data.num_examples):,} rows",
                 count=count,
-                remedy='Mend the data; or, under [label], missing = "drop" leaves such rows out '
+                remedy='Fix the data; or, under [label], missing = "drop" leaves such rows out '
                 'everywhere, and missing = "fill" trusts preprocessing_fn to give each its label.',
             )
 
@@ -152,7 +152,7 @@ def check(values: LabelValues) -> None:
     if any(values.not_finite.values()):
         raise MfxError(
             f"label '{values.name}': NaN or infinite in {_by_split(values.not_finite)} rows",
-            f"Mend its rule {_CURE}, or the data. (missing under [label] is about rows without a "
+            f"Fix its rule {_CURE}, or the data. (missing under [label] is about rows without a "
             "value in the label's columns.)",
         )
     train = values.counts.get("train", {})
@@ -259,7 +259,7 @@ def _one_number(values: LabelValues, loss: Loss, width: int) -> Fault | None:
 
 def _not_negative(values: LabelValues, loss: Loss, width: int) -> Fault | None:
     return _one_number(values, loss, width) or _outside(
-        values, 0, np.inf, f"{loss.name} takes 0 and more", "Take another loss, or mend the label."
+        values, 0, np.inf, f"{loss.name} takes 0 and more", "Take another loss, or fix the label."
     )
 
 

@@ -438,7 +438,7 @@ def test_a_version_of_tfma_that_was_not_checked_goes_to_beam(
     _, expected = evaluate([model], *data, settings_of(BASIC), None)
     monkeypatch.setitem(_private.CHECKED, "tensorflow-model-analysis", ("0.0.1",))
     _, found = evaluate([model], *data, settings_of(BASIC), None)
-    why = f"in memory does not cover TFMA {tfma.__version__}"
+    why = f"the engine in memory does not cover TFMA {tfma.__version__}"
     assert found.engine == f"{tfma_beam.ENGINE} ({why})"
     assert [r.metrics for r in found.rows] == [pytest.approx(r.metrics) for r in expected.rows]
 

@@ -33,7 +33,7 @@ string_domain { name: "words" value: "card" value: "cash" }
 
 
 def _found(columns, other=None, schema=SCHEMA, parts=1):
-    """The anomalies of a batch against a schema, its values handed over in some parts."""
+    """Check a batch against a schema, with its values given in several parts."""
     batch = pa.RecordBatch.from_pydict(columns)
     proto = text_format.Parse(schema, schema_pb2.Schema())
     statistics = describe([batch])[0]
@@ -49,7 +49,7 @@ def _found(columns, other=None, schema=SCHEMA, parts=1):
 
 
 def _with(name, *values):
-    """The good columns, the first values of one replaced."""
+    """The good columns, with the first values of one replaced."""
     column = GOOD[name]
     return GOOD | {name: pa.array([*values, *column.to_pylist()[len(values) :]], column.type)}
 
@@ -68,7 +68,7 @@ def test_good_data_has_no_anomalies():
             "at least 100% of the values among 2 known ones (card, cash)",
             "shells",
             3,
-            "Mend the values, add them to the domain, or lower min_domain_mass of 'word' in the "
+            "Fix the values, add them to the domain, or lower min_domain_mass of 'word' in the "
             "schema.",
         ),
         (
@@ -78,7 +78,7 @@ def test_good_data_has_no_anomalies():
             "values from 0 to 23",
             "99",
             3,
-            "Mend the values, or widen the domain of 'hour' in the schema.",
+            "Fix the values, or widen the domain of 'hour' in the schema.",
         ),
         (
             _with("hour", -1, -5),
@@ -87,7 +87,7 @@ def test_good_data_has_no_anomalies():
             "values from 0 to 23",
             "-5",
             2,
-            "Mend the values, or widen the domain of 'hour' in the schema.",
+            "Fix the values, or widen the domain of 'hour' in the schema.",
         ),
         (
             _with("fare", 201.5, 200.0, 250.0),
@@ -96,7 +96,7 @@ def test_good_data_has_no_anomalies():
             "values from 0.0 to 200.0",
             "250",
             2,
-            "Mend the values, or widen the domain of 'fare' in the schema.",
+            "Fix the values, or widen the domain of 'fare' in the schema.",
         ),
         (
             _with("fare", -0.5),
@@ -105,7 +105,7 @@ def test_good_data_has_no_anomalies():
             "values from 0.0 to 200.0",
             "-0.5",
             1,
-            "Mend the values, or widen the domain of 'fare' in the schema.",
+            "Fix the values, or widen the domain of 'fare' in the schema.",
         ),
         (
             _with("fare", *[None] * 7),
@@ -266,7 +266,7 @@ COUNTED = "int_domain { min: 0 max: 1499 is_categorical: true }"
     ],
 )
 def test_a_value_too_rare_for_the_statistics_is_found(kind, values, odd, rule):
-    """TFDV looks at the 1,000 most frequent values alone."""
+    """TFDV checks only the 1,000 most frequent values."""
     schema = text_format.Parse(f'feature {{ name: "f" type: {kind} }}', schema_pb2.Schema())
     for extra, expected in (([], []), ([odd], [(rule, 1)])):
         batch = pa.RecordBatch.from_pydict({"f": pa.array(values * 3 + extra)})
@@ -280,7 +280,7 @@ def test_a_value_too_rare_for_the_statistics_is_found(kind, values, odd, rule):
 
 @pytest.mark.parametrize("title", ["a.b", "a/b", "a:b", "it's", "größe, cm", "(x)", "a b"])
 def test_a_feature_of_any_title_is_known(title):
-    """In TFDV's own names of features a title such as `a.b` is in quotes."""
+    """TFDV puts a feature name such as `a.b` in quotes."""
     schema = schema_pb2.Schema()
     schema.feature.add(name=title, type=schema_pb2.INT).int_domain.max = 20
     (found,) = _found({title: HOURS}, schema=text_format.MessageToString(schema))

@@ -1,4 +1,4 @@
-"""Bounds that chance hardly ever exceeds, at any size, and that real differences do exceed."""
+"""Chance hardly ever exceeds its bounds, at any size; real differences do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPLIT = Split(train=2, eval=1)
 
 
 def examples(folder, columns: dict[str, tuple[str, list]], split: Split = SPLIT) -> Examples:
-    """The columns' rows as a run would split them."""
+    """Split the rows as a run would."""
     arrays = [pa.array(values, TYPES[kind]) for kind, values in columns.values()]
     batch = pa.RecordBatch.from_arrays(arrays, names=list(columns))
     parts = {
@@ -46,14 +46,14 @@ def rows_apart(rows: int, values: int, features: int = 1):
 
 
 def rows_again(random: np.random.Generator):
-    """Rows that are there up to 40 times, which the hash keeps together."""
+    """Rows that occur up to 40 times: the hash keeps equal rows together."""
     times = np.minimum(random.zipf(1.6, 400), 40)
     value = random.integers(0, 4, len(times))
     return np.repeat(np.arange(len(times)), times), [np.repeat(value, times)]
 
 
 def rows_of_keys(random: np.random.Generator):
-    """20 keys of 50 rows, each with a mix of values of its own."""
+    """20 keys with 50 rows each; every key has another mix of values."""
     key = np.repeat(np.arange(20), 50)
     mixes = random.dirichlet(np.ones(4), 20)
     return key, [np.concatenate([random.choice(4, 50, p=mix) for mix in mixes])]
@@ -95,7 +95,7 @@ def test_chance_exceeds_its_bound_hardly_ever_and_a_fixed_one_often(make):
 
 
 def test_the_bound_is_bernsteins(tmp_path, datastore):
-    """By hand: 100 rows of their own, half of them with each of two values."""
+    """Computed by hand: 100 different rows, half of them with each of two values."""
     made = examples(
         tmp_path,
         {"n": ("int64", list(range(100))), "word": ("bytes", [b"a", b"b"] * 50)},
@@ -109,7 +109,7 @@ def test_the_bound_is_bernsteins(tmp_path, datastore):
 
 
 def test_equal_rows_count_once(tmp_path, datastore):
-    """The same rows four times tell no more than once, so the bound is no smaller."""
+    """Four copies of each row tell no more than one, so the bound is no smaller."""
     word = [b"a", b"b", b"c"] * 100
     once = examples(tmp_path / "1", {"n": ("int64", list(range(300))), "word": ("bytes", word)})
     again = examples(

@@ -1,4 +1,4 @@
-"""What a schema asks for is carried out, or refused in one line when it is read, or said."""
+"""Each rule of a schema is carried out, refused when it is read, or named in a warning."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def comparing(name: str, norm: str) -> str:
 def test_a_distance_of_counts_needs_a_category(name, norm, kind, works):
     (line,) = schema_rules.problems(of_feature(f"{kind} {comparing(name, norm)}"))
     shown = kind.split()[1]
-    expected = f"{name} {norm} cannot act on {shown}, whose values are not counted; {works}"
+    expected = f"{name} {norm} has no effect on {shown}, whose values are not counted; {works}"
     assert line == f"feature 'f': {expected}"
 
 
@@ -78,9 +78,9 @@ def test_what_can_act_is_taken(name, text):
     [
         (
             'feature { name: "f" type: BYTES skew_comparator {} }',
-            f"feature 'f': skew_comparator names no distance; {COUNTED}",
+            f"feature 'f': skew_comparator has no distance; {COUNTED}",
         ),
-        ('feature { name: "f" type: INT } feature { name: "f" type: INT }', "named 2 times"),
+        ('feature { name: "f" type: INT } feature { name: "f" type: INT }', "listed 2 times"),
         ('feature { name: "f" type: BYTES domain: "card" }', "no string_domain 'card'"),
         (
             'feature { name: "f" type: BYTES domain: "card" } string_domain { name: "cards" }',
@@ -104,16 +104,16 @@ def test_what_can_act_is_taken(name, text):
         ),
         (
             'feature { name: "f" type: INT distribution_constraints { min_domain_mass: 0.9 } }',
-            "min_domain_mass goes with string_domain or domain alone",
+            "min_domain_mass works only with string_domain or domain",
         ),
         (
             'feature { name: "f" type: INT unique_constraints { max: 9 } }',
-            "unique_constraints cannot act on INT, whose values are not counted; int_domain",
+            "unique_constraints has no effect on INT, whose values are not counted; int_domain",
         ),
-        ('sparse_feature { name: "s" }', "sparse_feature cannot be carried out"),
+        ('sparse_feature { name: "s" }', "sparse_feature has no effect"),
         ('weighted_feature { name: "s" }', "use example_weight under [evaluate]"),
-        ("represent_variable_length_as_ragged: true", "cannot be carried out"),
-        ('default_environment: "SERVING"', "no 'TRAINING', which examples are held to"),
+        ("represent_variable_length_as_ragged: true", "has no effect"),
+        ('default_environment: "SERVING"', "no 'TRAINING', in which examples are checked"),
         (
             'feature { name: "f" type: INT in_environment: "TRANING" } '
             'default_environment: "TRAINING"',

@@ -1,4 +1,4 @@
-"""TFDV's pipeline reads payloads as it reads files; `test_tfdv_local` holds its numbers."""
+"""TFDV's pipeline reads payloads like files; `test_tfdv_local` compares its numbers."""
 
 from __future__ import annotations
 

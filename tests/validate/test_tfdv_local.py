@@ -1,4 +1,4 @@
-"""Statistics in memory against TFDV's own pipeline on Beam; value counts, exact and bounded."""
+"""Statistics in memory equal those of TFDV on Beam; value counts are exact, memory is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics are TFDV's own, schemas say what TFDV infers and a pipeline needs besides."""
+"""Statistics are TFDV's own; an inferred schema is TFDV's plus what a pipeline needs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def test_a_version_that_was_not_checked_goes_to_beam(settings, datastore, monkey
     monkeypatch.setitem(_private.CHECKED, "tensorflow-data-validation", ("0.0.1",))
     slow, _, _ = validate.validate(examples, settings)
     assert quick.engine == "TFDV in memory"
-    assert slow.engine == (f"TFDV on Beam (in memory does not cover TFDV {tfdv.__version__})")
+    why = f"the engine in memory does not cover TFDV {tfdv.__version__}"
+    assert slow.engine == f"TFDV on Beam ({why})"
     assert_same(exact(quick.proto("train")), exact(slow.proto("train")))
 
 
@@ -59,7 +60,7 @@ def test_categories_get_a_skew_bound_and_rare_features_may_be_absent(schema):
 
 @pytest.fixture
 def run(tmp_path, settings, datastore):
-    """Validate a CSV text; the schema's place is `schema.pbtxt` beside it."""
+    """Validate a CSV text; its schema, if any, is `schema.pbtxt` beside it."""
 
     def go(text: str):
         (tmp_path / "a.csv").write_text(text)
@@ -167,7 +168,7 @@ def rows(count: int, hours: int = 4, first: int = 0) -> dict:
 
 
 def test_categories_stored_as_integers_are_compared_as_texts_are(judge):
-    """Of 4 hours a quarter each and of 2 a half each, by hand: the distance is 0.25."""
+    """4 hours with a share of 1/4 each, 2 with 1/2 each: the distance is 0.25 by hand."""
     statistics, schema, anomalies = judge(rows(400), rows(200, 2), CATEGORIES)
     found = {a.feature: a for a in anomalies.errors}
     assert set(found) == {"hour", "word"}
@@ -239,7 +240,10 @@ def test_columns_of_more_values_than_tfdv_compares_get_no_bound(judge):
 
 @pytest.mark.parametrize(
     ("values", "severity", "likely"),
-    [(1, "WARNING", "chance does in 0.67 of splits"), (90, "ERROR", "90 values in train, none")],
+    [
+        (1, "WARNING", "by chance this happens with probability 0.67"),
+        (90, "ERROR", "90 values in train, none"),
+    ],
 )
 @pytest.mark.parametrize("lacking", ["train", "eval"])
 def test_a_feature_that_one_split_lacks_is_an_anomaly(judge, values, severity, likely, lacking):
@@ -266,7 +270,7 @@ def test_a_feature_that_one_split_lacks_is_an_anomaly(judge, values, severity, l
 
 
 def test_an_inferred_schema_is_met_by_its_own_data(judge):
-    """Ranges of both splits: TFDV alone gives `hour` here the range of eval."""
+    """The range covers both splits; TFDV alone gives `hour` the range of eval here."""
     train = rows(400) | {"hour": [0, 1] * 200}
     _, schema, anomalies = judge(train, rows(200, first=400) | {"hour": [1, 2] * 100})
     assert schema.fits
@@ -274,7 +278,7 @@ def test_an_inferred_schema_is_met_by_its_own_data(judge):
 
 
 def test_small_samples_and_equal_rows_pass_their_first_run(judge):
-    """The distance is 0.1: above the threshold, but not above what chance does."""
+    """The distance is 0.1: above the threshold, but below what chance explains."""
     for times in (1, 10):
         words = [b"a"] * 20 + [b"b"] * 20
         other = [b"a"] * 12 + [b"b"] * 8

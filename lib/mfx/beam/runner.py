@@ -148,7 +148,7 @@ def _described(endpoint: str) -> set[str]:
             raise TransientError(
                 f"{WHERE}: no Beam job server answers at --job_endpoint={endpoint}: {why} within "
                 f"{ENDPOINT_SECONDS} s",
-                "Start it, or mend its host and port.",
+                "Start it, or fix its host and port.",
             ) from None
     return {option.name for option in answer.options}
 

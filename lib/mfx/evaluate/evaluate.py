@@ -334,7 +334,7 @@ def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:
     tfma_beam.evaluate(path, config, results, beam)
     if beam.options:
         return runner.engine(tfma_beam.ENGINE, beam)
-    return f"{tfma_beam.ENGINE} (in memory does not cover {why_not})"
+    return f"{tfma_beam.ENGINE} (the engine in memory does not cover {why_not})"
 
 
 def _with_baseline(

@@ -173,7 +173,7 @@ def _fractional_pairs(combiner: Any, part: Batch) -> tuple[np.ndarray, np.ndarra
         raise MfxError(
             f"evaluate.metrics: {wrong} labels are not within [0, 1], as AUC, accuracy and other "
             "metrics of classification need",
-            "Choose metrics of regression, such as MeanSquaredError, or mend the label.",
+            "Choose metrics of regression, such as MeanSquaredError, or fix the label.",
         )
     pairs = [
         (np.zeros_like(labels), weights * (1 - labels)),

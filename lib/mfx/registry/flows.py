@@ -154,7 +154,7 @@ def _parse(path: Path) -> ast.Module:
     except SyntaxError as error:
         raise MfxError(
             f"{path}, line {error.lineno}: SyntaxError: {error.msg}",
-            "Mend it, or name the flow that is meant: --flow FLOW.",
+            "Fix it, or name the flow that is meant: --flow FLOW.",
         ) from None
 
 

@@ -229,7 +229,7 @@ def _parse(path: Path, code: bytes) -> ast.Module:
         where = f"{path}, line {error.lineno}" if error.lineno else str(path)
         text = f"\n    {error.text.strip()}" if error.text else ""
         raise MfxError(
-            f"{where}: SyntaxError: {error.msg}{text}", "The pipeline needs this file: mend it."
+            f"{where}: SyntaxError: {error.msg}{text}", "The pipeline needs this file: fix it."
         ) from None
     except ValueError as error:
         raise MfxError(f"{path}: not valid Python: {error}") from None

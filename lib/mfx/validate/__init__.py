@@ -1,5 +1,5 @@
 """The step validate: statistics, schema and anomalies (TFX: StatisticsGen, SchemaGen,
 ExampleValidator).
 
-Its function is `validate.validate`; what that takes and reads of the config is in `spec`.
+Its function is `validate.validate`. `spec` declares its inputs and the config tables it reads.
 """

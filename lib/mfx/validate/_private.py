@@ -1,4 +1,4 @@
-"""What this room takes of TFDV beside its public API: its combiners, without Beam around them."""
+"""The private parts of TFDV that `validate` uses: its combiners, which run here without Beam."""
 
 from __future__ import annotations
 

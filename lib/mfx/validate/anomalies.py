@@ -1,4 +1,4 @@
-"""TFDV's anomalies in words: what was expected, what was observed, how often, what to do."""
+"""Put TFDV's anomalies into words: what was expected, what was seen, how often, what to do."""
 
 from __future__ import annotations
 
@@ -25,21 +25,25 @@ def explain(
     values: Callable[[str], Iterable[pa.Array]],
     in_file: bool = True,
 ) -> Iterator[Anomaly]:
-    """One `Anomaly` for each reason that TFDV gives, sorted by feature.
+    """Make one `Anomaly` for each reason that TFDV gives, sorted by feature.
 
     Args:
-        anomalies: TFDV's verdict on `statistics` against `schema`.
-        statistics: What was judged; tells how many examples are concerned.
-        schema: What it was judged by; tells what was expected.
+        anomalies: What TFDV found when it checked `statistics` against `schema`.
+        statistics: The statistics of the split. They say how many examples are concerned.
+        schema: The schema. It says what was expected.
         split: The split that the statistics describe.
-        values: A feature's column, in parts: statistics hold sketches, counts are of the values.
-        in_file: Whether the schema is a file, which can be edited; otherwise it was inferred.
+        values: Returns a feature's column, in parts. Exact counts need the values, since some
+            statistics are only estimates.
+        in_file: Whether the schema is a file that the user can edit. If not, it was inferred.
+
+    Yields:
+        The anomalies. Those that compare the splits come under the split "train vs eval".
     """
     features = {f.name: f for f in schema.feature}
     stats = {f.path.step[0]: f for f in statistics.datasets[0].features}
     examples = statistics.datasets[0].num_examples
     reasons = [
-        # A key is a path as text, in which TFDV quotes titles such as `a.b`.
+        # The key is a path as text, in which TFDV puts names such as `a.b` in quotes.
         (info.path.step[0] if info.path.step else key, info.severity, reason)
         for key, info in sorted(anomalies.anomaly_info.items())
         for reason in info.reason
@@ -70,16 +74,19 @@ def too_rare_for_statistics(
     split: str,
     values: Callable[[str], Iterable[pa.Array]],
 ) -> Iterator[Anomaly]:
-    """Values outside of their domain that TFDV cannot see.
+    """Find values outside their domain that TFDV misses.
 
-    It looks at a category's most frequent values, which are all that statistics hold.
+    TFDV checks only a category's most frequent values, because the statistics hold no others.
 
     Args:
         found: The split's anomalies so far.
-        statistics: Of the split.
-        schema: What it is held to.
-        split: Its name.
-        values: A feature's column, in parts.
+        statistics: The split's statistics.
+        schema: The schema that the split is checked against.
+        split: The split's name.
+        values: Returns a feature's column, in parts.
+
+    Yields:
+        An error for each rule that is broken and not yet in `found`.
     """
     seen = {(anomaly.feature, anomaly.rule) for anomaly in found}
     stats = {f.path.step[0]: f for f in statistics.datasets[0].features}
@@ -98,14 +105,14 @@ def too_rare_for_statistics(
                     rule=rule,
                     severity="ERROR",
                     expected=_expected(rule, feature, schema),
-                    observed="values outside of it, each of them rare",
+                    observed="other values, each of them rare",
                     count=count,
                     remedy=_remedy(rule, feature.name, in_file=True),
                 )
 
 
 def _domain_rules(feature: Any, schema: Any) -> Iterator[tuple[str, float]]:
-    """Rules on a category's values, each with the share of values that may break it."""
+    """The rules for a category's values, each with the share of values that may break it."""
     if schema_rules.TRAINING in feature.not_in_environment:
         return
     if _domain(feature, schema):
@@ -119,14 +126,14 @@ def _domain_rules(feature: Any, schema: Any) -> Iterator[tuple[str, float]]:
 
 
 def not_checked(schema: schema_pb2.Schema) -> Iterator[Anomaly]:
-    """A warning for each feature of a committed schema that asks for what is not checked."""
+    """A warning for each feature whose schema has a rule that a run does not check."""
     for name, what in schema_rules.not_carried_out(schema).items():
         yield Anomaly(
             split="schema",
             feature=name,
             rule="SCHEMA_NOT_CHECKED",
             severity="WARNING",
-            expected="checks that a run carries out",
+            expected="only rules that a run checks",
             observed=what,
             count=None,
             remedy="Remove it from the schema, or check it elsewhere.",
@@ -153,7 +160,7 @@ def _expected(rule: str, feature: Any, schema: Any) -> str:
             f"a value in {fraction:.0%} of the examples" if fraction else f"at least {count} values"
         )
     if "_VALUES" in rule and rule.startswith("FEATURE_TYPE"):
-        return f"{feature.value_count.min} to {feature.value_count.max} values an example"
+        return f"{feature.value_count.min} to {feature.value_count.max} values per example"
     if rule == "UNEXPECTED_DATA_TYPE" or "_NOT_" in rule:
         return _TYPE_NAMES.get(feature.type, "another type")
     domain = _domain(feature, schema)
@@ -185,7 +192,7 @@ def _count(
     schema: Any,
     values: Callable[[str], Iterable[pa.Array]],
 ) -> int | None:
-    """How many examples break the rule; None if it is not about single examples."""
+    """How many examples break the rule; None for a rule that is not about single examples."""
     if rule == "SCHEMA_MISSING_COLUMN":
         return examples
     if "PRESENT" in rule:
@@ -205,7 +212,7 @@ def _count(
         beyond, limit = (pc.less, limits.min) if "_SMALL_" in rule else (pc.greater, limits.max)
         parts = list(values(feature.name))
         if any(pa.types.is_binary(part.type) for part in parts):
-            return None  # Numbers in texts.
+            return None  # Text that TFDV reads as numbers.
         return sum(pc.sum(beyond(part, limit)).as_py() or 0 for part in parts)
     if rule == "SCHEMA_NEW_COLUMN":
         return _common(stats).num_non_missing
@@ -227,29 +234,33 @@ def _remedy(rule: str, name: str, in_file: bool) -> str:
     if rule.startswith("COMPARATOR_"):
         return f"Check how the data was collected and split, or raise skew_comparator {where}."
     if rule == "ENUM_TYPE_UNEXPECTED_STRING_VALUES":
-        return f"Mend the values, add them to the domain, or lower min_domain_mass {where}."
+        return f"Fix the values, add them to the domain, or lower min_domain_mass {where}."
     if "_SMALL_" in rule or "_BIG_" in rule:
-        return f"Mend the values, or widen the domain {where}."
+        return f"Fix the values, or widen the domain {where}."
     if rule.startswith("DATASET_"):
         return "Give more data, or change dataset_constraints in the schema."
-    return f"Mend the values, or change the type or value_count {where}."
+    return f"Fix the values, or change the type or value_count {where}."
 
 
 def stop_on_errors(anomalies: Anomalies, schema: Schema) -> None:
-    """Stop the run if the examples break the schema.
+    """Stop the run if there are errors among the anomalies.
+
+    Args:
+        anomalies: What `validate` found.
+        schema: The schema that the examples were checked against.
 
     Raises:
-        MfxError: All errors, one line each.
+        MfxError: There are errors. The message lists all of them, one per line.
     """
     if not anomalies.errors:
         return
     if all(anomaly.rule == label.MISSING for anomaly in anomalies.errors):
         raise MfxError("rows without a label:\n" + "\n".join(f"- {a}" for a in anomalies.errors))
     held_to = "the schema inferred from it" if schema.inferred else schema.path
-    accept = "take over what this run's data would give: mfx schema accept"
-    mend = "Mend the data" + ("" if schema.inferred else " or edit the schema")
+    fix = "Fix the data" + ("" if schema.inferred else " or edit the schema")
+    accept = "To accept a schema that fits this run's data: mfx schema accept"
     raise MfxError(
         f"the data breaks {held_to} in {len(anomalies.errors)} ways:\n"
         + "\n".join(f"- {anomaly}" for anomaly in anomalies.errors),
-        f"{mend}; to {accept}" if schema.fits else f"{mend}.",
+        f"{fix}. {accept}" if schema.fits else f"{fix}.",
     )

@@ -1,7 +1,7 @@
-"""What the split alone explains: how far train and eval may be apart when only chance parts them.
+"""How much train and eval can differ by chance alone, because of how rows are split.
 
-Rows are split by the hash of their key, by default of the whole row. So what chance draws are not
-rows but groups of rows with one key, each of which is in eval with the configured probability.
+Rows are split by the hash of their key, which is the whole row by default. So rows with the same
+key form a group, and chance assigns whole groups: each is in eval with the configured probability.
 """
 
 from __future__ import annotations
@@ -17,29 +17,35 @@ from mfx.config import Split
 from mfx.ingest.split import row_hash
 
 FALSE_ALARMS = 0.01
-"""At most this share of runs has a chance difference taken for a real one: half of it is for
-distances, half for features that one split lacks; over all features together."""
+"""The share of runs in which, at most, a difference due to chance is taken for a real one.
+
+It is over all features together. One half is for distances, the other half for features that have
+values in one split only.
+"""
 ALWAYS_ROWS = 1_000_000
-"""Up to so many rows the bounds are always computed; beyond, only where a distance is large."""
+"""Up to this many rows, bounds are computed for all features. Beyond, only for features with a
+large distance."""
 
 
 def distance_bounds(examples: Examples, split: Split, names: list[str]) -> dict[str, float]:
-    """The L-infinity distance of train and eval that chance exceeds hardly ever, by feature.
+    """A bound for each feature's L-infinity distance between train and eval.
 
-    With q the probability of eval, n_c a group's rows that have the feature, x_cv those of them
-    with value v, and p_v the share of v, the distance in v is N / (N_train N_eval) times the sum of
-    (x_cv - p_v n_c) (I_c - q), where I_c says whether the group is in eval. These terms are
-    independent, bounded and zero in the mean, so Bernstein's inequality bounds the sum at any size
-    (Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, ch. 2.8), and `FALSE_ALARMS`
-    is shared equally by all values of all features.
+    Chance alone hardly ever exceeds it.
+
+    Let q be the probability of eval. For a group c, let n_c be its rows that have the feature,
+    x_cv those of them with value v, and I_c 1 if the group is in eval, else 0. Let p_v be the share
+    of v. Then the distance in v is N / (N_train N_eval) times the sum of (x_cv - p_v n_c) (I_c - q)
+    over all groups. These terms are independent and bounded, and their mean is zero. So Bernstein's
+    inequality bounds the sum for any number of groups (Boucheron, Lugosi and Massart, Concentration
+    Inequalities, 2013, ch. 2.8). All values of all features get an equal part of `FALSE_ALARMS`.
 
     Args:
         examples: Both splits.
-        split: How they were made.
+        split: How the rows were split.
         names: Features whose values are counted.
 
     Returns:
-        A bound for each name; infinite where a split has no value.
+        A bound for each name; infinite if a split has no value of the feature.
     """
     groups, in_eval, columns = _grouped(examples, split, names)
     share = split.eval / (split.train + split.eval)
@@ -52,12 +58,15 @@ def distance_bounds(examples: Examples, split: Split, names: list[str]) -> dict[
 def chance_of_absence(
     examples: Examples, split: Split, missing_in: Mapping[str, str]
 ) -> dict[str, float]:
-    """How likely it is by chance that one split has none of a feature's values, by feature.
+    """How likely it is that chance leaves one split without any value of a feature.
 
     Args:
         examples: Both splits.
-        split: How they were made.
-        missing_in: The split without a value, by feature; the other has some.
+        split: How the rows were split.
+        missing_in: For each feature, the split without a value. The other split has some.
+
+    Returns:
+        A probability for each feature of `missing_in`.
     """
     groups, _, columns = _grouped(examples, split, list(missing_in))
     total = split.train + split.eval
@@ -71,10 +80,11 @@ def chance_of_absence(
 def _grouped(
     examples: Examples, split: Split, names: list[str]
 ) -> tuple[np.ndarray, np.ndarray, dict[str, pa.ChunkedArray]]:
-    """Of each row of both splits the number of its group, and whether it is in eval; the columns.
+    """Number the groups of rows with equal keys, over both splits.
 
     Returns:
-        int64 and bool arrays of shape [rows], and columns of as many values.
+        For each row the number of its group (int64 of shape [rows]) and whether it is in eval (bool
+        of shape [rows]); and the named columns, of the same length.
     """
     hashes, in_eval = [], []
     parts: dict[str, list[pa.Array]] = {name: [] for name in names}
@@ -96,7 +106,7 @@ def _present(column: pa.ChunkedArray) -> np.ndarray:
 def _bound(
     column: pa.ChunkedArray, groups: np.ndarray, in_eval: np.ndarray, share: float, alarms: float
 ) -> float:
-    """The bound of one feature's distance: the largest of its values' bounds."""
+    """The bound for one feature's distance: the largest bound of all its values."""
     present = _present(column)
     _, group = np.unique(groups[present], return_inverse=True)
     rows, rows_eval = len(group), int(in_eval[present].sum())
@@ -105,13 +115,13 @@ def _bound(
     values = column.drop_null().dictionary_encode().unify_dictionaries().combine_chunks()
     value, count = np.asarray(values.indices), len(values.dictionary)
     size = np.bincount(group)
-    # Each group's rows with each value that it has.
+    # For each group and each value in it, the number of rows.
     pairs, together = np.unique(group * count + value, return_counts=True)
     of, what = size[pairs // count], pairs % count
     part = np.bincount(value, minlength=count) / rows
     apart = np.abs(together - part[what] * of)
     largest = np.maximum(part * size.max(), _most(apart, what, count))
-    # The sum over all groups of (x - p n)^2; x is 0 in groups without the value.
+    # The sum of (x - p n)^2 over all groups; x is 0 in groups without the value.
     spread = part**2 * (size.astype(float) ** 2).sum() + np.bincount(
         what, together * (together - 2 * part[what] * of), count
     )

@@ -1,4 +1,4 @@
-"""The schema that a run's data would give: TFDV's, and what a pipeline's schema needs besides."""
+"""Infer a schema from a run's data: TFDV's schema, plus what a pipeline needs in it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from mfx.validate.spec import Reads
 
 RARE = 100
-"""A feature present in fewer examples may be absent from a split without being wrong."""
+"""A feature with a value in fewer examples than this may be missing from a split."""
 MOST_VALUES = tfdv.StatsOptions().num_rank_histogram_buckets
-"""TFDV compares so many of the most frequent values, as if there were no others: with more, its
-distance between two samples of one distribution can be large."""
+"""TFDV compares only this many of the most frequent values and ignores the rest. So for a feature
+with more values, its distance between two samples of the same distribution can be large."""
 
 
 def infer_schema(
@@ -30,20 +30,29 @@ def infer_schema(
     eval_: statistics_pb2.DatasetFeatureStatisticsList,
     settings: Reads,
 ) -> schema_pb2.Schema:
-    """TFDV's schema of both splits (as SchemaGen), with what a pipeline's schema needs besides.
+    """Infer a schema of both splits with TFDV (as SchemaGen does) and add what a pipeline needs.
 
-    Label columns are not in the SERVING environment; categories get a bound on train/eval skew
-    (numbers do not: TFDV's distance between histograms of unlike range is large for samples of
-    one distribution when there are outliers; nor do the split's key, which the split itself
-    parts, and columns of more than MOST_VALUES values); very rare features need not be in every
-    split.
+    - Label columns are not in the SERVING environment.
+    - Categories get a bound on train/eval skew. Three kinds of columns get none: numbers, since
+      outliers give histograms of different ranges, and TFDV's distance between those is large even
+      for samples of the same distribution; key columns of the split, since the split itself
+      separates their values; and columns with more than MOST_VALUES values.
+    - Features with values in fewer than RARE examples may be missing from a split.
+
+    Args:
+        train: TFDV's statistics of the train split.
+        eval_: TFDV's statistics of the eval split.
+        settings: The config's tables `[schema]`, `[label]` and `[data]`.
+
+    Returns:
+        The schema, with the environments TRAINING and SERVING.
     """
     schema = tfdv.infer_schema(train, infer_feature_shape=False)
     counts = {f.path.step[0]: present(f) for f in train.datasets[0].features}
     for feature in schema.feature:
         if counts[feature.name] < RARE:
             feature.ClearField("presence")
-    # Twice, as TFDV may give a feature the range of the second split alone.
+    # Both splits again, since TFDV may give a feature the range of the last split alone.
     for proto in (eval_, train):
         schema = tfdv.update_schema(schema, proto)
     counted = values_counted(train, eval_)
@@ -60,7 +69,10 @@ def infer_schema(
 
 
 def values_counted(*protos: statistics_pb2.DatasetFeatureStatisticsList) -> dict[str, int]:
-    """How many values each feature has at most, of those whose values were counted."""
+    """The largest number of distinct values per feature, over the given statistics.
+
+    Only features whose values TFDV counted (texts and categories) are among the keys.
+    """
     counted: dict[str, int] = {}
     for feature in (f for proto in protos for f in proto.datasets[0].features):
         if feature.WhichOneof("stats") == "string_stats":
@@ -70,8 +82,10 @@ def values_counted(*protos: statistics_pb2.DatasetFeatureStatisticsList) -> dict
 
 
 def mark_categories(schema: schema_pb2.Schema, counted: Iterable[str]) -> None:
-    """Give integers whose values were counted back their mark: TFDV makes a domain of texts of
-    them, which its own validation refuses for integers."""
+    """Mark integers whose values were counted as categories, in place.
+
+    TFDV infers a domain of texts for them, which its own validation refuses for integers.
+    """
     for feature in schema.feature:
         if feature.type == schema_pb2.INT and feature.name in counted:
             feature.int_domain.is_categorical = True
@@ -87,13 +101,15 @@ def allow_chance(
     examples: Examples,
     split: Split,
 ) -> None:
-    """Widen the bounds on skew to what chance explains (see `chance`); drop those beyond 1.
+    """Raise the bounds on skew to what chance explains (see `chance`), in place.
+
+    A bound of 1 or more could never be exceeded, so it is removed.
 
     Args:
-        schema: What `infer_schema` returned; changed.
-        judged: TFDV's verdict by it on the train split against the eval split.
+        schema: The result of `infer_schema`; it is changed.
+        judged: TFDV's comparison of the train and eval splits by this schema.
         examples: Both splits.
-        split: How they were made.
+        split: How the rows were split.
     """
     features = {f.name: f for f in schema.feature if f.HasField("skew_comparator")}
     if sum(examples.rows.values()) > chance.ALWAYS_ROWS:
@@ -110,7 +126,7 @@ def allow_chance(
 
 
 def fitting(schema: schema_pb2.Schema, judged: anomalies_pb2.Anomalies) -> schema_pb2.Schema:
-    """The schema with bounds on skew that the judged data meets: what accepting it means."""
+    """A copy of the schema whose skew bounds fit the data: what `mfx schema accept` writes."""
     copy = schema_pb2.Schema()
     copy.CopyFrom(schema)
     features = {feature.name: feature for feature in copy.feature}
@@ -121,7 +137,7 @@ def fitting(schema: schema_pb2.Schema, judged: anomalies_pb2.Anomalies) -> schem
 
 
 def _distances(judged: anomalies_pb2.Anomalies) -> list[tuple[str, float, float]]:
-    """Name, distance and threshold of each comparison between the splits."""
+    """Feature name, distance and threshold of each comparison between the splits."""
     return [
         (info.path.step[0], measured.value, measured.threshold)
         for info in judged.drift_skew_info

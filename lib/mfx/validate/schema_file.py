@@ -1,4 +1,4 @@
-"""The committed `schema.pbtxt`: read it, write it, what it says of column types."""
+"""The committed `schema.pbtxt`: read it, write it, get the column types from it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def read(path: Path) -> Any:
     """The committed schema, or None when there is no file.
 
     Raises:
-        MfxError: The file cannot be read, is not a schema in protobuf text format, or asks for
-            what cannot be carried out: see `schema_rules`.
+        MfxError: The file cannot be read, is not a schema in protobuf text format, or has a rule
+            that cannot be checked (see `schema_rules`).
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -26,7 +26,7 @@ def read(path: Path) -> Any:
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise MfxError(
             f"{path}: not a schema in protobuf text format: {error}",
-            "Mend the line, or delete the file to have a schema inferred anew.",
+            "Fix the line, or delete the file: the next run then infers a new schema.",
         ) from None
     except OSError as error:
         raise MfxError(f"{path}: cannot read the schema: {error.strerror}") from None
@@ -36,17 +36,17 @@ def read(path: Path) -> Any:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace the committed schema in one step."""
+    """Replace the committed schema in one step: a write that fails leaves the old file."""
     staged = path.with_name(path.name + ".new")
     staged.write_text(text, encoding="utf-8")
     staged.replace(path)
 
 
 def column_types(path: Path) -> dict[str, str]:
-    """Each feature's type as in `columns.types.TYPES`; empty when no schema is committed.
+    """Each feature's type, a name in `columns.types.TYPES`; empty when no schema is committed.
 
     Raises:
-        MfxError: As `read`; or a feature has no type, or one that no column has.
+        MfxError: As in `read`; or a feature's type is missing, or is none that a column can have.
     """
     from tensorflow_metadata.proto.v0 import schema_pb2
 

@@ -1,4 +1,4 @@
-"""What a committed schema may ask for: what nothing would carry out is found when it is read."""
+"""Which rules a committed schema may have. Rules with no effect are found when it is read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from mfx.errors import nearest
 
 TRAINING, SERVING = "TRAINING", "SERVING"
-"""Schema environments: label columns are not in the second."""
+"""The schema's environments. Label columns are not in SERVING."""
 
 COMPARATORS = ("skew_comparator", "drift_comparator")
 _COUNTING = ("infinity_norm", "normalized_abs_difference")
-"""Distances between how often each value is there: TFDV counts the values of categories alone, and
-finds these distances 0 for all other features."""
-_ONE_VALUE = "a column holds one value a row, which preprocessing_fn gets as a sparse tensor"
+"""Distances that compare how often each value occurs. TFDV counts values of categories only; for
+all other features these distances are always 0."""
+_ONE_VALUE = "a column holds one value per row, which preprocessing_fn gets as a sparse tensor"
 _NOT_OURS = {
-    "sparse_feature": (_ONE_VALUE, "name its columns as features"),
-    "weighted_feature": ("nothing weights it", "use example_weight under [evaluate]"),
+    "sparse_feature": (_ONE_VALUE, "list its columns as features"),
+    "weighted_feature": ("nothing uses the weight", "use example_weight under [evaluate]"),
     "represent_variable_length_as_ragged": (_ONE_VALUE, "remove it"),
     "tensor_representation_group": (_ONE_VALUE, "remove it"),
 }
@@ -27,7 +27,7 @@ _NOT_CARRIED_OUT = {
     "group_presence": "TFDV does not check it",
     "image_domain": "TFDV measures only how large images are, not whether they can be read",
     "mid_domain": "TFDV does not check the texts' form",
-    "natural_language_domain": "the vocabulary that it needs cannot be given",
+    "natural_language_domain": "there is no way to give the vocabulary that it needs",
     "time_domain": "TFDV does not check the values' form",
     "time_of_day_domain": "TFDV does not check the values' form",
     "url_domain": "TFDV does not check the texts' form",
@@ -37,10 +37,13 @@ _NO_SPANS = ("num_examples_drift_comparator", "num_examples_version_comparator")
 
 
 def problems(schema: Any) -> list[str]:
-    """What the schema asks for and cannot get, each in one line with what would work.
+    """Rules of the schema that can have no effect.
 
     Args:
         schema: A `schema_pb2.Schema`.
+
+    Returns:
+        One line per rule, with what would work instead.
     """
     found = [line for check in _OF_SCHEMA for line in check(schema)]
     for feature in filter(is_checked, schema.feature):
@@ -51,7 +54,10 @@ def problems(schema: Any) -> list[str]:
 
 
 def not_carried_out(schema: Any) -> dict[str, str]:
-    """What the schema asks for that a run does not check, by feature; '<dataset>' is all."""
+    """Rules that a run does not check, with the reason, by feature.
+
+    Rules for the whole data set come under '<dataset>'.
+    """
     found = {
         feature.name: "; ".join(
             f"{field} is not checked: {why}"
@@ -68,13 +74,13 @@ def not_carried_out(schema: Any) -> dict[str, str]:
 
 
 def is_checked(feature: Any) -> bool:
-    """Whether TFDV checks the feature at all: `lifecycle_stage` says which are ready for it."""
+    """Whether TFDV checks the feature: not if it is deprecated or its `lifecycle_stage` says no."""
     stages = feature.DESCRIPTOR.fields_by_name["lifecycle_stage"].enum_type.values_by_number
     return not feature.deprecated and stages[feature.lifecycle_stage].name not in _UNCHECKED_STAGES
 
 
 def is_category(feature: Any) -> bool:
-    """Whether TFDV can count the feature's values: texts, and integers marked as categories."""
+    """Whether TFDV counts the feature's values: texts, and integers marked as categories."""
     domain = feature.WhichOneof("domain_info")
     return {
         "BYTES": domain != "image_domain",
@@ -84,11 +90,11 @@ def is_category(feature: Any) -> bool:
 
 
 def for_tfdv(schema: Any) -> Any:
-    """The schema in the form in which TFDV, given it for statistics too, checks all that it says.
+    """A copy of the schema for TFDV, for statistics and validation, so that all rules are checked.
 
-    Integers of a `bool_domain` are categories to TFDV's statistics, and its validation then looks
-    at none of their values. So they are integers from 0 to 1, and categories where a comparator
-    counts them.
+    TFDV's statistics take integers with a `bool_domain` for categories, and its validation then
+    checks none of their values. So the copy says that they are integers from 0 to 1. They are
+    categories only where a comparator needs the values counted.
     """
     copy = type(schema)()
     copy.CopyFrom(schema)
@@ -101,7 +107,7 @@ def for_tfdv(schema: Any) -> Any:
 
 
 def environment(schema: Any) -> str | None:
-    """The environment that examples are held to; None if the schema has no environments."""
+    """The environment that examples are checked in; None if the schema has no environments."""
     return TRAINING if schema.default_environment else None
 
 
@@ -121,12 +127,12 @@ def _norms(feature: Any) -> Iterator[tuple[str, str]]:
 def _comparators_act(feature: Any) -> Iterator[str]:
     for name in COMPARATORS:
         if feature.HasField(name) and not getattr(feature, name).ListFields():
-            yield f"{name} names no distance; {_what_works(feature)}"
+            yield f"{name} has no distance; {_what_works(feature)}"
     for name, norm in _norms(feature):
         acts = is_category(feature) if norm in _COUNTING else not feature.HasField("image_domain")
         if not acts:
             yield (
-                f"{name} {norm} cannot act on {_type(feature)}, whose values are not counted; "
+                f"{name} {norm} has no effect on {_type(feature)}, whose values are not counted; "
                 f"{_what_works(feature)}"
             )
 
@@ -155,22 +161,22 @@ def _domain_fits(feature: Any) -> Iterator[str]:
     if domain == "bool_domain" and kind == "INT" and feature.bool_domain.ListFields():
         yield "true_value and false_value are for texts; bool_domain {} is 0 and 1"
     if feature.HasField("distribution_constraints") and domain not in ("domain", "string_domain"):
-        yield "min_domain_mass goes with string_domain or domain alone; remove it"
+        yield "min_domain_mass works only with string_domain or domain; remove it"
     if feature.HasField("unique_constraints") and not is_category(feature):
-        mark = "int_domain { is_categorical: true } would let them"
+        mark = "int_domain { is_categorical: true } has them counted"
         how = mark if kind == "INT" else "remove it"
-        yield f"unique_constraints cannot act on {kind}, whose values are not counted; {how}"
+        yield f"unique_constraints has no effect on {kind}, whose values are not counted; {how}"
 
 
 def _derived(feature: Any) -> Iterator[str]:
     if feature.HasField("validation_derived_source"):
-        yield "validation_derived_source is not computed; make the column in the data"
+        yield "validation_derived_source is not computed; add the column to the data"
 
 
 def _named_once(schema: Any) -> Iterator[str]:
     for name, times in Counter(feature.name for feature in schema.feature).items():
         if times > 1:
-            yield f"feature '{name}': named {times} times; keep one of them"
+            yield f"feature '{name}': listed {times} times; keep one of them"
 
 
 def _domains_exist(schema: Any) -> Iterator[str]:
@@ -184,7 +190,7 @@ def _domains_exist(schema: Any) -> Iterator[str]:
 def _environments_exist(schema: Any) -> Iterator[str]:
     given = list(schema.default_environment)
     if given and TRAINING not in given:
-        yield f"default_environment: no '{TRAINING}', which examples are held to; add it"
+        yield f"default_environment: no '{TRAINING}', in which examples are checked; add it"
     known = {*given, TRAINING, SERVING}
     for feature in schema.feature:
         for name in (*feature.in_environment, *feature.not_in_environment):
@@ -196,7 +202,7 @@ def _is_ours(schema: Any) -> Iterator[str]:
     for field, _ in schema.ListFields():
         if field.name in _NOT_OURS:
             why, cure = _NOT_OURS[field.name]
-            yield f"{field.name} cannot be carried out: {why}; {cure}"
+            yield f"{field.name} has no effect: {why}; {cure}"
 
 
 _OF_SCHEMA: tuple[Callable[[Any], Iterator[str]], ...] = (

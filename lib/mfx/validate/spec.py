@@ -1,4 +1,4 @@
-"""What validate reads of the config, and what it judges."""
+"""The inputs of validate, and the config tables it reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Data(Table):
 
 
 class Reads(step.Reads):
-    """All of the config that validate is handed."""
+    """The part of the config that validate gets."""
 
     schema_: Schema = Field(alias="schema")
     label: LabelRows

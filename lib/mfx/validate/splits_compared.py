@@ -1,4 +1,4 @@
-"""Features that one split has and the other lacks: what TFDV, which looks at one, does not see."""
+"""Find features with values in only one split. TFDV misses them: it checks each split alone."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mfx.validate.schema_rules import is_checked
 def in_one_split(
     protos: dict[str, Any], schema: Any, examples: Examples, split: Split
 ) -> list[Anomaly]:
-    """An anomaly for each feature with a value in one split and none in the other.
+    """An anomaly for each feature with values in one split and none in the other.
 
-    It is an error unless chance explains it (see `chance`): then it is a warning. A feature that
-    the committed schema does not check, or that by its `presence { min_fraction: 0 }` need not be
-    there, is left out.
+    It is a warning if chance explains it (see `chance`), otherwise an error. Features are skipped
+    if the committed schema does not check them, or if its `presence { min_fraction: 0 }` says that
+    they may be absent.
 
     Args:
         protos: Each split's DatasetFeatureStatisticsList.
-        schema: What examples are held to; None when it was inferred.
+        schema: The committed schema; None when it was inferred.
         examples: Both splits.
-        split: How they were made.
+        split: How the rows were split.
     """
     counts = {
         name: {f.path.step[0]: present(f) for f in proto.datasets[0].features}
@@ -64,10 +64,10 @@ def _anomaly(
         feature=name,
         rule="FEATURE_IN_ONE_SPLIT",
         severity="WARNING" if explained else "ERROR",
-        expected="values in both splits or in none",
+        expected="values in both splits or in neither",
         observed=f"{found:,} values in {other}, none in {lacking}"
-        + (f", which chance does in {likely:.2g} of splits" if explained else ""),
+        + (f"; by chance this happens with probability {likely:.2g}" if explained else ""),
         count=int(found),
-        remedy=("" if explained else "Mend the data or how it is split, or drop the column. ")
-        + f"If '{name}' may be absent, say presence {{ min_fraction: 0 }} of it in the schema.",
+        remedy=("" if explained else "Fix the data or how it is split, or drop the column. ")
+        + f"If '{name}' may be absent, give it presence {{ min_fraction: 0 }} in the schema.",
     )

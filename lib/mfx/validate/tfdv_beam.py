@@ -1,4 +1,4 @@
-"""TFDV's own pipeline on Beam, in this process or as `[beam]` says."""
+"""Compute statistics by TFDV's own Beam pipeline, on the runner that `[beam]` names."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def describe(
     """TFDV's statistics of flat Parquet files.
 
     Args:
-        files: What is described.
+        files: The Parquet files.
         options: Where the pipeline runs.
-        schema: A `schema_pb2.Schema` that says which numbers are categories, as TFDV takes it.
+        schema: A `schema_pb2.Schema` that says which integers are categories; for TFDV's options.
 
     Raises:
-        MfxError: `options` are wrong, or their runner failed.
+        MfxError: `options` are wrong, or the Beam runner failed.
     """
     with runner.folder(options) as work:
         path = f"{work}/statistics.pb"

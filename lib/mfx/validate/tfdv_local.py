@@ -1,8 +1,8 @@
-"""TFDV's statistics without Beam: its own combiners in this process, and exact value counts.
+"""Compute TFDV's statistics without Beam: its combiners run in this process.
 
-TFDV has this mode itself (`generate_statistics_from_dataframe`), but estimates unique and most
-frequent values there by sketches, where TFDV on Beam counts. So these are counted, in Arrow, and
-put into TFDV's form by TFDV's own function.
+TFDV has such a mode itself (`generate_statistics_from_dataframe`). But there it only estimates the
+number of unique values and the most frequent values, while TFDV on Beam counts them. So they are
+counted here with Arrow, and TFDV's own function turns the counts into its statistics.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from mfx.validate.schema_rules import is_category
 
 ENGINE = "TFDV in memory"
 MOST_BYTES = 128 * 2**20
-"""Most memory for one column's distinct values; beyond, TFDV's estimates stay."""
+"""The most bytes for one column's distinct values. With more, TFDV's estimates are kept."""
 MERGE_ROWS = 2**16
-"""Fewest new values, each counted in its batch, that are worth merging."""
+"""Counts of new batches are merged into the total only when there are at least this many."""
 
 
 def not_covered() -> str:
-    """What this path does not cover; '' if nothing. Versions of other combiners go to Beam."""
+    """Why statistics cannot be computed here; '' if they can.
+
+    TFDV versions that were not checked may have other combiners, so they run on Beam.
+    """
     return (
         ""
         if tfdv.__version__ in _private.CHECKED["tensorflow-data-validation"]
@@ -40,11 +43,12 @@ def describe(
     """TFDV's statistics of flat batches.
 
     Args:
-        batches: What is described.
-        schema: A `schema_pb2.Schema` that says which numbers are categories, as TFDV takes it.
+        batches: The rows; each column holds one value per row, or null.
+        schema: A `schema_pb2.Schema` that says which integers are categories; for TFDV's options.
 
     Returns:
-        The statistics, and the columns whose unique and most frequent values are estimates.
+        The statistics, and the names of the columns whose unique and most frequent values are only
+        estimates.
     """
     combiners = _private.get_generators(tfdv.StatsOptions(schema=schema), in_memory=True)
     categories = {f.name for f in schema.feature if is_category(f)} if schema else set()
@@ -65,10 +69,10 @@ def describe(
 
 
 class ValueCounts:
-    """How often each value of a column is there, exactly, while memory allows.
+    """Counts exactly how often each value of a column occurs, up to `MOST_BYTES` of memory.
 
     Args:
-        kind: The column's type: bytes, or integers that are categories.
+        kind: The column's type: bytes, or the type of integers that are categories.
     """
 
     def __init__(self, kind: pa.DataType = pa.binary()) -> None:  # noqa: B008
@@ -79,13 +83,13 @@ class ValueCounts:
         self.overfull = False
 
     def add(self, column: pa.Array) -> None:
-        """Count a batch's values; nulls are not counted."""
+        """Count the values of a batch's column, without nulls."""
         if self.overfull:
             return
         values, counts = column.drop_null().value_counts().flatten()
         self._pending.append(pa.table({"value": values, "count": counts}))
         self._pending_rows += len(values)
-        # Merging only when there is as much new as old keeps the work linear.
+        # The work stays linear if counts are merged only when there are as many new as old ones.
         if self._pending_rows > max(self._counted.num_rows, MERGE_ROWS):
             self._merge()
             if self._counted.nbytes > MOST_BYTES:
@@ -93,7 +97,7 @@ class ValueCounts:
                 self._counted = self._none
 
     def table(self) -> pa.Table:
-        """Columns `value` and `count`; most frequent first, then by value, both descending."""
+        """The counts in columns `value` and `count`, sorted by count, then value, descending."""
         self._merge()
         return self._counted.sort_by([("count", "descending"), ("value", "descending")])
 
@@ -105,7 +109,7 @@ class ValueCounts:
 
 
 def _put(counted: pa.Table, feature: statistics_pb2.FeatureNameStatistics) -> None:
-    """Replace TFDV's estimates by what TFDV makes of the counts."""
+    """Replace TFDV's estimates of a feature by statistics made from the counts."""
     if not counted.num_rows:
         return
     options = tfdv.StatsOptions()

@@ -1,5 +1,7 @@
-"""Statistics, schema and anomalies of a run's examples (TFX: StatisticsGen, SchemaGen,
-ExampleValidator)."""
+"""Make the statistics, schema and anomalies of a run's examples.
+
+In TFX these are the jobs of StatisticsGen, SchemaGen and ExampleValidator.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,21 @@ __all__ = ["infer_schema", "validate"]
 
 
 def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, Anomalies]:
-    """Describe each split and hold it to the committed schema, or to one inferred from all rows.
+    """Compute each split's statistics and check them against the schema.
 
-    The caller stores the three results, then calls `stop_on_errors`, so that a stopped run can
-    be looked into.
+    The schema is the committed one, or else one inferred from all rows. The caller stores the
+    three results before it calls `stop_on_errors`, so that they can be read after a stopped run.
+
+    Args:
+        examples: The rows of all splits.
+        settings: The config's tables `[schema]`, `[label]`, `[data]` and `[beam]`.
+
+    Returns:
+        The statistics of each split, the schema, and the anomalies found.
 
     Raises:
-        MfxError: The committed schema asks for what cannot be carried out.
+        MfxError: The committed schema cannot be read, or has a rule that cannot be checked; or
+            TFDV's Beam pipeline failed.
     """
     path = Path(settings.resolve(settings.schema_.path))
     committed = schema_file.read(path)
@@ -70,7 +80,7 @@ def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, A
 
 
 def _judge(schema: Any, protos: dict[str, Any]) -> dict[str, anomalies_pb2.Anomalies]:
-    """TFDV's verdict on each split; skew is the train split's."""
+    """TFDV's anomalies of each split. Skew between the splits is among those of train."""
     return {
         split: tfdv.validate_statistics(
             proto,
@@ -107,7 +117,7 @@ def _column(examples: Examples, split: str, name: str) -> Iterator[pa.Array]:
 
 
 def _statistics(examples: Examples, options: Beam, schema: Any) -> tuple[dict[str, Any], str]:
-    """TFDV's statistics of each split, and what made them."""
+    """TFDV's statistics of each split, and the name of the engine that computed them."""
     why_not = tfdv_local.not_covered()
     if why_not or options.options:
         made = {
@@ -117,7 +127,8 @@ def _statistics(examples: Examples, options: Beam, schema: Any) -> tuple[dict[st
             for split in SPLITS
         }
         engine = runner.engine(tfdv_beam.ENGINE, options)
-        return made, engine if options.options else f"{engine} (in memory does not cover {why_not})"
+        note = "" if options.options else f" (the engine in memory does not cover {why_not})"
+        return made, engine + note
     found = {split: tfdv_local.describe(examples.batches(split), schema) for split in SPLITS}
     estimated = sorted({name for _, names in found.values() for name in names})
     note = f" (unique and top values of {', '.join(estimated)} are estimates)" if estimated else ""

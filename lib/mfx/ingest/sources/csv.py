@@ -228,7 +228,7 @@ class _File:
                 return MfxError(
                     f"{self.path}, line {line}: {len(cells)} cells, expected {len(self.names)} as "
                     "in the header",
-                    'Mend the row, or set ragged_rows = "reject" under [data] to leave it out.',
+                    'Fix the row, or set ragged_rows = "reject" under [data] to leave it out.',
                 )
             if fault := _text_fault(self.path, line, self.names, cells):
                 return fault
@@ -310,7 +310,7 @@ def _check_titles(where: str, names: list[str]) -> None:
 
 def _misfit(where: str, name: str, expected: str, cell: str) -> MfxError:
     remedy = (
-        "Mend the cell, or name its text in null_values under [data] if it means missing, or give "
+        "Fix the cell, or name its text in null_values under [data] if it means missing, or give "
         "the feature another type in the schema."
     )
     text = pa.array([cell])

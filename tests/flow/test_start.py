@@ -231,8 +231,8 @@ def test_a_comparator_that_cannot_act_is_found_before_work(folder, at, tmp_path)
     with pytest.raises(MfxError) as error:
         start.resolve(given)
     assert error.value.what == (
-        f"{path}: feature 'n': skew_comparator infinity_norm has no effect on INT, whose values are "
-        "not counted; jensen_shannon_divergence would work, or infinity_norm with "
+        f"{path}: feature 'n': skew_comparator infinity_norm has no effect on INT, whose values "
+        "are not counted; jensen_shannon_divergence would work, or infinity_norm with "
         "int_domain { is_categorical: true }"
     )
 

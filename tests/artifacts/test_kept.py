@@ -10,7 +10,7 @@ import pytest
 from helpers import kept_artifacts
 from helpers.kept_artifacts import FILES, PROTOCOL
 
-from mfx import artifacts
+from mfx import __version__, artifacts
 from mfx.artifacts import SourceFile, store
 from mfx.artifacts.lineage import Lineage
 
@@ -48,6 +48,7 @@ def test_settings_and_code(kept):
     assert (settings.pipeline.name, settings.data.path) == ("taxi", "trips-*.csv")
     assert (settings.label.name, settings.label.columns) == ("tipped", ["tips"])
     assert settings.push.destination == "pushed"
+    assert code.library in ("", "0.2.0")
     assert (code.commit, code.changed, files(code.payload)) == (
         "c0ffee",
         True,
@@ -177,7 +178,7 @@ def words(content: bytes) -> set[str]:
 
 def test_the_file_of_this_version_is_of_the_classes_as_they_are():
     """A class or a field that it lacks would not be held to be readable."""
-    path = kept_artifacts.path_of(kept_artifacts.version())
+    path = kept_artifacts.path_of(__version__)
     assert path.is_file(), kept_artifacts.__doc__
     each = pickle.loads(path.read_bytes())
     now = {name: pickle.dumps(found, PROTOCOL) for name, found in kept_artifacts.made().items()}

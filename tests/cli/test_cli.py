@@ -13,7 +13,7 @@ from helpers.flows import ROOT
 from helpers.small_runs import small_runs_in
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mfx import cli, registry
+from mfx import __version__, cli, registry
 from mfx.errors import MfxError
 
 COMMANDS = [
@@ -121,6 +121,7 @@ def test_a_run_is_shown(mfx, small_runs):
     code, said, _ = mfx("show", small_runs["one"])
     assert code == 0 and one_screen(said)
     assert "/data/day-1.csv and 1 more" in said and "why not" in said
+    assert f", mfx {__version__}\n" in said
     code, said, _ = mfx("show", "production")
     assert said.startswith(f"run       Pipeline/{small_runs['one']}")
     shown = json.loads(mfx("show", small_runs["two"], "--json")[1])
@@ -285,6 +286,13 @@ def test_exit_codes_are_documented(capsys):
     said = capsys.readouterr().out
     assert "Exit codes: 0 it did" in said and one_screen(said)
     assert all(f"    {name[0]} " in said for name in COMMANDS)
+
+
+def test_the_version_is_said(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"mfx {__version__}\n"
 
 
 def test_an_empty_registry_is_one_clear_line(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import mfx
 from mfx.config import Settings
 from mfx.flow import code
 
@@ -34,7 +35,7 @@ def test_the_files_come_back(pipeline, datastore):
     assert files["model.py"] == "one = 1\n"
     assert files["mfx/flow/code.py"] == Path(code.__file__).read_text()
     assert "mfx/registry/log.py" in files
-    assert (kept.commit, kept.changed) == ("", False)
+    assert (kept.commit, kept.changed, kept.library) == ("", False, mfx.__version__)
 
 
 def test_equal_code_is_stored_once(pipeline, datastore):

@@ -27,13 +27,6 @@ FILES = {
 """What the payloads hold. Keys in the datastore are made of the bytes alone."""
 
 
-def version() -> str:
-    """The version that pyproject.toml states."""
-    from mfx.config import tomllib
-
-    return str(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"])
-
-
 def path_of(version: str) -> Path:
     """Where the objects of this version are kept."""
     return DATA / f"artifacts-{version}.pkl"
@@ -97,7 +90,7 @@ def _of_data(lineage: Any) -> dict[str, Any]:
     schema = 'feature { name: "fare" type: FLOAT }\n'
     return {
         "sources": Sources((Shard(days),), columns, lineage, ("hour: nearly all are numbers",)),
-        "code": Code("c0ffee", True, payload("saved_model.pb")),
+        "code": Code("c0ffee", True, payload("saved_model.pb"), "0.2.0"),
         "examples": Examples(
             *((rows, payload("eval.parquet")), {"train": 8, "eval": 3}, 12),
             *({"has more cells than the header": 1}, columns, lineage),
@@ -184,5 +177,7 @@ def write(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(path_of(version()))
-    sys.stdout.write(f"{path_of(version())}\n")
+    from mfx import __version__
+
+    write(path_of(__version__))
+    sys.stdout.write(f"{path_of(__version__)}\n")

@@ -102,11 +102,13 @@ class Code:
         commit: Git's commit of the pipeline's folder; empty outside a repository.
         changed: Whether there were changes that are in no commit.
         payload: `code.zip`: the library's and the pipeline's files.
+        library: This library's version, `mfx.__version__`; empty in runs of 0.1.
     """
 
     commit: str
     changed: bool
     payload: Payload
+    library: str = ""
 
     def files(self) -> dict[str, str]:
         """Each file's text, by its path."""

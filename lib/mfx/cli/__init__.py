@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mfx import __version__
 from mfx.cli import comparing, manifests, production, runs, schema, serve
 from mfx.cli.schema import accept_schema
 from mfx.environment import print_anything, project_around, set_defaults
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="mfx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"mfx {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for group in (runs, comparing, production, serve, manifests, schema):
         group.add(commands)

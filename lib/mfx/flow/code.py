@@ -9,7 +9,7 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from mfx import plugins
+from mfx import __version__, plugins
 from mfx.artifacts import Code, store
 from mfx.artifacts.lineage import hash_code, hash_file
 from mfx.config import Settings
@@ -67,7 +67,8 @@ def modules(*start: str) -> dict[str, Path]:
         start: Dotted names of modules; those of no module of the library are left aside.
     """
     found: dict[str, Path] = {}
-    left, seen = list(start), set()
+    # `mfx/__init__.py` says the version: a release by itself makes nothing anew.
+    left, seen = list(start), {LIBRARY.name}
     while left:
         name = left.pop()
         if name in seen or not (path := _file(name)):
@@ -138,7 +139,7 @@ def save(settings: Settings) -> Code:
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         _archive(files(settings), Path(directory, ARCHIVE))
         folder = Path(settings.resolve(settings.pipeline.module)).parent
-        return Code(*_commit(folder), store.save(directory))
+        return Code(*_commit(folder), store.save(directory), __version__)
 
 
 def _archive(files: dict[str, Path], target: Path) -> None:

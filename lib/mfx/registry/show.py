@@ -81,7 +81,9 @@ def _facts(found: Results) -> dict[str, str]:
     if sources := found.sources:
         resolve = found.settings.resolve if found.settings else str
         facts["data"] = f"{sources.lineage.data[:12]}  {paths_in_words(sources.files, resolve)}"
-        facts["code"] = f"{sources.lineage.code[:12]}  commit {commit(found) or 'unknown'}"
+        library = f", mfx {found.code.library}" if found.code and found.code.library else ""
+        made_with = f"commit {commit(found) or 'unknown'}{library}"
+        facts["code"] = f"{sources.lineage.code[:12]}  {made_with}"
         facts["config"] = sources.lineage.config[:12]
     if examples := found.examples:
         rows = ", ".join(f"{split} {examples.rows[split]:,}" for split in SPLITS)

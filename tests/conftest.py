@@ -76,6 +76,7 @@ SHARING = [
     "registry/test_comparison",
     "registry/test_freeing",
     "registry/test_runs",
+    "registry/test_steps",
     "serve/test_model",
 ]
 """Files that share `flow_run` or `small_runs`: one process has them all, which makes these once."""

@@ -24,6 +24,10 @@ _SEARCHED = 2000
 """Most runs looked at for a prefix, newest first."""
 
 
+class NoSuchRunError(MfxError):
+    """There is no such run, or none at all."""
+
+
 @dataclass(frozen=True)
 class RunSummary:
     """A run in one line.
@@ -44,6 +48,7 @@ class RunSummary:
         version: Version that the run itself pushed, or None.
         production: Whether its model is in production now; None if its destination cannot be read.
         unreadable: Why its results cannot be read; empty if they can.
+        place: Where its model is served from, if it is promoted; None if it did not get that far.
     """
 
     run: str
@@ -61,6 +66,7 @@ class RunSummary:
     version: int | None
     production: bool | None
     unreadable: str = ""
+    place: Place | None = None
 
 
 class Results:
@@ -161,7 +167,8 @@ def results(run: str, flow: str = "") -> Results:
             flows of the project, and the latest run is that of its only one.
 
     Raises:
-        MfxError: There is no such run, or several; or `latest`, and the project has several flows.
+        NoSuchRunError: There is no such run.
+        MfxError: There are several; or it is `latest`, and the project has several flows.
     """
     from metaflow import Run
 
@@ -179,7 +186,9 @@ def results(run: str, flow: str = "") -> Results:
         return Results(fitting[0])
     if not fitting:
         what = f"{searched[0]}/{run}" if len(searched) == 1 else f"{run} of {', '.join(searched)}"
-        raise MfxError(f"no run {what}{_within()}", "`mfx ls --all` lists the runs there are.")
+        raise NoSuchRunError(
+            f"no run {what}{_within()}", "`mfx ls --all` lists the runs there are."
+        )
     shown = ", ".join(r.id for r in fitting[:3]) + (", …" if len(fitting) > 3 else "")
     raise MfxError(f"run {run} may be any of {len(fitting)}: {shown}", "Give more of the id.")
 
@@ -192,7 +201,7 @@ def newest(flow: str = "", count: int | None = None) -> Iterator[Results]:
         count: How many at most; by default all.
 
     Raises:
-        MfxError: There is no run.
+        NoSuchRunError: There is no run.
     """
     searched = [flow] if flow else flows.known()
     found = False
@@ -200,7 +209,7 @@ def newest(flow: str = "", count: int | None = None) -> Iterator[Results]:
         found = True
         yield Results(run)
     if not found:
-        raise MfxError(
+        raise NoSuchRunError(
             f"no run of {' or '.join(searched) or 'any flow'}{_within()} yet",
             "Run the pipeline first, or look elsewhere: --all, --flow, METAFLOW_PROFILE.",
         )
@@ -261,10 +270,10 @@ def _told(found: Results, production: dict[Place, str | None]) -> dict[str, Any]
     settings, sources, evaluation = found.settings, found.sources, found.evaluation
     examples, pushed, code = found.examples, found.pushed, found.code
     served: str | None = ""
-    if settings:
-        place = found.place
+    place = found.place if settings else None
+    if place:
         if place not in production:
-            production[place] = _production_run(place)
+            production[place] = production_run(place)
         served = production[place]
     overall = evaluation.overall if evaluation else {}
     return {
@@ -276,10 +285,12 @@ def _told(found: Results, production: dict[Place, str | None]) -> dict[str, Any]
         "blessed": evaluation.blessing.blessed if evaluation else None,
         "version": pushed.version if pushed else None,
         "production": None if served is None else served == found.id,
+        "place": place,
     }
 
 
-def _production_run(place: Place) -> str | None:
+def production_run(place: Place) -> str | None:
+    """Id of the run in production at a place, empty if there is none; None if it cannot be read."""
     from mfx.registry.promotion import read_view
 
     try:

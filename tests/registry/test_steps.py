@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from mfx import registry
@@ -14,7 +16,7 @@ def test_steps_come_in_their_order_with_the_times_they_took(small_runs):
     assert [one.name for one in found] == ["start", "validate", "evaluate", "push", "end"]
     assert {one.state for one in found} == {steps.DONE}
     assert all(one.seconds > 0 and one.tasks == 1 and not one.error for one in found)
-    assert all(a.ended <= b.began for a, b in zip(found, found[1:], strict=False))
+    assert all(a.ended <= b.began for a, b in itertools.pairwise(found))
 
 
 def test_a_failed_step_says_why(small_runs):

@@ -9,7 +9,13 @@ import sys
 import pytest
 from helpers.flows import FLOW, ROOT
 
-HEAVY = ("tensorflow", "apache_beam", "tensorflow_transform", "tensorflow_data_validation")
+HEAVY = (
+    "tensorflow",
+    "apache_beam",
+    "tensorflow_transform",
+    "tensorflow_data_validation",
+    "vl_convert",
+)
 
 
 def _loaded(code: str) -> set[str]:

@@ -5,12 +5,20 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-import numpy as np
 import pytest
-from helpers.charts import HOSTILE, add_numeric, add_text, dataset, models
+from helpers.charts import (
+    HOSTILE,
+    add_numeric,
+    add_text,
+    dataset,
+    held_to_vega_lites_schema,
+    marks,
+    models,
+)
 
 from mfx.artifacts import SliceKey, SliceMetrics
 from mfx.report import charts, distributions
+from mfx.report.vega_lite import BLUE, GREY, ORANGE, PALETTE
 
 
 def walk(value, path=()) -> Iterator[tuple[tuple, object]]:
@@ -26,6 +34,7 @@ def walk(value, path=()) -> Iterator[tuple[tuple, object]]:
 def check(chart: dict) -> None:
     """One layered chart: finite inline data, and only fields that its rows have."""
     json.dumps(chart, allow_nan=False)
+    held_to_vega_lites_schema(chart)
     assert chart["data"]["values"]
     assert isinstance(chart["title"]["text"], str)
     for layer in chart["layer"]:
@@ -43,30 +52,6 @@ def check(chart: dict) -> None:
 def shares(chart: dict, series: str) -> list[float]:
     """A histogram's shares, without the point that ends the line."""
     return [r["share"] for r in chart["data"]["values"] if r["series"] == series][:-1]
-
-
-def test_grid_is_a_self_contained_vega_lite_5_spec():
-    spec = charts.grid([{"mark": "point"}], 3)
-    assert spec["$schema"].endswith("/vega-lite/v5.json")
-    assert spec["concat"] == [{"mark": "point"}]
-    assert not [path for path, _ in walk(spec) if path[-1] == "url"]
-
-
-@pytest.mark.parametrize(
-    "value", [None, math.nan, math.inf, "1", True, np.float32("nan"), 10**400, [1.0]]
-)
-def test_number_gives_none_for_what_is_no_finite_number(value):
-    assert charts.number(value) is None
-
-
-@pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.int64(1)])
-def test_number_gives_plain_floats(value):
-    assert type(charts.number(value)) is float
-
-
-def test_text_is_one_bounded_line():
-    assert charts.text("a\x00\nb\u2028c") == "a b c"
-    assert charts.text("x" * 500, 10) == "x" * 9 + "…"
 
 
 def test_natural_order():
@@ -94,6 +79,21 @@ def test_histograms_show_shares_of_rows_on_common_bins():
     assert shares(chart, "train") == pytest.approx([0.12] * 5 + [0.04] * 5)
     assert shares(chart, "eval") == pytest.approx([0.2] * 5 + [0] * 5)
     assert chart["title"]["subtitle"] == "missing 20.0% / 0.0%"
+
+
+def test_histograms_are_bars_of_train_and_steps_of_eval():
+    """Twenty units over 240 pixels; the highest bin, 0.2, is the whole height of 110."""
+    train, evaluated = dataset(100), dataset(50)
+    add_numeric(train, "x", [(0, 10, 60), (10, 20, 20)])
+    add_numeric(evaluated, "x", [(0, 10, 50)])
+    (chart,), *_ = distributions.draw(train, evaluated)
+    bars = [bar for bar in marks(chart, "rect") if bar["width"] > 0]
+    assert [bar["height"] for bar in bars] == pytest.approx([66] * 5 + [22] * 5)
+    assert [bar["x"] + bar["width"] / 2 for bar in bars] == pytest.approx(range(12, 240, 24))
+    assert {bar["fill"] for bar in bars} == {BLUE}
+    steps = marks(chart, "line")
+    assert [step["y"] for step in steps] == pytest.approx([0] * 5 + [110] * 6)
+    assert {step["stroke"] for step in steps} == {ORANGE}
 
 
 def test_few_integers_get_bins_of_whole_integers():
@@ -172,6 +172,9 @@ def test_top_values_of_text():
     assert rows[("(empty)", "eval")] == 0.8
     # Both splits' counts are complete, so a value that is not there has share 0.
     assert rows[("b", "eval")] == 0
+    # Train's bars come before eval's ticks, the value with the largest share of either on top.
+    empty, a, b = sorted(marks(chart, "rect")[:3], key=lambda bar: bar["y"])
+    assert empty["width"] == 0 and b["width"] / a["width"] == pytest.approx(4 / 6)
 
 
 def test_a_value_beyond_an_incomplete_count_is_not_drawn_as_absent():
@@ -239,6 +242,9 @@ def test_roc_and_calibration(names):
         assert chart["layer"][0]["mark"]["strokeDash"], "the diagonal comes first"
         assert chart["layer"][1]["encoding"]["color"]["scale"]["domain"] == list(names)
     assert len(roc["data"]["values"]) == 3 * len(names)
+    assert {line["stroke"] for line in marks(roc, "line")} == {GREY, *PALETTE[: len(names)]}
+    # The unit square: 380 by 300 pixels.
+    assert (380, 0) in {(point["x"], point["y"]) for point in marks(roc, "line")}
     # Nothing was observed in the bin without examples.
     assert [r["x"] for r in calibration["data"]["values"]][:2] == [0.1, 0.9]
 
@@ -261,9 +267,17 @@ def test_slices_are_in_natural_order_and_keep_their_counts():
     assert overall["data"]["values"] == [{"value": 0.9}]
     assert candidate["encoding"]["x"]["sort"] == ["2", "9", "10"]
     assert baseline["transform"][0]["filter"]["equal"] == "baseline"
-    assert {"slice": "10", "value": 0.8, "examples": 10.0, "series": "candidate"} in chart["data"][
-        "values"
-    ]
+    points = {
+        (p["fill"] if p["fill"] != "transparent" else p["stroke"], p["x"]): p
+        for p in marks(chart, "symbol")
+    }
+    assert len(points) == 4, "three slices of the candidate, one of the baseline"
+    first = min(x for _, x in points)
+    assert points[ORANGE, first]["y"] > points[BLUE, first]["y"], "0.7 is below 0.8"
+    by_place = [points[key]["size"] for key in sorted(points) if key[0] == BLUE]
+    assert by_place == sorted(by_place) and by_place[-1] == 150, "area grows with examples"
+    (rule,) = marks(chart, "rule")
+    assert rule["y"] == 0 or rule["y"] < points[BLUE, first]["y"], "0.9 is above"
 
 
 def test_slices_without_counts_are_drawn_all_the_same():

@@ -8,14 +8,13 @@ from typing import Any
 
 from mfx import figures
 from mfx.artifacts import OVERALL
-from mfx.registry.changes import Change, Changes
+from mfx.registry.changes import Change, Changes, Drift
 from mfx.registry.client import began
 from mfx.registry.comparison import Comparison, MetricRow
 from mfx.registry.runs import Results
-from mfx.report.charts import BLUE, GREY, ORANGE
+from mfx.report import compared
+from mfx.report.vega_lite import svg
 
-COLORS = (BLUE, ORANGE, "#3c8d5a", "#a04a8f", "#7a6a3a")
-WIDTH, LABEL, LINE = 720, 210, 18
 _STYLE = """
 body { font: 14px/1.45 -apple-system, "Segoe UI", Roboto, Arial, sans-serif; color: #333;
   max-width: 1000px; margin: 2em auto; padding: 0 1em }
@@ -23,7 +22,7 @@ h1 { font-size: 22px } h2 { font-size: 17px; margin-top: 2em } h3 { font-size: 1
 table { border-collapse: collapse; margin: .5em 0 } td, th { padding: 2px 12px 2px 0;
   text-align: left; border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums }
 td.n { text-align: right } .clear { font-weight: 600 } .note { color: #767676 }
-svg text { font: 11px Roboto, Arial, sans-serif; fill: #555 }
+svg { max-width: 100%; height: auto; display: block }
 """
 
 
@@ -86,68 +85,21 @@ def _number(value: float | None, why_none: str = "") -> str:
 
 
 def _differences(metrics: Comparison) -> Iterable[str]:
-    """A plot a metric: each slice's interval, a colour a run."""
+    """A chart for each metric: each slice's interval, a colour for each run."""
     for metric in dict.fromkeys(row.metric for row in metrics.rows):
-        rows = [
-            row
+        intervals = [
+            compared.Interval(str(row.slice), run, d.value, d.low, d.high)
             for row in metrics.rows
-            if row.metric == metric and any(d and d.low is not None for d in row.differences)
+            if row.metric == metric
+            for run, d in zip(metrics.runs[1:], row.differences, strict=True)
+            if d and d.low is not None and d.high is not None
         ]
-        if rows:
+        if intervals:
             yield f"<h3>{escape(metric)}</h3>"
-            yield _forest(rows, metrics.runs[1:])
-
-
-def _forest(rows: Sequence[MetricRow], runs: Sequence[str]) -> str:
-    bars = [
-        (place, number, d)
-        for place, row in enumerate(rows)
-        for number, d in enumerate(row.differences)
-        if d and d.low is not None and d.high is not None
-    ]
-    low = min([0.0, *(d.low for _, _, d in bars if d.low is not None)])
-    high = max([0.0, *(d.high for _, _, d in bars if d.high is not None)])
-    span = (high - low) or 1.0
-
-    def x(value: float) -> float:
-        return LABEL + (value - low) / span * (WIDTH - LABEL - 20)
-
-    step = LINE * max(1, (len(runs) + 1) // 2)
-    height = step * len(rows) + 2 * LINE
-    marks = [
-        f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="0" y2="{height - LINE}" stroke="{GREY}"/>',
-        f'<text x="{x(low):.1f}" y="{height - 4}">{figures.difference(low)}</text>',
-        f'<text x="{x(high):.1f}" y="{height - 4}" text-anchor="end">'
-        f"{figures.difference(high)}</text>",
-    ]
-    for place, row in enumerate(rows):
-        marks.append(f'<text x="0" y="{place * step + 13}">{escape(str(row.slice)[:36])}</text>')
-    for place, number, d in bars:
-        y = place * step + (number + 1) * step / (len(runs) + 1)
-        color = COLORS[number % len(COLORS)]
-        marks.append(
-            f'<g stroke="{color}" fill="{color}"><title>{escape(runs[number])}: '
-            f"{figures.difference(d.value)} {figures.interval(d.low, d.high)}</title>"
-            f'<line x1="{x(d.low or 0):.1f}" x2="{x(d.high or 0):.1f}" y1="{y:.1f}" y2="{y:.1f}" '
-            f'stroke-width="{3 if d.clear else 1.2}"/>'
-            f'<circle cx="{x(d.value):.1f}" cy="{y:.1f}" r="2.5"/></g>'
-        )
-    return _svg(marks, height) + _legend(runs)
-
-
-def _legend(runs: Sequence[str]) -> str:
-    parts = [
-        f'<span style="color:{COLORS[n % len(COLORS)]}">&#9632;</span> {escape(run)}'
-        for n, run in enumerate(runs)
-    ]
-    return f'<p class="note">{" &nbsp; ".join(parts)}</p>'
-
-
-def _svg(marks: Sequence[str], height: float) -> str:
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}" '
-        f'role="img">{"".join(marks)}</svg>'
-    )
+            yield svg(
+                compared.differences(intervals, metrics.runs[1:]),
+                f"{metric}: by slice, the difference from run {metrics.runs[0]}",
+            )
 
 
 def _over_time(metrics: Comparison, found: Sequence[Results]) -> Iterable[str]:
@@ -159,34 +111,10 @@ def _over_time(metrics: Comparison, found: Sequence[Results]) -> Iterable[str]:
     for row in metrics.rows:
         if row.slice != OVERALL or row.metric == "example_count":
             continue
-        points = [(n, row.values[i]) for n, i in enumerate(order) if row.values[i] is not None]
-        if len(points) > 1:
+        values = [(metrics.runs[i], row.values[i]) for i in order]
+        if sum(value is not None for _, value in values) > 1:
             yield f"<h3>{escape(row.metric)}</h3>"
-            known = [(n, v) for n, v in points if v is not None]
-            yield _line(known, [metrics.runs[i] for i in order])
-
-
-def _line(points: Sequence[tuple[int, float]], runs: Sequence[str]) -> str:
-    values = [value for _, value in points]
-    low, high = min(values), max(values)
-    span = (high - low) or 1.0
-
-    def x(place: int) -> float:
-        return 60 + place * (WIDTH - 140) / max(1, len(runs) - 1)
-
-    def y(value: float) -> float:
-        return 90 - (value - low) / span * 70
-
-    path = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in points)
-    marks = [f'<polyline points="{path}" fill="none" stroke="{BLUE}" stroke-width="1.5"/>']
-    for place, value in points:
-        at, up = f"{x(place):.1f}", y(value)
-        marks += [
-            f'<circle cx="{at}" cy="{up:.1f}" r="3" fill="{BLUE}"/>',
-            f'<text x="{at}" y="{up - 7:.1f}" text-anchor="middle">{figures.metric(value)}</text>',
-            f'<text x="{at}" y="112" text-anchor="middle">{escape(runs[place])}</text>',
-        ]
-    return _svg(marks, 120)
+            yield svg(compared.from_run_to_run(values), f"{row.metric}, from run to run")
 
 
 def _changes(one: Changes) -> Iterable[str]:
@@ -215,18 +143,11 @@ def _cells(change: Change) -> list[str]:
     return [escape(change.what), *(escape(str(value)[:300]) for value in shown)]
 
 
-def _drift(drifted: Sequence[Any]) -> str:
-    """A bar a feature, as long as the larger distance."""
-    top = max(drift.largest for drift in drifted)
-    marks = []
-    for place, drift in enumerate(drifted):
-        y = place * LINE
+def _drift(drifted: Sequence[Drift]) -> str:
+    """A bar for each feature, as long as the larger distance."""
+    distances = []
+    for drift in drifted:
         named = (("L-infinity", drift.infinity), ("JS divergence", drift.jensen_shannon))
-        text = ", ".join(f"{name} {value:.3f}" for name, value in named if value is not None)
-        width = drift.largest / top * (WIDTH - LABEL - 200)
-        marks.append(f'<text x="0" y="{y + 13}">{escape(drift.feature[:36])}</text>')
-        marks.append(
-            f'<rect x="{LABEL}" y="{y + 4}" width="{width:.1f}" height="{LINE - 7}" fill="{BLUE}"/>'
-        )
-        marks.append(f'<text x="{LABEL + width + 6:.1f}" y="{y + 13}">{text}</text>')
-    return _svg(marks, LINE * len(drifted) + 4)
+        said = ", ".join(f"{name} {value:.3f}" for name, value in named if value is not None)
+        distances.append((drift.feature, drift.largest, said))
+    return svg(compared.drift(distances), "Drift of features, the larger distance as a bar")

@@ -8,7 +8,7 @@ from typing import Any
 
 from metaflow.cards import Markdown, Table, ValueBox
 
-from mfx.report.charts import number, text
+from mfx.report.vega_lite import number, text
 
 MAX_ROWS = 200
 """Most rows of one table."""

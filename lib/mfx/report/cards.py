@@ -44,7 +44,7 @@ from mfx.report.card_parts import (
     share,
     table,
 )
-from mfx.report.charts import number, text
+from mfx.report.vega_lite import grid, number, text
 
 NO_THRESHOLDS = (
     "No thresholds are configured, so nothing was checked: any first model is blessed, and no "
@@ -133,7 +133,7 @@ def train(model: Model, seed: int | None = None) -> Components:
         Markdown("## Hyperparameters"),
         *(table(["name", "value"], hyperparameters) or [Markdown("None.")]),
         Markdown("## Loss and metrics"),
-        *([VegaChart(charts.grid(drawn, 3))] if drawn else [Markdown("No history.")]),
+        *([VegaChart(grid(drawn, 3))] if drawn else [Markdown("No history.")]),
         *table(["after the last epoch", "train", "validation"], final),
     ]
 
@@ -251,11 +251,11 @@ def _distributions(protos: dict[str, Any]) -> Components:
             "Read off TFDV's histograms, so small differences may come from their bucket edges."
         )
         components += [Markdown(f"## Numeric features\n{caption}")]
-        components += [VegaChart(charts.grid(numeric, 3))]
+        components += [VegaChart(grid(numeric, 3))]
     if categorical:
         caption = "Share of the split's rows with each value; bars are train, ticks are eval."
         components += [Markdown(f"## Text features\n{caption}")]
-        components += [VegaChart(charts.grid(categorical, 2))]
+        components += [VegaChart(grid(categorical, 2))]
     if left_out:
         named = ", ".join(map(code, left_out[:20])) + (", …" if len(left_out) > 20 else "")
         components.append(Markdown(f"{len(left_out):,} features are not drawn: {named}"))
@@ -352,7 +352,7 @@ def _curves(evaluation: Evaluation) -> Components:
     heading = Markdown("## ROC and calibration")
     drawn = [f(evaluation.curves) for f in (charts.roc, charts.calibration)]
     if found := [chart for chart in drawn if chart]:
-        return [heading, VegaChart(charts.grid(found, 2))]
+        return [heading, VegaChart(grid(found, 2))]
     return [heading, Markdown(NO_CURVES)]
 
 
@@ -361,7 +361,7 @@ def _slices(evaluation: Evaluation) -> Components:
     for feature, drawn in charts.slices(evaluation.rows, evaluation.baseline_rows).items():
         caption = "Area: examples in the slice. Dashed: all eval examples."
         components += [Markdown(f"## By {code(feature)}\n{caption}")]
-        components += [VegaChart(charts.grid(drawn, 2))]
+        components += [VegaChart(grid(drawn, 2))]
     rows = [row for row in evaluation.rows if row.slice != OVERALL]
     if not rows:
         return [*components, Markdown("## Slices"), Markdown("No slices are configured.")]

@@ -1,18 +1,14 @@
-"""Vega-Lite specs for the cards: plain dicts with inline data, bounded in size.
-
-Text that comes from data (feature names, slices, values) is only ever a data value or a title,
-never a field name or an expression, so that dots, brackets and quotes need no escaping.
-"""
+"""Charts of one run: training, ROC and calibration, slices. All are bounded in size."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 from mfx.artifacts import OVERALL, SliceMetrics
+from mfx.report.vega_lite import GREY, Row, Spec, chart, color, number, only, text, tooltip
 
 MAX_CHARTS = 60
 """Most small charts in one picture."""
@@ -20,43 +16,6 @@ MAX_CATEGORIES = 60
 """Most slices on one axis."""
 MAX_POINTS = 300
 """Most points of one curve."""
-
-Spec = dict[str, Any]
-Row = dict[str, Any]
-
-BLUE, ORANGE, GREY = "#2a679d", "#ef863b", "#9aa0a6"
-_SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
-_QUIET = {"labelColor": "#555", "titleColor": "#555", "domainColor": "#ccc", "tickColor": "#ccc"}
-_CONFIG: Spec = {
-    "font": "Roboto, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif",
-    "view": {"stroke": None},
-    "axis": {**_QUIET, "gridColor": "#eee", "titleFontWeight": "normal", "labelLimit": 150},
-    "title": {
-        "anchor": "start",
-        "color": "#333",
-        "fontSize": 12,
-        "subtitleColor": "#767676",
-        "subtitleFontSize": 10,
-    },
-    "legend": {"orient": "top", "title": None, "labelColor": "#333", "symbolStrokeWidth": 2},
-}
-
-
-def number(value: Any) -> float | None:
-    """A finite plain float, or None: JSON in a browser knows neither NaN nor NumPy."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return None
-    try:
-        value = float(value)
-    except OverflowError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def text(value: Any, limit: int = 200) -> str:
-    """One line without control characters, cut to `limit` characters."""
-    line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", str(value)).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def natural(value: str) -> tuple[Any, ...]:
@@ -68,20 +27,6 @@ def natural(value: str) -> tuple[Any, ...]:
         pass
     parts = re.split(r"(\d+)", value.casefold())
     return (1, 0.0, tuple((p.isdigit(), int(p) if p.isdecimal() else 0, p) for p in parts))
-
-
-def grid(charts: Sequence[Spec], columns: int) -> Spec:
-    """Small multiples: each chart with scales of its own, one colour legend above."""
-    return {
-        "$schema": _SCHEMA,
-        # VegaChart would put "container" here, which Vega-Lite does not know for several charts.
-        "width": None,
-        "columns": columns,
-        "spacing": {"row": 24, "column": 24},
-        "concat": list(charts),
-        "resolve": {"scale": {"color": "shared"}},
-        "config": _CONFIG,
-    }
 
 
 def curves(history: Mapping[str, Sequence[Any]]) -> list[Spec]:
@@ -157,35 +102,6 @@ def metric_names(rows: Iterable[SliceMetrics]) -> list[str]:
     """The metrics in the rows' order, without counts of examples."""
     names = dict.fromkeys(name for row in rows for name in row.metrics)
     return [n for n in names if n not in ("example_count", "weighted_example_count")]
-
-
-def chart(title: str, rows: list[Row], layers: list[Spec], subtitle: str = "", **size: Any) -> Spec:
-    """A chart with a title, its rows inline, its layers drawn over each other."""
-    heading: Spec = {"text": text(title), "limit": 300, "frame": "group"}
-    if subtitle:
-        heading["subtitle"] = subtitle
-    return {"title": heading, **size, "data": {"values": rows}, "layer": layers}
-
-
-def color(*series: str) -> Spec:
-    """The encoding that gives each series its colour, with a legend."""
-    scale = {"domain": list(series), "range": [BLUE, ORANGE][: len(series)]}
-    return {"field": "series", "type": "nominal", "scale": scale, "title": None}
-
-
-def only(series: str) -> list[Spec]:
-    """The transform that keeps one series."""
-    return [{"filter": {"field": "series", "equal": series}}]
-
-
-def tooltip(*fields: str, **formats: str) -> list[Spec]:
-    """The encoding that shows these fields on hover; those with a format are numbers."""
-    return [
-        {"field": f, "type": "quantitative", "format": formats[f]}
-        if f in formats
-        else {"field": f, "type": "nominal"}
-        for f in fields
-    ]
 
 
 def _curve_layers() -> list[Spec]:

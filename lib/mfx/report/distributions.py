@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from mfx.report import charts
-from mfx.report.charts import Spec
+from mfx.report import vega_lite
+from mfx.report.charts import MAX_CHARTS
+from mfx.report.vega_lite import Spec
 
 TOP_VALUES = 10
 """Most values shown of a text feature."""
@@ -40,7 +41,7 @@ def draw(train: Any, evaluated: Any) -> tuple[list[Spec], list[Spec], list[str]]
     left_out = []
     for name, features in pairs.items():
         kinds = {feature.WhichOneof("stats") for feature in features.values()}
-        full = len(numeric) + len(categorical) >= charts.MAX_CHARTS
+        full = len(numeric) + len(categorical) >= MAX_CHARTS
         if not full and kinds == {"num_stats"} and (chart := _histogram(name, features, examples)):
             numeric.append(chart)
         elif not full and kinds == {"string_stats"} and (chart := _top(name, features, examples)):
@@ -103,7 +104,7 @@ def _histogram(name: str, features: Mapping[str, Any], examples: Mapping[str, in
         # The line of steps needs an end.
         rows.append({"low": edges[-1], "high": edges[-1], "share": shares[-1], "series": split})
     subtitle = "; ".join(note for note in notes if note)
-    return charts.chart(name, rows, _histogram_layers(edges), subtitle, width=240, height=110)
+    return vega_lite.chart(name, rows, _histogram_layers(edges), subtitle, width=240, height=110)
 
 
 def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
@@ -117,13 +118,13 @@ def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
         "axis": {"format": "~%", "tickCount": 4},
         "title": None,
     }
-    shared = {"color": charts.color("train", "eval"), "y": y}
-    tooltip = charts.tooltip(
+    shared = {"color": vega_lite.color("train", "eval"), "y": y}
+    tooltip = vega_lite.tooltip(
         "series", "low", "high", "share", low=",.6~g", high=",.6~g", share=".2%"
     )
     return [
         {
-            "transform": charts.only("train"),
+            "transform": vega_lite.only("train"),
             "mark": {"type": "rect", "opacity": 0.55, "stroke": "white", "strokeWidth": 0.5},
             "encoding": {
                 **shared,
@@ -134,7 +135,7 @@ def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
             },
         },
         {
-            "transform": charts.only("eval"),
+            "transform": vega_lite.only("eval"),
             "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
             "encoding": {**shared, "x": x, "tooltip": tooltip},
         },
@@ -255,7 +256,7 @@ def _top(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) ->
     shown = sorted(values, key=lambda value: (-most(value), value))[:TOP_VALUES]
     rows = [
         {
-            "value": charts.text(value, 80) or "(empty)",
+            "value": vega_lite.text(value, 80) or "(empty)",
             "share": count / total[split],
             "series": split,
         }
@@ -267,8 +268,8 @@ def _top(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) ->
     unique = max(feature.string_stats.unique for feature in features.values())
     more = f"top {len(shown)} of {unique:,} values" if unique > len(shown) else ""
     subtitle = "; ".join(note for note in (_missing(features, examples), more) if note)
-    order = list(dict.fromkeys(charts.text(value, 80) or "(empty)" for value in shown))
-    return charts.chart(name, rows, _top_layers(order), subtitle, width=300, height={"step": 16})
+    order = list(dict.fromkeys(vega_lite.text(value, 80) or "(empty)" for value in shown))
+    return vega_lite.chart(name, rows, _top_layers(order), subtitle, width=300, height={"step": 16})
 
 
 def _top_layers(order: list[str]) -> list[Spec]:
@@ -281,12 +282,12 @@ def _top_layers(order: list[str]) -> list[Spec]:
             "title": None,
             "stack": None,
         },
-        "color": charts.color("train", "eval"),
-        "tooltip": charts.tooltip("series", "value", "share", share=".2%"),
+        "color": vega_lite.color("train", "eval"),
+        "tooltip": vega_lite.tooltip("series", "value", "share", share=".2%"),
     }
     bar = {"type": "bar", "opacity": 0.55, "height": {"band": 0.75}}
     tick = {"type": "tick", "thickness": 3, "height": {"band": 0.85}}
     return [
-        {"transform": charts.only("train"), "mark": bar, "encoding": encoding},
-        {"transform": charts.only("eval"), "mark": tick, "encoding": encoding},
+        {"transform": vega_lite.only("train"), "mark": bar, "encoding": encoding},
+        {"transform": vega_lite.only("eval"), "mark": tick, "encoding": encoding},
     ]

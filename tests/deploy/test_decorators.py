@@ -240,8 +240,8 @@ def test_a_webhooks_url_in_the_config_is_refused(settings):
 
 
 def test_the_documented_table_is_read(tmp_path):
-    """The `[deploy]` of docs/how-to/deploy.md, as it stands there."""
-    text = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    """The `[deploy]` of docs/how-to/deploy/index.md, as it stands there."""
+    text = (ROOT / "docs" / "how-to" / "deploy" / "index.md").read_text()
     (table,) = [part.split("```")[0] for part in text.split("```toml\n")[1:] if "[deploy]" in part]
     base = (ROOT / "flows" / "taxi" / "config.toml").read_text()
     for key in ("[data]\npath = ", "[push]\ndestination = "):

@@ -24,7 +24,7 @@ webhook_variable = "MFX_WEBHOOK"
 
 @pytest.fixture(scope="module")
 def account(aws):
-    """What docs/how-to/deploy.md has made in an account: roles, a queue, a table."""
+    """What docs/how-to/deploy/ has made in an account: roles, a queue, a table."""
     import boto3
 
     iam, batch, ec2 = (boto3.client(name) for name in ("iam", "batch", "ec2"))
@@ -148,12 +148,13 @@ def test_it_is_created_with_its_schedule(place):
 
 
 def policy(heading: str) -> str:
-    """A policy of docs/how-to/deploy.md for this account.
+    """A policy of the pages on AWS for this account.
 
     moto looks at the resource of S3's actions only, so the others' are widened; and it reads the
     names of Batch's actions off their paths, in small letters.
     """
-    text = (ROOT / "docs" / "how-to" / "deploy.md").read_text().split(f"### {heading}\n")[1]
+    pages = [ROOT / "docs/how-to/deploy" / f"{name}.md" for name in ("aws-batch", "step-functions")]
+    text = "".join(page.read_text() for page in pages).split(f"## {heading}\n")[1]
     found = json.loads(text.split("```json\n")[1].split("```")[0])
     for statement in found["Statement"]:
         if not statement["Resource"].startswith("arn:aws:s3:"):
@@ -213,7 +214,7 @@ def test_its_jobs_leave_what_a_run_here_leaves(
     isolated,  # noqa: F811
     monkeypatch,
 ):
-    """Executed with the task policy of docs/how-to/deploy.md, and nothing else allowed."""
+    """Executed with the task policy of docs/how-to/deploy/aws-batch.md, and nothing else allowed."""
     import boto3
     from moto import settings
 

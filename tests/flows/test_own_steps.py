@@ -1,4 +1,4 @@
-"""The pipelines of docs/how-to/own-step.md, run as a user would write them."""
+"""The pipelines of docs/how-to/several-pipelines.md and own-step.md, run as a user would write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 from helpers.flows import ROOT
 
-BLOCKS = re.findall(
+HOW_TO = ROOT / "docs" / "how-to"
+SMALL, OWN = (
+    block
+    for page in ("several-pipelines.md", "own-step.md")
+    for block in re.findall(r"```python
+(.*?)```", (HOW_TO / page).read_text(), re.S)
+)
     r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "own-step.md").read_text(), re.S
 )
 MODEL_PY = """
@@ -81,9 +87,8 @@ def call(project: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 def test_a_pipeline_is_a_flow_of_a_few_lines(project):
     """Steps, cards and resources are those of `Pipeline`; the config is its own."""
-    small, _ = BLOCKS
-    assert len(small.splitlines()) <= 12
-    (project / "flows" / "penguins.py").write_text(small)
+    assert len(SMALL.splitlines()) <= 12
+    (project / "flows" / "penguins.py").write_text(SMALL)
     shown = call(project, "flows/penguins.py", "show")
     assert shown.returncode == 0 and "executing Penguins" in shown.stdout
     ours, theirs = (call(project, f"flows/{f}.py", "show").stdout for f in ("penguins", "pipeline"))
@@ -96,9 +101,8 @@ def test_a_pipeline_is_a_flow_of_a_few_lines(project):
 
 
 def test_steps_of_ones_own_run(project):
-    _, own = BLOCKS
-    assert len(lines_of(own)) <= 30
-    (project / "flows" / "penguins.py").write_text(own)
+    assert len(lines_of(OWN)) <= 30
+    (project / "flows" / "penguins.py").write_text(OWN)
     done = call(project, "flows/penguins.py", "run")
     assert done.returncode == 0, done.stdout
     assert "200 rows, 0 anomalies" in done.stdout

@@ -1,6 +1,6 @@
 """What became of a run: finished, running, failed, killed, or not to be told from here.
 
-docs/explanation/promotion.md states the rule.
+docs/reference/run-states.md states the rule.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ test-deploy: setup
 
 # Without the variable mkdocs-material advertises another program.
 docs: setup
+	PYTHONPATH=tests $(BIN)/python -m helpers.cli_page
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The site: site/index.html"
 

@@ -214,7 +214,7 @@ def test_its_jobs_leave_what_a_run_here_leaves(
     isolated,  # noqa: F811
     monkeypatch,
 ):
-    """Executed with the task policy of docs/how-to/deploy/aws-batch.md, and nothing else allowed."""
+    """Executed with the task policy of the page on AWS Batch, and nothing else allowed."""
     import boto3
     from moto import settings
 

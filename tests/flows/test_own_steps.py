@@ -1,4 +1,4 @@
-"""The pipelines of docs/how-to/several-pipelines.md and own-step.md, run as a user would write them."""
+"""The pipelines of docs/how-to/, in several-pipelines.md and own-step.md, run as written there."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from pathlib import Path
 import pytest
 from helpers.flows import ROOT
 
-HOW_TO = ROOT / "docs" / "how-to"
-SMALL, OWN = (
-    block
-    for page in ("several-pipelines.md", "own-step.md")
-    for block in re.findall(r"```python
-(.*?)```", (HOW_TO / page).read_text(), re.S)
-)
-    r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "own-step.md").read_text(), re.S
-)
+PAGES = [ROOT / "docs" / "how-to" / f"{name}.md" for name in ("several-pipelines", "own-step")]
+SMALL, OWN = re.findall(r"```python\n(.*?)```", "".join(p.read_text() for p in PAGES), re.S)
 MODEL_PY = """
 import keras
 from mfx.features import fill_missing

@@ -22,9 +22,8 @@ __all__ = ["accept_schema", "main"]
 FAILED, CONFLICT = 1, 3
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code."""
-    print_anything()
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line, from which docs/reference/cli.md is made too."""
     parser = argparse.ArgumentParser(
         prog="mfx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -32,7 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for group in (runs, comparing, production, serve, manifests, schema):
         group.add(commands)
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    print_anything()
+    given = make_parser().parse_args(arguments)
     set_defaults(root=project_around(Path.cwd()))
     try:
         return _run(given)

@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         commands,
         "show",
         _show,
-        "what a run was made from, what changed, what came of it",
+        "the inputs of a run, what changed, and its results",
         "mfx show latest",
     )
     show.add_argument("run", help="id, the beginning of one, latest or production")

@@ -5,6 +5,7 @@
 # make test-deploy  whole runs as Argo Workflows and Step Functions would execute them; and against
 #                   Netflix's metadata service, where PostgreSQL is installed
 # make drawing    the picture of the architecture, from the code's imports
+# make reference    docs/reference/config.md, from the models in lib/mfx/config
 # make image        the container image of deployed runs, IMAGE=name, GPU=1 for one with GPUs
 # make test-stack2  tests and a run on Python 3.13 in a root of Debian 13; as root
 # make chaos  runs killed at random moments and resumed, on disk and on S3
@@ -28,7 +29,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test docs drawing test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving clean
+.PHONY: run test docs reference drawing test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -55,6 +56,9 @@ docs: setup
 # The rooms and their imports, for docs/explanation/architecture.md.
 drawing: setup
 	$(BIN)/python .ci/drawing.py
+
+reference: setup
+	$(BIN)/mfx config --markdown docs/reference/config.md
 
 image:
 	docker build --build-arg EXTRAS="$(if $(GPU),--extra gpu)" --tag $(IMAGE) .

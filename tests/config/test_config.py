@@ -13,7 +13,18 @@ import pytest
 from helpers.flows import ROOT
 
 from mfx import config
+from mfx.config import reference
+from mfx.config.keys import toml
+from mfx.config.messages import PAGE
 from mfx.errors import MfxError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SECTIONS = reference.sections()
+KEYS = [key for section in SECTIONS for key in section.keys]
 
 GOOD = {
     "pipeline": {"name": "taxi"},
@@ -46,25 +57,53 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
         (_changed("train", "stepz", value=3), "unknown key 'train.stepz'; did you mean 'steps'?"),
         (_changed("data", "split", "evals", value=1), "'data.split.evals'; did you mean 'eval'?"),
         (_changed("trian", "steps", value=3), "unknown key 'trian'; did you mean 'train'?"),
-        (_changed("train", "steps", value="3"), "train.steps: expected integer, found '3'"),
-        (_changed("train", "steps", value=0), "train.steps: expected greater than or equal to 1"),
-        (_changed("push", "keep", value=1), "push.keep: expected greater than or equal to 2"),
-        (_changed("data", "split", "eval", value=-1), "data.split.eval: expected greater than"),
         (
-            _changed("data", "split", "eval", value=0),
-            "data.split.eval: expected greater than or equal to 1, found 0",
+            _changed("train", "steps", value="3"),
+            'train.steps: expected a whole number, at least 1, found "3"',
         ),
-        (_changed("data", "ragged_rows", value="skip"), "expected 'stop' or 'reject', found"),
-        (_changed("evaluate", "metrics", value=[3]), "evaluate.metrics.0: expected"),
+        (
+            _changed("train", "steps", value=0),
+            "train.steps: expected a whole number, at least 1, found 0",
+        ),
+        (
+            _changed("push", "keep", value=1),
+            "push.keep: expected a whole number, at least 2, found 1",
+        ),
+        (
+            _changed("data", "split", "eval", value=-1),
+            "data.split.eval: expected a whole number, at least 1, found -1",
+        ),
+        (
+            _changed("data", "ragged_rows", value="skip"),
+            'data.ragged_rows: expected "stop" or "reject", found "skip"',
+        ),
+        (
+            _changed("data", "null_values", value=3),
+            "data.null_values: expected a list of texts or a table, found 3",
+        ),
+        (
+            _changed("data", "null_values", value={"columns": {"str": ["a", 3]}}),
+            "data.null_values.columns.str.1: expected text, found 3",
+        ),
+        (
+            _changed("data", "delimiter", value="||"),
+            "data.delimiter: expected text of one ASCII character, no quote and no end of line, "
+            'found "||"',
+        ),
+        (
+            _changed("evaluate", "metrics", value=[3]),
+            "evaluate.metrics.0: expected text or a table, found 3",
+        ),
         (
             _changed("evaluate", "thresholds", value=[{"metric": "auc"}]),
-            "evaluate.thresholds.0: a threshold needs one of lower, upper, max_drop, max_rise",
+            "thresholds.0: expected one of lower, upper, max_drop, max_rise, found none",
         ),
         (
             _changed(
                 "evaluate", "thresholds", value=[{"metric": "auc", "lower": 0.5, "slices": [["a"]]}]
             ),
-            "threshold on slice ['a'], which is not in slices",
+            "evaluate.thresholds: the threshold on 'auc' is for slice ['a'], which is not in "
+            "evaluate.slices: add it there",
         ),
         (
             _changed("evaluate", "slices", value=[["a"], ["a", "candidate"]]),
@@ -77,25 +116,29 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
         ),
         (
             _changed("evaluate", "metrics", value=[{"class_name": 3}]),
-            "evaluate.metrics.0.class_name: expected string, found 3",
+            "evaluate.metrics.0.class_name: expected text, found 3",
         ),
         (
             _changed("evaluate", "metrics", value=[{}]),
-            "missing key 'evaluate.metrics.0.class_name'",
+            "missing key 'evaluate.metrics.0.class_name': expected text",
         ),
         (
             _changed("beam", "options", value=["runner=FlinkRunner"]),
-            "beam: options: expected '--name=value' or '--name', found 'runner=FlinkRunner'",
+            "beam.options: expected '--name=value' or '--name', found 'runner=FlinkRunner'",
         ),
         (
             _changed("beam", "options", value=["--flink_master=host:8081"]),
-            "beam: options: no runner among them, such as '--runner=PortableRunner'",
+            "beam.options: expected a runner among them, such as '--runner=PortableRunner', "
+            'found ["--flink_master=host:8081"]',
         ),
         (
             _changed("beam", "temp", value="temp"),
-            "beam: temp: expected an absolute path or URL, found 'temp'",
+            'beam.temp: expected an absolute path or URL, found "temp"',
         ),
-        (_changed("evaluate", "metrics", value=[]), "evaluate.metrics: expected List"),
+        (
+            _changed("evaluate", "metrics", value=[]),
+            "evaluate.metrics: expected a list of one or more texts or tables, found []",
+        ),
         (
             _changed("evaluate", "thresholds", value=[{"metric": "auc", "lowr": 0.5}]),
             "unknown key 'evaluate.thresholds.0.lowr'; did you mean 'lower'?",
@@ -104,13 +147,56 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
             _changed(
                 "evaluate", "thresholds", value=[{"metric": "a", "max_drop": 0.1, "max_rise": 0.1}]
             ),
-            "evaluate.thresholds.0: max_drop is for higher-is-better",
+            "thresholds.0: expected max_drop (where higher is better) or max_rise (where lower is "
+            "better), found both",
         ),
-        (_changed("schema", "skew_threshold", value=2.0), "schema.skew_threshold: expected less"),
-        (_changed("train", "precision", value="float8"), "train.precision: expected 'float32'"),
+        (
+            _changed("schema", "skew_threshold", value=2.0),
+            "schema.skew_threshold: expected a number, above 0 and at most 1, found 2.0",
+        ),
+        (
+            _changed("evaluate", "thresholds", value=[{"metric": "auc", "lower": float("nan")}]),
+            "evaluate.thresholds.0.lower: expected a number, found nan",
+        ),
+        (
+            _changed("push", "batch_sizes", value=[8, 1]),
+            "in ascending order, each once, found [8, 1]",
+        ),
+        (_changed("push", "batch_sizes", value=[0]), "batch_sizes.0: expected a whole number, at"),
+        (_changed("deploy", "schedule", value="  "), "expected five fields of cron, such as"),
+        (
+            _changed("deploy", "notify", value=["mail"]),
+            'deploy.notify.0: expected "failure" or "pushed", found "mail"',
+        ),
+        (
+            _changed("deploy", "timeouts", value={"train": "1h"}),
+            'deploy.timeouts.train: expected a whole number, found "1h"',
+        ),
+        (
+            _changed("deploy", "webhook_variable", value="https://x"),
+            "deploy.webhook_variable: expected text of capital letters, digits and '_', a letter "
+            'first, found "https://x"',
+        ),
+        (_changed("train", value=3), "train: expected a table, found 3"),
+        (
+            _changed("data", "batch_size", value=3),
+            "'data.batch_size'; did you mean 'train.batch_size'?",
+        ),
+        (_changed("steps", value=3), "unknown key 'steps'; did you mean 'train.steps'?"),
+        (
+            _changed("label", "name", value={"a": "b" * 100}),
+            'label.name: expected text, found { a = "bbbbbbb',
+        ),
+        (
+            _changed("train", "precision", value="float8"),
+            'precision: expected "float32", "mixed_float16" or "mixed_bfloat16", found "float8"',
+        ),
         (_changed("data", "nul_values", value=[]), "did you mean 'null_values'?"),
-        (_changed("pipeline", "name", value="a/b"), "pipeline.name: expected"),
-        ({k: v for k, v in GOOD.items() if k != "label"}, "missing key 'label'"),
+        (
+            _changed("pipeline", "name", value="a/b"),
+            "pipeline.name: expected text of letters, digits, '-' and '_', found \"a/b\"",
+        ),
+        ({k: v for k, v in GOOD.items() if k != "label"}, "missing key 'label': expected a table"),
     ],
 )
 def test_a_mistake_is_one_line(tables, expected):
@@ -118,7 +204,8 @@ def test_a_mistake_is_one_line(tables, expected):
         config.from_dict(tables, "c.toml")
     (line,) = error.value.what.splitlines()
     assert line.startswith("c.toml: ")
-    assert expected in line
+    assert expected in line and len(line) < 200
+    assert error.value.remedy.startswith("Reference: docs/reference/config.md")
 
 
 def test_several_mistakes_are_one_line_each():
@@ -126,10 +213,46 @@ def test_several_mistakes_are_one_line_each():
     with pytest.raises(MfxError) as error:
         config.from_dict(tables, "c.toml")
     assert sorted(error.value.what.splitlines()) == [
-        "c.toml: data.path: expected string, found 3",
-        "c.toml: missing key 'push.destination'",
+        "c.toml: data.path: expected text, found 3",
+        "c.toml: missing key 'push.destination': expected text",
         "c.toml: unknown key 'train.stepz'; did you mean 'steps'?",
     ]
+    assert error.value.remedy == (
+        "Reference: docs/reference/config.md#data.path, #train, #push.destination, "
+        "or run: mfx config data.path train push.destination"
+    )
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_a_value_of_another_type_is_named_with_what_was_expected(key):
+    wrong = "x" if key.kind.startswith(("a whole number", "a number")) else 3
+    tables = copy.deepcopy(GOOD)
+    ((name, given),) = tomllib.loads(key.example).items()
+    tables[name] = {**tables.get(name, {}), **given}
+    place, said = tables, []
+    for part in key.name.split("."):
+        if isinstance(place, list):
+            at = next(n for n, item in enumerate(place) if isinstance(item, dict))
+            place, said = place[at], [*said, str(at)]
+        said.append(part)
+        before, place = place, place[part]
+    before[part] = wrong
+    with pytest.raises(MfxError) as error:
+        config.from_dict(tables, "c.toml")
+    expected = f"c.toml: {'.'.join(said)}: expected {key.kind}, found {toml(wrong)}"
+    assert expected in error.value.what.splitlines()
+    assert f"{PAGE}#{key.name}" in error.value.remedy
+
+
+@pytest.mark.parametrize("table", SECTIONS, ids=lambda table: table.name)
+def test_an_unknown_key_is_named_with_its_table(table):
+    tables = {**GOOD, table.name: {**GOOD.get(table.name, {}), "xyzzy": 3}}
+    with pytest.raises(MfxError) as error:
+        config.from_dict(tables, "c.toml")
+    assert error.value.what == f"c.toml: unknown key '{table.name}.xyzzy'"
+    assert error.value.remedy == (
+        f"Reference: {PAGE}#{table.name}, or run: mfx config {table.name}"
+    )
 
 
 def test_metrics_are_names_or_tables():

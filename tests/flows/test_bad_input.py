@@ -112,5 +112,6 @@ def test_paths_start_at_the_config_whatever_it_is_called(tmp_path):
 def test_a_parameter_that_does_not_fit(tmp_path):
     result = call_flow(tmp_path, "run", "--steps", "0")
     assert result.code == 1
-    assert "command line: train.steps: expected greater than or equal to 1" in result.output
+    said = "command line: train.steps: expected a whole number, at least 1, found 0"
+    assert said in result.output
     assert "Traceback" not in result.output

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from mfx.config import messages
 from mfx.config.data import Data, Label, LabelRows, NullValues, Reading, Schema, Split
 from mfx.config.running import Beam, Deploy, Push
-from mfx.config.table import Placed, Table
+from mfx.config.table import Placed, Spelled, Table
 from mfx.config.training import RESULTS, Evaluate, Metric, Threshold, Train
 from mfx.environment import code_package, folder_of, kept_home, project
-from mfx.errors import MfxError, nearest
+from mfx.errors import MfxError
 from mfx.storage import address
 
 if sys.version_info >= (3, 11):
@@ -51,13 +51,20 @@ GIVEN = "the config given as text"
 """What errors call a config that was read from no file."""
 
 
+PipelineName = Annotated[
+    str, AfterValidator(Spelled("[A-Za-z0-9_-]+", "letters, digits, '-' and '_'"))
+]
+
+
 class Pipeline(Table):
     """Which pipeline this is."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    """The model's name at the push destination."""
-    module: str = "model.py"
-    """The file with `preprocessing_fn` and `build_model`."""
+    name: PipelineName = Field(examples=["taxi"])
+    """The pipeline's name. Its models are pushed to a folder of this name, and `mfx --pipeline`
+    takes it."""
+    module: str = Field("model.py", examples=["network.py"])
+    """The Python file with `preprocessing_fn` and `build_model`. A relative path starts at the
+    config's folder."""
 
 
 class Settings(Placed):
@@ -143,14 +150,15 @@ def parse(text: str, path: Path | None) -> Settings:
     home = path.resolve().parent if path else Path.cwd()
     tables = _toml_or_json(text, where)
     if "home" in tables:
-        raise MfxError(f"{where}: unknown key 'home'")
+        raise MfxError(f"{where}: unknown key 'home'", messages.see([]))
     settings = from_dict({**tables, "home": kept_home(home)}, where=where)
     _with_addresses(settings, where)
     module = settings.resolve(settings.pipeline.module)
     if not Path(module).is_file():
+        start = "" if path else f"Relative paths in it start at the current folder, {home}.\n"
         raise MfxError(
             f"{where}: pipeline.module: expected a file, found none at {module}",
-            "" if path else f"Relative paths in it start at the current folder, {home}.",
+            start + messages.see(["pipeline.module"]),
         )
     return settings
 
@@ -169,7 +177,7 @@ def from_dict(tables: dict[str, Any], where: str) -> Settings:
     try:
         return Settings.model_validate(tables)
     except ValidationError as error:
-        raise MfxError("\n".join(_line(where, e) for e in error.errors())) from None
+        raise messages.of(error, where, Settings) from None
 
 
 def _with_addresses(settings: Settings, where: str) -> Settings:
@@ -183,37 +191,7 @@ def _with_addresses(settings: Settings, where: str) -> Settings:
         "push.destination": address.fault(settings.push.destination),
         "beam.temp": "" if temp is None else address.worker_folder_fault(temp),
     }
-    if wrong := [f"{where}: {key}: {fault}" for key, fault in faults.items() if fault]:
-        raise MfxError("\n".join(wrong))
+    wrong = {key: f"{where}: {key}: {fault}" for key, fault in faults.items() if fault}
+    if wrong:
+        raise MfxError("\n".join(wrong.values()), messages.see(wrong))
     return settings
-
-
-def _line(where: str, error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part not in ("str", "Metric")) or "config"
-    if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key '{key}'{nearest(str(error['loc'][-1]), _keys(error['loc']))}"
-    if error["type"] == "missing":
-        return f"{where}: missing key '{key}'"
-    if error["type"] == "value_error":
-        return f"{where}: {key}: {error['msg'].removeprefix('Value error, ')}"
-    expected = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{where}: {key}: expected {expected}, found {error['input']!r}"
-
-
-def _keys(loc: tuple[Any, ...]) -> list[str]:
-    """The keys that the table holding the key at `loc` knows."""
-    table: type[BaseModel] = Settings
-    for part in loc[:-1]:
-        for name, field in table.model_fields.items():
-            if part == (field.alias or name):
-                table = next(_tables(field.annotation), table)
-                break
-    return [field.alias or name for name, field in table.model_fields.items() if name != "home"]
-
-
-def _tables(kind: Any) -> Iterator[type[Table]]:
-    """The tables in a field's type, however deep."""
-    if isinstance(kind, type) and issubclass(kind, Table):
-        yield kind
-    for inner in get_args(kind):
-        yield from _tables(inner)

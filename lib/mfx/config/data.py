@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from mfx.config.table import Table
+from mfx.config.table import Spelled, Table
+
+Delimiter = Annotated[
+    str,
+    AfterValidator(
+        Spelled(r'(?!["\r\n\0])[\0-\x7f]', "one ASCII character, no quote and no end of line")
+    ),
+]
 
 
 class Split(Table):
-    """Shares of the rows, as hash buckets: `{train = 2, eval = 1}` is two thirds and one third."""
+    """Shares of the rows."""
 
-    train: int = Field(2, ge=1)
-    eval: int = Field(1, ge=1)
-    key: list[str] = []
-    """Columns whose rows stay together (an entity never straddles splits); empty: the whole row."""
+    train: int = Field(2, ge=1, examples=[4])
+    """The share of the train split."""
+    eval: int = Field(1, ge=1, examples=[1])
+    """The share of the eval split."""
+    key: list[str] = Field([], examples=[["customer_id"]])
+    """Columns that keep rows together: rows with equal values in all of them go to the same split,
+    such as all rows of one customer. If empty, the whole row is hashed."""
 
 
 class NullValues(Table):
-    """Texts that mean "missing". `null_values = ["", "NA"]` is short for `{ default = … }`."""
+    """Texts that mean "missing"."""
 
-    default: list[str] = [""]
-    columns: dict[str, list[str]] = {}
-    """Those of a column, instead of `default`."""
+    default: list[str] = Field([""], examples=[["", "NA"]])
+    """Texts that mean "missing" in every column that `columns` does not name."""
+    columns: dict[str, list[str]] = Field({}, examples=[{"depth": ["", "9999"]}])
+    """Texts that mean "missing" in one column; they replace `default` there."""
 
     def of(self, column: str) -> list[str]:
         """The texts that mean "missing" in this column."""
@@ -33,68 +44,81 @@ class NullValues(Table):
 class Reading(Table):
     """How examples are read, wherever they come from."""
 
-    split: Split = Split()
-    null_values: NullValues = NullValues()
-    """A list of texts, or a table: `{ default = [""], columns = { depth = ["", "9999"] } }`."""
-    compression: Literal["none", "gzip", "bz2", "xz", "zstd"] | None = None
-    """How files are compressed; by default as their first bytes say."""
-    delimiter: str | None = None
-    """What parts cells, one ASCII character; by default comma, semicolon, tab or pipe, as the
-    header says."""
-    trim: bool = False
-    """Take spaces and tabs away from around column names and cells, quoted ones too."""
-    ragged_rows: Literal["stop", "reject"] = "stop"
-    """A row with too many or too few cells stops the run, or is left out and counted."""
+    split: Split = Field(Split(), examples=[{"train": 4, "eval": 1}])
+    """How rows are divided into the splits train and eval: `{ train = 2, eval = 1 }` is two thirds
+    and one third. A hash of each row decides, so that the same row is in the same split on every
+    machine."""
+    null_values: NullValues = Field(
+        NullValues(),
+        examples=[["", "NA"]],
+        json_schema_extra={"words": "a list of texts or a table"},
+    )
+    """Texts that mean "missing": a list of texts for all columns, which is short for
+    `{ default = […] }`, or a table. Missing cells are counted on the card of `validate`."""
+    compression: Literal["none", "gzip", "bz2", "xz", "zstd"] | None = Field(
+        None, examples=["gzip"]
+    )
+    """How the files are compressed. If not set, the first bytes of each file decide."""
+    delimiter: Delimiter | None = Field(None, examples=[";"])
+    """The character between cells. If not set, it is comma, semicolon, tab or
+    pipe, whichever the header shows."""
+    trim: bool = Field(False, examples=[True])
+    """Whether spaces and tabs around column names and cells are removed, also inside quotes."""
+    ragged_rows: Literal["stop", "reject"] = Field("stop", examples=["reject"])
+    """What happens to a row with too many or too few cells: `"stop"` stops the run, `"reject"`
+    leaves the row out and counts it."""
 
     @field_validator("null_values", mode="before")
     @classmethod
     def _list_is_default(cls, value: Any) -> Any:
-        if not isinstance(value, list | dict | NullValues):
-            raise ValueError(f"expected a list of texts or a table, found {value!r}")
         return {"default": value} if isinstance(value, list) else value
-
-    @field_validator("delimiter")
-    @classmethod
-    def _one_character(cls, value: str | None) -> str | None:
-        if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n\0'):
-            raise ValueError(f"expected one ASCII character such as ';' or '\\t', found {value!r}")
-        return value
 
 
 class Data(Reading):
     """Where examples come from and how they are read."""
 
-    path: str
-    """A CSV file, a folder of them (`*.csv`, `*.tsv`, and these with .gz, .bz2, .xz or .zst behind
-    it), or a pattern; on disk or `s3://bucket/…`."""
-    shard_mb: float = Field(32, gt=0)
-    """MB of files from which on they are a shard, which one task reads; less is one shard."""
+    path: str = Field(examples=["../../data/taxi/trips.csv"])
+    """A CSV or TSV file, a folder of them, or a pattern such as `trips-*.csv`; on disk or at
+    `s3://bucket/…`. Of a folder, the files `*.csv` and `*.tsv` are read, also with `.gz`, `.bz2`,
+    `.xz` or `.zst` behind it. A relative path starts at the config's folder. The command line's
+    `--data` is used instead, if given."""
+    shard_mb: float = Field(32, gt=0, examples=[128])
+    """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file is a
+    shard of its own, smaller files are read together, and less data than this is one shard. A run
+    has at most 64 shards."""
 
 
 class Schema(Table):
-    """The schema that examples must meet."""
+    """The schema that the data must fit."""
 
-    path: str = "schema.pbtxt"
-    skew_threshold: float = Field(0.05, gt=0, le=1)
-    """L-infinity distance between train and eval that an inferred schema allows each category, or
-    what chance explains if that is more."""
+    path: str = Field("schema.pbtxt", examples=["schemas/trips.pbtxt"])
+    """The committed schema, TFDV's `Schema` in text format. `mfx schema accept` writes it. As long
+    as there is no such file, each run infers a schema from its own data."""
+    skew_threshold: float = Field(0.05, gt=0, le=1, examples=[0.1])
+    """How far apart train and eval may be in a category, in a schema that a run infers: the
+    L-infinity distance, which is the largest difference in any value's share. If chance explains
+    more than that, the schema allows what chance explains. A committed schema states its own
+    bounds."""
 
 
 class LabelRows(Table):
     """Which raw rows have a label."""
 
-    columns: list[str] = Field(min_length=1)
-    """Raw columns that the label is made from: unknown, and not asked for, at serving."""
-    missing: Literal["stop", "drop", "fill"] = "stop"
-    """Rows without a value in one of `columns` stop the run; or are left out everywhere, and
-    counted; or have the label that `preprocessing_fn` gives them."""
+    columns: list[str] = Field(min_length=1, examples=[["tips"]])
+    """Raw columns that the label is made from. They are unknown when the model is asked, so it does
+    not ask for them."""
+    missing: Literal["stop", "drop", "fill"] = Field("stop", examples=["drop"])
+    """What happens to rows without a value in one of `columns`: `"stop"` stops the run, `"drop"`
+    leaves them out everywhere and counts them, `"fill"` takes the label that `preprocessing_fn`
+    gives them."""
 
 
 class Label(LabelRows):
     """What the model predicts."""
 
-    name: str
+    name: str = Field(examples=["big_tipper"])
     """The feature that `preprocessing_fn` returns as the label."""
-    classes: list[str] = []
-    """Names of the classes, in the order of the label's values, which the `classify` signature
-    gives. Empty: "0", "1", … where the network's loss is a cross-entropy, otherwise none."""
+    classes: list[str] = Field([], examples=[["small tip", "big tip"]])
+    """Names of the classes, in the order of the label's values; the signature `classify` answers
+    with them. If empty, they are "0", "1", … where the network's loss is a cross-entropy; otherwise
+    there are none."""

@@ -5,109 +5,149 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from mfx.config.table import Table
+from mfx.config.table import Spelled, Table
+
+ProjectName = Annotated[str, AfterValidator(Spelled("[a-z0-9_]+", "small letters, digits and '_'"))]
+EventName = Annotated[
+    str, AfterValidator(Spelled("[A-Za-z0-9_.-]+", "letters, digits, '.', '-' and '_'"))
+]
+VariableName = Annotated[
+    str,
+    AfterValidator(Spelled("[A-Z][A-Z0-9_]*", "capital letters, digits and '_', a letter first")),
+]
 
 
 class Push(Table):
-    """Where blessed models go."""
+    """Where blessed models go, and how they are put to the test before."""
 
-    destination: str
-    """A folder (or `s3://bucket/prefix`) that holds `<name>/<version>/`; `start` tries it out."""
-    promote: Literal["auto", "manual"] = "auto"
-    """Whether a run promotes its blessed and valid model, or leaves that to `mfx promote`."""
-    keep: int | None = Field(None, ge=2)
-    """Versions kept at the destination after a push; older ones are removed there, but can still be
-    rolled back to. By default all, as TFX's Pusher does. Not 1: until servers have switched, they
+    destination: str = Field(examples=["s3://example-mfx/models"])
+    """A folder, or `s3://bucket/prefix`. Models go to `<name>/<version>/` below it, where `name` is
+    the pipeline's. A relative path starts at the config's folder. The step `start` tries the
+    destination out before the expensive work. The command line's `--destination` is used instead,
+    if given."""
+    promote: Literal["auto", "manual"] = Field("auto", examples=["manual"])
+    """Who puts a blessed and valid model into production: `"auto"` is the run itself, `"manual"`
+    leaves it to `mfx promote`."""
+    keep: int | None = Field(None, ge=2, examples=[10])
+    """How many versions stay at the destination after a push. Older ones are removed there, and can
+    still be rolled back to. If not set, all stay. It cannot be 1: until servers have switched, they
     serve the version before."""
-    replay_rows: int = Field(100, ge=1)
-    """Raw eval rows that the model, served in a clean process, must answer as the evaluator did."""
-    batch_sizes: list[Annotated[int, Field(ge=1)]] = Field([1, 8, 32, 128], min_length=1)
-    """Rows in a request when they are asked for; a server's `allowed_batch_sizes`. Ascending."""
-    tolerance: float = Field(1e-5, ge=0)
+    replay_rows: int = Field(100, ge=1, examples=[500])
+    """How many eval rows the model is asked for, served in a clean process, before it is pushed. It
+    must answer as it did when it was evaluated."""
+    batch_sizes: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 8, 32, 128], min_length=1, examples=[[1, 16, 64]]
+    )
+    """How many rows a request holds when the model is asked, in ascending order. The server fills
+    batches up to these sizes (TensorFlow Serving's `allowed_batch_sizes`)."""
+    tolerance: float = Field(1e-5, ge=0, examples=[1e-3])
     """How far an answer may be from the evaluator's."""
 
     @field_validator("batch_sizes")
     @classmethod
     def _ascend(cls, value: list[int]) -> list[int]:
         if value != sorted(set(value)):
-            raise ValueError("sizes must ascend")
+            raise ValueError("expected sizes in ascending order, each once")
         return value
 
 
 class Beam(Table):
-    """Where statistics, TFT's analysis and metrics are computed when not in the step's process."""
+    """Where statistics, TFT's analysis and TFMA's metrics are computed.
 
-    options: list[str] = []
-    """Beam's pipeline options, each `--name=value` or `--name`, the runner among them; with any,
-    TFDV and TFMA run on Beam too. Empty: in the step's process, on Beam only where need be."""
-    temp: str | None = None
-    """A folder that this machine and all workers see; by default a temporary one on this machine,
-    which is right for workers on this machine."""
+    By default that is the step's own process.
+    """
 
-    @model_validator(mode="after")
-    def _names_a_runner(self) -> Beam:
-        for option in self.options:
+    options: list[str] = Field([], examples=[["--runner=FlinkRunner", "--flink_master=flink:8081"]])
+    """Beam's pipeline options, each `--name=value` or `--name`, the runner among them. With any,
+    statistics, analysis and metrics run on Beam; if empty, in the step's process, and on Beam there
+    only where they must."""
+    temp: str | None = Field(None, examples=["s3://bucket/beam"])
+    """A folder that this machine and all workers see: an absolute path or a URL. If not set, a
+    temporary one on this machine, which is right for workers on this machine."""
+
+    @field_validator("options")
+    @classmethod
+    def _name_a_runner(cls, value: list[str]) -> list[str]:
+        for option in value:
             if not option.startswith("--"):
-                raise ValueError(f"options: expected '--name=value' or '--name', found {option!r}")
-        if self.options and not any(o.startswith("--runner=") for o in self.options):
-            raise ValueError("options: no runner among them, such as '--runner=PortableRunner'")
-        if self.temp is not None and not (self.temp.startswith("/") or "://" in self.temp):
-            raise ValueError(f"temp: expected an absolute path or URL, found {self.temp!r}")
-        return self
+                raise ValueError(f"expected '--name=value' or '--name', found {option!r}")
+        if value and not any(option.startswith("--runner=") for option in value):
+            raise ValueError("expected a runner among them, such as '--runner=PortableRunner'")
+        return value
+
+    @field_validator("temp")
+    @classmethod
+    def _is_absolute(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith("/") or "://" in value):
+            raise ValueError("expected an absolute path or URL")
+        return value
 
 
 class Deploy(Table):
-    """How deployed runs execute, on Argo Workflows or Step Functions; `run` leaves it aside.
+    """How deployed runs execute, on Argo Workflows or Step Functions.
 
-    Secrets are named here, never stated: this file goes into the code package.
+    A `run` on your own machine leaves it aside; `run --with kubernetes` and `--with batch` take
+    image, cpu, memory and secrets from it. Secrets are named here, never stated: the config goes
+    into the code package.
     """
 
-    image: str | None = None
-    """Container image of every step; None is Metaflow's own default."""
-    cpu: int = Field(1, ge=1)
-    memory: int = Field(4096, ge=512)
-    """MB of every step; `train` takes the larger of this and its own under `[train]`."""
-    disk: int = Field(10240, ge=1024)
-    """MB of scratch space of every step, on Kubernetes."""
-    retries: int = Field(2, ge=0)
-    """Further attempts of a step that failed; `train` has its own."""
-    minutes_between_retries: int = Field(2, ge=0)
-    timeout: int = Field(120, ge=1)
+    image: str | None = Field(None, examples=["registry.example.com/mfx:1"])
+    """Container image of every step. If not set, Metaflow's own default."""
+    cpu: int = Field(1, ge=1, examples=[2])
+    """CPUs of every step; `train` gets the larger of this and `cpu` under `[train]`."""
+    memory: int = Field(4096, ge=512, examples=[8192])
+    """MB of memory of every step; `train` gets the larger of this and `memory` under `[train]`."""
+    disk: int = Field(10240, ge=1024, examples=[51200])
+    """MB of scratch space of every step; Argo Workflows only."""
+    retries: int = Field(2, ge=0, examples=[3])
+    """How many times a step that failed is tried again; `train` has its own `@retry` in the
+    flow."""
+    minutes_between_retries: int = Field(2, ge=0, examples=[5])
+    """Minutes of waiting before a step is tried again."""
+    timeout: int = Field(120, ge=1, examples=[60])
     """Minutes after which an attempt of a step is stopped."""
-    timeouts: dict[str, int] = {}
-    """The same by step, where it differs."""
-    workflow_timeout: int | None = Field(None, ge=1)
-    """Minutes after which the whole run is stopped."""
-    max_workers: int = Field(20, ge=1)
-    """Tasks of one run at the same time."""
-    project: str = Field("mfx", pattern=r"^[a-z0-9_]+$")
-    """Metaflow's `@project`: deployments of one name, branches and production apart. In a config
-    the default is the pipeline's name."""
-    schedule: str | None = None
-    """Five fields of cron: minute, hour, day of month, month, day of week; UTC."""
-    timezone: str | None = None
-    """Of the schedule, such as `Europe/Paris`; Argo Workflows only."""
-    trigger: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]+$")
-    """The Argo event that starts a run."""
-    secrets: list[str] = []
+    timeouts: dict[str, int] = Field({}, examples=[{"train": 600}])
+    """The timeout of single steps, by the step's name, where it differs."""
+    workflow_timeout: int | None = Field(None, ge=1, examples=[1440])
+    """Minutes after which the whole run is stopped. If not set, never. Choose it shorter than the
+    schedule's interval, or runs overlap."""
+    max_workers: int = Field(20, ge=1, examples=[50])
+    """Most tasks of a run that execute at the same time."""
+    project: ProjectName = Field(
+        "mfx",
+        examples=["taxi_tips"],
+        json_schema_extra={"default": "the pipeline's name, in small letters, with `_` for `-`"},
+    )
+    """Metaflow's `@project`: the name of what is deployed, below which branches and production are
+    kept apart."""
+    schedule: str | None = Field(None, examples=["30 5 * * MON-FRI"])
+    """When runs start, as five fields of cron: minute, hour, day of month, month, day of week. In
+    UTC, unless `timezone` is set. If not set, no schedule."""
+    timezone: str | None = Field(None, examples=["Europe/Paris"])
+    """The schedule's time zone; Argo Workflows only."""
+    trigger: EventName | None = Field(None, examples=["new_trips"])
+    """The Argo event that starts a run; Argo Workflows only."""
+    secrets: list[str] = Field([], examples=[["mfx"]])
     """Secrets whose keys become environment variables of every step: names of Kubernetes secrets on
-    Argo Workflows, of AWS Secrets Manager's on Step Functions."""
-    environment: dict[str, str] = {}
+    Argo Workflows, of secrets in AWS Secrets Manager on Step Functions."""
+    environment: dict[str, str] = Field({}, examples=[{"TZ": "UTC"}])
     """Environment variables of every step; nothing secret."""
-    webhook_variable: str | None = Field(None, pattern=r"^[A-Z][A-Z0-9_]*$")
-    """Environment variable that holds the URL of a webhook which takes Slack's `{"text": …}`."""
-    notify: list[Literal["failure", "pushed"]] = ["failure", "pushed"]
-    """What is said there: a failed run (Argo Workflows only), a newly pushed model."""
+    webhook_variable: VariableName | None = Field(None, examples=["MFX_WEBHOOK"])
+    """The environment variable that holds the URL of a webhook which takes Slack's `{"text": …}`,
+    for notifications. If not set, there are none."""
+    notify: list[Literal["failure", "pushed"]] = Field(["failure", "pushed"], examples=[["pushed"]])
+    """What notifications are sent: of a failed run (Argo Workflows only), of a newly pushed
+    model."""
 
     @field_validator("schedule")
     @classmethod
     def _five_fields(cls, value: str | None) -> str | None:
-        fields = (value or "* * * * *").split()
-        weekdays = re.findall(r"\d+", fields[-1].partition("/")[0])
+        if not value:
+            return value
+        fields = value.split()
+        weekdays = re.findall(r"\d+", fields[-1].partition("/")[0]) if fields else []
         if len(fields) != 5 or any(int(day) > 7 for day in weekdays):
-            raise ValueError(
-                f"expected five fields of cron, such as '30 5 * * MON-FRI', found {value!r}"
-            )
+            raise ValueError("expected five fields of cron, such as '30 5 * * MON-FRI'")
         return value

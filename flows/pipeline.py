@@ -23,28 +23,28 @@ from mfx.validate.spec import Validate
 class Pipeline(FlowSpec):
     """TFX's pipeline as one flow.
 
-    1. start: resolve the input files and fix what this run is made from.
-    2. ingest (one task a shard: a large file or many small ones): type rows, split them by hash.
-    3. validate: statistics, schema, anomalies; bad data stops the run here.
+    1. start: find the input files, choose column types, save the code of this run.
+    2. ingest (one task per shard: a large file or many small ones): type rows, split them by hash.
+    3. validate: compute statistics, schema and anomalies; bad data stops the run here.
     4. transform: analyse the train split, keep one transform graph.
-    5. train (one task a candidate): fit a Keras model, export it with the graph.
-    6. evaluate: pick a candidate, sliced metrics, bless it or not.
-    7. push: serve the model and ask for eval rows, then push what is blessed.
-    8. end: say what came of it.
+    5. train (one task per candidate): fit a Keras model, export it with the graph.
+    6. evaluate: pick the best candidate, compute sliced metrics, bless it or not.
+    7. push: serve the model, compare its answers, push it if it is blessed.
+    8. end: print a summary.
     """
 
     config = Config("config", default=str(HERE / "taxi" / "config.toml"), parser=runtime.parser())
-    data = Parameter("data", help="CSV file, folder or pattern, not [data] path", default=None)
+    data = Parameter("data", help="CSV file, folder or pattern to read", default=None)
     steps = Parameter("steps", help="training steps", type=int, default=None)
-    batch_size = Parameter("batch-size", help="rows in a training step", type=int, default=None)
-    seed = Parameter("seed", help="seed of weights and shuffling", type=int, default=None)
+    batch_size = Parameter("batch-size", help="rows per training step", type=int, default=None)
+    seed = Parameter("seed", help="seed for weights and shuffling", type=int, default=None)
     destination = Parameter("destination", help="folder or s3:// to push to", default=None)
-    reuse = Parameter("reuse", help="take over what earlier runs made", type=bool, default=False)
-    from_run = Parameter("from-run", help="take over what this run made", default=None)
+    reuse = Parameter("reuse", help="reuse results of earlier runs", type=bool, default=False)
+    from_run = Parameter("from-run", help="reuse results of the run with this id", default=None)
 
     @step
     def start(self) -> None:
-        """Resolve the input files and fix what this run is made from."""
+        """Find the input files, choose column types, save the code of this run."""
         from mfx.flow import code, start
 
         self.settings = start.settings(self)
@@ -57,7 +57,7 @@ class Pipeline(FlowSpec):
 
     @step
     def ingest(self) -> None:
-        """Type one shard's rows and split them by hash."""
+        """Type the rows of one shard and split them by hash."""
         shard = self.sources.shards[self.input]
         self.made = reuse.find_or_make(self, Ingest(shard, self.sources), print)
         self.examples = self.made.result
@@ -66,7 +66,7 @@ class Pipeline(FlowSpec):
     @card(type="blank")
     @step
     def validate(self, inputs: Any) -> None:
-        """Statistics, schema, anomalies; bad data stops the run here."""
+        """Compute statistics, schema and anomalies; bad data stops the run here."""
         from mfx.ingest import ingest
         from mfx.report import cards
         from mfx.validate import anomalies
@@ -111,7 +111,7 @@ class Pipeline(FlowSpec):
     @card(type="blank")
     @step
     def evaluate(self, inputs: Any) -> None:
-        """Pick a candidate, compute sliced metrics, bless it or not."""
+        """Pick the best candidate, compute sliced metrics, bless it or not."""
         from mfx import registry
         from mfx.report import cards
 
@@ -126,7 +126,7 @@ class Pipeline(FlowSpec):
     @card(type="blank")
     @step
     def push(self) -> None:
-        """Serve the model and ask for eval rows, then push what is blessed."""
+        """Serve the model, compare its answers, push it if it is blessed."""
         from mfx.push import push
         from mfx.report import cards
 
@@ -138,7 +138,7 @@ class Pipeline(FlowSpec):
 
     @step
     def end(self) -> None:
-        """Say what came of it."""
+        """Print a summary."""
         from mfx.deploy import notify
         from mfx.report import summary
 

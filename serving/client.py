@@ -1,15 +1,15 @@
-"""Ask a model server for predictions: TensorFlow Serving's API, over REST or gRPC.
+"""Ask a model server for predictions by TensorFlow Serving's API, over REST or gRPC.
 
     python serving/client.py '{"payment_type": "Credit Card", "fare": 12.5}'
     python serving/client.py --grpc localhost:8500 --model taxi rows.json
 
-A row is a dict of raw features; features left out, or null, are missing. Prints one JSON line a
-row: the model's answer and the version that gave it, null where the server does not tell.
+A row is a dict of raw features. Features left out, or null, are missing. One JSON line per row is
+printed: the model's answer and the model's version (null if the server does not tell it).
 
     with RestClient("http://localhost:8501", "taxi") as client:
         client.predict([{"payment_type": "Credit Card", "fare": 12.5}]).outputs
 
-It runs unchanged against `mfx serve` and TensorFlow Serving. REST needs Python alone, gRPC the
+It works with `mfx serve` and with TensorFlow Serving. REST needs nothing but Python; gRPC needs the
 packages `tensorflow-serving-api` and `grpcio`.
 """
 
@@ -27,20 +27,20 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 VERSION_HEADER = "X-Model-Version"
-"""Where `mfx serve` names the version on REST; TensorFlow Serving does not."""
+"""The REST header with the model's version. `mfx serve` sends it, TensorFlow Serving does not."""
 
 CODES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 CODES |= {404: "NOT_FOUND", 413: "RESOURCE_EXHAUSTED", 429: "RESOURCE_EXHAUSTED"}
 CODES |= {501: "UNIMPLEMENTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
-"""gRPC's name for an HTTP status; all others are UNKNOWN."""
+"""gRPC's code for each HTTP status; all others are UNKNOWN."""
 
 
 class ServingError(Exception):
     """A request that was not answered.
 
     Attributes:
-        code: gRPC's name of the status, also on REST: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE, …
-        message: What the server says.
+        code: gRPC's status code, also for REST: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE, …
+        message: The server's message.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -51,11 +51,11 @@ class ServingError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says to some rows.
+    """A model's answer to some rows.
 
     Attributes:
-        outputs: By output's name, one entry a row.
-        version: The model's version; None where the server does not tell.
+        outputs: For each output's name, one entry per row.
+        version: The model's version; None if the server does not tell it.
     """
 
     outputs: dict[str, list[Any]]
@@ -64,7 +64,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Signature:
-    """Types of a signature's inputs, such as DT_FLOAT, by name; names of its outputs."""
+    """A signature: the type of each input by name, such as DT_FLOAT, and the outputs' names."""
 
     inputs: dict[str, str]
     outputs: tuple[str, ...]
@@ -72,7 +72,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Status:
-    """A version, its state (START, LOADING, AVAILABLE, UNLOADING, END), why it is not served."""
+    """A version, its state (START, LOADING, AVAILABLE, UNLOADING or END), and any error message."""
 
     version: int
     state: str
@@ -80,16 +80,16 @@ class Status:
 
 
 class Client:
-    """What REST and gRPC have in common. Not for several threads at once.
+    """What REST and gRPC have in common. Do not share a client between threads.
 
     Args:
         model: The model's name.
-        version: Ask this version; by default the server's newest.
-        label: Or the version with this label.
-        signature: One that takes a tensor [batch] for each raw feature; or serialized tf.Examples,
-            which are then a row's only feature, such as `{"examples": b"…"}`.
-        timeout: Seconds for a request.
-        retries: How often a server that is not there, or overloaded, is asked again.
+        version: The version to ask; by default the server's newest.
+        label: The label of the version to ask, instead of `version`.
+        signature: A signature with one tensor [batch] per raw feature; or one that takes serialized
+            tf.Examples, which are then a row's only feature, such as `{"examples": b"…"}`.
+        timeout: Seconds that a request may take.
+        retries: How often a request is tried again if the server is not there or is overloaded.
     """
 
     def __init__(
@@ -112,17 +112,17 @@ class Client:
         """The model's outputs for raw rows.
 
         Args:
-            rows: Values by feature: numbers for float and integer features, str or bytes for
-                strings. What is left out or None is missing.
+            rows: For each row its values by feature: numbers for float and integer features, str or
+                bytes for strings. Features that are left out or None are missing.
 
         Raises:
-            ServingError: A row does not fit the signature, or the server refused or is not there.
+            ServingError: A row does not fit the signature, or the server refused or did not answer.
         """
         known = self._known or self._describe()
         try:
             answer = self._ask(rows, known)
         except ServingError as error:
-            # Another version may meanwhile be served, which takes other features.
+            # The server may have changed to a version that takes other features.
             if error.code != "INVALID_ARGUMENT" or (new := self._describe()) == known:
                 raise
             known = new
@@ -131,11 +131,11 @@ class Client:
         return answer
 
     def signatures(self) -> dict[str, Signature]:
-        """The model's signatures by name; raises ServingError as `predict` does."""
+        """The model's signatures by name. Raises ServingError if the server does not answer."""
         return self._patiently(self._signatures)
 
     def status(self) -> list[Status]:
-        """The versions that the server knows, or the one that is asked; raises ServingError."""
+        """The status of all versions, or of the one this client asks. May raise ServingError."""
         return self._patiently(self._status)
 
     def close(self) -> None:
@@ -154,7 +154,7 @@ class Client:
         return signatures[self.signature]
 
     def _patiently(self, call: Any) -> Any:
-        """Call again while the server is not there, after longer and longer random waits."""
+        """Call again while the server is not there. Waits are random and get longer."""
         for attempt in range(self.retries + 1):
             try:
                 return call()
@@ -181,13 +181,13 @@ class Client:
 
 
 class RestClient(Client):
-    """Over REST, on one connection that is kept.
+    """A client over REST. It keeps one connection.
 
     Args:
-        url: The server's, such as `http://localhost:8501`.
+        url: The server's URL, such as `http://localhost:8501`.
         model: The model's name.
-        headers: Sent with each request, such as `Authorization`.
-        options: As for `Client`.
+        headers: Headers of each request, such as `Authorization`.
+        options: The other arguments of `Client`.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class RestClient(Client):
         body = {"signature_name": self.signature, "inputs": encoded}
         said, told = self._request("POST", ":predict", json.dumps(body))
         outputs = said["outputs"]
-        # The only output's name is left out.
+        # With a single output, the server leaves its name out.
         if len(known.outputs) == 1:
             outputs = {known.outputs[0]: outputs}
         return Answer(outputs, int(told) if told else self.version)
@@ -241,7 +241,7 @@ class RestClient(Client):
     def _request(
         self, method: str, path: str, body: str | None = None
     ) -> tuple[dict[str, Any], str | None]:
-        """The response's JSON, and the version that its header names."""
+        """The response's JSON, and the version in its header, if any."""
         where = f"{self._connection.host}:{self._connection.port}"
         try:
             self._connection.request(method, self._path + path, body, self._headers)
@@ -265,13 +265,13 @@ class RestClient(Client):
 
 
 class GrpcClient(Client):
-    """Over gRPC, with the stubs of `tensorflow-serving-api`.
+    """A client over gRPC, with the stubs of `tensorflow-serving-api`.
 
     Args:
-        address: The server's, such as `localhost:8500`.
+        address: The server's address, such as `localhost:8500`.
         model: The model's name.
         channel: gRPC's channel arguments by name, such as `grpc.enable_http_proxy`.
-        options: As for `Client`.
+        options: The other arguments of `Client`.
     """
 
     def __init__(
@@ -281,7 +281,7 @@ class GrpcClient(Client):
         from tensorflow_serving.apis import prediction_service_pb2_grpc as service
 
         super().__init__(model, **options)
-        # Large batches do not fit into gRPC's 4 MB.
+        # Large batches do not fit into gRPC's default limit of 4 MB.
         unbounded = [(f"grpc.max_{way}_message_length", -1) for way in ("receive", "send")]
         self._channel = grpc.insecure_channel(address, [*unbounded, *(channel or {}).items()])
         self._stub = service.PredictionServiceStub(self._channel)
@@ -353,15 +353,15 @@ class GrpcClient(Client):
 
 
 MISSING = {"DT_FLOAT": float("nan"), "DT_INT64": -(2**63), "DT_STRING": ""}
-"""What stands for a missing value on the `predict` signature, by the input's type.
+"""The value that means "missing" in the signature `predict`, by the input's type.
 
-TensorFlow Serving refuses JSON's null, and takes these."""
+TensorFlow Serving does not accept JSON's null, so these values are sent."""
 
 
 def to_columns(
     rows: Sequence[Mapping[str, Any]], inputs: Mapping[str, str]
 ) -> dict[str, list[Any]]:
-    """Rows as the inputs take them: a list for each, MISSING where a row has nothing.
+    """Turn rows into one list per input, with MISSING where a row has no value.
 
     Raises:
         ServingError: A row has an unknown feature, or a value of the wrong type.
@@ -400,17 +400,19 @@ def _json(value: Any) -> Any:
 
 
 def main() -> None:
-    """Read the arguments, print the answers."""
+    """Read the command line, ask the server, print the answers."""
     import argparse
     import os
     import sys
     from pathlib import Path
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # gRPC needs TensorFlow, not its remarks
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # gRPC needs TensorFlow, but not its messages.
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("rows", help="a row or a list of rows as JSON, or a file of it")
+    parser.add_argument("rows", help="a row or a list of rows as JSON, or a file with JSON")
     server = parser.add_mutually_exclusive_group()
     server.add_argument("--rest", default="http://localhost:8501", metavar="URL")
     server.add_argument("--grpc", metavar="ADDRESS", help="such as localhost:8500")

@@ -1,5 +1,4 @@
-"""Rows without a label, and labels that network or loss cannot take: said before anything is
-trained."""
+"""Rows without a label, and labels that do not fit the network or its loss, are found early."""
 
 from __future__ import annotations
 
@@ -141,9 +140,9 @@ WRONG = [
     ([1, 2], BINARY, 1, "holds 2 (train 1, eval 1), but binarycrossentropy takes 0 and 1"),
     ([-1, 1], BINARY, 1, "holds -1 (train 1, eval 1)"),
     ([0, 1], BINARY, 3, "the network answers with 3"),
-    ([1, 2, 3], CLASSES, 3, "holds 3 (train 1, eval 1), but a network with 3 outputs tells"),
+    ([1, 2, 3], CLASSES, 3, "holds 3 (train 1, eval 1), but a network with 3 outputs knows"),
     ([-1, 0, 1], CLASSES, 2, "holds -1 (train 1, eval 1)"),
-    ([0.5, 1.0, 1.5], CLASSES, 3, "4 rows hold fractions (0.5 (train 1, eval 1), 1.5"),
+    ([0.5, 1.0, 1.5], CLASSES, 3, "4 rows have fractions (0.5 (train 1, eval 1), 1.5"),
     ([0, 1], CLASSES, 1, "needs an output for each class; the network has 1"),
     (MANY, CLASSES, 99, "holds values from 0 to 99, but a network with 99 outputs"),
     ([0, 1], ONE_HOT, 2, "takes a vector with a place for each class"),

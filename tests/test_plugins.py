@@ -61,10 +61,10 @@ def test_what_is_installed_of_this_library_changes_nothing(installed):
 @pytest.mark.parametrize(
     ("others", "said"),
     [
-        ({"zebra": "first"}, r"^toy first: two packages give one of this name: mfx and zebra\n"),
+        ({"zebra": "first"}, r"^toy first: two packages have one with this name: mfx and zebra\n"),
         (
             {"zebra": "new", "aardvark": "new"},
-            r"^toy new: two packages give one of this name: aardvark and zebra\nUninstall one",
+            r"^toy new: two packages have one with this name: aardvark and zebra\nUninstall one",
         ),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_member_that_cannot_be_loaded_names_its_package(value, why, installed)
 def test_an_unknown_name_says_which_there_are():
     with pytest.raises(MfxError) as caught:
         toys().get("secnod")
-    assert caught.value.what == "secnod: no toy of this name; did you mean 'second'?"
+    assert caught.value.what == "secnod: no toy has this name; did you mean 'second'?"
     assert caught.value.remedy == "There are: first, second."
 
 

@@ -18,10 +18,10 @@ VOCABULARY, OOV_BUCKETS, BUCKETS = 1000, 10, 10
 
 
 def preprocessing_fn(inputs: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
-    """Raw features to model inputs; the same graph serves training, evaluation and serving."""
+    """Turn raw features into model inputs, by one graph for training, evaluation and serving."""
     outputs = {}
     for name in NUMBERS:
-        # Filled after scaling: missing is the mean, and zeros do not move it.
+        # Scaled first, then filled: a missing value becomes the mean and does not change it.
         outputs[name] = fill_missing(tft.scale_to_z_score(inputs[name]))
     for name in COORDINATES:
         outputs[name] = tft.bucketize(fill_missing(inputs[name]), BUCKETS)
@@ -37,7 +37,7 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]
 
 
 def build_model(hidden_units: list[int], learning_rate: float) -> keras.Model:
-    """A wide and deep model on transformed features, each of shape [batch]; compiled."""
+    """Build and compile a wide and deep model on transformed features, each of shape [batch]."""
     sizes = (
         dict.fromkeys(COORDINATES, BUCKETS)
         | dict.fromkeys(WORDS, VOCABULARY + OOV_BUCKETS)
@@ -50,7 +50,7 @@ def build_model(hidden_units: list[int], learning_rate: float) -> keras.Model:
     deep = keras.layers.Concatenate()([keras.layers.Reshape((1,))(inputs[n]) for n in NUMBERS])
     for units in hidden_units:
         deep = keras.layers.Dense(units, activation="relu")(deep)
-    # An embedding of width one is the wide part's weight of each value, without one-hot tensors.
+    # An embedding of width one holds the wide part's weights, without one-hot tensors.
     wide = [
         keras.layers.Embedding(size, 1, embeddings_initializer="zeros", name=f"wide_{name}")(
             inputs[name]

@@ -1,4 +1,4 @@
-"""What Metaflow needs of the environment before it is imported."""
+"""Set up the environment for Metaflow before it is imported; find the project's folder."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from pathlib import Path
 from mfx.storage import s3
 
 HOME = "mfx_home"
-"""The folder beside the flow, in a code package, with the files that the config names."""
+"""In a code package: the folder beside the flow with the files that the config names."""
 
 _ROOT = "METAFLOW_DATASTORE_SYSROOT_LOCAL"
 _S3 = {
-    # Tries of a listing; all else is tried for as long as `mfx.storage.s3.patience` says.
+    # Only for listings: all other requests are tried for `mfx.storage.s3.patience` seconds.
     "METAFLOW_S3_RETRY_COUNT": "3",
     "METAFLOW_S3_CLIENT_RETRY_CONFIG": {"mode": "standard", "max_attempts": s3.RETRIES},
     "METAFLOW_DATATOOLS_CLIENT_PARAMS": {
         "config": {"connect_timeout": s3.CONNECT_SECONDS, "read_timeout": s3.READ_SECONDS}
     },
 }
-"""What keeps one try of Metaflow's short."""
+"""Settings that keep a single try of Metaflow's short."""
 _SPLITS = {f"METAFLOW_{command}_MAX_NUM_SPLITS": "10000" for command in ("RUN", "RESUME")}
-"""Most candidates of a run here; by default Metaflow stops at 100."""
-_PACKAGE_MARK = ".mf_install"  # Metaflow's, at the root of an unpacked code package
+"""The most tasks of a foreach. Metaflow's default is 100, which is too few for candidates."""
+_PACKAGE_MARK = ".mf_install"  # Metaflow's file at the root of an unpacked code package.
 
 
 _project: Path | None = None
 
 
 def set_defaults(root: Path) -> None:
-    """Give Metaflow what a bare machine lacks; what the user has set stays. `root` is the project.
+    """Set environment variables for Metaflow, if the user has not set them.
 
-    That is a user name (there may be none in the environment), the time after which S3 counts as
-    gone, room for more than 100 candidates, and a local datastore below `root`, so that `run`,
-    `resume` and `card` find the same runs from any folder. A container of a deployed run keeps
-    nothing, and Metaflow's own default suits it.
+    They give a user name (the machine may have none), time limits for S3, more than 100 candidates,
+    and a local datastore below `root`. With it, `run`, `resume` and `card` find the same runs from
+    any folder. A container of a deployed run has no local datastore to keep, so Metaflow's default
+    stays there.
+
+    Args:
+        root: The project's folder.
     """
     print_anything()
     global _project
@@ -47,7 +50,7 @@ def set_defaults(root: Path) -> None:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = "root"
-    # Metaflow takes `root` for no user at all.
+    # Metaflow does not accept `root` as a user name.
     os.environ.setdefault("METAFLOW_USER", "mfx" if user == "root" else user)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for option, most in _SPLITS.items():
@@ -61,9 +64,9 @@ def set_defaults(root: Path) -> None:
 
 
 def print_anything() -> None:
-    """Let what the user's terminal has no character for be printed as `\\u2192`, not be an error.
+    """Print characters that the terminal does not have as `\\u2192`, instead of failing.
 
-    A terminal or a log may be of ASCII or Latin-1, by LANG, LC_ALL or PYTHONIOENCODING.
+    A terminal or a log may be ASCII or Latin-1, because of LANG, LC_ALL or PYTHONIOENCODING.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -71,10 +74,10 @@ def print_anything() -> None:
 
 
 def project() -> Path:
-    """The project that this process works in; of a container its code package.
+    """The folder of the project that this process works in.
 
-    A flow says it, by `set_defaults`. Otherwise it is the nearest folder above the current one that
-    holds a local datastore, or else flows; or this library's checkout.
+    In a container it is the code package. A flow sets it by `set_defaults`. Otherwise it is found
+    by `project_around` the current folder.
     """
     if package := code_package():
         return package
@@ -82,7 +85,11 @@ def project() -> Path:
 
 
 def project_around(folder: Path) -> Path:
-    """The project that a command given in `folder` is about."""
+    """The project to which a folder belongs.
+
+    It is the folder itself or the nearest one above it that has a local datastore (`.metaflow`) or
+    a folder `flows`. If there is none, it is this library's checkout, or else `folder`.
+    """
     for place in (folder.resolve(), *folder.resolve().parents):
         if any((place / mark).is_dir() for mark in (".metaflow", "flows")):
             return place
@@ -91,27 +98,30 @@ def project_around(folder: Path) -> Path:
 
 
 def code_package() -> Path | None:
-    """The folder of the code package that this process runs from; None on the user's machine."""
+    """The folder of the code package from which this process runs; None on the user's machine."""
     folder = Path(sys.argv[0]).resolve().parent
     return folder if (folder / _PACKAGE_MARK).is_file() else None
 
 
 def folder_of(home: str) -> str:
-    """Where the files of the config's folder `home` are for this process: below its project, if
-    `home` is relative."""
+    """Where this process finds the files of the config's folder.
+
+    Args:
+        home: The config's folder as `kept_home` gives it; a relative one is below the project.
+    """
     package = code_package()
     return str(project() / home if package is None else package / HOME)
 
 
 def kept_home(folder: Path) -> str:
-    """A config's folder as it is kept: from the project if it lies in it, so that both may move."""
+    """A config's folder as it is stored: relative if below the project, so that both can move."""
     if folder.is_relative_to(project()):
         return folder.relative_to(project()).as_posix()
     return str(folder)
 
 
 def _profile() -> dict[str, str]:
-    """The user's Metaflow configuration file, found as Metaflow finds it."""
+    """The content of the user's Metaflow configuration file, found as Metaflow finds it."""
     home = os.environ.get("METAFLOW_HOME", "~/.metaflowconfig")
     profile = os.environ.get("METAFLOW_PROFILE")
     path = Path(home, f"config_{profile}.json" if profile else "config.json").expanduser()

@@ -9,24 +9,24 @@ if TYPE_CHECKING:
 
 
 def fill_missing(feature: tf.SparseTensor, default: Any = None) -> tf.Tensor:
-    """A raw feature as a dense tensor, missing values replaced.
+    """Turn a raw feature into a dense tensor and replace missing values.
 
-    Scale first and fill afterwards: `fill_missing(tft.scale_to_z_score(inputs["fare"]))`. TFT then
-    takes mean and deviation of the values that are there, and a missing value becomes 0, which is
-    the mean. Filled before, the zeros would count as values: of fares around 1,000 a few missing
-    ones would move the mean and widen the deviation, and missing would be the lowest fare of all.
+    Scale first, then fill: `fill_missing(tft.scale_to_z_score(inputs["fare"]))`. Then TFT computes
+    mean and deviation from the values that are there, and a missing value becomes 0, which is the
+    mean. If you fill first, the zeros count as values: with fares around 1,000, a few missing ones
+    change mean and deviation, and a missing fare becomes the lowest fare of all.
 
-    TFT scales integers in float32, which holds 24 bits. Larger ones, such as identifiers and
+    TFT scales integers in float32, which holds 24 bits. Larger integers, such as identifiers and
     timestamps, keep their digits with
     `tf.cast(tft.scale_to_z_score(tf.cast(inputs["time"], tf.float64)), tf.float32)`.
 
     Args:
-        feature: Sparse tensor of shape [batch, 1] as TFT hands to `preprocessing_fn`, or as its
-            mappers return it: missing examples have no entry.
-        default: What a missing value becomes; by default 0 for numbers and '' for strings.
+        feature: Sparse tensor of shape [batch, 1], as `preprocessing_fn` gets it or as TFT's
+            mappers return it. Missing examples have no entry.
+        default: The value for missing ones; by default 0 for numbers and '' for strings.
 
     Returns:
-        Dense tensor of shape [batch], dtype as `feature`.
+        Dense tensor of shape [batch] with the dtype of `feature`.
     """
     import tensorflow as tf
 

@@ -1,31 +1,31 @@
-"""Numbers as people read them, the same in the terminal, in messages and on pages.
+"""Format numbers for people, in the same way in the terminal, in messages and on pages.
 
-(Cards have little room, and numbers of any size: `report.card_parts` says how they show them.)
+(Cards have little room for numbers of any size, so `report.card_parts` formats those.)
 """
 
 from __future__ import annotations
 
 NONE = "-"
-"""Shown where there is no number."""
+"""Shown if there is no number."""
 
 
 def metric(value: float | None) -> str:
-    """A metric's value: `0.9312`; a count `4,897`; NONE where it has none."""
+    """A metric's value, such as `0.9312`; a count, such as `4,897`; NONE if there is no value."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
 
 
 def difference(value: float) -> str:
-    """A metric's difference, with its sign: `+0.0120`."""
+    """A difference between metrics, with its sign, such as `+0.0120`."""
     return f"{value:+.4f}"
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Bounds of a difference: `[+0.0050, +0.0190]`; '' without them."""
+    """The bounds of a difference, such as `[+0.0050, +0.0190]`; '' if one is None."""
     return "" if low is None or high is None else f"[{difference(low)}, {difference(high)}]"
 
 
 def megabytes(count: float) -> str:
-    """Bytes: `12.3 MB`."""
+    """A number of bytes, such as `12.3 MB`."""
     return f"{count / 1e6:,.1f} MB"

@@ -1,5 +1,4 @@
-"""The label, looked at before anything is trained on it: which rows have none, what it holds, and
-whether network and loss can take that."""
+"""Check the label before training: rows without one, its values, whether they fit the network."""
 
 from __future__ import annotations
 
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
     from mfx.export.network import Loss
 
 MISSING = "LABEL_MISSING"
-"""The rule that a row without a label breaks."""
+"""The name of the rule that rows without a label break."""
 
 FEW = 50
-"""Most values that are counted one by one: beyond, the label is an amount, not a class."""
+"""Up to this many distinct values are counted. With more, the label is an amount, not a class."""
 _SHOWN = 6
 
 _CURE = "in preprocessing_fn"
@@ -31,13 +30,16 @@ _CURE = "in preprocessing_fn"
 def drop_missing(
     rows: pa.RecordBatch, options: LabelRows, split: str, left_out: dict[str, int]
 ) -> pa.RecordBatch:
-    """Where `[label] missing` is "drop": the rows that have a value in each of the label's columns.
+    """Remove rows without a label, if `[label] missing` is "drop".
 
     Args:
         rows: Some raw rows of a split.
-        options: The config's `[label]`.
-        split: The split, for the reason.
-        left_out: Counts the other rows, by reason.
+        options: The config's table `[label]`.
+        split: The split's name, for the reason.
+        left_out: Gets the number of removed rows, by reason.
+
+    Returns:
+        The rows that have a value in each of the label's columns; or all rows.
     """
     if options.missing != "drop" or not rows.num_rows:
         return rows
@@ -52,13 +54,15 @@ def drop_missing(
 def missing(
     statistics: Any, columns: Collection[str], options: LabelRows, split: str
 ) -> Iterator[Anomaly]:
-    """An error for each of the label's columns that lacks values, unless they are to be filled.
+    """Yield an error for each of the label's columns that lacks values in some rows.
+
+    There are none if `[label] missing` is "fill".
 
     Args:
-        statistics: TFDV's of the split, a DatasetFeatureStatisticsList.
-        columns: Those of the data. Where the label's is none of them, a run stops in `start`.
-        options: The config's `[label]`.
-        split: The split.
+        statistics: TFDV's DatasetFeatureStatisticsList of the split.
+        columns: The data's columns. (If one of the label's is missing, the run stops in `start`.)
+        options: The config's table `[label]`.
+        split: The split's name.
     """
     data = statistics.datasets[0]
     present = {
@@ -77,16 +81,16 @@ def missing(
                 expected="a label in each row",
                 observed=f"none in {count:,} of {int(data.num_examples):,} rows",
                 count=count,
-                remedy='Fix the data; or, under [label], missing = "drop" leaves such rows out '
-                'everywhere, and missing = "fill" trusts preprocessing_fn to give each its label.',
+                remedy='Fix the data. Or, under [label], set missing = "drop" to leave out such '
+                'rows, or missing = "fill" if preprocessing_fn gives them a label.',
             )
 
 
 class Counting:
-    """Counts a label's values while rows are transformed.
+    """Counts the label's values while rows are transformed.
 
     Args:
-        options: The config's `[label]`.
+        options: The config's table `[label]`.
     """
 
     def __init__(self, options: Label) -> None:
@@ -97,8 +101,13 @@ class Counting:
         self._low, self._high, self._fractions = np.inf, -np.inf, 0
 
     def add(self, split: str, raw: pa.RecordBatch, made: pa.RecordBatch) -> None:
-        """Count some rows: as they were read, and as the transform graph makes them; a label that
-        is no number is left to others."""
+        """Count the labels of some rows. Labels that are no numbers are not counted.
+
+        Args:
+            split: The split's name.
+            raw: The rows as ingested.
+            made: The same rows after the transform graph.
+        """
         column = made.column(made.schema.get_field_index(self._options.name))
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             return
@@ -125,7 +134,7 @@ class Counting:
                 self._texts[split][row["text"], row["value"]] += row["value_count"]
 
     def values(self) -> LabelValues:
-        """What was counted."""
+        """The counts so far."""
         return LabelValues(
             name=self._options.name,
             counts=_few(self._counts),
@@ -139,33 +148,36 @@ class Counting:
 
 def _few(counted: dict[str, Counter]) -> dict[str, dict]:
     if any(len(found) > FEW for found in counted.values()):
-        return {}  # Counting stopped on the way.
+        return {}  # There were too many, so counting stopped.
     return {split: dict(found) for split, found in counted.items()}
 
 
 def check(values: LabelValues) -> None:
-    """Look for what no network can be trained on.
+    """Check that a network can be trained on the label.
 
     Raises:
-        MfxError: Labels are NaN or infinite, or all of the train split have one value.
+        MfxError: Some labels are NaN or infinite, or all labels of the train split are equal.
     """
     if any(values.not_finite.values()):
         raise MfxError(
             f"label '{values.name}': NaN or infinite in {_by_split(values.not_finite)} rows",
-            f"Fix its rule {_CURE}, or the data. (missing under [label] is about rows without a "
-            "value in the label's columns.)",
+            f"Fix how it is computed {_CURE}, or fix the data. (The setting missing under [label] "
+            "is for rows without a value in the label's columns.)",
         )
     train = values.counts.get("train", {})
     if len(train) == 1:
         raise MfxError(
             f"label '{values.name}' has one value in the train split: {_plain(next(iter(train)))}",
-            "A model needs examples of at least two; check the data and the label's rule.",
+            f"A model needs examples of at least two. Check the data, and the label {_CURE}.",
         )
 
 
 def describe(values: LabelValues | None) -> list[str]:
-    """Lines on a label made of text: which text is which value, in how many rows of each split; of
-    any label: which of its classes are in one split only."""
+    """Describe the label's values in lines of text.
+
+    If the label is made of text: which text became which value, in how many rows of each split. For
+    any label: which of its classes are missing in a split.
+    """
     if values is None:
         return []
     found: dict[Any, dict[str, int]] = {}
@@ -187,15 +199,15 @@ def describe(values: LabelValues | None) -> list[str]:
 
 
 def check_fits_network(values: LabelValues, loss: Loss, width: int) -> None:
-    """Hold a label to what a network answers and its loss takes.
+    """Check that the label fits the network's output and its loss.
 
     Args:
-        values: The label's.
-        loss: What the network was compiled with.
-        width: Numbers that it answers each row with; 0 if that is not known.
+        values: The label's values.
+        loss: The network's loss.
+        width: How many numbers the network answers per row; 0 if that is not known.
 
     Raises:
-        MfxError: The loss cannot be computed of them, or would mean something else.
+        MfxError: The loss cannot be computed for these labels, or would have another meaning.
     """
     rule = _RULES.get(loss.kind or loss.name)
     if fault := rule(values, loss, width) if rule else None:
@@ -209,10 +221,10 @@ Fault = tuple[str, str]
 def _binary(values: LabelValues, loss: Loss, width: int) -> Fault | None:
     if width != 1:
         return (
-            f"one number a row, but the network answers with {width}, and its loss, {loss.name}, "
-            "compares number with number",
-            "For several classes take SparseCategoricalCrossentropy and a softmax; for two, one "
-            "output and a sigmoid.",
+            f"one number per row, but the network answers with {width}, and its loss, {loss.name}, "
+            "compares one number with one number",
+            "For several classes, use SparseCategoricalCrossentropy and a softmax. For two, use "
+            "one output and a sigmoid.",
         )
     return _outside(
         values, 0, 1, f"{loss.name} takes 0 and 1", f"Map the two classes to 0 and 1 {_CURE}."
@@ -223,18 +235,18 @@ def _classes(values: LabelValues, loss: Loss, width: int) -> Fault | None:
     if width < 2:
         return (
             f"its loss, {loss.name}, needs an output for each class; the network has {width}",
-            "Take BinaryCrossentropy for a network with one output, or give it one a class.",
+            "Use BinaryCrossentropy with one output, or give the network one output per class.",
         )
     last = width - 1
     if values.fractions:
         return (
-            f"{values.fractions:,} rows hold fractions ({_shown(values, lambda v: v % 1 != 0)}), "
+            f"{values.fractions:,} rows have fractions ({_shown(values, lambda v: v % 1 != 0)}), "
             f"but {loss.name} takes the number of a class, 0 to {last}",
-            f"Make whole numbers of it {_CURE}, or take a loss of regression.",
+            f"Turn it into whole numbers {_CURE}, or use a loss for regression.",
         )
     return _outside(
         values,
-        *(0, last, f"a network with {width} outputs tells the classes 0 to {last} apart"),
+        *(0, last, f"a network with {width} outputs knows the classes 0 to {last}"),
         f"Number the classes from 0 {_CURE}, or give the network an output for each.",
         loss.ignored,
     )
@@ -242,8 +254,8 @@ def _classes(values: LabelValues, loss: Loss, width: int) -> Fault | None:
 
 def _one_hot(values: LabelValues, loss: Loss, width: int) -> Fault | None:
     return (
-        f"one number a row, but {loss.name} takes a vector with a place for each class",
-        "Take its sparse form, SparseCategoricalCrossentropy: it takes the number of the class.",
+        f"one number per row, but {loss.name} takes a vector with a place for each class",
+        "Use its sparse form, SparseCategoricalCrossentropy: it takes the number of the class.",
     )
 
 
@@ -251,15 +263,15 @@ def _one_number(values: LabelValues, loss: Loss, width: int) -> Fault | None:
     if width < 2:
         return None
     return (
-        f"one number a row, but the network answers with {width}, and its loss, {loss.name}, "
-        "would compare each of them with it",
+        f"one number per row, but the network answers with {width}, and its loss, {loss.name}, "
+        "would compare each of them with the label",
         "Give the network one output.",
     )
 
 
 def _not_negative(values: LabelValues, loss: Loss, width: int) -> Fault | None:
     return _one_number(values, loss, width) or _outside(
-        values, 0, np.inf, f"{loss.name} takes 0 and more", "Take another loss, or fix the label."
+        values, 0, np.inf, f"{loss.name} takes 0 and more", "Use another loss, or fix the label."
     )
 
 
@@ -280,13 +292,13 @@ _RULES: dict[str, Callable[[LabelValues, Loss, int], Fault | None]] = {
         _one_number,
     ),
 }
-"""By `network.Loss.kind`, or its name; of other losses nothing is known."""
+"""The rule for each loss, by `network.Loss.kind` or its name. Other losses are not checked."""
 
 
 def _outside(
     values: LabelValues, low: float, high: float, why: str, remedy: str, ignored: Any = None
 ) -> Fault | None:
-    """The fault of values that are not from `low` to `high`."""
+    """The fault if some values are not between `low` and `high`; None if all are."""
 
     def wrong(value: float) -> bool:
         return not low <= value <= high and value != ignored
@@ -300,7 +312,7 @@ def _outside(
 
 
 def _shown(values: LabelValues, wrong: Callable[[float], bool]) -> str:
-    """The values of a kind, each with what it was made from and its rows by split."""
+    """Show the wrong values, each with the texts it was made from and its rows in each split."""
     if not values.counts:
         return f"values from {_plain(values.low)} to {_plain(values.high)}"
     rows: dict[float, dict[str, int]] = {}
@@ -322,7 +334,7 @@ def _shown(values: LabelValues, wrong: Callable[[float], bool]) -> str:
 
 
 def _list(words: Iterable[str]) -> str:
-    """The first few."""
+    """The first few words, separated by commas; with "…" if there are more."""
     first = list(itertools.islice(words, _SHOWN + 1))
     return ", ".join(first[:_SHOWN]) + (", …" if len(first) > _SHOWN else "")
 

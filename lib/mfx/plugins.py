@@ -1,13 +1,13 @@
-"""Tables of what can be added: this library's own members, and those of other packages.
+"""Registries of sources, targets, destinations and servers, which other packages can add to.
 
-A member is a class, or a module, with a name. Other packages name theirs under an entry-point group
-of their `pyproject.toml`:
+A member of a registry is a class or a module with a name. Other packages list theirs as entry
+points in their `pyproject.toml`:
 
     [project.entry-points."mfx.sources"]
     parquet = "their_package.parquet"
 
-This library's own stand in a table in the code. In a container it may be there without being
-installed, so that nothing there could tell of its entry points.
+This library's own members are in a table in the code: in a container the library may not be
+installed, and then it has no entry points.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ SOURCES = "mfx.sources"
 TARGETS = "mfx.targets"
 DESTINATIONS = "mfx.destinations"
 SERVERS = "mfx.servers"
-"""Entry-point groups."""
+"""The entry-point groups, one for each registry."""
 
 DISK = "folder"
-"""The destination of what has no scheme."""
+"""The name of the destination for addresses without a scheme, which are folders."""
 OWN: Mapping[str, Mapping[str, str]] = {
     SOURCES: {"csv": "mfx.ingest.sources.csv"},
     TARGETS: {"saved_model": "mfx.export.saved_model"},
@@ -42,19 +42,19 @@ OWN: Mapping[str, Mapping[str, str]] = {
         "triton": "mfx.push.servers.triton:Triton",
     },
 }
-"""This library's members, `module:Class` or `module` by name, for each group."""
+"""This library's members of each group, by name: `module:Class` or `module`."""
 
 _T = TypeVar("_T")
 _OWN = "mfx"
 
 
 class Registry(Generic[_T]):
-    """Members by name; a member's module is imported when it is asked for, and not before.
+    """Members by name. A member's module is only imported when the member is asked for.
 
     Args:
         group: The entry-point group, such as `mfx.sources`.
         what: What a member is, for messages, such as "source".
-        own: This library's members as in OWN, in the order of `names`; by default those there.
+        own: This library's members, as in OWN; by default those of the group in OWN.
     """
 
     def __init__(self, group: str, what: str, own: Mapping[str, str] | None = None) -> None:
@@ -63,29 +63,30 @@ class Registry(Generic[_T]):
         self._loaded: dict[str, _T] = {}
 
     def names(self) -> list[str]:
-        """All names: this library's own first, then those of other packages, sorted.
+        """All names: first this library's own, then those of other packages, sorted.
 
         Raises:
-            MfxError: Two packages give members of one name.
+            MfxError: Two packages have a member with the same name.
         """
         return list(self._entries)
 
     def get(self, name: str) -> _T:
-        """The member of this name.
+        """The member with this name.
 
         Raises:
-            MfxError: There is none, it cannot be imported, or two packages give one of this name.
+            MfxError: There is none, it cannot be imported, or two packages have a member with the
+                same name.
         """
         if name not in self._entries:
             raise MfxError(
-                f"{name}: no {self.what} of this name{nearest(name, self._entries)}",
+                f"{name}: no {self.what} has this name{nearest(name, self._entries)}",
                 f"There are: {', '.join(self._entries)}.",
             )
         if name not in self._loaded:
             entry = self._entries[name]
             try:
                 self._loaded[name] = entry.load()
-            # It runs another package's module, which may raise anything.
+            # Loading runs another package's module, which may raise anything.
             except Exception as error:
                 raise MfxError(
                     f"{self.what} {name} of the package {_package(entry)} cannot be loaded from "
@@ -101,8 +102,8 @@ class Registry(Generic[_T]):
             if entry.name in found:
                 both = f"{_package(found[entry.name])} and {_package(entry)}"
                 raise MfxError(
-                    f"{self.what} {entry.name}: two packages give one of this name: {both}",
-                    f"Uninstall one of them. (They name it under {self.group} in their entry "
+                    f"{self.what} {entry.name}: two packages have one with this name: {both}",
+                    f"Uninstall one of them. (Both list it under {self.group} in their entry "
                     "points.)",
                 )
             found[entry.name] = entry
@@ -110,16 +111,16 @@ class Registry(Generic[_T]):
 
 
 def names(group: str) -> list[str]:
-    """All names of a group, this library's own first; nothing is imported for them."""
+    """All names of a group, this library's own first. Nothing is imported."""
     return [*OWN[group], *(entry.name for entry in others(group))]
 
 
 def others(group: str) -> list[EntryPoint]:
-    """What packages other than this library name under an entry-point group, sorted by name."""
+    """The entry points of other packages in a group, sorted by name."""
     found = [entry for entry in entry_points(group=group) if _package(entry) != _OWN]
     return sorted(found, key=lambda entry: (entry.name, _package(entry)))
 
 
 def _package(entry: EntryPoint) -> str:
-    """The name of the package that an entry is of."""
+    """The name of the package to which an entry point belongs."""
     return entry.dist.name if entry.dist else _OWN

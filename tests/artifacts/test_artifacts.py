@@ -233,7 +233,7 @@ def test_checks_and_failures():
     good = Check("auc", OVERALL, "at least 0.8", 0.91234, True)
     bad = Check("auc", HOUR_3, "at least 0.8", None, False)
     assert str(good) == "passed: auc on Overall is 0.9123, needs at least 0.8"
-    assert str(bad) == "FAILED: auc on hour:3 is no value, needs at least 0.8"
+    assert str(bad) == "FAILED: auc on hour:3 has no value, needs at least 0.8"
     assert Blessing(False, (good, bad), FIRST_RUN).failures == (bad,)
 
 
@@ -263,7 +263,7 @@ def test_what_older_versions_left_without_reasons_can_be_read():
     assert again.metrics().loc["Overall", "auc"] == 0.0
     assert again.blessing.failures and not again.blessing.unchecked
     assert again.blessing.outcome == "0 of 1 checks passed"
-    assert str(again.blessing.checks[0]).startswith("FAILED: auc on hour:3 is no value")
+    assert str(again.blessing.checks[0]).startswith("FAILED: auc on hour:3 has no value")
 
 
 def test_a_model_without_a_version_was_not_pushed():

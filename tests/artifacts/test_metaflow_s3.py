@@ -80,7 +80,7 @@ def test_s3_that_is_gone_is_not_asked_again_by_the_same_process(proxy):
         assert proxy.counts["503"] == asked and time.monotonic() - begin < 0.5
         assert second.value is first.value
         assert first.value.headline == "The pipeline stopped"
-        assert "Nothing was begun. Check METAFLOW_DATASTORE_SYSROOT_S3" in str(first.value)
+        assert "Nothing was started. Check METAFLOW_DATASTORE_SYSROOT_S3" in str(first.value)
         assert metaflow_s3.is_own_error(first.value) and not metaflow_s3.is_own_error(ValueError())
         proxy.share = 0.0
         time.sleep(1.1)  # as long as its patience; then it may be back
@@ -122,7 +122,7 @@ def test_missing_credentials_are_one_error_at_once(proxy, monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with client() as found, pytest.raises(MetaflowS3Exception) as caught:
         found.get("a")
-    assert "s3://given/flow/a: cannot be asked: " in str(caught.value)
+    assert "s3://given/flow/a: cannot send a request: " in str(caught.value)
     assert "redentials" in str(caught.value).splitlines()[0] and not proxy.counts
 
 

@@ -53,7 +53,7 @@ def test_a_lost_blob_is_named(datastore, folder, tmp_path):
     (blob,) = payload.only("a.txt").blobs
     (path,) = [p for p in datastore.rglob(blob.keys[0]) if p.is_file()]
     path.unlink()
-    with pytest.raises(MfxError, match=r"a\.txt: the datastore at .* cannot give back"):
+    with pytest.raises(MfxError, match=r"a\.txt: cannot read .* from the datastore at"):
         payload.save_to(tmp_path / "out")
 
 

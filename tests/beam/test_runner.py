@@ -1,4 +1,4 @@
-"""`[beam]`: what a runner elsewhere gives is what this process gives, and what mistakes say.
+"""`[beam]`: another runner gives the same results as this process; mistakes get clear messages.
 
 The cluster is real: a job endpoint and two worker processes on localhost.
 """
@@ -41,7 +41,7 @@ def cluster(tmp_path_factory) -> Iterator[Beam]:
 
 
 def on(cluster: Beam, folder: Path, model: str = MODEL_PY) -> World:
-    """The small world, its train split analysed by the cluster."""
+    """The small world, with the train split analysed by the cluster."""
     local = small_world()
     settings = write_pipeline(folder / "pipeline", model).model_copy(update={"beam": cluster})
     with saving(folder / "datastore"):
@@ -76,7 +76,7 @@ def test_metrics_elsewhere_are_the_same(cluster, tmp_path, datastore):
         LABEL: pa.array((random.random(400) < score).astype(np.float32)),
         CANDIDATE: pa.array(score.astype(np.float32)),
     }
-    # Several row groups, so that there is something to share.
+    # Several row groups, so that several workers can share them.
     pq.write_table(pa.table(columns), table, row_group_size=100)
     options = Evaluate(metrics=["ExampleCount", "AUC"], select="auc", slices=[["hour"]])
     config = tfma_config.eval_config(options, has_baseline=False)
@@ -118,7 +118,7 @@ def test_two_processes_share_the_rows(cluster, tmp_path, monkeypatch):
 
 
 def test_what_goes_wrong_elsewhere_is_one_message(cluster, tmp_path):
-    # Only data shows it: the function itself can be traced.
+    # Only data shows the error: the function itself can be traced.
     broken = MODEL_PY.replace(
         "    words =",
         "    y = fill_missing(inputs['y'])\n"
@@ -176,13 +176,13 @@ def test_work_folders_are_gone_afterwards(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     options = Beam(options=["--runner=DirectRunner"], temp=str(tmp_path / "file" / "temp"))
-    said = r"\[beam\] temp: cannot make a folder"
+    said = r"\[beam\] temp: cannot create a folder"
     with pytest.raises(MfxError, match=said), runner.folder(options):
         pass
 
 
 def test_as_lists_is_what_workers_get(tmp_path):
-    """In this process, without options: the default."""
+    """The default: without options, in this process."""
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"n": pa.array([1, None], pa.int64())}), path)
     with runner.pipeline(Beam()) as pipeline:

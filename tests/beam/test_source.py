@@ -1,4 +1,4 @@
-"""Parquet in the datastore reads as the file does, in parts that hold each row once."""
+"""Parquet in the datastore is read like a file, in parts that have each row once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 1000
 
 @pytest.fixture
 def stored(tmp_path, datastore, monkeypatch):
-    """A Parquet file of several chunks, as file and as payload."""
+    """A Parquet file with several chunks, as a file and as a payload."""
     monkeypatch.setattr(store, "CHUNK_BYTES", CHUNK)
     monkeypatch.setattr(source, "CHUNK_BYTES", CHUNK)
     path = tmp_path / "p" / "rows.parquet"
@@ -39,7 +39,7 @@ def test_any_piece_of_a_stored_file_is_the_files(stored):
     def check(start, length):
         file.seek(start)
         data = b""
-        # A raw file may give less than is asked for; none only at its end.
+        # A raw file may give fewer bytes than asked for, but none only at its end.
         while len(data) < length and (more := file.read(length - len(data))):
             data += more
         assert data == content[start : start + length]

@@ -1,4 +1,4 @@
-"""Titles as inputs of a signature: any for clients, what Python takes for TensorFlow."""
+"""For clients an input may have any title; TensorFlow gets a name that Python allows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_usual_titles_stay():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A SavedModel whose signature weighs its inputs by their place."""
+    """A SavedModel whose signature sums its inputs, each with the weight of its position."""
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("saved") / "model"

@@ -1,4 +1,4 @@
-"""What stands for a missing value in dense tensors, and where it is found again."""
+"""The values that mean "missing" in dense tensors are put in and found again."""
 
 from __future__ import annotations
 

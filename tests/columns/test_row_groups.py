@@ -1,4 +1,4 @@
-"""Row groups follow from the rows, not from how they came."""
+"""Row groups depend on the rows, not on how they were cut into batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = pa.RecordBatch.from_pydict(
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The file that batches make, with row groups of at most 30 rows."""
+    """Write batches to a file with row groups of at most 30 rows."""
     folder = tmp_path_factory.mktemp("groups")
 
     def write(batches, schema=ROWS.schema):

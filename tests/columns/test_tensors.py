@@ -1,4 +1,4 @@
-"""Arrow to TensorFlow and back: values, missing ones, shapes."""
+"""From Arrow to TensorFlow and back: values, missing values, shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrow rows as tf.Examples, read back by TensorFlow's own parser."""
+"""Arrow rows become tf.Examples, which TensorFlow's own parser reads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROWS = st.lists(
 @settings(max_examples=50, deadline=None)
 @given(rows=ROWS)
 def test_what_tensorflow_parses_is_what_was_there(rows):
-    """Zero and empty text are values; missing has no entry."""
+    """Zero and empty text are values; a missing value has no entry."""
     records = list(serialize(pa.RecordBatch.from_pylist(rows, SCHEMA)))
     assert len(records) == len(rows)
     parsed = tf.io.parse_example(tf.constant(records, tf.string), PARSED)
@@ -82,7 +82,7 @@ def test_lists_and_numbers_of_numpy():
 
 
 def test_an_empty_list_is_there_and_a_missing_one_is_not():
-    """As the decoder of TFX reads them."""
+    """Read examples with the decoder that TFX uses."""
     schema = pa.schema([("i", TYPES["int64 list"]), ("b", TYPES["bytes list"])])
     rows = [{"i": [], "b": [b"x", b""]}, {"i": None, "b": []}, {"i": [7], "b": None}]
     batch = pa.RecordBatch.from_pylist(rows, schema)

@@ -1,4 +1,4 @@
-"""Arrow columns with tf.Example's types."""
+"""Columns with tf.Example's types in Arrow."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_what_containers_cannot_see_is_refused(place, tmp_path):
     given = deployed.Place(ROOT / "flows" / "taxi" / "config.toml", place.environment, "")
     done = given.flow("argo-workflows", "create", "--only-json")
     assert done.returncode == 1
-    assert "data.path: '../../data/taxi/trips.csv' lies on this machine" in done.stderr
+    assert "data.path: '../../data/taxi/trips.csv' is on this machine" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -268,8 +268,8 @@ def test_a_step_that_is_killed_is_tried_again(place, aws, tmp_path, webhook, iso
     workflow.before = kill
     assert workflow.run(), workflow.output()
     killed, second = (done.output for name, done in workflow.pods if name == "train")
-    assert "going on after epoch" not in killed
-    assert "going on after epoch" in second
+    assert "continuing after epoch" not in killed
+    assert "continuing after epoch" in second
     again = place.results("argo-kill-1")
     again.pop("pushed")
     here = place.run_here()

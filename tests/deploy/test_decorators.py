@@ -193,8 +193,8 @@ def test_paths_that_containers_see_are_accepted(remote):
         ({"push__destination": "pushed"}, BATCH, r"push\.destination: 'pushed' lies on this"),
         ({"pipeline__module": "../model.py"}, KUBERNETES, r"pipeline\.module: .* outside"),
         ({"schema__path": "/schema.pbtxt"}, KUBERNETES, r"schema\.path: .* outside"),
-        ({"deploy__trigger": "event"}, BATCH, r"deploy\.trigger: Step Functions has none"),
-        ({"deploy__timezone": "UTC"}, BATCH, r"deploy\.timezone: Step Functions has none"),
+        ({"deploy__trigger": "event"}, BATCH, r"deploy\.trigger: Step Functions does not have it"),
+        ({"deploy__timezone": "UTC"}, BATCH, r"deploy\.timezone: Step Functions does not have it"),
     ],
 )
 def test_what_cannot_run_there_is_refused(remote, change, where, expected):

@@ -132,7 +132,7 @@ def test_what_step_functions_lacks_is_refused(place, tmp_path):
     given = deployed.Place(home / "config.toml", place.environment, place.bucket)
     done = given.flow("step-functions", "create", "--only-json")
     assert done.returncode == 1
-    assert "deploy.trigger: Step Functions has none" in done.stderr
+    assert "deploy.trigger: Step Functions does not have it" in done.stderr
 
 
 def test_it_is_created_with_its_schedule(place):

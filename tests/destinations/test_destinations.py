@@ -473,7 +473,9 @@ def test_it_may_stand_in_a_config(toy, settings, destination, said):
 
 
 def test_manifests_are_for_folders_and_s3(toy):
-    with pytest.raises(MfxError, match="toy://a: manifests are written for models in a folder or"):
+    with pytest.raises(
+        MfxError, match="toy://a: manifests can only be made for models in a folder"
+    ):
         Served("taxi", "toy://a")
 
 

@@ -1,4 +1,4 @@
-"""The gate: a check for each threshold and slice, and what lets a model through."""
+"""The blessing: one check for each threshold and slice, and what lets a model through."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_threshold_that_can_be_checked_on_no_slice_fails():
     ]
     found = unknown({**threshold, "no_value": "skip"}, ROWS[2:3])
     assert found.blessed
-    assert found.outcome == "nothing was checked, as metrics have no value (1 not checked)"
+    assert found.outcome == "nothing was checked, since metrics have no value (1 not checked)"
 
 
 def test_a_change_from_a_missing_value_is_not_checked_on_a_slice_and_fails_overall():
@@ -168,7 +168,7 @@ def test_a_change_from_a_missing_value_is_not_checked_on_a_slice_and_fails_overa
 
 
 def test_tfma_need_not_agree_on_what_is_not_checked():
-    """It takes AUC of one class for 0.0, which is below any bound."""
+    """TFMA takes AUC of one class for 0.0, which is below any lower threshold."""
     from google.protobuf import text_format
     from tensorflow_model_analysis.proto import validation_result_pb2
 
@@ -189,7 +189,7 @@ def test_without_thresholds_only_a_first_model_is_blessed_and_that_is_said():
     options = Evaluate(metrics=["AUC"], select="auc")
     first = bless(options, ROWS[:1], [], OK, FIRST_RUN)
     assert first.blessed
-    assert first.outcome == "no thresholds, nothing was checked: any first model is blessed"
+    assert first.outcome == "no thresholds, so nothing was checked: any first model is blessed"
     for validation in (OK, NONE):
         (check,) = bless(options, ROWS[:1], [], validation, RUN_7).failures
         assert "without any, only a first model is blessed" in str(check)
@@ -229,7 +229,7 @@ def test_the_checks_decide_where_tfma_sees_no_fault():
 @pytest.mark.parametrize(
     ("parts", "slices", "checked"),
     [
-        # TFMA names a slice's features in order, whatever the config's.
+        # TFMA sorts a slice's features by name, whatever their order in the config.
         ({"hour": 1, "kind": "a"}, [["kind", "hour"]], True),
         ({"hour": 1, "kind": "a"}, [["kind"]], False),
         ({"kind": "Cab, Inc."}, [["kind"]], True),

@@ -1,4 +1,4 @@
-"""Curves worked by hand."""
+"""Curves equal those computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picking a candidate, comparing with production, and what each mistake says."""
+"""Picking a candidate, comparing it with production, and the message of each mistake."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VALUES = {
 
 @pytest.fixture
 def data(tmp_path, datastore) -> tuple[Examples, Examples]:
-    """Raw examples, whose label rises with x, and the transformed ones."""
+    """Raw and transformed examples; the label rises with x."""
     raw = save_examples(tmp_path / "raw", COLUMNS, train=VALUES, eval=VALUES)
     label = {"label": VALUES["y"]}
     transformed = save_examples(tmp_path / "t", {"label": "int64"}, train=label, eval=label)
@@ -107,7 +107,7 @@ def test_the_best_candidate_is_chosen(lowest, best, tmp_path, data, settings_of)
 
 
 def test_a_candidate_without_a_value_is_not_the_best(tmp_path, data, settings_of):
-    """Precision of a model that predicts nothing positive; it alone is taken, two are not."""
+    """Such a model has no precision. It is chosen if it is alone, but not between two of them."""
     settings = settings_of(
         'metrics = [{ class_name = "Precision", config = { thresholds = 0.9 } }]\n'
         'select = "precision"\nselect_lowest = true\n'
@@ -171,7 +171,7 @@ def test_production_is_compared_on_the_same_rows(weight, blessed, tmp_path, data
 
 
 class Other(tf.Module):
-    """A model of another kind of data: its features are x and one more."""
+    """A model for other data: it takes x and a feature that the data does not have."""
 
     def __init__(self, name: str, kind: tf.DType) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ def test_an_unfit_baseline_stops_nothing_without_change_bounds(tmp_path, data, s
 
 
 class Constant(tf.Module):
-    """One or two outputs that are the same for every row."""
+    """A model with one or two outputs, the same for every row."""
 
     def __init__(self, *outputs: float) -> None:
         super().__init__()
@@ -270,7 +270,7 @@ slices = [["word"]]
 
 
 class ThreeClasses(tf.Module):
-    """Shares of the classes by x: below -0.5, to 0.5, above; `sure` of 0 says nothing."""
+    """Class probabilities by x: below -0.5, up to 0.5, above. With `sure` 0 all are equal."""
 
     def __init__(self, sure: float) -> None:
         super().__init__()
@@ -291,7 +291,7 @@ def three_classes(folder: Path, sure: float) -> Model:
 
 @pytest.fixture
 def classes(tmp_path, data) -> tuple[Examples, Examples]:
-    """The same raw examples, whose label is the class that x says."""
+    """The same raw examples, with the class of x as the label."""
     place = [1 if v is None else int(v > -0.5) + int(v > 0.5) for v in VALUES["x"]]
     label = {"label": place}
     return data[0], save_examples(tmp_path / "c", {"label": "int64"}, train=label, eval=label)
@@ -326,8 +326,8 @@ def test_classes_are_compared_with_production(sure, blessed, tmp_path, classes, 
 @pytest.mark.parametrize(
     ("label", "options", "message"),
     [
-        (None, BASIC, r"1 labels are not within \[0, 1\]"),
-        (3, BASIC, r"1 labels are not within \[0, 1\]"),
+        (None, BASIC, r"1 labels are not between 0 and 1"),
+        (3, BASIC, r"1 labels are not between 0 and 1"),
         (3, CLASSES, "1 labels are not class numbers of a model with 3 outputs"),
     ],
 )
@@ -346,11 +346,12 @@ def test_production_with_another_number_of_outputs_is_unfit(tmp_path, classes, s
     production = in_production(tmp_path, constant_model(tmp_path / "old", 0.3, 0.7))
     model = three_classes(tmp_path / "new", 4.0)
     _, found = evaluate([model], *classes, settings_of(CLASSES), production)
-    assert "not comparable: ValueError: another number of outputs" in str(found.blessing.baseline)
+    why = "not comparable: ValueError: it has another number of outputs"
+    assert why in str(found.blessing.baseline)
 
 
 def raw_model(folder: Path, activation: str = "", scale: float = 4.0) -> Model:
-    """A network that answers with scale * x + 0.5, whose loss takes that for what is said."""
+    """A network that answers with scale * x + 0.5; `loss` says what its answers mean."""
     module = tf.Module()
     spec = tf.TensorSpec([None], tf.float32, name="x")
 
@@ -385,7 +386,7 @@ def test_logits_are_evaluated_as_probabilities(tmp_path, data, settings_of):
 
 
 def test_production_is_read_alike(tmp_path, data, settings_of):
-    """What makes probabilities of logits is in the model's own folder, and goes where it goes."""
+    """How logits become probabilities is stored in the model's folder, so it moves with it."""
     production = in_production(tmp_path, raw_model(tmp_path / "old", "sigmoid"))
     model = raw_model(tmp_path / "new", "sigmoid")
     _, found = evaluate([model], *data, settings_of(CALIBRATED), production)
@@ -397,7 +398,7 @@ def test_what_is_no_probability_is_one_error(tmp_path, data, settings_of):
         evaluate([raw_model(tmp_path / "m")], *data, settings_of(CALIBRATED), None)
     said = r"candidate 0: 32 of 40 predictions are not within \[0, 1\] \(they go from -7.1 to 8.1\)"
     assert caught.match(said)
-    assert "but auc, binary_accuracy are of probabilities" in caught.value.what
+    assert "but auc, binary_accuracy need probabilities" in caught.value.what
     assert "sigmoid" in caught.value.remedy
 
 
@@ -447,7 +448,7 @@ WEIGHTED = BASIC + 'example_weight = "n"\nslices = [["word"]]\n'
 
 
 def weighing(folder: Path, data: tuple[Examples, Examples], weights: list[Any]):
-    """`data` with other values of n."""
+    """`data` with `weights` as the values of n."""
     columns = {**VALUES, "n": weights}
     return save_examples(folder / "weighed", COLUMNS, train=columns, eval=columns), data[1]
 
@@ -461,7 +462,7 @@ def test_example_weights_count_in_every_metric(tmp_path, data, settings_of):
     overall, empty, a = (row.metrics for row in found.rows)
     assert [str(row.slice) for row in found.rows] == ["Overall", "word:", "word:a"]
     assert overall["example_count"] == sum(weights) == 60
-    # Of weight 60 the 20 rows that are yes weigh 20.
+    # All rows weigh 60; the 20 rows with label 1 weigh 20.
     assert overall["binary_accuracy"] == pytest.approx(20 / 60)
     assert found.baseline_rows[0].metrics["binary_accuracy"] == pytest.approx(40 / 60)
     assert empty["example_count"] == sum(weights[0::3])
@@ -487,7 +488,7 @@ def test_weights_that_are_none_are_one_error(weights, message, tmp_path, data, s
 
 
 def test_a_candidate_without_a_value_is_never_chosen(tmp_path, data, settings_of):
-    """Precision of a model that never says yes is no number."""
+    """A model that predicts nothing positive has no precision."""
     settings = settings_of('metrics = ["Precision"]\nselect = "precision"\n')
     models = [constant_model(tmp_path / "never", 0.1), constant_model(tmp_path / "always", 0.9)]
     chosen, found = evaluate(models, *data, settings, None)
@@ -509,7 +510,7 @@ def test_a_candidate_without_a_value_is_never_chosen(tmp_path, data, settings_of
         (BASIC + 'slices = [["wrd"]]\n', r"no feature 'wrd' in the data; did you mean 'word'\?"),
         (BASIC.replace('"AUC"', '"AUC", "AUC"'), "2 metrics are named 'auc'"),
         (BASIC + 'example_weight = "wrd"\n', r"example_weight: no feature 'wrd'.*mean 'word'\?"),
-        (BASIC + 'example_weight = "word"\n', "'word' is of type binary, expected numbers"),
+        (BASIC + 'example_weight = "word"\n', "'word' has type binary, expected numbers"),
         (BASIC.replace('"AUC"', '"AUK"'), r"'AUK'.*did you mean 'AUC'\?"),
         (
             BASIC.replace('"AUC"', '{ class_name = "AUC", config = { thresh = 3 } }'),
@@ -533,7 +534,7 @@ def test_models_are_not_even_loaded_when_a_name_is_wrong(data, settings_of):
 
 
 def test_an_unfit_baseline_fails_change_bounds_of_every_slice(tmp_path, data, settings_of):
-    """Also of crossed slices, which TFMA names in another order than the config."""
+    """Crossed slices too, whose features TFMA lists in another order than the config."""
     settings = settings_of(
         BASIC + 'slices = [["word", "n"]]\n[[evaluate.thresholds]]\nmetric = "auc"\n'
         'max_drop = 0.9\nslices = [["word", "n"]]\n'
@@ -547,7 +548,7 @@ def test_an_unfit_baseline_fails_change_bounds_of_every_slice(tmp_path, data, se
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_predictions_that_are_no_numbers_are_one_error(number, tmp_path, data, settings_of):
-    """TFMA counts NaN as a yes in some metrics and stops at it in others."""
+    """TFMA takes NaN for positive in some metrics and fails in others."""
     models = [tiny_model(tmp_path / "new", 4.0), constant_model(tmp_path / "bad", number)]
     with pytest.raises(MfxError, match=f"{ROWS} of {ROWS} predictions are not finite") as caught:
         evaluate(models, *data, settings_of(BASIC), None)
@@ -563,7 +564,7 @@ def test_a_baseline_that_predicts_no_numbers_is_unfit(tmp_path, data, settings_o
 
 
 def test_features_may_be_named_as_the_evaluators_columns(tmp_path, datastore, settings_of):
-    """A feature `label` is sliced by its own values, not by the label's."""
+    """Slices by a feature named `label` use its values, not those of the label column."""
     named = {"x": VALUES["x"], "word": VALUES["word"], "n": VALUES["n"], "y": VALUES["y"]}
     columns = {**COLUMNS, "label": "bytes", "candidate": "int64"}
     extra = {"label": [b"odd", b"even"] * (ROWS // 2), "candidate": [0] * ROWS}

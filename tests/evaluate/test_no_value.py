@@ -1,4 +1,4 @@
-"""Which metrics have no value, and why: worked by hand, and the same by both engines."""
+"""Which metrics have no value, and why: found by hand, and the same with both engines."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         **dict.fromkeys(["mean_squared_error", "mean_label"], "all examples weigh 0"),
     },
 }
-"""By slice and metric why it has no value; '' where it has one."""
+"""Why a metric has no value, by slice and metric; '' if it has one."""
 
 
 def table_of(slices: dict[str, tuple[list, list]]) -> pa.Table:
@@ -148,7 +148,7 @@ def test_several_values_are_no_single_number(binary):
 
 
 def test_classes_are_each_looked_at(tmp_path):
-    """A class without rows has no recall; pooled, each row has classes that it is not of."""
+    """A class without rows has no recall. Pooled over classes there are always negatives."""
     slices = {
         "all": ([0, 1, 2], [[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]]),
         "second": ([1, 1], [[0.2, 0.7, 0.1], [0.3, 0.4, 0.3]]),

@@ -1,4 +1,4 @@
-"""Accumulators built from arrays against the same combiners fed row by row, and by hand."""
+"""Accumulators built from arrays equal those filled row by row, and those computed by hand."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def combiners(metrics: list[Any], weight: bool = True, by_share: bool = False) -
 
 
 def output(combiner: Any, accumulator: Any) -> list[Any]:
-    """The combiner's answer as plain values, in order."""
+    """The combiner's result as plain values, in order."""
     return [_plain(v) for v in combiner.extract_output(accumulator).values()]
 
 
@@ -142,7 +142,7 @@ def test_every_builder_is_compared(of_one, of_several):
 
 @pytest.mark.parametrize("classes", [0, 3])
 def test_parts_of_the_rows_add_up(classes, of_one, of_several, monkeypatch):
-    """TFMA's own merging counts the first mean error twice if asked the wrong way."""
+    """TFMA counts the first mean error twice if accumulators are merged in a list."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 50).astype("float32")
     predictions = random.random((50, classes) if classes else 50).astype("float32")
@@ -169,7 +169,7 @@ PART = Batch(
         ("ExampleCount", 4.5),
         ("MeanAbsoluteError", (1 * 1 + 2 * 3 + 4 * 0.5) / 4.5),
         ("MeanSquaredError", (1 * 1 + 4 * 3 + 16 * 0.5) / 4.5),
-        # There is no percentage of the label 0.
+        # The percentage error has no value for the label 0.
         ("MeanAbsolutePercentageError", 100 * (1 * 1 + 2 / 3 * 3) / 4),
         (
             "MeanSquaredLogarithmicError",
@@ -192,7 +192,7 @@ def test_classes_by_hand():
     entry = {"class_name": "MultiClassConfusionMatrixAtThresholds", "config": {"thresholds": [0.5]}}
     (combiner,) = combiners([entry])
     (found,) = accumulate(combiner, part).values()
-    # The second row's best is no more than the threshold: no class is predicted.
+    # The second row's highest value is not above the threshold: no class is predicted.
     assert found == {(0, 0): 1.0, (1, -1): 2.0, (1, 1): 4.0}
     (combiner,) = combiners(["SparseCategoricalAccuracy"])
     assert output(combiner, accumulate(combiner, part)) == [pytest.approx(5 / 7)]

@@ -1,5 +1,7 @@
-"""What goes into TFMA's pipeline and what is left out of its files; the pipeline itself is run by
-the tests of `tfma_local` and `evaluate`."""
+"""What goes into TFMA's pipeline, and what is removed from its files.
+
+The tests of `tfma_local` and `evaluate` run the pipeline itself.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ METRICS = "metrics-00000-of-00001.tfrecord"
 PLOTS = "plots-00000-of-00001.tfrecord"
 VALIDATIONS = "validations.tfrecord"
 SMALL, LARGE = 90, 3
-"""Hours; None is the whole."""
+"""Slices by hour; None is the whole split."""
 
 
 def test_columns_become_lists_and_outputs_stay_lists():
@@ -34,7 +36,7 @@ def test_columns_become_lists_and_outputs_stay_lists():
 
 
 def test_a_column_without_any_value_is_left_out():
-    """Of the batch alone: another batch of the same table may have values."""
+    """Only from the batch: another batch of the same table may have values."""
     table = pa.table({"hour": pa.array([None, 4], pa.int64()), "label": [1.0, 0.0]})
     first, second = table.to_batches(1)
     assert tfma_beam._as_extracts(first).schema.names == ["label"]
@@ -42,7 +44,7 @@ def test_a_column_without_any_value_is_left_out():
 
 
 def of(message, hour: int | None):
-    """The record with the key of a slice by hour."""
+    """A record with the key of a slice by hour."""
     if hour is not None:
         message.slice_key.single_slice_keys.add(column="hour", int64_value=hour)
     else:
@@ -58,7 +60,7 @@ def metrics(hour: int | None, small: bool = False):
 
 
 def write(folder: Path, failures: list[int | None], **found: bool) -> None:
-    """Files of three slices, one of them too small, with failed thresholds as given."""
+    """Write files of three slices, one of them too small, with the given failed thresholds."""
     records = [metrics(None), metrics(LARGE), metrics(SMALL, small=True)]
     tfma_beam._write(folder / METRICS, records)
     plots = [of(metrics_for_slice_pb2.PlotsForSlice(), hour) for hour in (None, LARGE, SMALL)]

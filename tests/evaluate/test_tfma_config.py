@@ -1,4 +1,4 @@
-"""The pipeline's `[evaluate]` as TFMA's EvalConfig, and TFMA's results as rows."""
+"""`[evaluate]` becomes TFMA's EvalConfig, and TFMA's results become rows."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_slices_metrics_and_sizes_go_over():
 
 
 def test_metrics_of_a_class_or_of_the_top_have_their_thresholds_there():
-    """TFMA looks for the threshold's metric by the class that its spec is of."""
+    """TFMA finds the metric of a threshold by the class in its spec."""
     made = config(
         metrics=[
             "AUC",
@@ -141,7 +141,7 @@ def test_models_that_need_no_loading():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
-    """Results with two models, whose rows would be in another order by text."""
+    """Results with two models. Sorted as text, their rows would have another order."""
     folder = tmp_path_factory.mktemp("results")
     table = pa.table(
         {

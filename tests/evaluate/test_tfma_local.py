@@ -1,4 +1,4 @@
-"""The in-memory metrics against TFMA's own pipeline on Beam: metrics, plots and validations."""
+"""Metrics, plots and validations in memory equal those of TFMA's own pipeline on Beam."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ FLOAT32 = {
     "categorical_accuracy": 1e-6,
     "mean_squared_logarithmic_error": 1e-6,
 }
-"""Keras sums these in float32, in batches of other sizes; NumPy's float32 logarithm differs in its
-last bit between one number and many."""
+"""Keras sums these in float32, in batches of other sizes. And the last bit of NumPy's float32
+logarithm depends on whether it gets one number or many."""
 if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
-    # TFMA adds float32 weights to 0.0, which NumPy 2 takes for float32 too.
+    # TFMA adds float32 weights to 0.0; in NumPy 2 the sum stays float32.
     FLOAT32["example_count"] = 1e-6
 
 
 @pytest.fixture(scope="module", params=CASES)
 def both(request, tmp_path_factory) -> tuple[Path, Path, Evaluate, bool]:
-    """Results of one case, by Beam and in memory."""
+    """The results of one case, on Beam and in memory."""
     table, options, has_baseline, *changes = CASES[request.param]
     options = Evaluate.model_validate(options)
     config = tfma_config.eval_config(options, has_baseline)
@@ -58,14 +58,14 @@ def sliced(folder: Path, kind: str) -> dict[Any, Any]:
     for record in load(str(folder)):
         key = json_format.MessageToJson(record.slice_key)
         assert key not in found, "one record a slice"
-        # Beam writes a record for a slice without plots too.
+        # On Beam, a slice without plots has a record too.
         if kind == "metrics" or record.plots or record.plot_keys_and_values:
             found[key] = record
     return found
 
 
 def values_of(record: Any) -> dict[str, dict[str, Any]]:
-    """Each metric's value by its whole key: model, name, difference or not."""
+    """Each metric's value by its full key: model, name, whether it is a difference."""
     return {
         json_format.MessageToJson(entry.key, sort_keys=True): json_format.MessageToDict(entry.value)
         for entry in record.metric_keys_and_values
@@ -73,9 +73,9 @@ def values_of(record: Any) -> dict[str, dict[str, Any]]:
 
 
 def close(a: Any, b: Any, tolerance: float) -> bool:
-    """Whether two JSON values are the same but for rounding of their numbers."""
+    """Whether two JSON values are equal except for rounding."""
     if isinstance(a, dict) and isinstance(b, dict):
-        # A number that is zero is left out of JSON.
+        # In JSON, zero is left out.
         return all(close(a.get(k, 0), b.get(k, 0), tolerance) for k in {*a, *b})
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(close(x, y, tolerance) for x, y in zip(a, b, strict=True))
@@ -126,7 +126,7 @@ def test_validations_are_the_same(both):
     for expected, found in zip(*failures, strict=True):
         assert close(json.loads(found), json.loads(expected), 1e-6)
     for parts in (lambda r: r.validation_details.slicing_details, lambda r: r.missing_slices):
-        # Beam has these in no certain order.
+        # On Beam these have no fixed order.
         assert sorted(map(str, parts(local))) == sorted(map(str, parts(beam)))
 
 
@@ -142,7 +142,7 @@ def test_rows_for_people_are_the_same(both):
 
 
 def test_small_slices_are_neither_shown_nor_held_to_a_bound(tmp_path):
-    """What the config says, here on Beam too: TFMA itself fails them on every threshold."""
+    """Small slices are left out on Beam too, though TFMA itself lets them fail all thresholds."""
     table = random_table(60, seed=2)
     chosen = {
         "metrics": ["ExampleCount"],

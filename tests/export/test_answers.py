@@ -1,4 +1,4 @@
-"""Probabilities from a network's answers, and what is none."""
+"""Answers become probabilities, and values that are no probabilities are named."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_without_a_word_answers_are_evaluated_as_they_are(tmp_path):
 
 def test_what_a_later_version_writes_is_not_guessed(tmp_path):
     answers.write(tmp_path, "sparsemax")
-    with pytest.raises(ValueError, match="'sparsemax', which this version cannot make"):
+    with pytest.raises(ValueError, match="this version does not know the activation 'sparsemax'"):
         answers.as_evaluated(tmp_path, np.zeros((1, 1)))
 
 
@@ -47,11 +47,14 @@ def test_what_a_later_version_writes_is_not_guessed(tmp_path):
     [
         ([[0.0], [1.0]], ""),
         ([[-1e-7], [1 + 1e-7]], ""),
-        ([[0.5], [1.1]], "1 of 2 predictions are not within [0, 1] (they go from 0.5 to 1.1), but"),
+        (
+            [[0.5], [1.1]],
+            "1 of 2 predictions are not between 0 and 1 (they go from 0.5 to 1.1), but",
+        ),
         ([[0.2, 0.8]], ""),
         ([[0.2, 0.805]], ""),
         ([[0.2, 0.9], [0.5, 0.5]], "1 of 2 rows of predictions do not add up to 1 (their sums go"),
-        ([[float("nan")]], "1 of 1 predictions are not within"),
+        ([[float("nan")]], "1 of 1 predictions are not between"),
     ],
 )
 def test_what_is_a_probability(values, said):

@@ -1,4 +1,4 @@
-"""Which features feed which inputs, and what answers mean, in every form that Keras takes."""
+"""Which feature feeds which input, and what answers mean, in every form that Keras takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfx.export import network
 from mfx.train.input import TrainInput
 
 FEATURES = {"a": 1.0, "b": 10.0, "c": 100.0, "A noise": 1e6, "text": "t"}
-"""Of each row; the network sums what it takes, each with a weight of its own."""
+"""The features of each row. The network sums its inputs, each with a different weight."""
 
 
 def given(name: str, **options):
@@ -32,7 +32,7 @@ SUM = 1.0 + 2 * 10.0 + 3 * 100.0
 
 
 class OfFunctions(keras.Model):
-    """A class of the user's own around functions, with something besides."""
+    """A user's own class around functions, with an extra argument."""
 
     def __init__(self, inputs, outputs):
         super().__init__(inputs, outputs)
@@ -51,7 +51,7 @@ def in_form(form: str) -> keras.Model:
         return keras.Model({"z": [c, {"b": b}], "deep": (a,)}, weighed(a, b, c))
     if form == "class":
         return OfFunctions([c, a, b], weighed(a, b, c))
-    # A key holds what no keras.Input may be called, as a title with a slash.
+    # A key may be a name that keras.Input does not allow, such as one with a slash.
     odd = given("other")
     return keras.Model({"c": c, "a": odd, "b": b}, weighed(odd, b, c))
 
@@ -76,7 +76,7 @@ def test_each_input_gets_its_feature(form, stored):
     assert inputs.without(FEATURES) == ["A noise", "text"]
     served = model(inputs.of({name: tf.constant([FEATURES[name]]) for name in inputs.names}))
     assert served.numpy().tolist() == [[SUM]]
-    # And so in training: the loss is what the sum is from the label.
+    # The same in training: the loss is the difference between the sum and the label.
     model.compile(keras.optimizers.SGD(0.0), "mse")
     trained = TrainInput(stored, "label", 1, inputs.names, inputs.of)
     history = model.fit(trained.dataset(2), steps_per_epoch=3, shuffle=False, verbose=0).history
@@ -133,7 +133,7 @@ def of(loss, units: int = 1, activation: str | None = None) -> keras.Model:
 
 
 class Mine(keras.losses.BinaryCrossentropy):
-    """A loss of the user's own that derives from one of Keras'."""
+    """A user's own loss that derives from one of Keras' losses."""
 
 
 def own(y_true, y_pred, from_logits=True):

@@ -1,4 +1,4 @@
-"""The SavedModel: every signature gives the network's own answers, with nothing but TensorFlow."""
+"""Every signature of the SavedModel gives the network's own answers, and needs only TensorFlow."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_signatures_and_their_tensors(exported):
         name: {k: (s.dtype, s.shape.as_list()) for k, s in f.structured_input_signature[1].items()}
         for name, f in exported.signatures.items()
     }
-    # The label's column is not asked for.
+    # The label's column is no input.
     assert inputs == {
         "serving_default": {"examples": (tf.string, [None])},
         "predict": {"x": (tf.float32, [None]), "word": (tf.string, [None])},
@@ -66,7 +66,7 @@ def test_methods_are_those_that_tf_serving_looks_for(exported):
 
 
 def test_naming_the_methods_leaves_equal_bytes(exported):
-    """Maps in a protobuf have no order of their own."""
+    """Maps in a protobuf have no fixed order."""
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     written = (exported.folder / "saved_model.pb").read_bytes()
@@ -108,7 +108,7 @@ def test_saved_model_cli_shows_the_documented_signatures(exported):
 
 
 def test_a_v1_session_answers_as_the_eager_signatures(exported):
-    """TF Serving's way: tables and weights come from the graph's own initializers."""
+    """As TensorFlow Serving does it: the graph's own initializers load tables and weights."""
     served = V1Session(exported.folder)
     examples = list(serialize(BATCH))
     for name, key in [
@@ -202,7 +202,7 @@ class Blocker(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Blocker())
 import tensorflow as tf
-# TensorFlow loads some of Keras by itself; what is left cannot come in from here on.
+# TensorFlow itself imports parts of Keras. From here on nothing else of it can be imported.
 Blocker.blocked |= {"keras", "tf_keras"}
 for name in [m for m in sys.modules if m.split(".")[0] in Blocker.blocked]:
     del sys.modules[name]
@@ -216,7 +216,7 @@ print(json.dumps({"answers": answers.numpy().tolist(), "present": present}))
 
 
 def test_it_loads_in_a_process_with_only_tensorflow(exported):
-    """Copied elsewhere too: no path of where it was made is left in it."""
+    """It can also be copied: it contains no path of the folder where it was made."""
     with tempfile.TemporaryDirectory() as folder:
         moved = Path(folder, "moved")
         exported.folder.rename(moved)
@@ -238,7 +238,7 @@ def test_it_loads_in_a_process_with_only_tensorflow(exported):
 
 
 def test_networks_of_any_layers(tmp_path):
-    """Lookup tables and statistics, also in a model within the model, come along."""
+    """Lookup tables and statistics are exported too, even those of a model inside the model."""
     import tensorflow_transform as tft
 
     world = small_world()
@@ -324,7 +324,7 @@ def test_each_task_has_its_signatures(tmp_path, units, activation, loss, names):
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
     assert set(signatures) == {"serving_default", "predict", "transform_features", *names}
     examples = tf.constant(list(serialize(BATCH)))
-    # Every output is x + 1, so the probability is sigmoid(x + 1), or a third.
+    # Every output is x + 1, so the probability is sigmoid(x + 1), or 1/3 with three outputs.
     features = graph.transform_features_layer()(tensors.sparse_inputs(BATCH, BATCH.schema.names))
     value = features["x"].numpy() + 1
     if "classify" in names:

@@ -1,4 +1,4 @@
-"""Warm-up requests: what TF Serving reads, answered as the rows they are made of were."""
+"""TensorFlow Serving can read warm-up requests; their answers are those of their rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def exported(tmp_path_factory) -> Exported:
 
 @pytest.fixture
 def logs(exported, tmp_path) -> list[PredictionLog]:
-    """Written, and read again."""
+    """Requests that were written and read again."""
     warmup.write(tmp_path, warmup.requests(exported.folder, MANY, "small"))
     return list(warmup.read(tmp_path))
 
@@ -49,7 +49,7 @@ def test_one_kind_of_request_for_each_signature(logs):
 
 
 def test_requests_are_answered_as_the_rows_were(exported, logs):
-    """As TF Serving runs them: each tensor fed by name to a v1 session."""
+    """As TensorFlow Serving runs them: a v1 session gets each tensor by name."""
     served = V1Session(exported.folder)
     expected = exported.expected(MANY)[:, 0]
     sizes = []

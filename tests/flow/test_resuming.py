@@ -108,7 +108,7 @@ def test_an_id_that_is_taken_is_refused(launched, story):
 def test_an_unknown_run_is_one_message(launched, story):
     said = launched.call("resume", "--origin-run-id=123")
     assert said.startswith("1\n") and "Traceback" not in said
-    assert "run Launched/123 is not there, or left nothing to resume" in said
+    assert "run Launched/123 does not exist, or left nothing to resume" in said
 
 
 def test_spin_is_a_trial_and_not_the_latest_run(launched, story):

@@ -181,7 +181,7 @@ def test_a_container_sees_no_relative_path(taxi, monkeypatch):
     kept = {"data": "s3://b/x.csv", "destination": "s3://b/models"}
     assert start.settings(taxi(**kept)).push.destination == "s3://b/models"
     for name, said in (("data", "data.path: 'here'"), ("destination", "push.destination: 'here'")):
-        with pytest.raises(MfxError, match=f"{said} lies on this machine"):
+        with pytest.raises(MfxError, match=f"{said} is on this machine"):
             start.settings(taxi(**kept | {name: "here"}))
 
 
@@ -211,7 +211,7 @@ def test_a_run_that_does_not_promote_needs_no_right_to_write(settings, tmp_path,
     said = []
     start.check_destination(manual, said.append)
     (line,) = said
-    assert f"can read and not write {tmp_path}/p/taxi" in line and "Permission denied" in line
+    assert f"can read {tmp_path}/p/taxi but not write" in line and "Permission denied" in line
     (tmp_path / "p").write_text("no folder")
     with pytest.raises(MfxError, match="p is a file, not a folder"):
         start.check_destination(manual, print)

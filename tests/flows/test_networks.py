@@ -320,5 +320,5 @@ def test_what_no_input_takes_is_named_once(trained):
     others = sorted({"yes", "kind", "amount"} - {ASKED[trained.kind][0]})
     unused = ", ".join(sorted(["A_NOISE", "KEY", *others]))
     named = [line for line in trained.lines if "not taken" in line]
-    assert named == [f"kept in the examples, not taken by the network: {unused}"]
+    assert named == [f"columns that the network does not use: {unused}"]
     assert {"A_NOISE", "KEY"} < set(trained.transformed.columns)

@@ -145,7 +145,7 @@ def test_what_is_freed_is_one_pipelines(mfx, project):
     assert not [run for run in project.small.values() if run in said]
     assert f"freed in {project.path}/.metaflow/Penguins/data" in said and "0 were" not in said
     assert {path.name for path in data.rglob("*")} == before
-    with pytest.raises(MfxError, match="cannot give back"):
+    with pytest.raises(MfxError, match="from the datastore at"):
         runs.results(project.penguins["1"]).need("evaluate", "model").save_to(project.path / "x")
     runs.results(project.small["one"]).need("evaluate", "model").save_to(project.path / "y")
 

@@ -89,7 +89,7 @@ def _started(output: str) -> list[str]:
 def test_a_retry_goes_on_from_the_last_epoch(pipeline, model):
     result = pipeline("run", deaths=1)
     assert result.code == 0, result.output
-    assert "going on after epoch 2 from a checkpoint" in result.output
+    assert "continuing after epoch 2 from a checkpoint" in result.output
     assert _epochs(result.output) == [1, 2, 3, 4, 5]
     retried = result.data.model
     assert retried.resumed_from == 2
@@ -108,7 +108,7 @@ def test_resume_goes_on_from_the_last_epoch_of_the_failed_run(pipeline, model):
     # The first run that is resumed dies as well, before an epoch, and so a checkpoint, of its own.
     again = pipeline("resume", "--origin-run-id", failed.run_id, deaths=3)
     assert again.code == 1
-    assert again.output.count("going on after epoch 2 from a checkpoint") == 3
+    assert again.output.count("continuing after epoch 2 from a checkpoint") == 3
     assert _epochs(again.output) == []
     resumed = pipeline("resume", "--origin-run-id", again.run_id, deaths=0)
     assert resumed.code == 0, resumed.output

@@ -26,7 +26,7 @@ def rows(tmp_path_factory):
 
 def told(output: str) -> dict[str, str]:
     """What was said of each step."""
-    return dict(re.findall(r"\] (\w+): (reused from run \d+|made anew: .*)", output))
+    return dict(re.findall(r"\] (\w+): (reused from run \d+|not reused: .*)", output))
 
 
 def test_nothing_is_looked_for_unasked(rows):
@@ -39,8 +39,8 @@ def test_only_what_changed_is_made_anew(rows):
     said = told(again.output)
     reused = f"reused from run {first.run_id}"
     assert said["ingest"] == said["validate"] == said["transform"] == reused
-    assert said["train"] == f"made anew: since run {first.run_id} changed train.steps (20 → 25)"
-    assert said["evaluate"].startswith("made anew: since run ")
+    assert said["train"] == f"not reused: changed since run {first.run_id}: train.steps (20 → 25)"
+    assert said["evaluate"].startswith("not reused: changed since run ")
     before, after = first.data, again.data
     assert after.transform_graph.digest == before.transform_graph.digest
     assert after.model.weights != before.model.weights
@@ -56,7 +56,7 @@ def test_a_changed_file_behind_the_same_path_is_another(rows):
         said = told(run("--from-run", first.run_id).output)
     finally:
         data.write_text(text)
-    assert said["ingest"] == f"made anew: since run {first.run_id} changed the shard"
+    assert said["ingest"] == f"not reused: changed since run {first.run_id}: the shard"
     assert not [line for line in said.values() if line.startswith("reused")]
 
 

@@ -251,7 +251,7 @@ def test_other_bytes_than_were_stored_are_noticed(payloads, s3_client, model, tm
     key = payload.only("saved_model.pb").blobs[0].keys[0]
     place = f"metaflow/Pipeline/data/{key[:2]}/{key}"
     s3_client.put_object(Bucket=payloads, Key=place, Body=b"grape")
-    with pytest.raises(MfxError, match=r"saved_model\.pb: .* gave back other bytes"):
+    with pytest.raises(MfxError, match=r"saved_model\.pb: .* returned other bytes"):
         payload.save_to(tmp_path / "back")
 
 

@@ -1,4 +1,4 @@
-"""Which type texts call for; a code is never read as a number."""
+"""The type that texts are given; a code is never read as a number."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def test_a_columns_parts_do_not_matter(parts):
 
 def test_what_keeps_a_column_from_being_numbers_is_said():
     assert _column(["1.5", "NA", "2", None, "NA", "7", "8"]).note("x") == (
-        "column 'x' is text because of 2 of its 6 values, which are not written as numbers are: "
+        "column 'x' is text because of 2 of its 6 values, which are not written like numbers: "
         "'NA' (2)"
     )
     assert "'0007' (1)" in _column(["0007", "12"]).note("code")
     assert "trim = true" in _column([" 1", "2"]).note("x")
-    assert "float32 cannot hold, beside fractions: '16777217' (1)" in (
+    assert "float32 cannot hold, in a column with fractions: '16777217' (1)" in (
         _column(["16777217", "0.5"]).note("x")
     )
     for text in ("1,5", "1,234", "1.234,50", "12 %", "$3", "-inf"):

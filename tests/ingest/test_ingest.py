@@ -22,7 +22,7 @@ ROWS = [f"{n},{n / 4},w{n % 5}" for n in range(300)]
 
 @pytest.fixture
 def examples_of(tmp_path, settings, datastore):
-    """Examples of CSV files with these lines, one file a list."""
+    """Examples of CSV files with these lines: one file per list."""
 
     def make(*files: list[str], **data):
         folder = tmp_path / "data"
@@ -39,7 +39,7 @@ def examples_of(tmp_path, settings, datastore):
 
 
 def test_the_order_in_which_shards_are_merged_changes_nothing(tmp_path, settings, datastore):
-    """Step Functions hands the tasks of a foreach over in no order."""
+    """Step Functions does not keep the order of the tasks of a foreach."""
     for number, name in enumerate("cab"):
         (tmp_path / f"{name}.csv").write_text(
             "n,x,w\n" + "\n".join(f"{number},{n},w" for n in range(9)) + "\n"
@@ -69,7 +69,7 @@ def test_shards_do_not_change_the_split(examples_of):
 
 @pytest.mark.parametrize("size", [1, 7, 300])
 def test_small_files_are_the_bytes_of_one(examples_of, size):
-    """So statistics, transform graph and weights are the same too."""
+    """So the statistics, the transform graph and the weights are the same too."""
     whole = examples_of(ROWS)
     parts = examples_of(*(ROWS[begin : begin + size] for begin in range(0, 300, size)))
     assert parts.digest == whole.digest
@@ -203,7 +203,7 @@ CELLS = {
     "awkward": st.sampled_from(['"', '""', "a\nb", "a\r\nb", "\r", ",", ";", "\t", " x ", "nan"]),
 }
 WRITTEN = [
-    # Python's writer quotes a line end only where it is part of its own.
+    # Python's writer quotes a cell with a line end only if that is its own line end.
     {"lineterminator": "\r\n", "quoting": csv.QUOTE_MINIMAL},
     *({"lineterminator": end, "quoting": csv.QUOTE_ALL} for end in ("\n", "\r\n", "\r")),
 ]
@@ -211,7 +211,7 @@ WRITTEN = [
 
 @st.composite
 def tables(draw):
-    """Titles, and rows of cells as texts; an empty one is missing."""
+    """Column names, and rows of cells as texts. An empty cell is missing."""
     titles = draw(st.lists(TITLE, min_size=1, max_size=5, unique=True))
     kinds = [CELLS[draw(st.sampled_from(sorted(CELLS)))] | st.just("") for _ in titles]
     return titles, draw(st.lists(st.tuples(*kinds), min_size=1, max_size=30))
@@ -257,7 +257,7 @@ def test_every_row_and_value_comes_back(
 
 
 def _value(cell: str, kind: str):
-    """What a cell is; a text that a type would change is of no such type."""
+    """The type of a cell. A text has no type that would change it."""
     if cell == "":
         return None
     if kind == "bytes":

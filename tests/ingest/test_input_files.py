@@ -1,4 +1,4 @@
-"""Input files on disk and on S3: which there are, and one error for what is missing."""
+"""Input files on disk and on S3 are found; missing ones are one error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def s3(server):
 
 @pytest.fixture(params=["disk", "s3"])
 def place(request, tmp_path):
-    """The same files on each storage: the address of their root."""
+    """Put the same files on each storage; return the address of their root."""
     if request.param == "s3":
         request.getfixturevalue("s3")
         return "s3://data"

@@ -76,7 +76,7 @@ def test_a_file_more_leaves_most_shards_as_they_are():
     for count in range(300, 400):
         before, after = (group(given[:n]) for n in (count, count + 1))
         assert before[:-1] == after[: len(before) - 1]
-        # A window that moves on: the first day goes, a new one comes.
+        # The window of days moves on: the first day goes, a new one comes.
         moved = set(group(given[count - 299 : count + 1]))
         known = set(group(given[count - 300 : count]))
         assert len(moved - known) <= len(moved) / 2

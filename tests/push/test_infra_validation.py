@@ -1,4 +1,4 @@
-"""A candidate is served for real, and held to the evaluator's numbers."""
+"""A candidate is served for real, and its answers are compared with those evaluated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def replayed(model):
-    """With the user's proxy for the world outside, which the server on this machine is not in."""
+    """The user may have set a proxy, which cannot reach a server on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("http_proxy", "http://127.0.0.1:9")
         patch.delenv("no_proxy", raising=False)
@@ -82,7 +82,7 @@ def test_another_number_of_answers_is_an_error():
         ("sys.exit(3)", r"the server ended with exit code 3: no message"),
         ("raise RuntimeError('no such op')", "exit code 1: RuntimeError: no such op"),
         ("import os; os.kill(os.getpid(), 9)", "exit code -9"),
-        ("time.sleep(60)", "no model was served within 1 s"),
+        ("time.sleep(60)", "the model was not ready within 1 s"),
     ],
 )
 def test_each_way_not_to_come_up_is_not_valid(body, reason, tmp_path, model, monkeypatch):

@@ -1,4 +1,4 @@
-"""The gate to production: only a blessed model that answers as evaluated is written anywhere."""
+"""The gate to production: only a blessed model with the answers it was evaluated with is pushed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def eval_rows() -> dict[str, list]:
 
 
 def predictions(weight: float = 1.0) -> np.ndarray:
-    """What `Tiny` answers, by NumPy."""
+    """The answers of `Tiny`, computed with NumPy."""
     values = eval_rows()
     x = np.array([v or 0 for v in values["x"]])
     length = np.array([len(v or b"") for v in values["word"]])
@@ -115,7 +115,7 @@ def test_only_what_is_blessed_and_valid_is_written(blessed, valid, tmp_path, exa
 
 
 def test_warm_up_asks_rows_that_were_validated(tmp_path, examples, settings, stand_in):
-    """Of 7 rows replayed, spread over 23, the requests hold the first, missing values and all."""
+    """7 of 23 rows are replayed. The requests use the first of them, with their missing values."""
     model = tiny_model(tmp_path / "model")
     few = settings.override(push__replay_rows=7)
     pushed = push.push(model, evaluation(tmp_path / "e", predictions()), examples, few, "1")
@@ -178,7 +178,7 @@ def test_manual_leaves_a_model_that_is_ready(tmp_path, examples, settings, stand
 
 
 def test_who_comes_second_is_recorded_as_such(tmp_path, examples, settings, stand_in, monkeypatch):
-    """Another run is promoted while this one's model is replayed."""
+    """Another run is promoted while the model of this run is replayed."""
     model = tiny_model(tmp_path / "model")
     judged = evaluation(tmp_path / "e", predictions())
     replay_rows = push.replay_rows
@@ -200,7 +200,7 @@ def test_who_comes_second_is_recorded_as_such(tmp_path, examples, settings, stan
 def test_the_rows_asked_are_spread_and_match_their_predictions(
     count, tmp_path, examples, settings, monkeypatch
 ):
-    """By the label's neighbours they must be the right rows, without the label's own column."""
+    """The other columns show that the rows are right; the label's column is left out."""
     seen = []
 
     def validate(folder, name, rows, expected, *_):
@@ -223,7 +223,7 @@ def test_the_rows_asked_are_spread_and_match_their_predictions(
 
 
 def test_the_process_sees_no_folder_of_the_user(monkeypatch, tmp_path, examples, settings):
-    """A file named like a module, in the current folder or on PYTHONPATH, is not imported."""
+    """Files with the name of a module, in the current folder or on PYTHONPATH, are not imported."""
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('wrong tensorflow')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -234,7 +234,7 @@ def test_the_process_sees_no_folder_of_the_user(monkeypatch, tmp_path, examples,
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """Where serving is not what is tested: answered as evaluated, without a server's start."""
+    """For tests that are not about serving: all answers are right, and no server is started."""
 
     def validate(folder, name, rows, expected, *_):
         return Replay(len(rows), 0.0, 0.1)
@@ -277,7 +277,8 @@ def test_a_trial_promotes_nothing_and_says_so(tmp_path, examples, settings, stan
     assert (pushed.pushed, pushed.reason) == (False, "blessed and valid, not promoted by spin")
     assert pushed.replay.valid
     place = written(settings) / "small"
-    assert said == [f"spin records no run, and so promotes none: nothing was changed at {place}"]
+    said_of_spin = "spin records no run, so it promotes no model"
+    assert said == [f"{said_of_spin}: nothing was changed at {place}"]
     assert not written(settings).exists()
 
 
@@ -288,4 +289,4 @@ def test_a_destination_that_fails_now_says_how_to_push_elsewhere(
     judged = evaluation(tmp_path / "e", predictions())
     with pytest.raises(MfxError, match="cannot push: Not a directory") as error:
         push.push(tiny_model(tmp_path / "m"), judged, examples, settings, "1")
-    assert "`run --from-run ID --destination …` takes over" in error.value.remedy
+    assert "`run --from-run ID --destination …` reuses" in error.value.remedy

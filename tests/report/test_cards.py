@@ -170,7 +170,7 @@ def test_evaluate_without_curves_slices_or_thresholds():
     assert "not a binary classifier" in prose(drawn)
     assert "No slices are configured." in prose(drawn)
     assert "No thresholds are configured, so nothing was checked" in prose(drawn)
-    assert "no thresholds, nothing was checked: any first model is blessed" in prose(drawn)
+    assert "no thresholds, so nothing was checked: any first model is blessed" in prose(drawn)
     assert of(VegaChart, drawn) == []
 
 

@@ -95,7 +95,8 @@ def test_what_has_no_value_says_why():
 def test_a_run_without_thresholds_says_what_that_means():
     said = lines_of(finished([]))["blessed"]
     assert said == (
-        "yes (no thresholds, nothing was checked: any first model is blessed; baseline: first run)"
+        "yes (no thresholds, so nothing was checked: any first model is blessed; "
+        "baseline: first run)"
     )
 
 

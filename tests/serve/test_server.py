@@ -129,7 +129,10 @@ def test_it_listens_on_this_machine_alone(place, models, tmp_path):
         (["--version-label", "stable"], "expected LABEL=VERSION"),
         (["--version-label", f"stable={2**63}"], "expected LABEL=VERSION"),
         (["--cors-origin", "https://a.example/page"], "expected an origin without a path"),
-        (["--version-label", "stable=1", "--version-label", "stable=2"], "given for 1 and 2"),
+        (
+            ["--version-label", "stable=1", "--version-label", "stable=2"],
+            "given for the versions 1 and 2",
+        ),
         (["--batching-parameters-file", "none.txt"], "none.txt"),
     ],
 )
@@ -188,7 +191,7 @@ def test_what_is_passed_over_is_said_where_there_is_no_version(odd_folder):
     versions = ModelVersions(name, source, BatchingParameters())
     with pytest.raises(MfxError) as refused:
         check_can_serve(versions, source, Options(str(odd_folder)))
-    passed = "no versions, by their names, are -3, 0.1, 9223372036854775808, v1\n"
+    passed = "these names are no version numbers: -3, 0.1, 9223372036854775808, v1\n"
     assert passed in str(refused.value) and "named by a whole number" in str(refused.value)
 
 

@@ -143,7 +143,7 @@ def test_what_a_label_names_is_served_beside_the_newest(place, models, versions_
         versions.poll()
     assert answer(versions, label="stable") == answer(versions, 1) == (1, 2.0)
     (lost,) = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert "small 1, which is labelled stable, goes on, but " in lost.message
+    assert "small 1, which is labelled stable, is still served, but " in lost.message
     assert "/1 is gone: it cannot be loaded again" in lost.message
 
 
@@ -188,9 +188,11 @@ def test_other_bytes_under_a_number_are_noticed(place, models, versions_of, capl
     assert overwrite(models[0]) == (SAME, (1, 2.0), [])
     stored, answered, (said,) = overwrite(models[1])
     assert (stored, answered) == (CHANGED, (1, 2.0))
-    assert "small 1 goes on as it was loaded, but " in said and "now holds other files" in said
+    assert (
+        "small 1 is still served as it was loaded, but " in said and "now has other files" in said
+    )
     stored, answered, (said,) = overwrite(models[0])
-    assert (stored, answered) == (SAME, (1, 2.0)) and "is again what was loaded" in said
+    assert (stored, answered) == (SAME, (1, 2.0)) and "is the same as what was loaded again" in said
 
 
 def test_the_storage_gone_is_said_once(place, models, versions_of, caplog):
@@ -201,7 +203,7 @@ def test_the_storage_gone_is_said_once(place, models, versions_of, caplog):
     versions.poll()
     versions.poll()
     (said,) = [r for r in caplog.records if r.name == "mfx.serve"]
-    assert said.levelname == "WARNING" and "small 1 goes on" in said.message
+    assert said.levelname == "WARNING" and "small 1 is still served" in said.message
     assert versions.status()[0].stored == GONE and answer(versions) == (1, 2.0)
 
 
@@ -211,7 +213,7 @@ def test_a_folder_with_leading_zeros_is_its_number(place, models, versions_of, c
     versions = versions_of(place, labels={"first": 1}, poll_seconds=60)
     versions.start()
     assert answer(versions) == answer(versions, 1) == answer(versions, label="first") == (1, 2.0)
-    assert "no versions, by their names, are 9223372036854775808, v2" in caplog.text
+    assert "no version numbers, ignored: 9223372036854775808, v2" in caplog.text
     assert set(states(versions)) == {1}
 
 
@@ -359,5 +361,5 @@ def test_a_source_that_cannot_be_read_is_said_at_the_start_and_outlived_later(
         client.delete_object(Bucket="not-there-yet", Key=found["Key"])
     client.delete_bucket(Bucket="not-there-yet")
     versions.poll()
-    assert "goes on with what is loaded" in caplog.text
+    assert "still serves the loaded versions" in caplog.text
     assert answer(versions) == (version, 2.0)

@@ -18,11 +18,11 @@ from mfx.train import input as train_input
 from mfx.train.input import TrainInput
 
 SHAPES = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 9)), min_size=1, max_size=3)
-"""Of each file: rows, and rows a row group."""
+"""For each file: its rows, and its rows per row group."""
 
 
 def write(folder: str, shapes) -> tuple[list[Path], int]:
-    """Files whose column `id` numbers all rows; the label and the wide feature follow from it."""
+    """Write files with a column `id` that numbers all rows; the other columns follow from it."""
     paths, begin = [], 0
     for number, (rows, group) in enumerate(shapes):
         ids = np.arange(begin, begin + rows)
@@ -83,7 +83,7 @@ def test_batches_from_a_step_are_the_tail_of_those_from_the_first(shapes, batch_
             assert features.keys() == expected.keys() == {"id", "wide"}
             assert features["id"].tolist() == expected["id"].tolist()
             assert label.tolist() == expected_label.tolist()
-            # What belongs to one row stays together.
+            # The values of one row stay together.
             assert (label == features["id"] * 10).all()
             assert (features["wide"] == features["id"][:, None] * 2.0).all()
 
@@ -93,7 +93,7 @@ def test_seed_and_pass_change_the_order(tmp_path):
     orders = [blocks(TrainInput(paths, "label", seed), 2 * total) for seed in (1, 1, 2)]
     assert orders[0].tolist() == orders[1].tolist() != orders[2].tolist()
     assert orders[0][:total].tolist() != orders[0][total:].tolist()
-    # Rows of far-off groups meet: the first window is not one stretch of the file.
+    # The first window has rows from far parts of the file, not from one part alone.
     assert len({i // 7 for i in orders[0][:20]}) > 3
 
 

@@ -1,4 +1,4 @@
-"""Training: the same weights again, also when interrupted; mistakes said in one message."""
+"""Training gives the same weights again, even if interrupted; each mistake is one message."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ from mfx.train import train
 
 
 def fit(tmp_path: Path, name: str, settings=None, candidate: int = 0, rows=None, **checkpoint):
-    """One training on the small data set, or on other transformed rows: the model, what it
-    reported, its checkpoints."""
+    """Train once, on the small data set or on other transformed rows.
+
+    Returns:
+        The model, the reported lines, and the checkpoints.
+    """
     world, lines = small_world(), []
     kept = Checkpoints(tmp_path / name, **checkpoint)
     model = train.train(
@@ -39,7 +42,7 @@ def fit(tmp_path: Path, name: str, settings=None, candidate: int = 0, rows=None,
 
 
 def interrupt(tmp_path: Path, after: int) -> Path:
-    """What an attempt left that died after some epochs."""
+    """The folder that an attempt left which died after some epochs."""
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, f"broken-{after}", stop_after=after)
     return tmp_path / f"broken-{after}" / f"saved-{after - 1}"
@@ -103,7 +106,7 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(after, unbroken, tmp_pa
     assert resumed.weights == model.weights
     assert resumed.history == model.history
     assert resumed.resumed_from == after
-    assert lines == [f"going on after epoch {after} from a checkpoint", *expected[after:]]
+    assert lines == [f"continuing after epoch {after} from a checkpoint", *expected[after:]]
 
 
 @pytest.mark.parametrize("change", ["steps", "network"])
@@ -115,7 +118,7 @@ def test_a_checkpoint_of_something_else_is_said_and_ignored(change, unbroken, tm
         settings = write_pipeline(tmp_path / "p", MODEL_PY.replace("Dense(4,", "Dense(5,"))
     fresh, _, _ = fit(tmp_path, "fresh", settings)
     model, lines, _ = fit(tmp_path, "stale", settings, loaded=kept.saved[0])
-    assert lines[0] == "the checkpoint is of other data or settings: training starts anew"
+    assert lines[0] == "the checkpoint is from other data or settings: training starts again"
     assert (model.resumed_from, model.weights) == (0, fresh.weights)
 
 
@@ -164,10 +167,12 @@ def transformed(tmp_path, x, label, eval_label):
 
 def test_a_loss_that_is_no_number_names_the_feature_at_fault(tmp_path, datastore):
     rows = transformed(tmp_path, [math.nan, 1.0, math.inf, 0.0], [0, 1, 0, 1], [0, 1])
-    with pytest.raises(MfxError, match=r"the loss is nan after epoch 1: of 4 train rows") as caught:
+    with pytest.raises(
+        MfxError, match=r"the loss is nan after epoch 1: of 4 train rows,"
+    ) as caught:
         fit(tmp_path, "broken", rows=rows)
     assert "NaN or infinity is in 'x' in 2" in caught.value.what
-    assert "Fill missing values" in caught.value.remedy
+    assert "fill missing values" in caught.value.remedy
 
 
 def test_auc_of_one_class_is_no_value_while_training(tmp_path, datastore):
@@ -239,7 +244,7 @@ def test_hash_weights_sees_every_value():
 
 @pytest.fixture
 def dtype_policy():
-    """Puts back the dtype policy, which a training sets for its whole process."""
+    """Restores the dtype policy, which a training sets for the whole process."""
     import keras
 
     before = keras.config.dtype_policy()
@@ -253,10 +258,10 @@ def test_mixed_precision_is_another_training_and_the_same_again_when_interrupted
     """The scale of a float16 loss is part of the state that goes into a checkpoint."""
     settings = small_world().settings.override(train__precision="mixed_float16")
     whole, lines, kept = fit(tmp_path, "whole", settings, loaded=unbroken[2].saved[0])
-    assert "training starts anew" in lines[0]
+    assert "training starts again" in lines[0]
     assert whole.weights != unbroken[0].weights
     resumed, lines, _ = fit(tmp_path, "resumed", settings, loaded=kept.saved[1])
-    assert lines[0] == "going on after epoch 2 from a checkpoint"
+    assert lines[0] == "continuing after epoch 2 from a checkpoint"
     assert (resumed.weights, resumed.history) == (whole.weights, whole.history)
     whole.save_to(tmp_path / "model")
     served = tf.saved_model.load(str(tmp_path / "model")).signatures["predict"]
@@ -299,7 +304,7 @@ inputs = {"x": [1.0, 2.0], "word": ["a", "b"]}
 session = V1Session(folder / "model").ask("predict", **inputs)["outputs"].reshape(-1).tolist()
 print(json.dumps([model.device, model.history["loss"], lines, answers, session]))
 """
-"""Settings that a process keeps once made: which devices there are, whether ops are repeatable."""
+"""Runs in a process of its own: devices and determinism cannot be changed once they are set."""
 
 
 def test_a_batch_is_shared_equally():
@@ -323,6 +328,6 @@ def test_several_devices_and_xla(tmp_path, devices, jit_compile, device):
     placed, loss, lines, answers, session = json.loads(done.stdout.splitlines()[-1])
     assert placed == device
     assert loss[-1] < loss[0]
-    assert ("one training step an execution" in lines[0]) == (len(devices) > 1)
+    assert ("one training step per execution" in lines[0]) == (len(devices) > 1)
     assert len(answers) == 2 and all(map(math.isfinite, answers))
     assert session == pytest.approx(answers, abs=1e-7), "as TF Serving runs it"

@@ -1,6 +1,6 @@
-"""TFT's analysis against numbers worked by hand, the same graph in any process, clear errors.
+"""TFT's analysis gives numbers computed by hand, and the same graph in any process; clear errors.
 
-`small_world` is also what the tests of train and export start from.
+The tests of train and export start from `small_world` too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_numbers_become_z_scores_of_the_train_split():
 def test_vocabulary_is_by_frequency_and_unknown_words_come_after_it():
     world = small_world()
     words = world.transformed.to_arrow("train", ["word"]).column(0).to_pylist()
-    # b is seen three times, a twice, c once.
+    # b occurs three times, a twice, c once.
     assert words == [1, 0, 0, 2, 0, 1] * 5
     assert world.transformed.to_arrow("eval", ["word"]).column(0).to_pylist() == [0, 3, 3]
 
@@ -64,7 +64,7 @@ def test_rows_keep_their_order_and_types_are_said():
 
 
 def test_the_graph_is_the_same_in_any_process():
-    """Two processes, each with a hash seed of its own and its files somewhere else."""
+    """Two processes with different hash seeds, and with their files in different folders."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
@@ -160,7 +160,7 @@ def test_what_cannot_be_trained_on_is_one_error(returned, message, tmp_path, dat
 
 
 def test_scaled_first_and_filled_afterwards_missing_is_the_mean(tmp_path, datastore):
-    """And integers keep their digits, where float32 would round them to thousands."""
+    """Integers keep their digits too; float32 would round them to thousands."""
     precise = 'tf.cast(tft.scale_to_z_score(tf.cast(inputs["y"], tf.float64)), tf.float32)'
     returned = (
         '{"label": fill_missing(inputs["y"]) % 2, "n": fill_missing(' + precise + "),"
@@ -170,7 +170,7 @@ def test_scaled_first_and_filled_afterwards_missing_is_the_mean(tmp_path, datast
     numbers = [17_031_000_000 + n for n in (0, 7, 100, 950, 51, 3)]
     given = {**TRAIN, "x": [1000.0, 1004.0, None, 1008.0, None, 1000.0], "y": numbers}
     examples = save_examples(tmp_path / "raw", COLUMNS, train=given, eval=given)
-    # A shape in the schema is for validation: preprocessing_fn gets sparse tensors all the same.
+    # A shape in the schema is for validation only: preprocessing_fn still gets sparse tensors.
     shaped = SCHEMA.replace('"y" type: INT', '"y" type: INT shape { dim { size: 1 } }')
     _, transformed = transform(
         examples, Schema(shaped, "schema.pbtxt", False, "", LINEAGE), settings
@@ -194,7 +194,7 @@ def test_buckets_are_thirds_of_the_train_split_and_wide_features_stay_wide(tmp_p
     graph, transformed = transform(
         examples, Schema(SCHEMA, "schema.pbtxt", False, "", LINEAGE), settings
     )
-    # Of 0 0 1 2 3 6 the second third begins at 1, the last at 3.
+    # 0 0 1 2 3 6 in thirds: the second begins at 1, the last at 3.
     thirds = {split: transformed.to_arrow(split, ["third"]) for split in ("train", "eval")}
     assert thirds["train"].column(0).to_pylist() == [1, 1, 2, 0, 2, 0]
     assert thirds["eval"].column(0).to_pylist() == [0, 2, 0]
@@ -229,7 +229,7 @@ def test_a_module_that_is_no_pipeline_is_one_error(model, file, message, tmp_pat
 
 
 def test_a_module_is_read_anew_after_an_edit(tmp_path):
-    """Notebooks load one pipeline after another, and the same one after an edit."""
+    """A notebook loads one pipeline after another, or the same one again after an edit."""
     first = loading.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 1\n"))
     edited = loading.load(write_pipeline(tmp_path / "a", MODEL_PY + "NUMBER = 22\n"))
     assert (first.NUMBER, edited.NUMBER) == (1, 22)
@@ -258,7 +258,7 @@ MANY_PY = MODEL_PY.replace(
 
 @pytest.mark.parametrize("rows", [6, 1, 5000])
 def test_rows_are_those_of_tft_on_beam(rows, tmp_path):
-    """TFT's own AnalyzeAndTransformDataset, on the runner that was Beam's DirectRunner."""
+    """The rows equal those of TFT's own pipeline on Beam's old DirectRunner."""
     random = np.random.default_rng(rows)
     train = {
         "x": [None if random.random() < 0.1 else float(v) for v in random.normal(5, 30, rows)],
@@ -281,7 +281,7 @@ def test_rows_are_those_of_tft_on_beam(rows, tmp_path):
 
 
 def tft_on_beam(examples, schema, settings, folder: Path) -> pa.Table:
-    """The train split as TFT's own pipeline transforms it, in one batch."""
+    """Transform the train split by TFT's own pipeline, in one batch."""
     import apache_beam as beam
     import tensorflow_transform.beam as tft_beam
     from apache_beam.runners.direct.direct_runner import BundleBasedDirectRunner

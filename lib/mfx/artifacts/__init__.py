@@ -1,7 +1,7 @@
-"""The results that travel between steps: one small object each, payload files behind it.
+"""The results that steps pass on: small objects, with their files in Metaflow's datastore.
 
-Every object can be read in a notebook, `Run("Pipeline/<id>").data.<name>`: methods bring back the
-payload and import what they need.
+In a notebook, read one with `Run("Pipeline/<id>").data.<name>`. Its methods fetch the files and
+import what they need.
 """
 
 from mfx.artifacts.evaluation import (

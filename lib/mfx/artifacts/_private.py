@@ -1,9 +1,9 @@
-"""What MFX takes of Metaflow beside its public API, and where it steps in.
+"""The private parts of Metaflow that MFX uses, and the places where it changes Metaflow.
 
-Metaflow's plugin tables (`metaflow_extensions`) were tried: they are found from a checkout and
-travel in the code package. But they replace whole classes, for all flows of an environment, at
-`import metaflow`; and if MFX cannot be imported there, Metaflow ignores every plugin. Why a table
-does not do stands with each place.
+Metaflow's plugin tables (`metaflow_extensions`) were tried instead. They work from a checkout and
+in the code package. But they replace whole classes, for all flows of an environment, at
+`import metaflow`; and if MFX cannot be imported at that time, Metaflow ignores all plugins. Each
+function below says why a table is not enough for it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 CHECKED = {"metaflow": ("2.19.39",)}
 
 Make = Callable[[Callable[..., Any]], Callable[..., Any]]
-"""Makes of Metaflow's own function the one to put in its place."""
+"""Takes Metaflow's function and returns the one that replaces it."""
 
 
 def put(owner: Any, name: str, make: Make) -> None:
-    """Put what `make` makes of `owner.name` in its place, once however often it is asked."""
+    """Replace `owner.name` by `make` of it. Further calls for the same name change nothing."""
     found = inspect.getattr_static(owner, name)
     kind = type(found) if isinstance(found, (classmethod, staticmethod)) else None
     original = found.__func__ if kind else found
@@ -31,10 +31,15 @@ def put(owner: Any, name: str, make: Make) -> None:
 
 
 def around_s3(one: Make, many: Make, wait: Make) -> None:
-    """One request of `S3`, a process of them, and the wait before they are tried again.
+    """Replace three parts of `S3`.
 
-    No DATASTORES_DESC: each method of `S3Storage` makes an `S3` by that name, so that a class of
-    our own would be a copy of them all; and `metaflow.S3` would stay as it is.
+    A table (DATASTORES_DESC) is not enough: each method of `S3Storage` creates an `S3` by name, so
+    our own class would have to copy all of them; and it would not change `metaflow.S3`.
+
+    Args:
+        one: For a single request.
+        many: For a process that makes many requests.
+        wait: For the wait before requests are tried again.
     """
     from metaflow.plugins.datatools.s3.s3 import S3
 
@@ -44,20 +49,20 @@ def around_s3(one: Make, many: Make, wait: Make) -> None:
 
 
 def s3_root(operation: Any) -> str:
-    """The folder that an `S3` works in; '' if none was given."""
+    """The folder in which an `S3` works; '' if none was given."""
     return operation._s3root or ""
 
 
 def s3_endpoint(operation: Any) -> str:
-    """The address that an `S3` asks."""
+    """The address to which an `S3` sends requests."""
     return operation._s3_client.client.meta.endpoint_url
 
 
 def around_local_records(make: Make) -> None:
-    """How a record is read: a class method of a file's path.
+    """Replace how a local record is read: a class method that takes a file's path.
 
-    No METADATA_PROVIDERS_DESC: where there is no setting the client takes this class by its name,
-    and trials' records are read by a subclass of it.
+    A table (METADATA_PROVIDERS_DESC) is not enough: without a setting the client uses this class by
+    its name, and a subclass of it reads the records of trials.
     """
     from metaflow.plugins.metadata_providers.local import LocalMetadataProvider
 
@@ -65,45 +70,45 @@ def around_local_records(make: Make) -> None:
 
 
 def local_place(provider: Any) -> tuple[str | None, Any]:
-    """The folder of a class of local records, and the class of storage beside it."""
+    """The folder of a local metadata provider, and the class of the storage beside it."""
     return provider._make_path(create_on_absent=False), provider._get_storage_class()
 
 
 def around_card_root(make: Make) -> None:
-    """Where cards of a storage lie: a class method of the storage's type. No table has it."""
+    """Replace where cards of a storage are: a method that takes the storage's type. No table."""
     from metaflow.plugins.cards.card_datastore import CardDatastore
 
     put(CardDatastore, "get_storage_root", make)
 
 
 def around_retry(make: Make) -> None:
-    """How the scheduler tries a step again, of a worker. No table has the scheduler."""
+    """Replace how the scheduler retries a worker's step. There is no table for the scheduler."""
     from metaflow.runtime import NativeRuntime
 
     put(NativeRuntime, "_retry_worker", make)
 
 
 def datastore_of(scheduler: Any) -> Any:
-    """The flow's datastore, of the scheduler of its run."""
+    """The flow's datastore, from the scheduler of the run."""
     return scheduler._flow_datastore
 
 
 def around_tasks_of_run(make: Make) -> None:
-    """How the results of a run's steps are opened, by `resume` among others. No table has it."""
+    """Replace how the results of a run's steps are opened, for example by `resume`. No table."""
     from metaflow.datastore import TaskDataStoreSet
 
     put(TaskDataStoreSet, "__init__", make)
 
 
 def count_no_run_as_latest() -> None:
-    """From now on in this process. No table has Metaflow's own commands."""
+    """From now on this process does not record its run as the latest. No table for commands."""
     from metaflow.cli_components import run_cmds
 
     run_cmds.write_latest_run_id = lambda *_: None
 
 
 def around_config_files(convert: Make, process: Make) -> None:
-    """How a `Config`'s file is read, and both its options looked at. No table has these."""
+    """Replace how a `Config`'s file is read (`convert`) and its options are processed. No table."""
     from metaflow.user_configs.config_options import ConfigInput, ConvertPath
 
     put(ConvertPath, "convert_value", convert)
@@ -111,34 +116,34 @@ def around_config_files(convert: Make, process: Make) -> None:
 
 
 def config_marks() -> tuple[str, str]:
-    """What Metaflow puts before the text of a config: always, and of a default besides."""
+    """The two prefixes that Metaflow puts before a config's text: always, and for a default too."""
     from metaflow.user_configs import config_options
 
     return config_options._CONVERT_PREFIX, config_options._DEFAULT_PREFIX
 
 
 def is_config_complete(option: Any) -> bool:
-    """Whether a config's option has been given its files and its values, and so parses them."""
+    """Whether a config's option has both its files and its values, so that it parses them."""
     return option._path_values is not None and option._value_values is not None
 
 
 def current_command() -> Any:
-    """Metaflow's command that this process carries out, as click's context, or None."""
+    """The Metaflow command that this process runs, as click's context; or None."""
     from metaflow._vendor import click
 
     return click.get_current_context(silent=True)
 
 
 def around_merge(flow: Any, make: Make) -> None:
-    """A flow's `merge_artifacts`: public, but the class is the user's."""
+    """Replace a flow's `merge_artifacts`. It is public, but the class is the user's."""
     put(type(flow), "merge_artifacts", make)
 
 
 def stored_names(flow: Any) -> set[str]:
-    """The names of what the running or an earlier step of a flow has in its datastore."""
+    """The names of a task's artifacts in the datastore, of the running or of an earlier step."""
     return {name for name, _ in flow._datastore.items()}
 
 
 def record(thing: Any) -> dict[str, Any]:
-    """What the metadata says of a run, task or artifact of Metaflow's client."""
+    """The metadata of a run, task or artifact of Metaflow's client."""
     return getattr(thing, "_object", {})

@@ -1,4 +1,4 @@
-"""Of `evaluate` and `push`: the verdict on a model, how it was served, where it went."""
+"""The results of `evaluate` and `push`: metrics and blessing, the replay, the pushed model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 Reasons = dict[SliceKey, dict[str, str]]
-"""Why a metric has no value, by slice and metric; of what has no value alone."""
+"""Why metrics have no value, by slice and metric. Metrics with a value are left out."""
 
 
 @dataclass(frozen=True)
 class SliceMetrics:
-    """The metrics of one slice, by name; None for one without a value."""
+    """The metrics of one slice, by name. None if a metric has no value."""
 
     slice: SliceKey
     metrics: dict[str, float | None]
@@ -28,11 +28,11 @@ class SliceMetrics:
 
 @dataclass(frozen=True)
 class ComparedWith:
-    """What a model was compared with: nothing, a run, or a run whose model could not be.
+    """The run with whose model a model was compared, if any.
 
     Args:
         run: The run that made the model in production; None if nothing was in production yet.
-        unfit: Why that model cannot be compared; empty if it was.
+        unfit: Why that model could not be compared; empty if it was.
     """
 
     run: str | None = None
@@ -54,12 +54,16 @@ FIRST_RUN = ComparedWith()
 
 @dataclass(frozen=True)
 class Check:
-    """One threshold on one metric of one slice, and whether the model passed it.
+    """A threshold for a metric on a slice, and whether the model passed it.
 
     Args:
-        slice: Which slice, or all by some features, where it is of none alone.
+        metric: The metric's name.
+        slice: The slice; or all slices by some features, if the check is not about a single slice.
+        rule: The threshold in words, such as "at least 0.7".
+        value: The metric's value; None if it has none.
+        passed: Whether the model passed.
         no_value: Why the metric has no value; empty if it has one.
-        checked: False where there is nothing to hold to the threshold: neither passed nor failed.
+        checked: False if there was no value to check: the check neither passed nor failed.
     """
 
     metric: str
@@ -72,11 +76,11 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """In a word or two."""
+        """The result in words: "passed", "FAILED" or "not checked"."""
         return "passed" if self.passed else "FAILED" if self.checked else "not checked"
 
     def __str__(self) -> str:
-        value = "is no value" if self.value is None else f"is {figures.metric(self.value)}"
+        value = "has no value" if self.value is None else f"is {figures.metric(self.value)}"
         if self.value is None and self.no_value:
             value = f"has no value ({self.no_value})"
         return f"{self.verdict}: {self.metric} on {self.slice} {value}, needs {self.rule}"
@@ -84,10 +88,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Blessing:
-    """Whether a model may be pushed, and why: one check for each metric, slice and rule.
+    """Whether a model may be pushed, with all checks.
 
     Args:
-        baseline: The model in production that it was compared with, or why with none.
+        blessed: Whether it may be pushed.
+        checks: One check for each metric, slice and rule.
+        baseline: The model in production that it was compared with, or why there was none.
     """
 
     blessed: bool
@@ -96,23 +102,23 @@ class Blessing:
 
     @property
     def failures(self) -> tuple[Check, ...]:
-        """The checks that were not passed."""
+        """The checks that failed."""
         return tuple(check for check in self.checks if check.checked and not check.passed)
 
     @property
     def unchecked(self) -> tuple[Check, ...]:
-        """The checks that could not be made, as a metric has no value."""
+        """The checks that could not be made, because a metric has no value."""
         return tuple(check for check in self.checks if not check.checked)
 
     @property
     def outcome(self) -> str:
-        """How many checks were passed, and how many could not be made."""
+        """How many checks passed, and how many could not be made, in words."""
         if not self.checks:
-            return "no thresholds, nothing was checked: any first model is blessed"
+            return "no thresholds, so nothing was checked: any first model is blessed"
         left = len(self.unchecked)
         made = len(self.checks) - left
         if not made:
-            return f"nothing was checked, as metrics have no value ({left:,} not checked)"
+            return f"nothing was checked, since metrics have no value ({left:,} not checked)"
         passed = f"{made - len(self.failures):,} of {made:,} checks passed"
         return passed + (f", {left:,} not checked" if left else "")
 
@@ -122,18 +128,21 @@ class Evaluation:
     """Sliced metrics, curves, predictions and the blessing of the chosen candidate.
 
     Args:
-        rows: One a slice, OVERALL first.
-        baseline_rows: The same for the model now in production, on the same examples; or empty.
-        curves: `roc` and `calibration` points for plots, by model.
-        candidates: Each candidate's value of the selecting metric; None if it has none.
-        predictions: `predictions.parquet`: label, prediction and answer of each eval row, in order;
-            the answer is the network's own, the prediction what metrics are made of: where the
-            network's loss takes logits, the probabilities.
+        rows: The metrics, one entry per slice, OVERALL first.
+        baseline_rows: The same for the model in production, on the same examples; empty if there
+            was none.
+        curves: Points of `roc` and `calibration` for charts, by model.
+        candidates: For each candidate, the value of the metric that selects; None if it has none.
+        blessing: Whether the model may be pushed.
+        predictions: The file `predictions.parquet`: label, prediction and answer of each eval row,
+            in order. The answer is the network's output. The prediction is what metrics are
+            computed from: the answer or, if the network's loss takes logits, a probability.
         results: TFMA's own result files, for `tfma.load_eval_result`.
         engine: What computed the metrics.
-        no_value: Why a metric of `rows` has no value, by slice and metric; None in what older
-            versions left, whose rows may hold a number there.
-        baseline_no_value: The same of `baseline_rows`.
+        lineage: What the result was made from.
+        no_value: Why metrics of `rows` have no value, by slice and metric. None in results of older
+            versions, whose rows may have a number there.
+        baseline_no_value: The same for `baseline_rows`.
     """
 
     rows: list[SliceMetrics]
@@ -149,30 +158,40 @@ class Evaluation:
     baseline_no_value: Reasons | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # An error of this class is told as one line; see `mfx.registry.runs.read`.
+        # `mfx.registry.runs.read` turns an AttributeError into a one-line message.
         if not all(isinstance(row, SliceMetrics) for row in state["rows"]):
             raise AttributeError("it has the names of slices in place of slices")
         self.__dict__.update(state)
 
     @property
     def overall(self) -> dict[str, float | None]:
-        """The metrics on the whole eval split."""
+        """The metrics on the whole eval split, by name."""
         return self.rows[0].metrics
 
     def why_none(self, metric: str, slice: SliceKey | str = OVERALL, baseline: bool = False) -> str:
-        """Why a metric has no value on a slice, given as such or by its name in `metrics()`; '' if
-        it has one or nothing is known."""
+        """Why a metric has no value on a slice.
+
+        Args:
+            metric: The metric's name.
+            slice: The slice, or its name as in `metrics()`.
+            baseline: Whether to ask for the model in production instead of the candidate.
+
+        Returns:
+            The reason; '' if the metric has a value or the reason is not known.
+        """
         reasons = (self.baseline_no_value if baseline else self.no_value) or {}
         found = (why for key, why in reasons.items() if str(key) == str(slice))
         return next(found, {}).get(metric, "")
 
     def metrics(self) -> pd.DataFrame:
-        """One row a slice, by its name, `Overall` first; one column a metric, float64, NaN where it
-        has no value."""
+        """The metrics as a table of float64: one row per slice, one column per metric.
+
+        Rows have the slices' names, `Overall` first. NaN means that a metric has no value.
+        """
         return self._frame(self.rows)
 
     def baseline_metrics(self) -> pd.DataFrame:
-        """As `metrics`, of the model now in production; empty on a first run."""
+        """As `metrics`, for the model in production. Empty on a first run."""
         return self._frame(self.baseline_rows)
 
     def _frame(self, rows: list[SliceMetrics]) -> pd.DataFrame:
@@ -190,10 +209,10 @@ class Latency:
 
     Args:
         api: REST or gRPC, and the signature.
-        batch_size: Rows in each request.
-        requests: How many there were.
-        p50: Milliseconds that half of them stayed below.
-        p99: Milliseconds that 99 of 100 stayed below.
+        batch_size: Rows per request.
+        requests: The number of requests.
+        p50: Median time of a request, in milliseconds.
+        p99: 99th percentile of the time, in milliseconds.
     """
 
     api: str
@@ -205,16 +224,18 @@ class Latency:
 
 @dataclass(frozen=True)
 class Replay:
-    """How a model server in a clean process answered raw eval rows.
+    """How a model server in a new process answered raw eval rows.
 
     Args:
-        rows: Rows replayed.
-        max_difference: Largest difference from the evaluator's predictions; None if none came back.
-        load_seconds: From the server's start until the model was available.
-        error: Why it is not valid; empty if it is.
-        server: Which server it was; `title` of a `push.servers`.
-        memory_mb: Resident memory of the server after all requests, MiB; None where not known.
-        latencies: Of each API, signature and batch size.
+        rows: How many rows were replayed.
+        max_difference: The largest difference from the answers in evaluation; None if there were no
+            answers.
+        load_seconds: Seconds from the server's start until the model was available; None if it
+            never was.
+        error: Why the model may not be served; empty if it may.
+        server: The server's name, such as "mfx serve".
+        memory_mb: The server's resident memory after all requests, in MiB; None if not known.
+        latencies: One entry for each API, signature and batch size.
     """
 
     rows: int
@@ -233,14 +254,16 @@ class Replay:
 
 @dataclass(frozen=True)
 class PushedModel:
-    """Where the model went, or why it did not.
+    """Where the model was pushed, or why it was not.
 
     Args:
         path: `<destination>/<name>/<version>`; empty if nothing was written.
-        version: The version served; None if nothing was written.
+        version: The pushed version; None if nothing was written.
         reason: One line for people.
-        warmup: Requests made of the rows replayed, which go with the model wherever it is pushed
-            (`warmup.read`); None if it did not answer them as evaluated.
+        replay: How a model server answered with the model.
+        lineage: What the result was made from.
+        warmup: Warm-up requests made of the replayed rows. They go with the model wherever it is
+            pushed (see `warmup.read`). None if its answers were not right.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Of `start` and `ingest`: the input files, the code, the typed rows."""
+"""The results of `start` and `ingest`: the input files, the code, the typed rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPLITS = ("train", "eval")
 
 
 class SourceFile(NamedTuple):
-    """One input file: where it is, its SHA-256 and size in bytes."""
+    """One input file: its path, SHA-256 and size in bytes."""
 
     path: str
     sha256: str
@@ -31,31 +31,31 @@ class SourceFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Shard:
-    """Input files that one task of `ingest` reads, in order."""
+    """The input files that one task of `ingest` reads, in order."""
 
     files: tuple[SourceFile, ...]
 
     @property
     def sha256(self) -> str:
-        """SHA-256 over the files' contents, in order; their names do not matter."""
+        """SHA-256 of the files' contents, in order. Their names do not matter."""
         return hash_json([file.sha256 for file in self.files])
 
     @property
     def path(self) -> str:
-        """The first file's path, as the config means it: relative ones start at its folder."""
+        """The first file's path. A relative path starts at the config's folder."""
         return self.files[0].path
 
     @property
     def size(self) -> int:
-        """Bytes of all files together."""
+        """The size of all files together, in bytes."""
         return sum(file.size for file in self.files)
 
     def __getstate__(self) -> dict[str, bytes]:
-        # Compressed: ten thousand paths and hashes are part of every task's artifacts.
+        # Compressed, since every task has them: there may be ten thousand paths and hashes.
         return {"packed": zlib.compress(json.dumps(self.files).encode())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # In older runs a shard was one file, kept as its path, sha256 and size.
+        # In older runs a shard was one file, stored as its path, sha256 and size.
         files = json.loads(zlib.decompress(state["packed"])) if "packed" in state else [state]
         made = (SourceFile(**f) if isinstance(f, dict) else SourceFile(*f) for f in files)
         self.__dict__["files"] = tuple(made)
@@ -63,10 +63,13 @@ class Shard:
 
 @dataclass(frozen=True)
 class Sources:
-    """What `start` resolved: the input files and each column's type (`columns.types.TYPES`).
+    """The input files of a run, and the type of each column.
 
     Args:
-        notes: A line on each column that is text though nearly all of it is numbers.
+        shards: The files, grouped by the task that reads them.
+        columns: Each column's type, a name in `columns.types.TYPES`.
+        lineage: What the run is made from.
+        notes: One line for each column that is text although most of it looks like numbers.
     """
 
     shards: tuple[Shard, ...]
@@ -83,12 +86,12 @@ class Sources:
 def paths_in_words(
     files: Sequence[SourceFile], resolve: Callable[[str], str] = str, most: int = 1
 ) -> str:
-    """The paths of at most so many input files, and how many more there are.
+    """Name some input files, for messages, such as "a.csv and 3 more".
 
     Args:
         files: The files.
-        resolve: Makes a kept path one that a reader can open (`Settings.resolve`).
-        most: How many are named.
+        resolve: Turns a stored path into one that a reader can open (`Settings.resolve`).
+        most: How many files are named.
     """
     more = f" and {len(files) - most:,} more" if len(files) > most else ""
     return ", ".join(resolve(file.path) for file in files[:most]) + more
@@ -96,13 +99,13 @@ def paths_in_words(
 
 @dataclass(frozen=True)
 class Code:
-    """What a run was made with.
+    """The code that made a run.
 
     Args:
-        commit: Git's commit of the pipeline's folder; empty outside a repository.
-        changed: Whether there were changes that are in no commit.
-        payload: `code.zip`: the library's and the pipeline's files.
-        library: This library's version, `mfx.__version__`; empty in runs of 0.1.
+        commit: The Git commit of the pipeline's folder; empty outside a repository.
+        changed: Whether there were uncommitted changes.
+        payload: The file `code.zip`, with the library's and the pipeline's files.
+        library: This library's version, `mfx.__version__`; empty in runs of version 0.1.
     """
 
     commit: str
@@ -111,7 +114,7 @@ class Code:
     library: str = ""
 
     def files(self) -> dict[str, str]:
-        """Each file's text, by its path."""
+        """The text of each file, by path."""
         import io
         import zipfile
 
@@ -123,16 +126,18 @@ class Code:
 
 @dataclass(frozen=True)
 class Examples:
-    """Typed rows by split, as Parquet files `<split>.parquet`, one payload for each input shard.
+    """Typed rows by split. Each shard has a payload with one Parquet file per split.
 
     Args:
-        shards: Payloads in input order.
-        rows: Rows of each split.
-        rows_in: Rows that the files hold, counted apart from reading them.
-        rejected: Rows left out, by reason; `rows_in == sum(rows) + sum(rejected)` always holds.
+        shards: The payloads, in the order of the input; each has files `<split>.parquet`.
+        rows: The number of rows of each split.
+        rows_in: The number of rows in the input files, counted separately from reading them.
+        rejected: Rows left out, by reason. `rows_in == sum(rows) + sum(rejected)` always holds.
         columns: Each column's type.
-        missing: Cells taken as missing: column, text, how many.
-        rounded: Cells whose whole number float32 cannot hold: column, one such text, how many.
+        lineage: What the result was made from.
+        missing: Cells taken as missing: column, text, number of cells.
+        rounded: Cells with a whole number that float32 changes: column, one such text, number of
+            cells.
     """
 
     shards: tuple[Payload, ...]
@@ -146,12 +151,12 @@ class Examples:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the rows of all splits, in order."""
+        """SHA-256 of the rows of all splits, in order."""
         return hash_json([payload.digest for payload in self.shards])
 
     @contextmanager
     def files(self, split: str) -> Iterator[list[Path]]:
-        """The split's Parquet files, in order, in a temporary folder."""
+        """A context that gives the split's Parquet files, in order, in a temporary folder."""
         import tempfile
 
         if split not in SPLITS:
@@ -166,7 +171,12 @@ class Examples:
     def batches(
         self, split: str, rows: int = 65536, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The split's rows in order, at most `rows` in memory at a time.
+        """Yield the split's rows in order.
+
+        Args:
+            split: The split's name.
+            rows: The most rows per batch.
+            columns: The columns to read; by default all.
 
         Raises:
             ValueError: One of `columns` is not in the data.
@@ -177,7 +187,7 @@ class Examples:
         with self.files(split) as paths:
             for path in paths:
                 for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
-                    # For Parquet `a.b` is a part of `a`, and comes with it.
+                    # Parquet takes a column `a.b` for a part of `a`, and reads it too.
                     names = batch.schema.names if columns is None else list(columns)
                     if missing := sorted(set(names) - set(batch.schema.names)):
                         raise ValueError(f"no feature '{missing[0]}' in the data")
@@ -185,11 +195,11 @@ class Examples:
                     yield pa.RecordBatch.from_arrays([batch.column(i) for i in places], names)
 
     def split_digest(self, split: str) -> str:
-        """SHA-256 over the rows of one split, in order."""
+        """SHA-256 of the rows of one split, in order."""
         return hash_json([p.only(f"{split}.parquet").digest for p in self.shards])
 
     def to_arrow(self, split: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows of a split."""
+        """All rows of a split, with the given columns or all."""
         import pyarrow as pa
 
         from mfx.columns.types import TYPES
@@ -199,10 +209,10 @@ class Examples:
         return pa.Table.from_batches(list(self.batches(split, columns=columns)), schema)
 
     def to_pandas(self, split: str) -> pd.DataFrame:
-        """All rows of a split, text decoded to str.
+        """All rows of a split as a DataFrame.
 
-        Integers with missing values are `Int64`; lists are arrays of their values, None where
-        missing. A column with values that are not UTF-8 stays bytes.
+        Text is str; a column with values that are not UTF-8 stays bytes. Integers are `Int64`,
+        which can be missing. Lists are arrays; a missing list is None.
         """
         import pandas as pd
         import pyarrow as pa
@@ -229,7 +239,7 @@ class Examples:
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """A column of bytes, or of lists of bytes, as text; None if it is neither, or not UTF-8."""
+    """A column of bytes or of lists of bytes as text; None for other types, and if not UTF-8."""
     import pyarrow as pa
 
     from mfx.columns.types import TYPES

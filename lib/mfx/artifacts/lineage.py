@@ -1,4 +1,4 @@
-"""What a result was made from, as hashes."""
+"""Lineage: what a result was made from, as hashes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Lineage:
     Args:
         data: The input files' contents.
         code: The library's and the pipeline's Python files.
-        config: The effective config, run-time parameters included.
-        parents: Digests of the results that went in.
+        config: The effective config, with the parameters of the run.
+        parents: Digests of the results that it was made from.
     """
 
     data: str
@@ -32,7 +32,7 @@ class Lineage:
 
 
 def hash_bytes(*parts: bytes) -> str:
-    """SHA-256 over parts, each with its length, so that moving a boundary changes the hash."""
+    """SHA-256 of several parts. Each part's length counts too: other boundaries, another hash."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))
@@ -41,7 +41,7 @@ def hash_bytes(*parts: bytes) -> str:
 
 
 def hash_json(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON."""
+    """SHA-256 of a value as JSON with sorted keys."""
     return hash_bytes(json.dumps(value, sort_keys=True, default=str).encode())
 
 
@@ -55,5 +55,5 @@ def hash_file(path: Path) -> str:
 
 
 def hash_code(files: Mapping[str, Path]) -> str:
-    """SHA-256 over files of code: their names, with paths, and contents."""
+    """SHA-256 of files of code: the given names and the contents."""
     return hash_json({name: hash_file(path) for name, path in files.items()})

@@ -1,8 +1,7 @@
-"""Local results are where the records of their runs lie, wherever the project was when they were
-made.
+"""Find local results beside the records of their runs, even after a project was moved.
 
-Metaflow writes absolute paths into its records. With local metadata the results always lie in the
-same folder as the records, so a project that was moved or copied has its own.
+Metaflow writes absolute paths into its records. With local metadata, results are always in the same
+folder as the records. So a project that was moved or copied has its own results there.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from mfx.artifacts import _private
 _ROOTS = ("ds-root", "artifact-store-ds-root")
 _RECORDED = ":root:"
 _former: dict[Path, str] = {}
-"""Where projects were, and where the datastore is that tells of it."""
+"""Former folders of projects, each with the datastore whose records name it."""
 
 
 def look_beside_records() -> None:
-    """Have Metaflow's client look for local results beside their records."""
+    """Make Metaflow's client look for local results beside their records."""
     _private.around_local_records(_beside_records)
 
 
@@ -46,18 +45,18 @@ def _beside_records(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any
 
 
 def root(recorded: str) -> str:
-    """Where a local datastore is that was at `recorded` when something was put there."""
+    """The present folder of a local datastore that was at `recorded` when it was written to."""
     module = sys.modules.get("metaflow.plugins.datastores.local_storage")
     here = module.LocalStorage.datastore_root if module else None
     if not here:
-        return recorded  # a worker that only has what it was sent
+        return recorded  # This is a worker, which has no datastore of the project.
     from metaflow import get_metadata
 
     return str(here) if get_metadata().startswith("local@") else recorded
 
 
 def former_projects() -> set[Path]:
-    """Where this project was when runs were made that were looked at."""
+    """Former folders of this project, as far as the records read so far tell."""
     return {place for place, here in _former.items() if root("") == here}
 
 

@@ -1,4 +1,4 @@
-"""Metaflow's own requests to S3, held to the same time and the same one error as the library's."""
+"""Give Metaflow's own S3 requests the same time limit and the same single error as MFX's."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _HEADLINE = "The pipeline stopped"
 
 
 class _Gone:
-    """That S3 was given up, which a process need not find out anew for each request."""
+    """Remembers that S3 does not answer, so that further requests of the process fail at once."""
 
     error: Exception | None = None
     until = 0.0
 
 
 def limit_time() -> None:
-    """Have Metaflow give S3 up after `s3.patience`, and say so in one message.
+    """Make Metaflow give up on S3 after `s3.patience` seconds, with one clear message.
 
-    Metaflow counts tries: with its waits between them it goes on for hours, and its message names
-    neither the endpoint nor what to do. Its exceptions keep their classes.
+    Metaflow itself counts tries. With the waits between them this takes hours, and its message
+    names neither the endpoint nor a remedy. Exceptions keep Metaflow's classes.
     """
     from metaflow.plugins.datatools.s3 import s3util
 
-    # Making a client puts an object into these, which are a setting too: deploying writes all
-    # settings down as JSON, and could not any more.
+    # Creating a client adds an object to this dict, which is also a setting. Deploying writes all
+    # settings as JSON, which would then fail. So the client gets a copy.
     s3util.DATATOOLS_CLIENT_PARAMS = dict(s3util.DATATOOLS_CLIENT_PARAMS)
     _private.around_s3(_one_operation, _many_operations, _sleep)
 
@@ -55,7 +55,7 @@ def _one_operation(one: Callable[..., Any]) -> Callable[..., Any]:
             except Exception as error:
                 self.mfx.said = str(error)
                 if s3.is_misconfigured(error):
-                    text = f"{url}: cannot be asked: {error}"
+                    text = f"{url}: cannot send a request: {error}"
                     raise _worded(MetaflowS3Exception(), text, _SETTINGS) from None
                 raise
 
@@ -81,11 +81,11 @@ def _many_operations(many: Callable[..., Any]) -> Callable[..., Any]:
         lines, said, code = many(self, mode, **options)
         if not said:
             return lines, said, code
-        from metaflow.plugins.datatools.s3 import s3op  # imports boto3
+        from metaflow.plugins.datatools.s3 import s3op  # It imports boto3.
 
         if code == s3op.ERROR_URL_ACCESS_DENIED:
             raise _worded(MetaflowS3AccessDenied(), f"{self.mfx.url}: access denied", _SETTINGS)
-        # A transient one that stayed, and what s3op does not know: 1 is Python's.
+        # A transient error that stayed, or one that s3op does not know (1 is Python's exit code).
         if code in (None, 1, s3op.ERROR_TRANSIENT, s3op.ERROR_WORKER_EXCEPTION):
             self.mfx.said = _reason(said)
             raise _gone(self, MetaflowS3Exception())
@@ -112,13 +112,13 @@ def _sleep(wait: Callable[..., None]) -> Callable[..., None]:
 
 @dataclass
 class _Asked:
-    """What an `S3` of Metaflow's has at hand, as its attribute `mfx`.
+    """The state of a request. It is stored as attribute `mfx` of Metaflow's `S3` object.
 
     Args:
-        url: What it is asked for.
-        begun: When it was, by the monotonic clock.
-        first: When it was tried again first; 0 if it was not.
-        said: What S3 said last.
+        url: The requested URL.
+        begun: When the request began, by the monotonic clock, in seconds.
+        first: When it was first tried again; 0 if it was not.
+        said: The last error message of S3.
     """
 
     url: str
@@ -128,7 +128,7 @@ class _Asked:
 
 
 def is_own_error(error: Exception) -> bool:
-    """Whether it is an error that already says all, in the words of this module."""
+    """Whether an error already has this module's message."""
     return getattr(error, "headline", "") == _HEADLINE
 
 
@@ -139,7 +139,7 @@ _SETTINGS = (
 
 
 def _begin(operation: Any, url: str) -> None:
-    """Note when an operation of Metaflow's begins; none does soon after S3 was given up."""
+    """Note when a request begins; raise the last error if S3 did not answer shortly before."""
     if _Gone.error and time.monotonic() < _Gone.until:
         raise _Gone.error
     operation.mfx = _Asked(url, time.monotonic())
@@ -156,13 +156,13 @@ def _gone(operation: Any, error: Any) -> Exception:
 
 
 def _reason(text: str) -> str:
-    """The line that says why, in what a process of Metaflow's own wrote before it ended."""
+    """The line with the reason, from the output of Metaflow's S3 process."""
     lines = [line.strip() for line in text.strip().splitlines()]
     return next((line for line in reversed(lines) if line.startswith("botocore.")), lines[-1])
 
 
 def _remedy() -> str:
-    """A step's own log says what it met; what to do stands at the end of the run's."""
+    """What the user can do. It is empty inside a step, as the run's own message says it."""
     from metaflow import current
 
     if code_package():
@@ -171,7 +171,7 @@ def _remedy() -> str:
         return ""
     if current.run_id:
         return f"When it is back: resume --origin-run-id {current.run_id}"
-    return f"Nothing was begun. {_SETTINGS}"
+    return f"Nothing was started. {_SETTINGS}"
 
 
 def _worded(error: Any, what: str, remedy: str) -> Exception:

@@ -1,4 +1,4 @@
-"""Of `transform` and `train`: the transform graph and the model behind it."""
+"""The results of `transform` and `train`: the transform graph and the model."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from mfx.artifacts.store import Payload
 
 @dataclass(frozen=True)
 class LabelValues:
-    """What the transformed label holds.
+    """The values of the transformed label.
 
     Args:
-        name: The label.
-        counts: By split, each finite value and its rows; empty where there are too many values.
-        texts: By split, where the label is made of one column of text: text and value, and rows.
-        not_finite: By split, rows with NaN or infinity.
-        low: The lowest finite value of all splits.
-        high: The highest.
-        fractions: Rows whose value is not whole.
+        name: The label's name.
+        counts: For each split, the number of rows for each finite value; empty if there are too
+            many values.
+        texts: For each split, the number of rows for each pair of text and value; empty if the
+            label is not made from one column of text, or there are too many pairs.
+        not_finite: For each split, the number of rows with NaN or infinity.
+        low: The lowest finite value in all splits.
+        high: The highest finite value in all splits.
+        fractions: The number of rows whose value is not a whole number.
     """
 
     name: str
@@ -38,8 +40,11 @@ class TransformGraph:
     """TFT's transform output: the graph, its vocabularies, the transformed features' types.
 
     Args:
+        payload: TFT's files.
+        features: The type of each transformed feature, by name.
+        lineage: What the result was made from.
         engine: What analysed the train split.
-        label: What the label holds; None in runs of older versions.
+        label: The label's values; None in runs of older versions.
     """
 
     payload: Payload
@@ -50,7 +55,7 @@ class TransformGraph:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the graph's files."""
+        """SHA-256 of the graph's files."""
         return self.payload.digest
 
     def save_to(self, directory: str | Path) -> Path:
@@ -60,18 +65,20 @@ class TransformGraph:
 
 @dataclass(frozen=True)
 class Model:
-    """A SavedModel that holds transform graph and network, and how it was made.
+    """A SavedModel with the transform graph and the network, and how it was trained.
 
     Args:
         payload: The SavedModel's files.
         logs: TensorBoard's event files.
-        candidate: Its place in `train.candidates`.
-        hyperparameters: What `build_model` got.
-        history: Loss and metrics, one entry an epoch, validation ones as `val_…`.
-        weights: SHA-256 of the trained variables' bytes.
-        steps: Training steps taken.
-        device: What it was trained on, such as `1 CPU` or `2 GPU`.
-        resumed_from: Epochs that were taken over from a checkpoint, 0 if none.
+        candidate: Its index in `train.candidates`.
+        hyperparameters: The arguments of `build_model`.
+        history: Loss and metrics by name, with one value per epoch. Validation metrics begin with
+            `val_`.
+        weights: SHA-256 of the trained variables' values.
+        steps: The number of training steps.
+        device: What it was trained on, such as `CPU` or `2 GPU`.
+        resumed_from: How many epochs came from a checkpoint; 0 if none.
+        lineage: What the result was made from.
     """
 
     payload: Payload
@@ -87,7 +94,7 @@ class Model:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the trained variables and the transform graph they were trained behind."""
+        """SHA-256 of the trained variables, the transform graph and the transformed examples."""
         return hash_json([self.weights, *self.lineage.parents])
 
     def save_to(self, directory: str | Path) -> Path:

@@ -1,7 +1,7 @@
-"""Which slice: features and values, shown as `Overall` or `trip_start_hour:3, company:Blue`.
+"""Slices: features and values, shown as `Overall` or `trip_start_hour:3, company:Blue`.
 
-A feature's title, and a value, may hold what separates them. What would be mistaken then stands in
-quotes, as in JSON, so that no two slices of a run are shown alike.
+A feature's name or a value may contain a separator. If it could be misread, it is put in quotes, as
+in JSON. So no two slices of a run are shown in the same way.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ _NEXT = re.compile(rf", (?:{_FEATURE}):", re.DOTALL)
 
 @dataclass(frozen=True, eq=False)
 class SliceKey:
-    """One slice; OVERALL is that of all rows.
+    """One slice. OVERALL is the slice of all rows.
 
-    Two are equal if features, values and the values' types are: 1, 1.0 and "1" are three values,
-    and NaN is one.
+    Two slices are equal if their features, values and types of values are equal. So 1, 1.0 and "1"
+    are three different values; NaN equals NaN.
 
     Args:
-        parts: Features and values, in the features' order by name; none of OVERALL.
+        parts: Pairs of feature and value, sorted by feature; empty for OVERALL.
     """
 
     parts: tuple[tuple[str, Value], ...] = ()
 
     @classmethod
     def of(cls, parts: Iterable[tuple[str, Any]]) -> SliceKey:
-        """From what TFMA or Arrow gives: text may be UTF-8 bytes, numbers NumPy's."""
+        """Make a slice from TFMA's or Arrow's values: texts may be bytes, numbers NumPy's."""
         return cls(tuple((str(title), _plain(value)) for title, value in parts))
 
     @property
     def features(self) -> tuple[str, ...]:
-        """What it is by; nothing of OVERALL."""
+        """The features that define the slice; none for OVERALL."""
         return tuple(title for title, _ in self.parts)
 
     @property
     def beside_first(self) -> str:
-        """As shown where its first feature is said already: `3, company:Blue`."""
+        """The slice without the name of its first feature, such as `3, company:Blue`."""
         (_, first), *rest = self.parts
         return ", ".join([_value(first), *map(_shown, rest)])
 
@@ -58,7 +58,7 @@ class SliceKey:
 
     @property
     def _identity(self) -> tuple[tuple[str, str], ...]:
-        # repr tells types apart, and knows NaN from no other NaN.
+        # repr differs for different types, and is the same for all NaN.
         return tuple((title, repr(value)) for title, value in self.parts)
 
 
@@ -67,7 +67,7 @@ OVERALL = SliceKey()
 
 @dataclass(frozen=True)
 class SlicesBy:
-    """All slices by some features; without any, all slices there are."""
+    """All slices by some features. Without features: all slices."""
 
     features: tuple[str, ...] = ()
 

@@ -1,4 +1,4 @@
-"""TFDV's statistics as plain rows, for tables and cards; imports no TensorFlow."""
+"""TFDV's statistics as plain rows, for tables and cards. It imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from typing import Any
 
 
 def present(feature: Any) -> int:
-    """Examples with a value of the feature, of its `FeatureNameStatistics`."""
+    """How many examples have a value of the feature.
+
+    Args:
+        feature: The feature's `FeatureNameStatistics`.
+    """
     return int(getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing)
 
 
 def feature_rows(statistics: Any) -> list[dict[str, Any]]:
-    """One dict a feature.
+    """Turn statistics into one dict per feature.
 
     Args:
         statistics: A DatasetFeatureStatisticsList with one dataset.
 
     Returns:
-        Keys feature, type, examples, missing (share), then mean, std_dev, zeros (share), min,
-        median, max for numbers or unique, top, top_share for text; None where it does not apply.
+        Dicts with the keys feature, type, examples, missing (share); for numbers mean, std_dev,
+        zeros (share), min, median, max; for text unique, top, top_share. A key that does not apply
+        has the value None.
     """
     from tensorflow_metadata.proto.v0 import statistics_pb2
 

@@ -1,4 +1,4 @@
-"""Payload files in Metaflow's own datastore: content-addressed, the same on every storage."""
+"""Store files in Metaflow's own datastore, by their content. It works the same on all storages."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from metaflow.datastore import FlowDataStore
 
 CHUNK_BYTES = 64 * 2**20
-"""Largest piece of a file held in memory and stored under one key."""
+"""The largest part of a file that is held in memory and stored under one key."""
 CHUNKS = 4
-"""Pieces read or written at a time."""
+"""How many chunks are read or written at the same time."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,12 +38,12 @@ class Blob:
 
 @dataclass(frozen=True)
 class Payload:
-    """A set of files in the datastore; small itself, so it travels inside result objects.
+    """A set of files in the datastore. The object is small, so results can contain it.
 
     Args:
-        flow: The flow whose part of the datastore holds the bytes.
+        flow: The flow in whose part of the datastore the files are.
         storage: Metaflow's name of the storage: local, s3, azure or gs.
-        root: The datastore's root on that storage; a local one moves with its project.
+        root: The datastore's root on that storage. A local one is where the project is now.
         blobs: The files, sorted by path.
     """
 
@@ -53,23 +53,23 @@ class Payload:
     blobs: tuple[Blob, ...]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """As it was pickled, but of a local datastore where that is now."""
+        """Restore the pickled state. The root of a local datastore is where it is now."""
         here = metaflow_local.root(state["root"]) if state["storage"] == "local" else state["root"]
         vars(self).update(state, root=here)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the files' paths and content keys: equal exactly for equal files."""
+        """SHA-256 of the files' paths, sizes and content keys. Equal files, equal digest."""
         lines = "".join(f"{b.path}\0{b.size}\0{','.join(b.keys)}\n" for b in self.blobs)
         return hashlib.sha256(lines.encode()).hexdigest()
 
     @property
     def size(self) -> int:
-        """Bytes in all files together."""
+        """The size of all files together, in bytes."""
         return sum(blob.size for blob in self.blobs)
 
     def only(self, *paths: str) -> Payload:
-        """A payload of just these files.
+        """A payload with only these files.
 
         Raises:
             MfxError: One of them is not in this payload.
@@ -80,16 +80,20 @@ class Payload:
         return replace(self, blobs=chosen)
 
     def read(self, path: str) -> bytes:
-        """The content of one file."""
+        """The content of one file.
+
+        Raises:
+            MfxError: The file is not in this payload, or the datastore does not have it any more.
+        """
         (blob,) = self.only(path).blobs
         store = _open(self.flow, self.storage, self.root)
         return b"".join(self._load(store, key, path) for key in blob.keys)
 
     def save_to(self, directory: str | Path) -> Path:
-        """Write all files below `directory` (made if missing) and return it.
+        """Write all files below `directory` and return it. It is created if it does not exist.
 
         Raises:
-            MfxError: The datastore no longer holds a file, or holds it with another size.
+            MfxError: The datastore does not have a file any more, or its content has changed.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -99,7 +103,7 @@ class Payload:
             blob, number = chunk
             data = self._load(store, blob.keys[number], blob.path)
             with (directory / blob.path).open("r+b") as out:
-                # All but the last are of one size, whatever CHUNK_BYTES was when they were saved.
+                # All chunks but the last have the same size: CHUNK_BYTES at the time of saving.
                 last = number == len(blob.keys) - 1
                 out.seek(blob.size - len(data) if last else number * len(data))
                 return out.write(data)
@@ -122,7 +126,7 @@ class Payload:
 
     @contextmanager
     def files(self) -> Iterator[Path]:
-        """The files in a temporary folder that is gone afterwards."""
+        """A context that gives the files in a temporary folder."""
         with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
             yield self.save_to(directory)
 
@@ -132,23 +136,27 @@ class Payload:
         except Exception as error:
             if metaflow_s3.is_own_error(error):
                 raise
-            # Metaflow's way to say that a file is not there.
-            why = "it is not there" if isinstance(error, TypeError) else error
+            # With a TypeError, Metaflow says that a file does not exist.
+            why = "it does not exist" if isinstance(error, TypeError) else error
             raise TransientError(
-                f"{path}: the datastore at {self.root} cannot give back {key}: {why}",
+                f"{path}: cannot read {key} from the datastore at {self.root}: {why}",
                 "Was the datastore moved or cleaned? Run the flow again to rebuild it.",
             ) from error
         if hashlib.sha1(data).hexdigest() != key:
             raise MfxError(
-                f"{path}: the datastore at {self.root} gave back other bytes than were stored "
-                f"under {key}",
-                "Were its files changed? Remove that one, and run the flow again to rebuild it.",
+                f"{path}: the datastore at {self.root} returned other bytes for {key} than were "
+                "stored",
+                "Were its files changed? Remove this one, and run the flow again to rebuild it.",
             )
         return data
 
 
 def save(directory: str | Path) -> Payload:
-    """Put all files below `directory` into the running flow's datastore."""
+    """Put all files below `directory` into the running flow's datastore.
+
+    Raises:
+        MfxError: No flow is running.
+    """
     from metaflow import current
     from metaflow.datastore import FlowDataStore
 
@@ -176,7 +184,7 @@ def save(directory: str | Path) -> Payload:
 
 
 def _in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`function` of each item, CHUNKS at a time; the first error stops the rest."""
+    """Apply `function` to all items, CHUNKS at a time. The first error stops the rest."""
     with ThreadPoolExecutor(CHUNKS) as pool:
         try:
             return list(pool.map(function, items))

@@ -1,7 +1,7 @@
-"""Trials: Metaflow's `spin` executes one step of an earlier run again, to try code out.
+"""Trials: Metaflow's `spin` runs one step of an earlier run again, to try out code.
 
-Nothing of a trial is recorded as a run. So it changes nothing outside the datastore of trials: no
-model is pushed or promoted, nobody is notified.
+A trial is not recorded as a run. So it changes nothing outside the datastore of trials: no model is
+pushed or promoted, and nobody is notified.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 from mfx.artifacts import _private
 
 TYPE = "spin"
-"""Metaflow's name of what trials use for metadata and datastore."""
+"""Metaflow's name for the metadata and the datastore of trials."""
 
 
 def is_trial() -> bool:
-    """Whether this process executes a step by `spin`; False outside of Metaflow."""
+    """Whether this process runs a step by `spin`. False outside of Metaflow."""
     from metaflow.system_context import system_context
 
     return getattr(system_context.metadata, "TYPE", "") == TYPE
 
 
 def storage() -> Any:
-    """The storage of the datastore of trials, as Metaflow's class of it."""
+    """Metaflow's storage class for the datastore of trials."""
     from metaflow.plugins import DATASTORES
 
     (found,) = [storage for storage in DATASTORES if storage.TYPE == TYPE]
@@ -31,10 +31,10 @@ def storage() -> Any:
 
 
 def merge_by_value(flow: Any) -> None:
-    """Have `merge_artifacts` give this process's flow the values themselves.
+    """Make `merge_artifacts` give this process's flow the values themselves.
 
-    Metaflow hands them on by their hash, and then looks for them in the datastore of trials,
-    which does not have them: no join could be tried out.
+    Metaflow passes them on by their hash, and then looks for them in the datastore of trials, which
+    does not have them. Without this, a join step could not be tried out.
     """
 
     def by_value(by_hash: Callable[..., None]) -> Callable[..., None]:

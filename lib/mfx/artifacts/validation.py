@@ -1,4 +1,4 @@
-"""Of `validate`: the statistics, the schema, and what breaks it."""
+"""The results of `validate`: the statistics, the schema, and the anomalies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Statistics:
-    """TFDV's statistics, `<split>.pb` each a serialized DatasetFeatureStatisticsList.
+    """TFDV's statistics of each split.
 
     Args:
+        payload: Files `<split>.pb`, each a serialized DatasetFeatureStatisticsList.
+        lineage: What the result was made from.
         engine: What computed them.
     """
 
@@ -26,11 +28,11 @@ class Statistics:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the statistics of all splits."""
+        """SHA-256 of the statistics of all splits."""
         return self.payload.digest
 
     def proto(self, split: str = "train") -> Any:
-        """`DatasetFeatureStatisticsList`, as `tfdv.visualize_statistics` takes it."""
+        """A split's `DatasetFeatureStatisticsList`, for example for `tfdv.visualize_statistics`."""
         from tensorflow_metadata.proto.v0 import statistics_pb2
 
         return statistics_pb2.DatasetFeatureStatisticsList.FromString(
@@ -38,7 +40,7 @@ class Statistics:
         )
 
     def to_pandas(self, split: str = "train") -> pd.DataFrame:
-        """One row a feature: type, missing share, unique values or mean, quartiles and range."""
+        """A table with one row per feature; its columns are the keys of `feature_rows`."""
         import pandas as pd
 
         from mfx.artifacts.statistics_view import feature_rows
@@ -48,14 +50,16 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Schema:
-    """The schema that the run's examples were held to.
+    """The schema that the run's examples were checked against.
 
     Args:
         text: The schema in protobuf text format, as in `schema.pbtxt`.
-        path: The committed file, or where one is expected.
+        path: The path of the committed file, or where it would be.
         inferred: Whether it was inferred in this run because no file was committed.
-        proposal: The schema that this run's data would give, in text format.
-        fits: Whether this run's data meets the proposal.
+        proposal: The schema inferred from this run's data, in text format; for
+            `mfx schema accept`.
+        lineage: What the result was made from.
+        fits: Whether this run's data has no errors by the proposal.
     """
 
     text: str
@@ -80,18 +84,18 @@ class Schema:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """One rule of the schema that one split's values of one feature break.
+    """A rule that a feature of a split breaks.
 
     Args:
-        split: The split; `train vs eval` for skew, `schema` for what is not of the data.
+        split: The split; `train vs eval` for skew, `schema` for a rule that is not checked.
         feature: The feature, or `<dataset>`.
-        rule: TFDV's name of the rule, such as ENUM_TYPE_UNEXPECTED_STRING_VALUES, or
-            FEATURE_IN_ONE_SPLIT or SCHEMA_NOT_CHECKED.
+        rule: TFDV's name of the rule, such as ENUM_TYPE_UNEXPECTED_STRING_VALUES; or MFX's own
+            FEATURE_IN_ONE_SPLIT, SCHEMA_NOT_CHECKED or LABEL_MISSING.
         severity: ERROR stops the run, WARNING does not.
-        expected: What the schema says.
-        observed: What the data shows.
-        count: Examples concerned; None where the rule is not about single examples.
-        remedy: What to do.
+        expected: What was expected, in words.
+        observed: What was found, in words.
+        count: How many examples are concerned; None for a rule that is not about single examples.
+        remedy: What the user can do.
     """
 
     split: str
@@ -113,18 +117,18 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Anomalies:
-    """All anomalies of a run's examples against its schema; empty when there are none."""
+    """All anomalies of a run's examples. It is empty when there are none."""
 
     found: tuple[Anomaly, ...]
     lineage: Lineage
 
     @property
     def errors(self) -> tuple[Anomaly, ...]:
-        """Those that stop the run."""
+        """The anomalies that stop the run."""
         return tuple(a for a in self.found if a.severity == "ERROR")
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row an anomaly, a column for each of `Anomaly`'s fields."""
+        """A table with one row per anomaly and a column for each field of `Anomaly`."""
         import pandas as pd
 
         columns = list(Anomaly.__dataclass_fields__)

@@ -1,1 +1,1 @@
-"""Apache Beam: how pipelines run, here or on a cluster, and rows of the datastore as a source."""
+"""Apache Beam: run pipelines, here or on a cluster, and read rows from Metaflow's datastore."""

@@ -1,4 +1,7 @@
-"""The one room that makes Beam pipelines: in this process, or on the runner that `[beam]` names."""
+"""Run Beam pipelines, in this process or on the runner that `[beam]` names.
+
+No other module creates pipelines.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,11 @@ WHERE = "[beam] options"
 
 
 def engine(name: str, options: Beam) -> str:
-    """What results say of where they were made: `name`, and the runner unless it is this process.
+    """A description of the engine, for results: `name`, and the runner if it is not this process.
 
     Args:
         name: What ran, such as `TFT on Beam`.
-        options: The config's `[beam]`.
+        options: The config's table `[beam]`.
     """
     given = dict(option.removeprefix("--").partition("=")[::2] for option in options.options)
     if not given:
@@ -41,14 +44,14 @@ def engine(name: str, options: Beam) -> str:
 
 @contextmanager
 def pipeline(options: Beam) -> Iterator[beam.Pipeline]:
-    """A pipeline that is run at the end of the block.
+    """A pipeline that runs at the end of the `with` block.
 
     Raises:
-        MfxError: An option that Beam does not know or take, a job endpoint that does not answer,
-            or a job that failed on a runner other than this process.
+        MfxError: Beam does not know or accept an option, the job endpoint does not answer, or the
+            job failed on a runner outside this process.
     """
     if not options.options:
-        # Named outright: `DirectRunner` may mean another runner that needs a download.
+        # `DirectRunner` is not used: it may choose another runner, which needs a download.
         with _said_once(), beam.Pipeline(runner=_private.FnApiRunner()) as made:
             yield made
         return
@@ -59,24 +62,24 @@ def pipeline(options: Beam) -> Iterator[beam.Pipeline]:
             yield made
             complete = True
     except Exception as error:
-        # What went wrong before the pipeline was complete has nothing to do with the runner.
+        # An error before the pipeline was complete did not come from the runner.
         if not complete:
             raise
-        # In this process it would fail alike again.
+        # In this process it would fail again in the same way.
         failed = TransientError if options.options else MfxError
         raise failed(
             f"{engine('Beam', options)}: the job failed: {_last_line(error)}",
-            "The log above and the runner's own have more. Workers need this version of mfx, "
-            "access to Metaflow's datastore, and the folder temp of [beam].",
+            "See the log above and the runner's own log. Workers need this version of mfx, access "
+            "to Metaflow's datastore, and the folder that temp under [beam] names.",
         ) from error
 
 
 @contextmanager
 def folder(options: Beam) -> Iterator[str]:
-    """A new folder for what pipelines write, below `[beam] temp`; gone afterwards.
+    """A new folder for a pipeline's files, below `[beam] temp`. It is removed afterwards.
 
     Raises:
-        MfxError: It cannot be made.
+        MfxError: The folder cannot be created.
     """
     if options.temp is None:
         with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
@@ -87,7 +90,7 @@ def folder(options: Beam) -> Iterator[str]:
         tf.io.gfile.makedirs(path)
     except tf.errors.OpError as error:
         raise MfxError(
-            f"[beam] temp: cannot make a folder in {options.temp}: {error.message}",
+            f"[beam] temp: cannot create a folder in {options.temp}: {error.message}",
             "Name a folder that this machine and all workers can write to.",
         ) from None
     try:
@@ -97,7 +100,7 @@ def folder(options: Beam) -> Iterator[str]:
 
 
 def fetch(source: str, target: Path) -> None:
-    """Copy a folder that a pipeline wrote, on whatever storage, to this machine."""
+    """Copy a folder that a pipeline wrote, on any storage, to this machine."""
     for directory, _, names in tf.io.gfile.walk(source):
         here = target / directory[len(source) :].strip("/")
         here.mkdir(parents=True, exist_ok=True)
@@ -107,7 +110,7 @@ def fetch(source: str, target: Path) -> None:
 
 @contextmanager
 def _said_once() -> Iterator[None]:
-    """Keep Beam from logging the traceback of an error that it raises too, in this process."""
+    """Keep Beam from logging the traceback of an error that it also raises in this process."""
     log = logging.getLogger(_private.WORKER_LOG)
     log.disabled, before = True, log.disabled
     try:
@@ -123,12 +126,13 @@ def _remote(options: Beam) -> beam.Pipeline:
         with redirect_stderr(said):
             known = parsed.get_all_options()
             unknown = set(parsed.get_all_options(retain_unknown_options=True)) - set(known)
-    except SystemExit:  # how argparse refuses a value
+    except SystemExit:  # This is how argparse refuses a value.
         raise MfxError(f"{WHERE}: {said.getvalue().strip().rpartition('error: ')[2]}") from None
     endpoint = parsed.view_as(PortableOptions).job_endpoint
     described = _described(endpoint) if endpoint not in (None, "embed") else set()
     for name in sorted(unknown - described):
-        raise MfxError(f"{WHERE}: Beam knows no '--{name}'{nearest(name, {*known, *described})}")
+        hint = nearest(name, {*known, *described})
+        raise MfxError(f"{WHERE}: Beam does not know the option '--{name}'{hint}")
     try:
         return beam.Pipeline(options=parsed)
     except (ValueError, ImportError) as error:
@@ -136,7 +140,7 @@ def _remote(options: Beam) -> beam.Pipeline:
 
 
 def _described(endpoint: str) -> set[str]:
-    """The names of the options that the job server has of its own."""
+    """The names of the job server's own options."""
     with grpc.insecure_channel(endpoint) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=ENDPOINT_SECONDS)
@@ -154,7 +158,7 @@ def _described(endpoint: str) -> set[str]:
 
 
 def _last_line(error: Exception) -> str:
-    """The last thing that an error says: of a worker's traceback, its exception."""
+    """The last line of an error's text. In a worker's traceback that is the exception."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return next(
         (line for line in reversed(lines) if not line.startswith("[while")), type(error).__name__

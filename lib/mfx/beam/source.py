@@ -1,7 +1,7 @@
-"""Parquet files as Beam's input: each element names some row groups, workers read the rows.
+"""Read Parquet files in Beam: each element names some row groups, and workers read the rows.
 
-Neither rows nor local paths of payloads go through Beam: a payload is read from Metaflow's
-datastore by whoever works on it, one chunk at a time.
+So no rows are sent through Beam to the workers. Each worker reads a payload's chunks itself, from
+Metaflow's datastore.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from mfx.artifacts.store import CHUNK_BYTES, Payload
 from mfx.errors import MfxError
 
 BATCH_ROWS = 65536
-"""Most rows of a batch, and of an element when the file's row groups are no larger."""
+"""The most rows per batch; also per element, unless a single row group has more."""
 
 File = Path | Payload
-"""A Parquet file: a path on this machine, or a payload of one file."""
+"""A Parquet file: a path on this machine, or a payload with one file."""
 
 
 @dataclass(frozen=True)
 class RowGroupRange:
-    """Some consecutive row groups of a file: what a worker reads at a time."""
+    """Consecutive row groups of a file, which a worker reads at a time."""
 
     file: File
     row_groups: tuple[int, ...]
 
 
 class StoredFile(io.RawIOBase):
-    """A payload's only file, open for reading at any place; at most two chunks are in memory."""
+    """A payload's only file, open for reading. At most two of its chunks are in memory."""
 
     def __init__(self, payload: Payload) -> None:
         super().__init__()
@@ -53,17 +53,17 @@ class StoredFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """The place of the next byte."""
+        """The position of the next byte."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; see `io.IOBase.seek`."""
+        """Go to a position; see `io.IOBase.seek`."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._blob.size}
         self._position = start[whence] + offset
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, unless the chunk ends before."""
+        """Read into the buffer, at most to the end of the current chunk."""
         number, start = divmod(self._position, CHUNK_BYTES)
         if self._position >= self._blob.size:
             return 0
@@ -76,7 +76,7 @@ class StoredFile(io.RawIOBase):
 
 @lru_cache(maxsize=2)
 def _content(payload: Payload, number: int) -> memoryview:
-    """One chunk of the payload's only file; kept because elements next to each other share it."""
+    """One chunk of the payload's only file. It is cached, since the next element often needs it."""
     (blob,) = payload.blobs
     size = min(CHUNK_BYTES, blob.size - number * CHUNK_BYTES)
     chunk = replace(blob, keys=(blob.keys[number],))
@@ -90,15 +90,15 @@ def _content(payload: Payload, number: int) -> memoryview:
 
 
 def open_parquet(file: File) -> pq.ParquetFile:
-    """The file, of which so far only the footer is read."""
-    # Parquet asks for many small pieces; each would be a call of Python.
+    """Open the file. Only its footer is read."""
+    # Parquet reads many small pieces; without a buffer each would be a call to Python code.
     return pq.ParquetFile(
         io.BufferedReader(StoredFile(file), 2**20) if isinstance(file, Payload) else file
     )
 
 
 def row_group_ranges(files: Iterable[File]) -> list[RowGroupRange]:
-    """All row groups of the files, in order, in parts of at most BATCH_ROWS rows or one group."""
+    """All row groups of the files, in order, in ranges of at most BATCH_ROWS rows or one group."""
     found = []
     for file in files:
         metadata = open_parquet(file).metadata
@@ -117,24 +117,24 @@ def row_group_ranges(files: Iterable[File]) -> list[RowGroupRange]:
 
 
 class ReadParts(beam.DoFn):
-    """Parts to batches, each put through `convert`, a function of a module that workers have."""
+    """Reads parts as batches and applies `convert`, a function that workers can import."""
 
     def __init__(self, convert: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
         self._convert = convert
 
     def process(self, part: RowGroupRange) -> Iterator[pa.RecordBatch]:
-        """The part's rows, at most BATCH_ROWS at a time."""
+        """Yield the part's rows in batches of at most BATCH_ROWS."""
         batches = open_parquet(part.file).iter_batches(BATCH_ROWS, row_groups=[*part.row_groups])
         for batch in batches:
             yield self._convert(batch)
 
     def teardown(self) -> None:
-        """Let go of the chunks in memory."""
+        """Free the chunks in memory."""
         _content.cache_clear()
 
 
 class Read(beam.PTransform):
-    """Files to batches, each put through `convert`; several workers share the parts."""
+    """Reads files as batches and applies `convert` to each. Workers share the parts."""
 
     def __init__(
         self, files: Iterable[File], convert: Callable[[pa.RecordBatch], pa.RecordBatch]
@@ -144,7 +144,7 @@ class Read(beam.PTransform):
         self._convert = convert
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        """Put the parts into the pipeline."""
+        """Add the parts to the pipeline."""
         return (
             pipeline
             | "Parts" >> beam.Create(self._parts)

@@ -1,1 +1,1 @@
-"""Columns as Arrow, as tf.Example and as tensors: their types, numbers as text, missing values."""
+"""Columns in Arrow, tf.Example and tensors: types, numbers as text, missing values."""

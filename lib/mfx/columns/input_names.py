@@ -1,8 +1,8 @@
-"""What the inputs of a signature are called: for clients as the columns, whatever their titles.
+"""The names of a signature's inputs. For clients they are the column names ("titles").
 
-For TensorFlow a signature is a Python function, whose arguments cannot be called `class` or `a/b`,
-nor differ by case alone. In the SignatureDef, which servers go by, an input may have any name. So
-arguments have names of their own where need be, and the SignatureDef has the titles.
+In TensorFlow a signature is a Python function. Its arguments cannot be called `class` or `a/b`, and
+cannot differ by case alone. In the SignatureDef, which servers use, an input may have any name. So
+the SignatureDef has the titles, and an argument gets another name where its title is not allowed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def arguments(titles: Iterable[str]) -> dict[str, str]:
-    """A name for each title that a tf.function's argument can have: the title itself, if it can."""
+    """A name for each title that a tf.function's argument can have: if possible, the title."""
     found: dict[str, str] = {}
     taken: set[str] = set()
     for title in sorted(titles, key=lambda title: (not _is_argument(title), title)):
@@ -27,12 +27,12 @@ def arguments(titles: Iterable[str]) -> dict[str, str]:
 
 
 def put_titles(model: Path, signature: str, names: Mapping[str, str]) -> None:
-    """Give a signature's inputs their titles in the SavedModel in `model`.
+    """Rename a signature's inputs in a SavedModel to their titles.
 
     Args:
-        model: The folder.
+        model: The SavedModel's folder.
         signature: The signature's name.
-        names: The function's argument by title.
+        names: The name of the function's argument, by title.
     """
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -51,15 +51,15 @@ def put_titles(model: Path, signature: str, names: Mapping[str, str]) -> None:
 
 
 def read(model: Path, signature: str = "predict") -> dict[str, str]:
-    """The argument of each of a signature's inputs, by title, in a SavedModel that MFX exported.
+    """Read the argument of each input, by title, from a SavedModel that MFX exported.
 
-    They are what `tf.saved_model.load(model).signatures[signature]` takes.
+    These are the arguments of `tf.saved_model.load(model).signatures[signature]`.
     """
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     saved = SavedModel.FromString((model / "saved_model.pb").read_bytes())
     inputs = saved.meta_graphs[0].signature_def[signature].inputs
-    # TensorFlow calls the tensor after signature and argument.
+    # TensorFlow names the tensor after the signature and the argument.
     return {
         title: info.name.removeprefix(f"{signature}_").removesuffix(":0")
         for title, info in inputs.items()
@@ -72,6 +72,6 @@ def _is_argument(title: str) -> bool:
 
 
 def _like(title: str) -> str:
-    """What TensorFlow itself makes of a title, as far as that can be."""
+    """The name that TensorFlow itself makes from a title, if that is allowed."""
     name = re.sub(r"[^a-z0-9]", "_", title.lower())
     return name if name[0].isalpha() and _is_argument(name) else f"arg_{name}"

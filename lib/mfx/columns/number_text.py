@@ -1,7 +1,7 @@
-"""Which texts are numbers, and which are codes that a number would not give back.
+"""Tell texts that are numbers from codes, whose text a number could not give back.
 
-`007`, `+5` and `0x1F` are codes: read as numbers, texts that differ would become one. So are digits
-beyond int64. ` 7 ` is a number where one is asked for, and text where the type is inferred.
+`007`, `+5` and `0x1F` are codes: as numbers, different texts would become equal. Digits beyond
+int64 are codes too. ` 7 ` is a number if the column's type is given, but text if it is inferred.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _WITH_SIGNS = rf"^\s*([-+]?[$€£]?{_GROUPS}\s*[%$€£]?|[-+]?[iI]nf(inity)?)\
 _LIKE_NUMBER = r"^\s*[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*$"
 
 EXACT = 2.0**24
-"""Whole numbers up to this one are float32 as they are."""
+"""float32 holds all whole numbers up to this one exactly."""
 
 
 def to_int64(text: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
-    """Integers of their texts.
+    """Convert texts to integers. `5.0` is 5, `-0` is 0.
 
     Args:
         text: Strings; null is missing.
 
     Returns:
-        int64, null where the text is missing, NaN or no integer of int64; and a mask of those that
-        are none, or None if there are no such. `5.0` is 5, `-0` is 0.
+        int64, null where the text is missing, NaN or no integer in the range of int64; and a bool
+        mask of texts that are no integers, or None if there are none (NaN is not one of them).
     """
     try:
         made = pc.cast(text, pa.int64())
@@ -55,7 +55,7 @@ def to_int64(text: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
 
 
 def to_float32(text: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
-    """Numbers of their texts; as `to_int64`, but any number that float32 can hold, rounded."""
+    """Convert texts to numbers, rounded to float32. Otherwise as `to_int64`."""
     try:
         made = pc.cast(text, pa.float32())
         if not zero_led(text).any() and not pc.any(pc.is_inf(made)).as_py():
@@ -71,14 +71,15 @@ def to_float32(text: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
 
 
 def is_nan(text: pa.Array) -> np.ndarray:
-    """Which texts say NaN."""
+    """Which texts are NaN, as bool of shape [rows]."""
     return _matches(pc.utf8_trim(text, SPACES), _NAN)
 
 
 def is_number(text: pa.Array) -> np.ndarray:
-    """Which texts a column of inferred type may have as a number: no codes, no spaces, finite.
+    """Which texts count as numbers when a column's type is inferred: no codes, no spaces, finite.
 
-    `12e3` is a code, as identifiers in hex are; programs write `1.2e4`, `12e+3` or `1E-5`.
+    `12e3` counts as a code, since identifiers in hex look like this; programs write `1.2e4`,
+    `12e+3` or `1E-5`.
     """
     number = _matches(text, _NUMBER) & ~_matches(text, _HEX_LIKE)
     values = np.asarray(pc.cast(_only(text, number), pa.float32()).fill_null(0))
@@ -90,35 +91,37 @@ def is_number(text: pa.Array) -> np.ndarray:
 
 
 def is_like_number(text: pa.Array) -> np.ndarray:
-    """Which texts a reader would take for a number, codes with leading zeros or a sign among them.
+    """Which texts a reader would take for a number, even with leading zeros or a plus sign.
 
-    Spaces around it do not matter.
+    Spaces around the text do not matter.
     """
     return _matches(text, _LIKE_NUMBER)
 
 
 def is_nearly_number(text: pa.Array) -> np.ndarray:
-    """Which texts a person would take for a number: `1,5`, `1.234,50`, `12 %`, `$3`, `inf` and what
-    `is_like_number` has."""
+    """Which texts a person would take for a number.
+
+    These are the texts of `is_like_number`, and such as `1,5`, `1.234,50`, `12 %`, `$3`, `inf`.
+    """
     return is_like_number(text) | _matches(text, _WITH_SIGNS)
 
 
 def lost_in_float32(text: pa.Array) -> np.ndarray:
-    """Which numbers, as texts, are whole and another whole number as float32."""
+    """Which texts are whole numbers that float32 would change. All texts must be numbers."""
     values = np.asarray(pc.cast(text, pa.float64()).fill_null(0))
     with np.errstate(over="ignore", invalid="ignore"):
         return (
             (abs(values) > EXACT)
             & (np.floor(values) == values)
-            # From 2**53 on, float64 does not say which number the text is.
+            # From 2**53 on, float64 does not hold the text's number exactly either.
             & ((values.astype(np.float32) != values) | (abs(values) >= 2.0**53))
         )
 
 
 def zero_led(text: pa.Array) -> np.ndarray:
-    """Which texts begin with a zero and another digit or an x, after a minus or not.
+    """Which texts begin with a zero followed by a digit or an x; a minus may come first.
 
-    Fast: such are looked for in every number that is read.
+    This must be fast: it looks at every number that is read.
     """
     none = np.zeros(len(text), bool)
     data = text.buffers()[2]
@@ -130,7 +133,7 @@ def zero_led(text: pa.Array) -> np.ndarray:
     negative = codes[np.minimum(starts, last)] == ord("-")
     first = starts + negative
     second = codes[np.minimum(first + 1, last)]
-    # Not below "0": bytes wrap around.
+    # Bytes below "0" wrap around to large numbers.
     code = (second - ord("0") < 10) | (second == ord("x")) | (second == ord("X"))
     found = (codes[np.minimum(first, last)] == ord("0")) & code & (first + 1 < offsets[1:])
     return found & np.asarray(text.is_valid()) if found.any() else none
@@ -142,5 +145,5 @@ def _matches(text: pa.Array, pattern: str) -> np.ndarray:
 
 
 def _only(column: pa.Array, kept: np.ndarray) -> pa.Array:
-    """The column, null where not kept."""
+    """The column with null where `kept` is false."""
     return pc.if_else(pa.array(kept), column, pa.scalar(None, column.type))

@@ -1,4 +1,4 @@
-"""Parquet files whose row groups depend on the rows alone."""
+"""Write Parquet files whose row groups depend only on the rows."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROW_GROUP = 65536
-"""Rows of a row group, and the most that a step works on at a time."""
+"""Rows per row group, and the most rows that a step processes at a time."""
 GROUP_BYTES = 256 * 2**20
-"""Rows are written before there are ROW_GROUP when they take so much memory."""
+"""If the rows take this much memory, they are written before there are ROW_GROUP of them."""
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    # What a list's values are called in the file differs between Arrow's versions otherwise; with
-    # this name a list is read back as the type in `columns.types.TYPES`.
+    # Otherwise the name of a list's values in the file differs between versions of Arrow. With this
+    # option a list is read back as the type in `columns.types.TYPES`.
     return pq.ParquetWriter(path, schema, use_compliant_nested_type=False)
 
 
 class RowGroups:
-    """Writes batches as row groups of ROW_GROUP rows; the last one is what remains.
+    """Writes batches as row groups of ROW_GROUP rows. The last group has the rest.
 
-    So the file is the same however the rows were cut into batches, be it by blocks of a file or by
-    many small files, unless GROUP_BYTES makes the groups smaller.
+    So the file does not depend on how the rows were cut into batches (as long as groups stay below
+    GROUP_BYTES).
 
     Args:
         path: The Parquet file.
-        schema: Of all batches; without one the first batch's, and no file if there is none.
+        schema: The schema of all batches. Without one it is the first batch's, and no file is
+            written if there are no batches.
     """
 
     def __init__(self, path: Path, schema: pa.Schema | None = None) -> None:
@@ -37,7 +38,7 @@ class RowGroups:
         self._rows = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take rows, which come after those before."""
+        """Add rows after those added before."""
         self._writer = self._writer or _writer(self._path, batch.schema)
         self._held.append(batch)
         self._rows += batch.num_rows
@@ -47,17 +48,17 @@ class RowGroups:
             self._write(full if self._bytes < GROUP_BYTES else self._rows)
 
     def close(self) -> None:
-        """Write what remains, and the file's end."""
+        """Write the rest of the rows and finish the file."""
         self._write(self._rows)
         if self._writer:
             self._writer.close()
 
     def _write(self, rows: int) -> None:
-        """Write the first rows that are held."""
+        """Write the first `rows` of the rows in memory."""
         if not rows or not self._writer:
             return
         table = pa.Table.from_batches(self._held)
-        # A slice would keep the memory of the whole, and its own cut would show in the file.
+        # Copied: a slice would keep all of the memory, and its chunks would show in the file.
         self._writer.write_table(table.slice(0, rows).combine_chunks(), ROW_GROUP)
         rest = table.slice(rows).combine_chunks()
         self._held = rest.to_batches()

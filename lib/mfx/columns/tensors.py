@@ -1,4 +1,4 @@
-"""Arrow batches as TensorFlow tensors, and back."""
+"""Turn Arrow batches into TensorFlow tensors, and back."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mfx.errors import MfxError
 
 
 def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.SparseTensor]:
-    """Raw features as the transform graph takes them.
+    """Turn raw features into the transform graph's inputs.
 
     Args:
         batch: Flat columns of the types in `columns.types.TYPES`.
-        names: The columns wanted.
+        names: The columns to use.
 
     Returns:
-        For each name a SparseTensor of shape [rows, 1] without entries where missing.
+        For each name a SparseTensor of shape [rows, 1]. It has no entry for a missing value.
     """
     tensors = {}
     for name in names:
@@ -34,7 +34,7 @@ def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.S
 
 
 def description(feature: Any) -> str:
-    """`Tensor of float32, shape [None, 3]`: what it is, without its values."""
+    """What a value is, such as `Tensor of float32, shape [None, 3]`."""
     if not hasattr(feature, "shape") or not hasattr(feature, "dtype"):
         return f"{type(feature).__name__}, not a tensor"
     kind = next(k for k in (tf.SparseTensor, tf.RaggedTensor, object) if isinstance(feature, k))
@@ -48,12 +48,12 @@ def check_feature(name: str, feature: Any, where: str) -> None:
 
     Args:
         name: The feature's name.
-        feature: What `preprocessing_fn` returned of it, of any number of rows.
-        where: What returned it, for the message.
+        feature: The value that `preprocessing_fn` returned for it, with any number of rows.
+        where: The function that returned it, for the message.
 
     Raises:
-        MfxError: It is sparse, ragged, of unknown width, of a rank other than 1 or 2, or of a type
-            that tf.Example does not have.
+        MfxError: It is no tensor, is sparse or ragged, has an unknown width, a rank other than 1 or
+            2, or a type that tf.Example does not have.
     """
     if isinstance(feature, tf.Tensor) and feature.dtype not in missing.MISSING:
         remedy = "Return int64, float32 or string: tf.cast(…, tf.int64) or tf.cast(…, tf.float32)."
@@ -67,17 +67,17 @@ def check_feature(name: str, feature: Any, where: str) -> None:
 
 
 _DENSE = (
-    "Return dense tensors of shape [batch] or [batch, width]. mfx.features.fill_missing makes "
-    "one of a raw feature. Lists of different lengths are padded or cut to one width in "
-    "preprocessing_fn, as with tf.strings.split(texts).to_tensor('', shape=[None, 10])."
+    "Return dense tensors of shape [batch] or [batch, width]. mfx.features.fill_missing turns a "
+    "raw feature into one. Pad or cut lists of different lengths to one width, for example: "
+    "tf.strings.split(texts).to_tensor('', shape=[None, 10])."
 )
 
 
 def to_batch(features: Mapping[str, tf.Tensor]) -> pa.RecordBatch:
-    """Dense features, of shape [rows] or [rows, width], as Arrow columns in name order.
+    """Turn dense features, of shape [rows] or [rows, width], into Arrow columns sorted by name.
 
     Raises:
-        MfxError: A feature cannot be stored: see `check_feature`.
+        MfxError: A feature cannot be stored (see `check_feature`).
     """
     columns = {}
     for name in sorted(features):
@@ -92,7 +92,7 @@ def to_batch(features: Mapping[str, tf.Tensor]) -> pa.RecordBatch:
 
 
 def to_numpy(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
-    """The columns of a batch made by `to_batch` as arrays of shape [rows] or [rows, width]."""
+    """Turn a batch made by `to_batch` into arrays of shape [rows] or [rows, width], by column."""
     arrays = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pa.types.is_fixed_size_list(column.type):
@@ -103,7 +103,7 @@ def to_numpy(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
 
 
 def dense_inputs(batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
-    """Raw features as the `predict` signature takes them: see `columns.missing`.
+    """Turn raw features into the inputs of the signature `predict` (see `columns.missing`).
 
     Args:
         batch: Flat columns of the types in `columns.types.TYPES`.
@@ -121,7 +121,7 @@ def dense_inputs(batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]) -> d
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    # Arrow gives -1 for what is not there, which would be the last column.
+    # Arrow gives -1 for an unknown name, and -1 would be the last column.
     index = batch.schema.get_field_index(name)
     if index < 0:
         raise ValueError(f"no feature '{name}' in the data")

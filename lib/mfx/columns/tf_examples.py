@@ -1,4 +1,4 @@
-"""Rows as serialized tf.Examples."""
+"""Turn rows into serialized tf.Examples."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pyarrow as pa
 from mfx.columns.types import kind_of, value_kind
 
 _FIELDS = {"bytes": "bytes_list", "int64": "int64_list", "float32": "float_list"}
-"""Where tf.Example holds values, by their name in `columns.types.SINGLE`."""
+"""tf.Example's field for each type, by its name in `columns.types.SINGLE`."""
 
 
 def serialize(batch: pa.RecordBatch) -> Iterator[bytes]:
-    """One tf.Example per row, in row order, without the features that are missing.
+    """Yield one serialized tf.Example per row, in order. Missing features are left out.
 
     Args:
-        batch: Columns of the types in `columns.types.TYPES`. An empty list becomes a feature of
-            its type without values.
+        batch: Columns of the types in `columns.types.TYPES`. An empty list becomes a feature with
+            its type and no values.
     """
     kinds = {field.name: kind_of(field.type) or "" for field in batch.schema}
     for row in batch.to_pylist():
@@ -27,16 +27,16 @@ def serialize(batch: pa.RecordBatch) -> Iterator[bytes]:
 
 
 def to_example(row: Mapping[str, Any], kinds: Mapping[str, str] | None = None) -> bytes:
-    """One row as a serialized tf.Example; equal rows give equal bytes.
+    """Turn one row into a serialized tf.Example. Equal rows give equal bytes.
 
     Args:
-        row: Feature to bytes, int or float, or to a list of them; None is left out. Numbers of
-            one feature are floats if one of them is.
-        kinds: Each feature's type, a name in `columns.types.TYPES`; where it is not given, an
-            empty list becomes a feature without a type, which readers take for a missing one.
+        row: For each feature bytes, int or float, or a list of them. None is left out. A list with
+            ints and floats becomes a list of floats.
+        kinds: Each feature's type, a name in `columns.types.TYPES`. Without it, an empty list
+            becomes a feature without a type, which readers take for a missing value.
 
     Raises:
-        TypeError: A value of another type, or bytes among numbers.
+        TypeError: A value has another type, or a list has bytes and numbers.
     """
     import tensorflow as tf
 

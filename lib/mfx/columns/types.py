@@ -1,4 +1,4 @@
-"""Arrow columns with tf.Example's types: which there are, checking, wrapping."""
+"""The types that a column can have, in Arrow and in tf.Example, and functions on such columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SINGLE: dict[str, pa.DataType] = {
     "float32": pa.float32(),
     "bytes": pa.binary(),
 }
-"""tf.Example's three kinds of value; missing is null."""
+"""The three types of values that tf.Example has. A missing value is null."""
 
 TYPES: dict[str, pa.DataType] = {
     **SINGLE,
@@ -21,27 +21,27 @@ TYPES: dict[str, pa.DataType] = {
 }
 """All types that a column can have, by name: one value per row, or a list of any length per row.
 
-A list that is missing is null, which an empty list is not. No value within a list is null or NaN.
+A missing list is null; an empty list is not missing. No value inside a list is null or NaN.
 """
 
 
 def is_list(kind: str) -> bool:
-    """Whether a name in `TYPES` is that of lists."""
+    """Whether this type (a name in `TYPES`) holds lists."""
     return kind.endswith(_LIST)
 
 
 def value_kind(kind: str) -> str:
-    """The name in `SINGLE` of what a column of this type holds, alone or in lists."""
+    """The type of a column's values (a name in `SINGLE`), whether single or in lists."""
     return kind.removesuffix(_LIST)
 
 
 def list_kind(kind: str) -> str:
-    """The name in `TYPES` of lists of such values."""
+    """The type of lists of such values, a name in `TYPES`."""
     return value_kind(kind) + _LIST
 
 
 def kind_of(column: pa.DataType) -> str | None:
-    """The name in `TYPES` of an Arrow type; None if it has none."""
+    """The name in `TYPES` of an Arrow type; None if it is none of them."""
     return next((name for name, known in TYPES.items() if known == column), None)
 
 
@@ -51,28 +51,28 @@ def holds_lists(column: pa.Array) -> bool:
 
 
 def values_of(column: pa.Array) -> pa.Array:
-    """All values of a column of one of `TYPES`, in row order, without what is missing."""
+    """All values of a column (of one of `TYPES`) in row order, without missing ones."""
     return column.flatten() if holds_lists(column) else column.drop_null()
 
 
 def lengths(column: pa.Array) -> np.ndarray:
-    """How many values each row has: int64 of shape [rows], 0 where missing."""
+    """How many values each row has: int64 of shape [rows], 0 for a missing one."""
     if holds_lists(column):
         return np.asarray(pc.list_value_length(column).fill_null(0), np.int64)
     return np.asarray(column.is_valid()).astype(np.int64)
 
 
 def nan_to_null(column: pa.Array) -> pa.Array:
-    """A float column with NaN made missing; any other column as it is."""
+    """Replace NaN by null in a float column. Other columns stay as they are."""
     if not pa.types.is_floating(column.type):
         return column
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
 def as_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Columns as TFDV, TFT and TFMA take them: single values as lists of one, null where missing.
+    """Turn columns into the form of TFDV, TFT and TFMA: single values become lists of one value.
 
-    Columns that hold lists stay as they are.
+    Missing values stay null. Columns of lists stay as they are.
     """
     return pa.RecordBatch.from_arrays(
         [column if holds_lists(column) else _wrapped(column) for column in batch.columns],

@@ -1,1 +1,1 @@
-"""Argo Workflows, Step Functions and servers: what `[deploy]` means, manifests, notifications."""
+"""Deployment: `[deploy]` for Argo Workflows and Step Functions, manifests, notifications."""

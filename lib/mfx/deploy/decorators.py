@@ -1,4 +1,4 @@
-"""The `[deploy]` table, put onto a flow: what Argo Workflows and Step Functions run, and where."""
+"""Turn `[deploy]` into Metaflow's decorators, for Argo Workflows and Step Functions."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mfx.storage import address
 from mfx.user_code import loading
 
 KUBERNETES, BATCH = "kubernetes", "batch"
-"""Metaflow's names of what executes the steps of Argo Workflows and of Step Functions."""
+"""Metaflow's names for the systems that run the steps of Argo Workflows and of Step Functions."""
 
 _COMMANDS = {"argo-workflows": KUBERNETES, "step-functions": BATCH}
 _CONTAINERS = ("ARGO_WORKFLOW_TEMPLATE", "SFN_STATE_MACHINE")
-"""Variables of the containers of what was deployed, and not of `run --with kubernetes`."""
+"""Environment variables of containers of deployed runs; those of `run --with …` lack them."""
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
 
 def platform(arguments: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """Where this process deploys to, or runs as one step or starts one's container.
+    """The system to which this process deploys, or for which it runs a step.
 
     Args:
         arguments: The command line.
-        environment: The environment variables, with what Metaflow sets in a container.
+        environment: The environment variables. Metaflow sets some of them in a container.
 
     Returns:
         `KUBERNETES`, `BATCH`, or None for anything else, such as a run on this machine.
@@ -47,9 +47,9 @@ def platform(arguments: Sequence[str], environment: Mapping[str, str]) -> str | 
 
 
 def is_deployed(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether this process is a deployed run's, or deals with deployments.
+    """Whether this process belongs to a deployed run, or runs a command for deployments.
 
-    A container of `run --with kubernetes` or `--with batch` is neither: that run has no branch.
+    A container of `run --with kubernetes` or `--with batch` does not: that run has no branch.
     """
     asked = any(command in arguments for command in _COMMANDS)
     return asked or any(name in environment for name in _CONTAINERS)
@@ -61,10 +61,14 @@ def is_creating(arguments: Sequence[str]) -> bool:
 
 
 def check(settings: Settings, where: str) -> None:
-    """Refuse to deploy what cannot run there.
+    """Check that the pipeline can run on a platform.
+
+    Args:
+        settings: The config.
+        where: `KUBERNETES` or `BATCH`.
 
     Raises:
-        MfxError: A path that containers cannot see, or a setting that the platform does not have.
+        MfxError: Containers cannot see a path, or the platform does not have a setting.
     """
     check_seen_by_containers(
         {"data.path": settings.data.path, "push.destination": settings.push.destination}
@@ -75,23 +79,23 @@ def check(settings: Settings, where: str) -> None:
     ):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise MfxError(
-                f"{key}: {name!r} is outside the config's folder, which is what is deployed",
+                f"{key}: {name!r} is outside the config's folder, and only that folder is deployed",
                 f"Move it below {settings.resolve('.')}.",
             )
     if where == BATCH:
         for key in ("trigger", "timezone"):
             if getattr(settings.deploy, key) is not None:
                 raise MfxError(
-                    f"deploy.{key}: Step Functions has none",
-                    "Take it out, or deploy to Argo Workflows.",
+                    f"deploy.{key}: Step Functions does not have it",
+                    "Remove it, or deploy to Argo Workflows.",
                 )
 
 
 def check_seen_by_containers(addresses: Mapping[str, str]) -> None:
-    """Refuse addresses that mean another place in a container, where a model would be lost.
+    """Refuse relative paths: in a container they mean another folder, and a model would be lost.
 
     Args:
-        addresses: As they were given, by what says so.
+        addresses: Paths and URLs as given, by the name of the setting.
 
     Raises:
         MfxError: One is a relative path.
@@ -99,22 +103,26 @@ def check_seen_by_containers(addresses: Mapping[str, str]) -> None:
     for key, path in addresses.items():
         if not address.is_absolute(path):
             raise MfxError(
-                f"{key}: {path!r} lies on this machine, where no container sees it",
-                "Give s3://bucket/… (or the absolute path of a volume that every step mounts).",
+                f"{key}: {path!r} is on this machine, where no container can see it",
+                "Use s3://bucket/… (or the absolute path of a volume that every step mounts).",
             )
 
 
 def files(settings: Settings, flows: Path) -> Iterator[tuple[str, str]]:
-    """What the pipeline adds to the code package: path, and name below the flow's folder.
+    """Yield the files that the pipeline adds to Metaflow's code package.
 
-    The config itself travels as Metaflow's own `config`, checked and with its defaults.
+    The config itself is not among them: it is part of Metaflow's own `config`, checked and with its
+    defaults.
 
     Args:
         settings: The config.
-        flows: The flow's folder, whose Python files Metaflow packs itself.
+        flows: The flow's folder. Metaflow packs its Python files itself.
+
+    Yields:
+        Each file's path, and its name below the flow's folder in the package.
 
     Raises:
-        MfxError: A file that the module imports is not Python.
+        MfxError: A file that the module imports cannot be read, or is not Python.
     """
     found = loading.find(settings)
     home = Path(settings.resolve("."))
@@ -128,9 +136,9 @@ def files(settings: Settings, flows: Path) -> Iterator[tuple[str, str]]:
 
 
 def flow_decorators(deploy: Deploy, where: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Metaflow's decorators for the flow, by name, with their arguments.
+    """Yield Metaflow's decorators for the flow: name and arguments.
 
-    `@project` is not among them: it has options on the command line, which is read before.
+    `@project` is not among them: its options on the command line are read earlier.
     """
     if deploy.schedule:
         cron = aws_cron(deploy.schedule) if where == BATCH else deploy.schedule
@@ -140,12 +148,12 @@ def flow_decorators(deploy: Deploy, where: str | None) -> Iterator[tuple[str, di
 
 
 def remote_steps(deploy: Deploy, arguments: Sequence[str]) -> Iterator[str]:
-    """The `--with kubernetes` or `--with batch` of a run, with what `[deploy]` says of containers.
+    """Complete `--with kubernetes` or `--with batch` of a run by the settings of `[deploy]`.
 
-    What the command line says has precedence, such as the image of `--with kubernetes:image=…`.
+    The command line has precedence, such as the image in `--with kubernetes:image=…`.
 
-    Returns:
-        Metaflow's specifications of decorators, for all steps.
+    Yields:
+        Decorators for all steps, as Metaflow's command line takes them.
     """
     if not {"run", "resume"} & set(arguments):
         return
@@ -166,9 +174,9 @@ def remote_steps(deploy: Deploy, arguments: Sequence[str]) -> Iterator[str]:
 
 
 def step_decorators(deploy: Deploy, where: str, step: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Metaflow's decorators for a step, by name, with their arguments.
+    """Yield Metaflow's decorators for a step: name and arguments.
 
-    A step keeps those of the same name that the flow itself states.
+    If the flow's code gives a step a decorator with the same name, the step keeps that one.
     """
     resources = {"image": deploy.image, "cpu": deploy.cpu, "memory": deploy.memory}
     if where == KUBERNETES:
@@ -193,18 +201,18 @@ def step_decorators(deploy: Deploy, where: str, step: str) -> Iterator[tuple[str
 def create_options(
     deploy: Deploy, where: str, events: bool, environment: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Defaults of the options of Metaflow's `create`, as the environment variables it reads.
+    """Defaults for the options of Metaflow's `create`, as environment variables.
 
-    What is given on the command line, or already in the environment, has precedence.
+    The command line, and variables that are already set, have precedence.
 
     Args:
-        deploy: The config's table.
+        deploy: The config's table `[deploy]`.
         where: `KUBERNETES` or `BATCH`.
-        events: Whether Metaflow knows where to send Argo events; without, no step shall try to.
+        events: Whether Metaflow knows where to send Argo events. If not, no step should try.
         environment: Where the webhook's variable is looked up.
 
     Raises:
-        MfxError: Failures are to be reported, and the webhook's variable is not set.
+        MfxError: Failures should be reported, but the webhook's variable is not set.
     """
     prefix = f"METAFLOW_{'ARGO_WORKFLOWS' if where == KUBERNETES else 'STEP_FUNCTIONS'}_CREATE_"
     options = {"MAX_WORKERS": str(deploy.max_workers)}
@@ -216,8 +224,8 @@ def create_options(
         if not environment.get(deploy.webhook_variable):
             raise MfxError(
                 f"deploy.webhook_variable: {deploy.webhook_variable} is not set",
-                "Argo Workflows reports failures itself, so its URL is needed to deploy. "
-                "Set the variable, or take 'failure' out of deploy.notify.",
+                "Argo Workflows reports failures itself, so it needs the URL when you deploy. "
+                "Set the variable, or remove 'failure' from deploy.notify.",
             )
         options["NOTIFY_ON_ERROR"] = "true"
         options["NOTIFY_SLACK_WEBHOOK_URL"] = environment[deploy.webhook_variable]
@@ -225,14 +233,14 @@ def create_options(
 
 
 def aws_cron(cron: str) -> str:
-    """Five fields of cron as EventBridge's six.
+    """Convert the five fields of a cron schedule to EventBridge's six.
 
-    EventBridge numbers days of the week from 1 (Sunday; cron: 0), wants `?` in one of the two
+    EventBridge counts days of the week from 1 (Sunday; cron from 0), needs `?` in one of the two
     fields for days, and has a field for years. Source: "Cron expressions reference", Amazon
     EventBridge User Guide.
 
     Raises:
-        MfxError: Both a day of month and a day of week, which EventBridge cannot say.
+        MfxError: The schedule has a day of month and a day of week, which EventBridge cannot have.
     """
     minute, hour, day, month, weekday = cron.split()
     if weekday == "*":
@@ -248,7 +256,7 @@ def aws_cron(cron: str) -> str:
 
 
 def _weekdays(field: str) -> str:
-    """Numbers as names, which both kinds of cron read alike; the step after `/` stays."""
+    """Replace numbers of weekdays by names, which mean the same in both. A step after `/` stays."""
     days = []
     for part in field.split(","):
         span, slash, step = part.partition("/")

@@ -1,4 +1,4 @@
-"""Say on a webhook that a new model is in production."""
+"""Send a message to a webhook when a new model is in production."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def pushed(
     report: Callable[[str], object],
     environment: Mapping[str, str] = os.environ,
 ) -> None:
-    """Announce a pushed model, if `[deploy]` names a webhook; a run never fails by it.
+    """Announce a pushed model if `[deploy]` names a webhook. A run never fails because of this.
 
     Args:
-        model: What `push` left; nothing is said of a model that was not pushed.
+        model: The result of `push`. Nothing is sent for a model that was not pushed.
         metrics: The model's metrics on the whole eval split.
-        deploy: Which variable holds the webhook's URL, and what is to be said there.
+        deploy: Says which variable has the webhook's URL, and what is announced.
         run: The run's pathspec, such as `Pipeline/12`.
-        report: Takes one line when the announcement could not be made. It never has the URL,
+        report: Called with one line if the announcement was not sent. The line never has the URL,
             which is a secret.
         environment: Where the variable is looked up.
     """
@@ -51,13 +51,13 @@ def pushed(
 
 
 def post(url: str, text: str) -> str:
-    """POST `{"text": …}`, as Slack's and most other incoming webhooks take it.
+    """POST `{"text": …}`, the form of Slack's and most other incoming webhooks.
 
     Returns:
         What went wrong, without the URL; or ''.
     """
     if not url.startswith(("https://", "http://")):
-        return "the webhook's URL begins with neither https:// nor http://"
+        return "the webhook's URL does not begin with https:// or http://"
     try:
         request = urllib.request.Request(
             url,

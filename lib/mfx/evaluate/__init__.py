@@ -1,4 +1,4 @@
-"""The step evaluate: sliced metrics, and a blessing or none (TFX: Evaluator).
+"""The step evaluate: compute sliced metrics, then bless the model or not (TFX: Evaluator).
 
-Its function is `evaluate.evaluate`; what that takes and reads of the config is in `spec`.
+Its function is `evaluate.evaluate`. `spec` declares its inputs and the config tables it reads.
 """

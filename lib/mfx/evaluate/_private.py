@@ -1,7 +1,7 @@
-"""What this room takes of TFMA beside its public API: combiners, and what they hold.
+"""The private parts of TFMA that `evaluate` uses: combiners and their contents.
 
-Public, and so used where it is needed: what `tfma`, `tfma.metrics`, `tfma.utils`, `tfma.types`,
-`tfma.slicer` and `tfma.constants` list, and the protos.
+Public are the names in `tfma`, `tfma.metrics`, `tfma.utils`, `tfma.types`, `tfma.slicer` and
+`tfma.constants`, and the protos. Other modules use these directly.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ MeanSquaredError = regression._MeanSquaredErrorCombiner
 MeanAbsolutePercentageError = regression._MeanAbsolutePercentageErrorCombiner
 MeanSquaredLogarithmicError = regression._MeanSquaredLogarithmicErrorCombiner
 KerasMetrics = tf_metric_wrapper._CompilableMetricsCombiner
-"""Combiners."""
+"""TFMA's combiners."""
 
 Bucket = histogram.Bucket
 Matrices, MatrixEntryKey = multi_class.Matrices, multi_class.MatrixEntryKey
@@ -75,13 +75,13 @@ NO_CLASS = multi_class.NO_PREDICTED_CLASS_ID
 ThresholdEntry = _ThresholdEntry
 LabelSumsAccumulator = calibration._WeightedLabelsPredictionsExamples
 MeanErrorAccumulator = regression._MeanRegressionErrorAccumulator
-"""What accumulators are made of."""
+"""The parts of TFMA's accumulators."""
 
 is_diffable = evaluator._is_metric_diffable
 
 
 def asked(combiner: Any) -> tuple[str, Any, str]:
-    """Model name, sub key and output name that a combiner is for."""
+    """The model name, sub key and output name that a combiner works on."""
     key = getattr(combiner, "_key", None) or getattr(combiner, "_metric_key", None)
     if key is not None:
         return key.model_name, getattr(key, "sub_key", None), key.output_name or ""
@@ -90,7 +90,7 @@ def asked(combiner: Any) -> tuple[str, Any, str]:
 
 
 def is_special(combiner: Any) -> bool:
-    """Whether it asks for what only a few combiners know: example ids, losses, whole labels."""
+    """Whether a combiner has a rare option: example ids, losses, or whole labels only."""
     special = ("_example_id_key", "_loss_configs", "_sub_key_in_config")
     if any(_filled(getattr(combiner, name, None)) for name in special):
         return True
@@ -102,7 +102,7 @@ def _filled(value: Any) -> bool:
 
 
 def class_weights(combiner: Any) -> dict[int, float]:
-    """The share of each class in an average over classes; empty where all count alike."""
+    """Each class's weight in an average over classes; empty if all have the same weight."""
     return getattr(combiner, "_class_weights", None) or {}
 
 
@@ -112,12 +112,12 @@ def class_ids(combiner: Any) -> list[int]:
 
 
 def is_weighted(combiner: Any) -> bool:
-    """Whether it takes the examples' weights."""
+    """Whether a combiner uses the examples' weights."""
     return combiner._example_weighted
 
 
 def thresholds(combiner: Any) -> list[float]:
-    """Of a combiner of confusion matrices, of two classes or several."""
+    """The thresholds of a combiner for confusion matrices, of two classes or several."""
     if isinstance(combiner, BinaryConfusionMatrices):
         return combiner._binary_confusion_matrices._thresholds
     return combiner._thresholds
@@ -125,14 +125,15 @@ def thresholds(combiner: Any) -> list[float]:
 
 @dataclass(frozen=True)
 class Buckets:
-    """Where the buckets of a `CalibrationHistogram` lie, and what goes into them.
+    """The buckets of a `CalibrationHistogram`.
 
     Args:
-        left: Where the first begins.
-        range: The width of all together.
-        number: How many there are between the first and the last, which are open.
-        of_predictions: Whether a row's prediction says its bucket, not its label.
-        fractional_labels: Whether labels are shares of two classes.
+        left: The left edge of the first closed bucket.
+        range: The width of all closed buckets together.
+        number: How many closed buckets there are. The first and last buckets are open: they take
+            all lower and all higher values.
+        of_predictions: Whether the prediction decides a row's bucket; otherwise the label does.
+        fractional_labels: Whether labels from 0 to 1 are split between the two classes.
     """
 
     left: float
@@ -143,7 +144,7 @@ class Buckets:
 
 
 def buckets(combiner: Any) -> Buckets:
-    """Those of a `CalibrationHistogram`."""
+    """The buckets of a `CalibrationHistogram`."""
     return Buckets(
         left=combiner._left,
         range=combiner._range,
@@ -154,11 +155,11 @@ def buckets(combiner: Any) -> Buckets:
 
 
 def keras_metrics(combiner: Any, output: str) -> list[Any]:
-    """The Keras metrics that a `KerasMetrics` fills for one output, once it is set up."""
+    """The Keras metrics of one output. The combiner, a `KerasMetrics`, must be set up."""
     return combiner._metrics[output]
 
 
 def is_micro_averaged(combiner: Any) -> bool:
-    """Whether a `KerasMetrics` takes each row and class for a row."""
+    """Whether a `KerasMetrics` treats each pair of row and class as a row."""
     kind = combiner._aggregation_type
     return bool(kind and kind.micro_average)

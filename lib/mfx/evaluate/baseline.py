@@ -1,4 +1,4 @@
-"""What a candidate is compared with."""
+"""The interface of the model that a candidate is compared with."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Protocol
 
 
 class Baseline(Protocol):
-    """A model that predicts the same rows: the one in production (`mfx.registry.Production`)."""
+    """The model in production. It predicts the same rows (see `mfx.registry.Production`)."""
 
     @property
     def run(self) -> str:
-        """Id of the run that made it."""
+        """The id of the run that made the model."""
 
     def files(self) -> AbstractContextManager[Path]:
-        """Its SavedModel, in a folder that is there until the context ends."""
+        """A context that gives the folder with its SavedModel. The folder is removed at its end."""

@@ -1,4 +1,4 @@
-"""Whether a model may be pushed: one check for each threshold and slice, none left out."""
+"""Decide whether a model may be pushed, by one check for each threshold and slice."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ def bless(
     no_value: Reasons | None = None,
     baseline_no_value: Reasons | None = None,
 ) -> Blessing:
-    """Hold metrics to the config's thresholds.
+    """Check the metrics against the config's thresholds.
 
     Args:
-        options: The thresholds.
-        rows: The candidate's metrics, one a slice (`no_value.decide`).
-        baseline_rows: The production model's, same slices; empty if there is none.
-        validation: TFMA's ValidationResult for the same metrics, which must agree on all that is
-            checked.
-        baseline: The model in production, if there is one.
+        options: The config's table `[evaluate]`, with the thresholds.
+        rows: The candidate's metrics, one entry per slice (see `no_value.decide`).
+        baseline_rows: The production model's metrics for the same slices; empty if there is no
+            model in production.
+        validation: TFMA's ValidationResult for the same metrics. The model is blessed only if TFMA
+            agrees about everything that is checked.
+        baseline: The run in production, or that there is none.
         no_value: Why metrics of `rows` have no value, by slice and metric.
-        baseline_no_value: The same of `baseline_rows`.
+        baseline_no_value: The same for `baseline_rows`.
+
+    Returns:
+        Whether the model is blessed, with all checks.
     """
     before = {row.slice: row.metrics for row in baseline_rows}
     reasons = no_value or {}, baseline_no_value or {}
@@ -61,8 +65,10 @@ def bless(
 
 
 def _only_unchecked(validation: Any, checks: list[Check]) -> bool:
-    """Whether TFMA found fault with nothing but what has no value, which it holds to be 0 or NaN
-    and so below any bound."""
+    """Whether TFMA found fault only with metrics that have no value and are not checked.
+
+    TFMA takes such metrics for 0 or NaN, so they miss any threshold.
+    """
     unchecked = {(check.slice, check.metric) for check in checks if not check.checked}
     if not unchecked or validation.missing_thresholds or validation.missing_slices:
         return False
@@ -72,7 +78,10 @@ def _only_unchecked(validation: Any, checks: list[Check]) -> bool:
 
 
 def _asked(threshold: Threshold) -> str | None:
-    """What of a metric without a value; a resumed run may have settings of an older version."""
+    """What to do about a metric without a value.
+
+    None in settings of an older version, which a resumed run may have.
+    """
     return getattr(threshold, "no_value", None)
 
 
@@ -85,9 +94,17 @@ def _checks(
     why: str,
     why_before: str,
 ) -> list[Check]:
-    """The checks of one slice, by `keys`; `why` the metric has no value, and production's has none.
+    """The checks of one threshold on one slice.
 
-    `before` is None where production was not measured, which fails every change.
+    Args:
+        threshold: The threshold.
+        row: The candidate's metrics on the slice.
+        before: The production model's metrics on the slice. None if it was not measured: then every
+            check of a change fails.
+        baseline: The run in production, or that there is none.
+        keys: The slice's features.
+        why: Why the candidate's metric has no value; '' if it has one.
+        why_before: Why the production model's metric has no value; '' if it has one.
     """
     name, where = threshold.metric, row.slice
     value = row.metrics.get(name)
@@ -108,7 +125,7 @@ def _checks(
         checks.append(check(f"at most {threshold.upper:g}", passed))
     changes = threshold.max_drop is not None or threshold.max_rise is not None
     if baseline.first:
-        # Passed as in TFX, but on the record: a reader must see that nothing was compared.
+        # The check passes, as in TFX. It is recorded so that a reader sees: nothing was compared.
         rule = "no change to check: nothing is in production yet"
         return [*checks, check(rule, True)] if changes else checks
     old = None if before is None else before.get(name)

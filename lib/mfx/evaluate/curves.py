@@ -1,4 +1,4 @@
-"""Points of the ROC and calibration curves, for pictures."""
+"""Compute points of the ROC and calibration curves, for charts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ ROC_POINTS, BINS = 100, 10
 
 
 def compute(table: pa.Table, names: list[str]) -> dict[str, Any]:
-    """Curves of each model's predictions against the label.
+    """Compute the curves of each model's predictions against the label.
 
     Args:
-        table: Columns LABEL and one of predictions for each of `names`, of shape [rows].
-        names: The models' columns.
+        table: The column LABEL, and a column of predictions for each of `names`.
+        names: The columns with the models' predictions.
 
     Returns:
-        By name `roc` (fpr, tpr) and `calibration` (predicted, observed, count); empty when the
-        label is not binary or the predictions are not single probabilities.
+        For each name `roc` (lists fpr, tpr) and `calibration` (lists predicted, observed, count).
+        Empty if the label is not binary or a model has several outputs.
     """
     label = table[LABEL].to_numpy()
     single = all(pa.types.is_floating(table[name].type) for name in names)
@@ -32,7 +32,7 @@ def compute(table: pa.Table, names: list[str]) -> dict[str, Any]:
 
 def _curves(label: np.ndarray, score: np.ndarray) -> dict[str, Any]:
     order = np.argsort(-score, kind="stable")
-    # A threshold lies only between different scores.
+    # A threshold can only lie between two different scores.
     last = np.flatnonzero(np.diff(score[order], append=-np.inf))
     tp = np.cumsum(label[order])[last]
     fp = last + 1 - tp

@@ -1,5 +1,7 @@
-"""Pick the candidate, compute sliced metrics, compare with production, bless or not
-(TFX: Resolver, Evaluator)."""
+"""Pick the best candidate, compute sliced metrics, compare it with production, bless it or not.
+
+In TFX these are the jobs of Resolver and Evaluator.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +41,24 @@ def evaluate(
 ) -> tuple[Model, Evaluation]:
     """Evaluate the best of `models` on the eval split.
 
-    Predictions come from the exported SavedModels on raw rows, labels from the transform graph.
-    Where a network's loss takes logits, its predictions are the probabilities of them.
+    The exported SavedModels predict the raw rows. The labels come from the transform graph. If a
+    network's loss takes logits, its predictions are turned into probabilities.
 
     Args:
         models: The candidates, in any order.
-        examples: Raw rows; the eval split is predicted and sliced.
-        transformed: The same rows as the transform graph gives them; holds the label.
-        settings: Metrics, slices and thresholds.
-        baseline: The model now in production; predicts the same rows.
+        examples: The rows as ingested. The eval split is predicted and sliced.
+        transformed: The same rows after the transform graph; they have the label.
+        settings: The config's tables `[evaluate]`, `[label]` and `[beam]`.
+        baseline: The model now in production, if any. It predicts the same rows.
+
+    Returns:
+        The best candidate, and its evaluation with the blessing.
 
     Raises:
-        MfxError: The config asks for a metric or slice that does not exist, a candidate does not
-            answer with numbers, or not with probabilities where a metric is of those.
+        MfxError: The config names a metric or a feature that does not exist; a candidate's
+            predictions are not finite, or are no probabilities although a metric needs them;
+            labels or example weights do not fit; no candidate can be chosen; or TFMA's Beam
+            pipeline failed.
     """
     options = settings.evaluate
     models = sorted(models, key=lambda model: model.candidate)
@@ -99,11 +106,14 @@ def evaluate(
 def _predictions(
     models: Sequence[Model], examples: Examples, transformed: Examples, settings: Reads
 ) -> tuple[list[pa.Table], list[pa.Array]]:
-    """For each model a table of slicing features, label and prediction, and its answers as given.
+    """Let each model predict the eval split.
+
+    Returns:
+        For each model a table of slicing features, label and prediction; and for each model its
+        answers, before logits become probabilities.
 
     Raises:
-        MfxError: A model does not answer with numbers, or not with probabilities where a metric is
-            of those.
+        MfxError: Predictions are not finite, or are no probabilities although a metric needs them.
     """
     options = settings.evaluate
     label = transformed.to_arrow("eval", [settings.label.name]).column(0)
@@ -117,7 +127,7 @@ def _predictions(
         if wrong := _not_finite(prediction):
             raise MfxError(
                 f"evaluate: candidate {model.candidate}: {wrong}",
-                "Check its features for values without bounds, or lower learning_rate.",
+                "Check its features for very large values, or lower learning_rate.",
             )
         if wrong := not_probabilities(prediction, options):
             raise MfxError(f"evaluate: candidate {model.candidate}: {wrong}", answers.CURE)
@@ -127,7 +137,7 @@ def _predictions(
 
 
 def _save_predictions(table: pa.Table, answered: pa.Array) -> store.Payload:
-    """Put label, prediction and answer of each eval row into the running flow's datastore."""
+    """Save each eval row's label, prediction and answer in the running flow's datastore."""
     kept = table.select([LABEL, CANDIDATE]).rename_columns(["label", "prediction"])
     kept = kept.append_column("answer", answered)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
@@ -136,11 +146,12 @@ def _save_predictions(table: pa.Table, answered: pa.Array) -> store.Payload:
 
 
 def ask(saved_model: Path, examples: Examples) -> tuple[pa.Array, pa.Array]:
-    """A SavedModel's answers to all eval rows, and what they are evaluated as.
+    """Ask a SavedModel for its answers to all eval rows.
 
     Returns:
-        Twice float32 of shape [rows], or lists of float32 when the model has several outputs: as
-        `predict` answers, and with logits made probabilities (`answers.as_evaluated`).
+        The answers as the signature `predict` gives them, and the predictions that are evaluated,
+        with logits turned into probabilities (see `answers.as_evaluated`). Both are float32 of
+        shape [rows], or lists of float32 if the model has several outputs.
     """
     signature = tf.saved_model.load(str(saved_model)).signatures["predict"]
     arguments = input_names.read(saved_model)
@@ -157,12 +168,12 @@ def ask(saved_model: Path, examples: Examples) -> tuple[pa.Array, pa.Array]:
 
 
 def predict(saved_model: Path, examples: Examples) -> pa.Array:
-    """What a SavedModel's answers to all eval rows are evaluated as; see `ask`."""
+    """A SavedModel's predictions for all eval rows, as they are evaluated; see `ask`."""
     return ask(saved_model, examples)[1]
 
 
 def _column(values: np.ndarray) -> pa.Array:
-    """Of shape [rows, outputs] as an Arrow column."""
+    """Turn an array of shape [rows, outputs] into an Arrow column."""
     if values.shape[1] == 1:
         return pa.array(values[:, 0])
     offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
@@ -170,35 +181,41 @@ def _column(values: np.ndarray) -> pa.Array:
 
 
 def _values(prediction: pa.Array) -> np.ndarray:
-    """A column of predictions as an array of shape [rows, outputs]."""
+    """Turn a column of predictions into an array of shape [rows, outputs]."""
     flat = prediction.flatten() if pa.types.is_list(prediction.type) else prediction
     return flat.to_numpy(zero_copy_only=False).reshape(len(prediction), -1)
 
 
 def not_probabilities(prediction: pa.Array, options: Evaluate) -> str:
-    """Why no metric of probabilities can be made of predictions, or '' if it can, or none is
-    asked for."""
+    """Why metrics of probabilities cannot be computed for these predictions.
+
+    Returns:
+        The reason; '' if they can be computed, or if the config has no such metric.
+    """
     return answers.not_probabilities(
         _values(prediction), tfma_config.of_probabilities(options.metrics)
     )
 
 
 def _width(prediction: pa.Array | pa.ChunkedArray) -> int:
-    """Outputs a row."""
+    """The number of outputs per row."""
     return len(prediction[0]) if pa.types.is_list(prediction.type) and len(prediction) else 1
 
 
 def remeasure(
     prediction: pa.Array, label: pa.Array, examples: Examples, settings: Reads
 ) -> tuple[no_value.Rows, Reasons]:
-    """TFMA's metrics of any predictions of the eval split, and why some have no value: as
-    `Evaluation.rows` and `Evaluation.no_value` have them.
+    """Compute TFMA's metrics for any predictions of the eval split.
 
     Args:
-        prediction: One a row of the eval split.
-        label: float32, one a row.
-        examples: Raw rows; the eval split is sliced.
-        settings: Metrics and slices; thresholds do not matter.
+        prediction: One prediction per row of the eval split.
+        label: float32, one label per row.
+        examples: The rows as ingested. The eval split is sliced.
+        settings: The config's metrics and slices. Thresholds are ignored.
+
+    Returns:
+        The metrics and why some have no value, in the form of `Evaluation.rows` and
+        `Evaluation.no_value`.
     """
     options = settings.evaluate.model_copy(update={"thresholds": []})
     features = _features(options, examples)
@@ -219,7 +236,7 @@ def _rows(
 
 
 def _features(options: Evaluate, examples: Examples) -> pa.Table:
-    """The eval rows' columns, besides label and predictions, that metrics need."""
+    """The columns that metrics need besides label and predictions: slicing features, weight."""
     features = examples.to_arrow("eval", sorted({n for keys in options.slices for n in keys}))
     if options.example_weight:
         features = features.append_column(WEIGHT, _example_weight(options, examples))
@@ -227,24 +244,24 @@ def _features(options: Evaluate, examples: Examples) -> pa.Table:
 
 
 def _not_finite(prediction: pa.Array) -> str:
-    """What is wrong with predictions that no metric can be made of, or ''."""
+    """How many predictions are not finite, in words; '' if all are finite."""
     values = _values(prediction)
     count = int((~np.isfinite(values)).sum())
     return f"{count} of {values.size} predictions are not finite numbers" if count else ""
 
 
 def _example_weight(options: Evaluate, examples: Examples) -> pa.ChunkedArray:
-    """The column that weights the eval rows.
+    """The eval rows' column of example weights.
 
     Raises:
-        MfxError: It is not of numbers, or some are missing, negative or not finite.
+        MfxError: It does not hold numbers, or some are missing, negative or not finite.
     """
     name = options.example_weight
     column = examples.to_arrow("eval", [name]).column(0)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise MfxError(
-            f"evaluate.example_weight: '{name}' is of type {column.type}, expected numbers",
-            "Name a feature of numbers, or leave example_weight out.",
+            f"evaluate.example_weight: '{name}' has type {column.type}, expected numbers",
+            "Name a feature that holds numbers, or remove example_weight.",
         )
     values = column.drop_null().to_numpy()
     missing = column.null_count + int((~np.isfinite(values)).sum())
@@ -252,7 +269,7 @@ def _example_weight(options: Evaluate, examples: Examples) -> pa.ChunkedArray:
         if count:
             raise MfxError(
                 f"evaluate.example_weight: {count} of {len(column)} eval rows have '{name}' {what}",
-                "Give each row a weight of 0 or more in the data, or leave example_weight out.",
+                "Give each row a weight of 0 or more in the data, or remove example_weight.",
             )
     return column
 
@@ -270,13 +287,13 @@ def _check_names(options: Evaluate, examples: Examples) -> None:
         if isinstance(entry, Metric) and entry.config.get("from_logits"):
             raise MfxError(
                 f"evaluate.metrics: {name} has from_logits, but probabilities are evaluated",
-                "Leave it out here, and give from_logits=True to the network's loss.",
+                "Remove it here, and give from_logits=True to the network's loss.",
             )
     for name in known:
         if known.count(name) > 1:
             raise MfxError(
                 f"evaluate.metrics: {known.count(name)} metrics are named '{name}'",
-                "Give each a name: { class_name = ..., config = { name = ... } }.",
+                "Give each a different name: { class_name = ..., config = { name = ... } }.",
             )
     for name in [options.select, *(t.metric for t in options.thresholds)]:
         if name not in known:
@@ -288,7 +305,11 @@ def _check_names(options: Evaluate, examples: Examples) -> None:
 def _score(
     table: pa.Table, options: Evaluate, folder: Path, beam: Beam
 ) -> tuple[float | None, str]:
-    """The selecting metric over the whole eval split; None, and why, if it has no value."""
+    """The value of the metric that selects the candidate, over the whole eval split.
+
+    Returns:
+        The value and ''; or None, and why it has no value.
+    """
     only = options.model_copy(
         update={
             "slices": [],
@@ -303,10 +324,10 @@ def _score(
 
 
 def _best(scores: Sequence[tuple[float | None, str]], options: Evaluate) -> int:
-    """The place of the best candidate; one without a value is chosen only if it is alone.
+    """The index of the best candidate. A candidate without a value is chosen only if it is alone.
 
     Raises:
-        MfxError: None of several has a value.
+        MfxError: There are several candidates and none has a value.
     """
     known = {place: score for place, (score, _) in enumerate(scores) if score is not None}
     if not known and len(scores) > 1:
@@ -314,13 +335,13 @@ def _best(scores: Sequence[tuple[float | None, str]], options: Evaluate) -> int:
         raise MfxError(
             f"evaluate.select: '{options.select}' has no value for any of {len(scores)} "
             f"candidates on the whole eval split ({reasons})",
-            "Select by another metric, or see why the eval split holds nothing to tell them apart.",
+            "Select by another metric, or check why the eval split cannot tell them apart.",
         )
     return (min if options.select_lowest else max)(known, key=known.__getitem__, default=0)
 
 
 def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:
-    """Write TFMA's result files and say what made them."""
+    """Write TFMA's result files; return the name of the engine that computed them."""
     results.parent.mkdir(exist_ok=True)
     path = results.with_suffix(".parquet")
     pq.write_table(table, path)
@@ -340,14 +361,19 @@ def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:
 def _with_baseline(
     table: pa.Table, baseline: Baseline | None, examples: Examples, options: Evaluate
 ) -> tuple[pa.Table, bool, str]:
-    """The table with production's predictions; whether there are any, and if not, why."""
+    """Add the predictions of the model in production to the table.
+
+    Returns:
+        The table; whether it has those predictions; and why the model in production could not
+        predict, or ''.
+    """
     if baseline is None:
         return table, False, ""
     try:
         with baseline.files() as files:
             prediction = predict(files, examples)
         if _width(prediction) != _width(table[CANDIDATE]):
-            raise ValueError("another number of outputs")
+            raise ValueError("it has another number of outputs")
         if wrong := _not_finite(prediction) or not_probabilities(prediction, options):
             raise ValueError(wrong)
         return table.append_column(BASELINE, prediction), True, ""

@@ -1,11 +1,12 @@
-"""Where a metric has no value, and why: decided here alone, the same for both engines.
+"""Decide where a metric has no value, and why. Both engines use this module.
 
-TFMA gives NaN for most metrics that would divide by 0, but a number for some: AUC of one class is
-0.0 or 1.0, a loss of examples that all weigh 0 is 0.0. So what a metric needs is looked up in the
-evaluated rows; where TFMA gives no number without a need being unmet, that is no value as well.
+TFMA gives NaN for most metrics that would divide by 0, but for some it gives a number: AUC of one
+class is 0.0 or 1.0, and a loss of examples that all have weight 0 is 0.0. So this module checks in
+the evaluated rows whether they have what a metric needs. If they do and TFMA still gives no number,
+the metric has no value either.
 
-A metric whose formula holds has a value: F1 is 0.0 where something is predicted positive wrongly,
-though no label is positive.
+A metric whose formula can be computed has a value. For example, F1 is 0.0 if no label is positive
+but something is predicted positive.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ UNKNOWN = "TFMA gives no single number"
 
 @dataclass(frozen=True)
 class _Seen:
-    """The rows of a slice as a metric sees them.
+    """A slice's rows, as a metric sees them.
 
     Args:
-        labels: float64 of shape [rows]; class numbers when there are several outputs.
+        labels: float64 of shape [rows]; class numbers if there are several outputs.
         weights: float64 of shape [rows].
-        answers: Of all slices' rows: predictions of shape [all] or [all, classes].
-        rows: Numbers of the slice's rows among all.
-        config: The metric's.
+        answers: The predictions for all rows of the split, of shape [all] or [all, classes].
+        rows: The indices of the slice's rows in `answers`.
+        config: The metric's arguments.
     """
 
     labels: np.ndarray
@@ -49,11 +50,11 @@ class _Seen:
 
     @property
     def pooled(self) -> bool:
-        """Whether a row is a pair of label and prediction for each class."""
+        """Whether each row counts once per class, as a pair of label and prediction."""
         return self.answers.ndim > 1
 
     def predictions(self) -> np.ndarray:
-        """float64, as TFMA holds them to thresholds."""
+        """The slice's predictions as float64, which TFMA compares with thresholds."""
         return self.answers[self.rows].astype(np.float64)
 
     def positive(self) -> bool:
@@ -65,7 +66,7 @@ class _Seen:
         return self.pooled or bool((self.weights * (1 - self.labels)).any())
 
     def said(self, positive: bool) -> bool:
-        """Whether anything is predicted positive, or negative."""
+        """Whether anything is predicted positive (or negative, if `positive` is false)."""
         if "top_k" in self.config:
             return True
         given = self.config.get("thresholds", self.config.get("threshold"))
@@ -74,13 +75,13 @@ class _Seen:
         return bool((found.any(axis=1) if self.pooled else found)[self.weights != 0].any())
 
     def vary(self, values: np.ndarray) -> bool:
-        """Whether a label or prediction is unlike another."""
+        """Whether the values (labels or predictions) are not all the same."""
         counted = values[self.weights != 0]
         return self.pooled or bool(counted.min() != counted.max())
 
 
 _Rule = Callable[[_Seen], str]
-"""Why there is no value; '' if there is one."""
+"""Returns why a metric has no value; '' if it has one."""
 
 
 def _positives(seen: _Seen) -> str:
@@ -153,25 +154,28 @@ _NEEDED: dict[_Rule, set[str]] = {
     _varying_predictions: {"SquaredPearsonCorrelation"},
     _labels_not_0: {"MeanAbsolutePercentageError"},
 }
-"""Which metrics, by class, need it."""
+"""For each rule, the classes of the metrics that need it."""
 
 _COUNTS = {"ExampleCount", "WeightedExampleCount"} | {
     *("TruePositives", "TP", "FalsePositives", "FP", "TrueNegatives", "TN", "FalseNegatives", "FN")
 }
-"""What is 0 where there is nothing to count."""
+"""Metrics that are 0 if there is nothing to count. They always have a value."""
 
 
 def decide(
     rows: Rows, table: pa.Table, model: str, config: config_pb2.EvalConfig, options: Evaluate
 ) -> tuple[Rows, Reasons]:
-    """TFMA's rows with None for each metric without a value, and why it has none.
+    """Replace metrics without a value by None, and say why they have none.
 
     Args:
-        rows: Of one model, as `tfma_config.rows` reads them.
-        table: What TFMA evaluated.
-        model: The column of the model's predictions.
-        config: What TFMA was asked.
-        options: The metrics.
+        rows: One model's metrics, as `tfma_config.rows` reads them.
+        table: The table that TFMA evaluated.
+        model: The column with the model's predictions.
+        config: TFMA's config for it.
+        options: The config's table `[evaluate]`, with the metrics.
+
+    Returns:
+        The rows with None for each metric without a value, and the reasons by slice and metric.
     """
     labels, answers = (tfma_local.array(table, name) for name in (LABEL, model))
     weighted = WEIGHT in table.column_names

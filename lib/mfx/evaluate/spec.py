@@ -1,4 +1,4 @@
-"""What evaluate reads of the config, and what it compares."""
+"""The inputs of evaluate, and the config tables it reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Reads(step.Reads):
-    """All of the config that evaluate is handed."""
+    """The part of the config that evaluate gets."""
 
     label: config.Label
     evaluate: config.Evaluate

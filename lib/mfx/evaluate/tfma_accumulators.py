@@ -1,8 +1,9 @@
-"""TFMA's accumulators filled from whole arrays.
+"""Fill TFMA's accumulators from whole arrays.
 
-TFMA hands rows one by one to combiners, as Python objects. What a frequent combiner holds after
-all rows of a slice is a few sums, so it is built here directly; any other combiner is fed row by
-row, as TFMA does. `docs/explanation/fast-paths.md` says why the results are the same.
+TFMA gives rows to its combiners one by one, as Python objects. After all rows of a slice, the
+accumulator of a common combiner is just a few sums, so it is built here directly. Other combiners
+get the rows one by one, as in TFMA. `docs/explanation/fast-paths.md` says why the results are the
+same.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from mfx.evaluate import _private
 from mfx.evaluate._private import asked
 
 CHUNK, KERAS_CHUNK = 1 << 20, 1 << 17
-"""Predicted values that are looked at together, to bound memory; some Keras metrics hold hundreds
-of numbers for each."""
+"""Predicted values that are processed together. This bounds the memory: some Keras metrics need
+hundreds of numbers for each value."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Batch:
     """Some rows as TFMA's combiners see them.
 
     Args:
-        labels: float32 of shape [rows]; class numbers when there are several outputs.
-        predictions: By model name ('' when there is one model): float32 of shape [rows], or
+        labels: float32 of shape [rows]; class numbers if there are several outputs.
+        predictions: By model name ('' if there is one model): float32 of shape [rows], or
             [rows, classes].
-        weights: Numbers of shape [rows], or None when the config names no example weight.
+        weights: Numbers of shape [rows]; None if the config names no example weight.
     """
 
     labels: np.ndarray
@@ -44,7 +45,7 @@ class Batch:
         return len(self.labels)
 
     def take(self, rows: Any) -> Batch:
-        """The rows of these numbers, or of this slice."""
+        """The rows with these indices, or in this slice object."""
         return Batch(
             self.labels[rows],
             {name: values[rows] for name, values in self.predictions.items()},
@@ -52,7 +53,10 @@ class Batch:
         )
 
     def chunks(self, values: int) -> Iterator[Batch]:
-        """All rows in parts of so many predicted values a model; at least one part."""
+        """Yield all rows in parts, each with at most `values` predicted values per model.
+
+        There is always at least one part, and each row is whole.
+        """
         widest = max(given[:1].size for given in self.predictions.values())
         size = max(1, values // max(1, widest))
         for begin in range(0, max(1, len(self)), size):
@@ -63,24 +67,24 @@ def accumulate(combiner: Any, part: Batch) -> Any:
     """The combiner's accumulator after all rows of `part`.
 
     Raises:
-        MfxError: The labels are not what the metric is for.
+        MfxError: The metric cannot be computed for these labels or this class.
     """
     build = _BUILDERS.get(type(combiner))
     if build is None or not _covered(combiner, part):
         return _row_by_row(combiner, part)
-    # An iterator: of a list, TFMA's combiner of mean errors counts the first one twice.
+    # It must be an iterator: in a list, TFMA's combiner of mean errors counts the first one twice.
     chunks = part.chunks(KERAS_CHUNK if build is _keras else CHUNK)
     return combiner.merge_accumulators(build(combiner, chunk) for chunk in chunks)
 
 
 def numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values, and for each value its place among them; by hash, faster than sorted."""
+    """The distinct values, and for each value its index among them. Faster than by sorting."""
     encoded = pa.array(values).dictionary_encode()
     return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
 
 
 def _covered(combiner: Any, part: Batch) -> bool:
-    """Whether builders do what the combiner asks for: one class or all, never the top few."""
+    """Whether a builder can do what the combiner asks for: one class or all, but not the top k."""
     if type(combiner) is _private.ExampleCount:
         return True
     model, sub_key, output = asked(combiner)
@@ -88,7 +92,7 @@ def _covered(combiner: Any, part: Batch) -> bool:
         return False
     classes = part.predictions[model].ndim > 1
     if type(combiner) is _private.MultiClassConfusionMatrices:
-        # Of thresholds that do not rise, TFMA's answer depends on their order.
+        # If thresholds do not rise, TFMA's result depends on their order.
         thresholds = list(_private.thresholds(combiner))
         return classes and sorted(thresholds) == thresholds
     weighted = bool(_private.class_weights(combiner))
@@ -118,17 +122,21 @@ def _row_by_row(combiner: Any, part: Batch) -> Any:
 
 
 def _weights(combiner: Any, part: Batch) -> np.ndarray:
-    """float64 of shape [rows]; ones for an unweighted metric."""
+    """The rows' weights: float64 of shape [rows]; all ones for an unweighted metric."""
     if part.weights is None or not _private.is_weighted(combiner):
         return np.ones(len(part))
     return part.weights.astype(np.float64)
 
 
 def _pairs(combiner: Any, part: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, predictions and weights of shape [pairs], as TFMA flattens rows to pairs.
+    """Flatten rows to pairs of label and prediction, as TFMA does.
 
-    With several outputs a pair is a row and a class, or a row alone if one class is asked for; its
-    label is whether the row is of the class. Types are as TFMA's, whose errors are of that type.
+    With one output, each row is a pair. With several, each row gives a pair for each class, or one
+    pair if the combiner asks for one class; the pair's label says whether the row is of that class.
+    Numbers have the same types as in TFMA, since rounding errors depend on them.
+
+    Returns:
+        Labels, predictions and weights, each of shape [pairs].
     """
     model, sub_key, _ = asked(combiner)
     labels, predictions, weights = part.labels, part.predictions[model], _weights(combiner, part)
@@ -157,23 +165,23 @@ def _pairs(combiner: Any, part: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def _class_ids(labels: np.ndarray, classes: int) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         ids = labels.astype(np.int64)
-    # As in TFMA, -1 is a label that is none of the classes.
+    # As in TFMA, -1 is the label of a row that is in none of the classes.
     if wrong := int(((ids < -1) | (ids >= classes)).sum()):
         raise MfxError(
             f"evaluate: {wrong} labels are not class numbers of a model with {classes} outputs",
-            f"Expected 0 to {classes - 1}: see the label in preprocessing_fn.",
+            f"Expected 0 to {classes - 1}: check the label in preprocessing_fn.",
         )
     return ids
 
 
 def _fractional_pairs(combiner: Any, part: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `_pairs`, a label between 0 and 1 made two pairs with its shares of the weight."""
+    """As `_pairs`, but a label between 0 and 1 gives two pairs that share its weight."""
     labels, predictions, weights = _pairs(combiner, part)
     if wrong := int((~((labels >= 0) & (labels <= 1))).sum()):
         raise MfxError(
-            f"evaluate.metrics: {wrong} labels are not within [0, 1], as AUC, accuracy and other "
-            "metrics of classification need",
-            "Choose metrics of regression, such as MeanSquaredError, or fix the label.",
+            f"evaluate.metrics: {wrong} labels are not between 0 and 1, as AUC, accuracy and other "
+            "classification metrics need",
+            "Choose regression metrics, such as MeanSquaredError, or fix the label.",
         )
     pairs = [
         (np.zeros_like(labels), weights * (1 - labels)),
@@ -211,7 +219,7 @@ def _matrices(combiner: Any, part: Batch) -> dict[float, Any]:
     labels, predictions, weights = _fractional_pairs(combiner, part)
     thresholds = _private.thresholds(combiner)
     order = np.argsort(thresholds)
-    # How many thresholds lie below each prediction.
+    # For each prediction, how many thresholds are below it.
     above = np.searchsorted(np.asarray(thresholds)[order], predictions, side="left")
     sums: dict[str, np.ndarray] = {}
     for (over, under), chosen in ((("tp", "fn"), labels == 1), (("fp", "tn"), labels != 1)):
@@ -251,7 +259,7 @@ def _multi_class_matrices(combiner: Any, part: Batch) -> Any:
     found = _private.Matrices()
     for threshold in _private.thresholds(combiner) if len(part) else []:
         predicted = np.where(top <= top.dtype.type(threshold), none, chosen)
-        # One number for both classes, each from -1 up.
+        # One number for both classes, which count from -1.
         cells, place = numbered((actual + 1) * (classes + 1) + predicted + 1)
         pairs = (divmod(cell, classes + 1) for cell in cells.tolist())
         keys = [_private.MatrixEntryKey(a - 1, p - 1) for a, p in pairs]
@@ -262,7 +270,12 @@ def _multi_class_matrices(combiner: Any, part: Batch) -> Any:
 
 
 def _mean_error(errors: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..., Any]:
-    """A builder for `errors`: of labels and predictions, in their own type as in TFMA."""
+    """Make a builder for a mean error.
+
+    Args:
+        errors: Gives each pair's error from labels and predictions, computed in their own type as
+            in TFMA.
+    """
 
     def build(combiner: Any, part: Batch) -> Any:
         labels, predictions, weights = _pairs(combiner, part)
@@ -295,7 +308,7 @@ def _squared_logarithmic(labels: np.ndarray, predictions: np.ndarray) -> np.ndar
 
 
 def _keras(combiner: Any, part: Batch) -> Any:
-    """Keras metrics' state after `update_state` on whole arrays, in float32 as Keras computes."""
+    """The state of Keras metrics after `update_state` on whole arrays, in float32 as in Keras."""
     combiner.setup()
     accumulator = combiner.create_accumulator()
     model, sub_key, output = asked(combiner)
@@ -308,7 +321,7 @@ def _keras(combiner: Any, part: Batch) -> Any:
     if len(labels):
         for index, metric in enumerate(_private.keras_metrics(combiner, output)):
             metric.reset_states()
-            # AutoGraph takes longer than the metric, and changes nothing outside of graphs.
+            # AutoGraph would take longer than the metric, and has no effect outside of graphs.
             update = tf.autograph.experimental.do_not_convert(metric.update_state)
             update(labels, predictions, weights.astype(np.float32))
             accumulator.add_weights(0, index, metric.get_weights())

@@ -1,4 +1,7 @@
-"""TFMA's own pipeline on Beam, in this process or as `[beam]` says: any metric, any size."""
+"""Compute metrics by TFMA's own Beam pipeline: any metric, any size.
+
+It runs on the runner that `[beam]` names, by default in this process.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ ENGINE = "TFMA on Beam"
 
 
 def _as_extracts(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """As TFMA takes batches: lists; no column without any value, which it makes a slice of None."""
+    """Turn a batch into the form that TFMA takes: all columns are lists.
+
+    Columns without any value are left out, since TFMA would make a slice None of them.
+    """
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     lists = {n: c for n, c in columns.items() if pa.types.is_list(c.type)}
     flat = {n: c for n, c in columns.items() if n not in lists and c.null_count < len(c)}
@@ -44,7 +50,7 @@ def evaluate(
         MfxError: `options` are wrong, or their runner failed.
     """
     options = options or Beam()
-    # Workers elsewhere find the table in Metaflow's datastore.
+    # Workers on other machines read the table from Metaflow's datastore.
     file = _stored(table) if options.options else table
     with runner.folder(options) as work:
         with runner.pipeline(options) as pipeline:
@@ -68,7 +74,7 @@ def _stored(table: Path) -> store.Payload:
 
 
 def _leave_out_small_slices(results: Path) -> None:
-    """Drop what TFMA says of slices below `min_slice_size`: that they miss every threshold."""
+    """Remove slices below `min_slice_size` from TFMA's results, where they miss all thresholds."""
     small = set()
     for kind, message in (
         ("metrics", metrics_for_slice_pb2.MetricsForSlice),

@@ -1,4 +1,4 @@
-"""TFMA's EvalConfig from a pipeline's `[evaluate]`, and TFMA's result files as plain rows."""
+"""Make TFMA's EvalConfig from the config's `[evaluate]`; read TFMA's result files as plain rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfx.errors import MfxError, nearest
 from mfx.evaluate import _private
 
 CANDIDATE, BASELINE, LABEL, WEIGHT = RESULTS
-"""Columns of the evaluated table, besides the features to slice by; the first two name models."""
+"""Columns of the evaluated table, besides the slicing features. The first two are models' names."""
 
 _OF_PROBABILITIES = {
     *("BinaryCrossEntropy", "CategoricalCrossEntropy", "CoefficientOfDiscrimination"),
@@ -28,12 +28,12 @@ _OF_PROBABILITIES = {
     *("BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"),
     *("BinaryIoU", "FBetaScore", "KLDivergence"),
 }
-"""Metrics that mean nothing of other values, besides those made of a confusion matrix; TFMA's, then
-Keras'."""
+"""Metrics that are only defined for probabilities: TFMA's, then Keras'. The metrics that are
+computed from a confusion matrix belong to them too; they are found by their base class."""
 
 
 def eval_config(options: Evaluate, has_baseline: bool) -> config_pb2.EvalConfig:
-    """The EvalConfig; without a baseline it has one unnamed model and no change thresholds."""
+    """TFMA's EvalConfig. Without a baseline it has one model and no thresholds for changes."""
     models = [
         config_pb2.ModelSpec(
             name=name,
@@ -60,7 +60,7 @@ def metric_name(entry: str | Metric) -> str:
     """The name of a metric in the results, such as `auc` for `AUC`.
 
     Raises:
-        MfxError: There is no such metric, or not with such arguments.
+        MfxError: There is no such metric, or it does not take these arguments.
     """
     class_name, known = _class_name(entry), _classes()
     if class_name not in known:
@@ -76,7 +76,7 @@ def metric_name(entry: str | Metric) -> str:
 
 
 def of_probabilities(entries: Sequence[str | Metric]) -> list[str]:
-    """Names, in the results, of the metrics that are only defined on probabilities."""
+    """The names, as in the results, of the metrics that are only defined for probabilities."""
     known = _classes()
     return [
         metric_name(entry)
@@ -87,7 +87,7 @@ def of_probabilities(entries: Sequence[str | Metric]) -> list[str]:
 
 
 def _classes() -> dict[str, type]:
-    """The classes of metrics by name; TFMA's come before Keras' of the same name, as in TFMA."""
+    """The metric classes by name. If a name is in both, TFMA's class is taken, as TFMA does."""
     import keras
 
     return {
@@ -103,7 +103,7 @@ def _class_name(entry: str | Metric) -> str:
 
 
 def shared_models(has_baseline: bool) -> list[tfma.types.EvalSharedModel]:
-    """What tells TFMA that the predictions are in the table already."""
+    """TFMA's descriptions of the models. They say that the table already has the predictions."""
     names = [CANDIDATE, BASELINE] if has_baseline else [""]
     return [
         tfma.types.EvalSharedModel(
@@ -117,20 +117,20 @@ def shared_models(has_baseline: bool) -> list[tfma.types.EvalSharedModel]:
 
 
 def rows(results: Path, model: str, slices: list[list[str]]) -> list[SliceMetrics]:
-    """The metrics in TFMA's result files.
+    """Read the metrics from TFMA's result files.
 
     Args:
         results: The folder that TFMA wrote.
-        model: CANDIDATE or BASELINE, or '' when there is one model.
-        slices: The slicing features, in the order wanted.
+        model: CANDIDATE or BASELINE, or '' if there is one model.
+        slices: The slicing features, in the order in which slices are returned.
 
     Returns:
-        One a slice: OVERALL first, then by slicing features and natural order of values. A value
-        that TFMA could not compute is None. A metric of several classes has them in its name, such
-        as `precision (classId:2)`.
+        One entry per slice: OVERALL first, then in the order of `slices` and of their values. A
+        value that TFMA could not compute is None. If a metric is computed for several classes, each
+        has the class in its name, such as `precision (classId:2)`.
     """
     loaded = tfma.load_eval_result(str(results), model_name=model or None)
-    # TFMA names a slice's features in order.
+    # TFMA sorts a slice's features by name.
     order = {(): -1} | {tuple(sorted({*keys})): place for place, keys in enumerate(slices)}
     found = []
     for key, metrics in loaded.slicing_metrics:
@@ -142,12 +142,12 @@ def rows(results: Path, model: str, slices: list[list[str]]) -> list[SliceMetric
 
 
 def _by_name(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A slice's metrics, given by sub key (classes, top k) and name, by a name of their own."""
+    """Give each of a slice's metrics a unique name; TFMA has them by sub key (class or top k)."""
     found = [
         (name, sub_key, value)
         for sub_key, named in metrics.items()
         for name, value in named.items()
-        # Differences from the baseline stand beside the metric they are of.
+        # Without the differences from the baseline, which TFMA lists beside each metric.
         if not (name.endswith("_diff") and name.removesuffix("_diff") in named)
     ]
     uses = collections.Counter(name for name, _, _ in found)
@@ -158,7 +158,7 @@ def _by_name(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def failures(validation: Any) -> set[tuple[SliceKey, str]]:
-    """The slices and metrics that TFMA's ValidationResult finds fault with."""
+    """The slices and metrics that fail a threshold, by TFMA's ValidationResult."""
     return {
         (SliceKey.of(tfma.slicer.deserialize_slice_key(entry.slice_key)), failure.metric_key.name)
         for entry in validation.metric_validations_per_slice
@@ -180,7 +180,7 @@ def _config(entry: str | Metric) -> dict[str, Any]:
 
 
 def _metrics_specs(options: Evaluate, models: list[str]) -> list[config_pb2.MetricsSpec]:
-    """The metrics by the classes they are of, as only so TFMA holds those to their thresholds."""
+    """Group the metrics by class or top k: only then TFMA checks them against their thresholds."""
     specs: dict[tuple[str, int], config_pb2.MetricsSpec] = {}
     for entry in options.metrics:
         config = _config(entry)

@@ -1,8 +1,8 @@
-"""TFMA's metrics without Beam: its own computations on accumulators that NumPy fills.
+"""Compute TFMA's metrics without Beam: NumPy fills the accumulators, TFMA does the rest.
 
-`tfma_accumulators` makes each combiner's accumulator for a slice. All that follows (the combiners'
-own `extract_output`, derived metrics, differences between models, thresholds, file formats) is
-TFMA's own code, in the order of `metrics_plots_and_validations_evaluator`.
+`tfma_accumulators` fills each combiner's accumulator for a slice. Everything after that is TFMA's
+own code, in the order of `metrics_plots_and_validations_evaluator`: the combiners'
+`extract_output`, derived metrics, differences between models, thresholds and file formats.
 """
 
 from __future__ import annotations
@@ -28,13 +28,20 @@ from mfx.evaluate.tfma_config import LABEL
 ENGINE = "TFMA in memory"
 
 Key = tuple[tuple[str, Any], ...]
-"""A slice as TFMA has it."""
+"""TFMA's key of a slice: pairs of feature and value."""
 
 
 def not_covered(config: config_pb2.EvalConfig, schema: pa.Schema) -> str:
-    """What this path does not cover of an EvalConfig on a table of this schema; '' if nothing.
+    """What cannot be computed without Beam.
 
-    Versions whose accumulators may be others go to Beam.
+    TFMA versions that were not checked may have other accumulators, so they run on Beam.
+
+    Args:
+        config: What TFMA is to compute.
+        schema: The schema of the table to evaluate.
+
+    Returns:
+        What is not covered, in words; '' if everything is.
     """
     if tfma.__version__ not in _private.CHECKED["tensorflow-model-analysis"]:
         return f"TFMA {tfma.__version__}"
@@ -71,17 +78,17 @@ def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
     """Write TFMA's result files for the Parquet file `table` into the folder `results`.
 
     Args:
-        table: Columns to slice by, LABEL, one column of predictions a model (numbers, or lists of
-            one length), and the example weight if the config names one.
-        config: Covered by this path (see `not_covered`).
-        results: Made if missing.
+        table: The columns to slice by, LABEL, one column of predictions per model (numbers, or
+            lists of equal length), and the example weight if the config names one.
+        config: What to compute; everything must be covered (see `not_covered`).
+        results: The folder; it is created if it does not exist.
 
     Raises:
-        MfxError: The labels are not what a metric is for.
+        MfxError: A metric cannot be computed for these labels or this class.
     """
     rows = pq.read_table(table)
     weight = config.model_specs[0].example_weight_key
-    # As in TFMA, a model that is alone has no name.
+    # As in TFMA, a single model has no name.
     named = len(config.model_specs) > 1
     part = Batch(
         labels=array(rows, LABEL),
@@ -93,14 +100,14 @@ def evaluate(table: Path, config: config_pb2.EvalConfig, results: Path) -> None:
     computations = _computations(config)
     sliced = []
     for key, chosen in slices(rows, config):
-        # As in TFMA, the whole is never too small.
+        # As in TFMA, the whole split is never too small.
         if not key or len(chosen) >= config.options.min_slice_size.value:
             sliced.append((key, _metrics(part.take(chosen), computations, config)))
     _write(sliced, config, results)
 
 
 def array(rows: pa.Table, name: str) -> np.ndarray:
-    """A column as [rows], or [rows, width] if it holds lists of one length."""
+    """A column as an array of shape [rows], or [rows, width] if it holds lists of equal length."""
     column = rows.column(name)
     if _several(column.type):
         return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)
@@ -108,13 +115,16 @@ def array(rows: pa.Table, name: str) -> np.ndarray:
 
 
 def _computations(config: config_pb2.EvalConfig) -> list[Any]:
-    """TFMA's computations, each once; derived ones bring copies of what they derive from."""
+    """TFMA's computations without duplicates. Derived ones bring copies of those they need."""
     made = _private.to_computations(list(config.metrics_specs), eval_config=config)
     return list(dict.fromkeys(made))
 
 
 def slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[Key, np.ndarray]]:
-    """Each slice's key and row numbers, once; a row with a missing value is in no slice by it."""
+    """Yield each slice's key and the indices of its rows (int64).
+
+    A row is in no slice of a feature whose value it lacks.
+    """
     for names in dict.fromkeys(tuple(sorted({*s.feature_keys})) for s in config.slicing_specs):
         if not names:
             yield (), np.arange(rows.num_rows)
@@ -127,10 +137,10 @@ def slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[Key,
         for column in columns:
             encoded = column.dictionary_encode()
             codes = np.asarray(encoded.indices.fill_null(0))[present]
-            # Numbered anew after each column, so that no product of sizes overflows.
+            # Groups are renumbered after each column, so that the products cannot overflow.
             group = numbered(group * len(encoded.dictionary) + codes)[1].astype(np.int64)
         sizes = np.bincount(group)
-        # NumPy sorts numbers of 16 bits by radix, in one pass.
+        # NumPy sorts 16-bit numbers by radix sort, which is faster.
         small = group.astype(np.uint16) if len(sizes) < 1 << 16 else group
         order = present[np.argsort(small, kind="stable")]
         for chosen in np.split(order, np.cumsum(sizes)[:-1]):
@@ -172,7 +182,7 @@ def _differences(metrics: dict[Any, Any], baseline: str) -> Iterator[tuple[Any, 
 
 
 def _write(sliced: list[tuple[Key, Any]], config: config_pb2.EvalConfig, folder: Path) -> None:
-    """TFMA's files, named as its writers name them, one shard each."""
+    """Write TFMA's files, with the names that its writers use, each as one shard."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics = [(k, {m: v for m, v in found.items() if not _plot(m)}) for k, found in sliced]
     plots = [(k, {m: v for m, v in found.items() if _plot(m)}) for k, found in sliced]

@@ -1,4 +1,4 @@
-"""What a trained network becomes: a module for each kind of file, and what they have in common."""
+"""The kinds of files that a trained network is exported to: one module for each kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mfx.export.base import Target
 from mfx.plugins import Registry
 
 TARGETS: Registry[Target] = Registry(plugins.TARGETS, "target")
-if TYPE_CHECKING:  # that a module is one
+if TYPE_CHECKING:  # Checks that the module is a `Target`.
     from mfx.export import saved_model
 
     _saved_model: Target = saved_model

@@ -1,4 +1,4 @@
-"""What this room and `transform` take of TFT and Keras beside their public API."""
+"""The private parts of TFT and Keras that `export` and `transform` use."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ CHECKED = {"tensorflow-transform": ("1.16.0", "1.21.0"), "keras": ("3.12.4", "3.
 
 
 def transform_loader(directory: str) -> tuple[Any, Any]:
-    """TFT's SavedModel in this folder.
+    """Load TFT's SavedModel from a folder.
 
-    TFT's own layer is a Keras 2 model, which would be traced anew, with AutoGraph, when saved.
+    TFT's own layer is not used: it is a Keras 2 model, which is traced again, with AutoGraph, when
+    it is saved.
 
     Returns:
-        A function from raw to transformed features, by name; and what TensorFlow has to track of
-        it, which owns the vocabulary tables.
+        A function from raw to transformed features (both dicts by name); and the object that
+        TensorFlow must track, which owns the vocabulary tables.
     """
     from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
@@ -23,12 +24,12 @@ def transform_loader(directory: str) -> tuple[Any, Any]:
 
 
 def write_metadata(metadata: Any, directory: str) -> None:
-    """Write a `tft.DatasetMetadata` as TFT's transform output holds it."""
+    """Write a `tft.DatasetMetadata` in the form that TFT's transform output has."""
     from tensorflow_transform.tf_metadata import metadata_io
 
     metadata_io.write_metadata(metadata, directory)
 
 
 def last_operation(model: Any) -> Any:
-    """The layer or operation that makes a network's first output."""
+    """The layer or operation that computes a network's first output."""
     return model.outputs[0]._keras_history.operation

@@ -1,5 +1,7 @@
-"""Probabilities from what a network answers: how is kept inside each SavedModel, so that whoever
-evaluates it, in whichever run, evaluates the same."""
+"""Turn a network's answers into probabilities.
+
+How to do so is stored in each SavedModel, so that every run evaluates it in the same way.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,15 @@ from pathlib import Path
 import numpy as np
 
 FILE = "assets.extra/answers.json"
-"""Where in a SavedModel's folder it stands; without it answers are evaluated as they are."""
+"""The file in a SavedModel's folder. Without it, answers are evaluated unchanged."""
 
 ROUNDING, SUM_ROUNDING = 1e-6, 1e-2
-"""How far a probability may lie outside [0, 1], and a row's sum from 1: float16 has 3 digits."""
+"""How far a probability may be outside [0, 1], and a row's sum from 1: float16 has 3 digits."""
 
 CURE = (
-    "End the network in a sigmoid (a softmax for several classes), or give its loss as one of "
-    "Keras' with from_logits=True: then probabilities are made of its answers. For a label that is "
-    "an amount take metrics of regression, such as MeanSquaredError."
+    "End the network in a sigmoid (a softmax for several classes). Or use a Keras loss with "
+    "from_logits=True: its answers are then turned into probabilities. For a label that is an "
+    "amount, use regression metrics, such as MeanSquaredError."
 )
 
 
@@ -38,51 +40,54 @@ _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def write(saved_model: Path, activation: str) -> None:
-    """Keep with a SavedModel what makes probabilities of its answers (`network.probabilities`)."""
+    """Store in a SavedModel how its answers become probabilities (see `network.probabilities`)."""
     if activation:
         (saved_model / FILE).parent.mkdir(parents=True, exist_ok=True)
         (saved_model / FILE).write_text(json.dumps({"probabilities": activation}), encoding="utf-8")
 
 
 def as_evaluated(saved_model: Path, answers: np.ndarray) -> np.ndarray:
-    """What a SavedModel's answers are evaluated as: probabilities where its loss took logits.
+    """Turn a SavedModel's answers into the predictions that are evaluated.
+
+    If its loss took logits, they become probabilities; otherwise they stay as they are.
 
     Args:
-        saved_model: Its folder.
+        saved_model: The SavedModel's folder.
         answers: Numbers of shape [rows, outputs].
 
     Returns:
         float32 of the same shape.
 
     Raises:
-        ValueError: The folder names something that this version does not know.
+        ValueError: The folder names an activation that this version does not know.
     """
     path = saved_model / FILE
     if not path.is_file():
         return answers.astype(np.float32)
     activation = json.loads(path.read_text(encoding="utf-8"))["probabilities"]
     if activation not in _ACTIVATIONS:
-        raise ValueError(f"{FILE}: probabilities by '{activation}', which this version cannot make")
+        raise ValueError(f"{FILE}: this version does not know the activation '{activation}'")
     return _ACTIVATIONS[activation](answers.astype(np.float64)).astype(np.float32)
 
 
 def not_probabilities(values: np.ndarray, metrics: Sequence[str]) -> str:
     """Why predictions are no probabilities, or ''.
 
-    Rows of several outputs must add up to 1 too: a label here is one class, so classes exclude each
-    other.
+    With several outputs, each row must also add up to 1, since a row belongs to exactly one class.
 
     Args:
         values: Numbers of shape [rows, outputs].
-        metrics: Metrics that are only defined on probabilities; if none, any values do.
+        metrics: Names of the metrics that are only defined for probabilities. If there are none,
+            any values are accepted.
     """
     if not metrics or not values.size:
         return ""
-    outside = int((~((values >= -ROUNDING) & (values <= 1 + ROUNDING))).sum())  # NaN too
-    named = f"but {', '.join(metrics)} {'is' if len(metrics) == 1 else 'are'} of probabilities"
+    outside = int((~((values >= -ROUNDING) & (values <= 1 + ROUNDING))).sum())  # Counts NaN too.
+    need = "needs" if len(metrics) == 1 else "need"
+    named = f"but {', '.join(metrics)} {need} probabilities"
     if outside:
         return (
-            f"{outside} of {values.size} predictions are not within [0, 1] (they go from "
+            f"{outside} of {values.size} predictions are not between 0 and 1 (they go from "
             f"{values.min():.4g} to {values.max():.4g}), {named}"
         )
     if values.shape[1] > 1:

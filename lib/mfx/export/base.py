@@ -1,4 +1,4 @@
-"""What a kind of exported model is to the training; each is a module of this package."""
+"""The interface of a kind of exported model. Each kind is a module of this package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Target(Protocol):
-    """One kind of file that a trained network becomes. A module is one, with these functions."""
+    """One kind of exported model. A module is a target if it has these functions."""
 
     def export(
         self,
@@ -21,20 +21,20 @@ class Target(Protocol):
         directory: Path,
         classes: Sequence[str] = (),
     ) -> None:
-        """Write the model of a network that may still have to be trained.
+        """Export a network that need not be trained yet.
 
-        Called before training, so that a network which cannot be exported is found out first.
+        Training calls this first, so that a network that cannot be exported fails early.
 
         Args:
-            model: The network, compiled, on transformed features.
-            graph: The transform graph, which the model holds as well.
-            label_columns: Raw columns that are not asked for.
-            directory: Where to; made if missing.
-            classes: `[label] classes`.
+            model: The compiled network; it takes transformed features.
+            graph: The transform graph. It becomes part of the exported model.
+            label_columns: The label's raw columns, which the exported model does not take.
+            directory: Where to write; created if it does not exist.
+            classes: The config's `[label] classes`.
 
         Raises:
             MfxError: The network cannot be exported.
         """
 
     def put_weights(self, model: Any, directory: Path) -> None:
-        """Put the weights that the network has after training into what `export` wrote."""
+        """Write the trained network's weights into the files that `export` wrote."""

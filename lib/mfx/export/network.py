@@ -1,4 +1,4 @@
-"""What a Keras network takes and what its answers mean: read once, for training and for export."""
+"""Read from a Keras network what it takes and what its answers mean, for training and export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfx.errors import MfxError, nearest
 from mfx.export import _private
 
 BINARY, CLASSES, ONE_HOT = "binary", "classes", "one-hot"
-"""Kinds of cross-entropy: of yes or no, of a class's number, of a vector with a place a class."""
+"""Kinds of cross-entropy. Labels are 0 or 1, a class's number, or a vector with 1 at the class."""
 
 _CROSS_ENTROPIES = {
     "binarycrossentropy": BINARY,
@@ -29,39 +29,39 @@ _BUILD = "build_model"
 
 @dataclass(frozen=True)
 class Inputs:
-    """The features that a network takes, and the form it takes them in.
+    """The features that a network takes, and in which form.
 
     Args:
-        names: A feature for each input, in the order of Keras' `model.inputs`.
-        form: Puts values, in the order of `names`, into the network's form: one alone, a tuple, a
-            dict, or these in one another.
+        names: The feature of each input, in the order of Keras' `model.inputs`.
+        form: Puts values, given in the order of `names`, into the network's form: a single value, a
+            tuple, a dict, or a nesting of these.
     """
 
     names: tuple[str, ...]
     form: Callable[[Sequence[Any]], Any]
 
     def of(self, features: Mapping[str, Any]) -> Any:
-        """What the network takes of these features; all others are left out."""
+        """The network's input, made from these features. Other features are left out."""
         return self.form([features[name] for name in self.names])
 
     def without(self, features: Mapping[str, Any]) -> list[str]:
-        """The features that no input takes, in name order."""
+        """The features that no input takes, sorted by name."""
         return sorted(set(features) - set(self.names))
 
 
 def inputs_of(model: Any, features: Mapping[str, Any] | None = None, label: str = "") -> Inputs:
-    """Which feature feeds which of a network's inputs, whatever form it takes them in.
+    """Find the feature for each of a network's inputs.
 
-    An input's feature is the one of its key, where it lies in a dict, else of the name given to
+    If the inputs are in a dict, an input's feature is its key. Otherwise it is the name given to
     `keras.Input`.
 
     Args:
         model: The network.
-        features: What there is, by name; where given, an input that is not among it is an error.
-        label: Their name that no input may take.
+        features: The features that exist, by name. If given, an input without one is an error.
+        label: The label's name, which no input may have.
 
     Raises:
-        MfxError: The inputs have no names, or one's name is no feature's, or the label's.
+        MfxError: The inputs have no names, or an input's name is no feature, or is the label.
     """
     form = _form(model)
     found = [
@@ -71,24 +71,24 @@ def inputs_of(model: Any, features: Mapping[str, Any] | None = None, label: str 
     if features is not None:
         for name, tensor in found:
             _check_input(name, tensor, features, label)
-    packed = keras.tree.lists_to_tuples(form)  # tf.data makes one tensor of a list
+    packed = keras.tree.lists_to_tuples(form)  # tf.data would turn a list into one tensor.
     return Inputs(
         tuple(name for name, _ in found), lambda given: keras.tree.pack_sequence_as(packed, given)
     )
 
 
 def _form(model: Any) -> Any:
-    """The network's inputs as they were given to Keras."""
+    """The network's inputs, in the form that was given to Keras."""
     try:
         tensors = model.inputs
         return tensors[0] if isinstance(model, keras.Sequential) else model.input
     except AttributeError:
         start = "Begin it with keras.Input((), name='<feature>')"
         if not isinstance(model, keras.Sequential):
-            start = "Return keras.Model(inputs, outputs), its inputs keras.Input by feature"
+            start = "Return keras.Model(inputs, outputs), with a keras.Input for each feature"
         raise MfxError(
-            f"{_BUILD}: {_BUILD} returns a {type(model).__name__} without named inputs, so nothing "
-            "says which features it takes",
+            f"{_BUILD}: {_BUILD} returns a {type(model).__name__} without named inputs, so it is "
+            "unknown which features it takes",
             f"{start}.",
         ) from None
 
@@ -97,7 +97,7 @@ def _check_input(name: str, tensor: Any, features: Mapping[str, Any], label: str
     if name == label:
         raise MfxError(
             f"{_BUILD}: the input '{name}' is the label",
-            "A model that is served does not know it: take the input out.",
+            "A served model does not know the label: remove this input.",
         )
     if name in features:
         return
@@ -105,13 +105,13 @@ def _check_input(name: str, tensor: Any, features: Mapping[str, Any], label: str
     alias = "" if tensor.name == name else f" (its keras.Input is named '{tensor.name}')"
     raise MfxError(
         f"{_BUILD}: no feature feeds the input '{name}'{alias}{nearest(name, known)}",
-        f"Features of preprocessing_fn: {', '.join(known)}. An input is fed by the feature of its "
-        "key in a dict of inputs, else of its name: keras.Input((), name='<feature>').",
+        f"Features of preprocessing_fn: {', '.join(known)}. An input takes the feature with the "
+        "same name: its key in a dict of inputs, or keras.Input((), name='<feature>').",
     )
 
 
 def width(model: Any) -> int:
-    """Numbers that a network answers each row with; 0 where that is no vector of fixed length."""
+    """How many numbers a network answers per row; 0 if its answer is no vector of fixed length."""
     shapes = [tuple(output.shape) for output in model.outputs]
     if len(shapes) != 1 or len(shapes[0]) not in (1, 2):
         return 0
@@ -120,10 +120,11 @@ def width(model: Any) -> int:
 
 @dataclass(frozen=True)
 class Loss:
-    """What a network was compiled with.
+    """The loss of a compiled network.
 
     Args:
-        name: Of the class or function, in small letters without underscores; empty if none.
+        name: The name of its class or function, in lower case without underscores; empty if there
+            is no loss.
         kind: BINARY, CLASSES or ONE_HOT; empty for any other loss.
         from_logits: Whether it takes the network's answers for logits.
         ignored: The class that it does not count, if any.
@@ -136,13 +137,16 @@ class Loss:
 
     @property
     def is_cross_entropy(self) -> bool:
-        """Also of a function of the user's own, by its name."""
+        """Whether it is a cross-entropy. The user's own functions are recognized by their name."""
         return bool(self.kind) or "crossentropy" in self.name
 
 
 def loss_of(model: Any) -> Loss:
-    """The loss of a compiled network: given as a name, a config, a function, a partial, an object
-    or a class of the user's own; alone, or as the only one of a list or dict."""
+    """Read the loss of a compiled network.
+
+    It may be a name, a config, a function, a partial, an object or the user's own class; alone, or
+    the only entry of a list or dict.
+    """
     given = model.loss
     if not (isinstance(given, dict) and "class_name" in given):
         flat = keras.tree.flatten(given)
@@ -159,7 +163,7 @@ def _plain(name: str) -> str:
 
 
 def _names(loss: Any) -> Iterator[str]:
-    """Of a function; or of an object's class, those that it derives from, and what it wraps."""
+    """Names of a loss: its function's; or those of its class, base classes and wrapped function."""
     if isinstance(loss, functools.partial):
         yield from _names(loss.func)
     elif isinstance(loss, keras.losses.Loss):
@@ -173,7 +177,7 @@ def _names(loss: Any) -> Iterator[str]:
 
 
 def _option(loss: Any, name: str) -> Any:
-    """An option of a loss: its own, or that of the function that it wraps, as set or by default."""
+    """The value of a loss's option, set or default. It may belong to the function it wraps."""
     if hasattr(loss, name):
         return getattr(loss, name)
     if isinstance(loss, keras.losses.Loss):
@@ -189,8 +193,12 @@ def _option(loss: Any, name: str) -> Any:
 
 
 def probabilities(model: Any) -> str:
-    """What makes probabilities of a network's answers, as its loss reads them: `sigmoid`, `softmax`
-    (see `answers`), or '' where they are probabilities already, or values."""
+    """The activation that turns a network's answers into probabilities (see `answers`).
+
+    Returns:
+        `sigmoid` or `softmax` if its loss takes logits; '' if its answers are probabilities or
+        amounts already.
+    """
     loss = loss_of(model)
     if not loss.from_logits:
         return ""
@@ -199,11 +207,11 @@ def probabilities(model: Any) -> str:
 
 
 def check(model: Any) -> None:
-    """Look for what can never be right, before anything is trained.
+    """Look for mistakes in a network before it is trained.
 
     Raises:
-        MfxError: The network is not compiled, answers with several tensors, or its last layer and
-            its loss do not go together.
+        MfxError: The network is not compiled, has several outputs, or its last layer and its loss
+            do not fit together.
     """
     if not getattr(model, "compiled", False):
         raise MfxError(f"{_BUILD}: the network is not compiled", "Call its compile(), with a loss.")
@@ -217,7 +225,7 @@ def check(model: Any) -> None:
     if loss.from_logits and last in _PROBABILITIES:
         raise MfxError(
             f"{_BUILD}: the network ends in a {last}, but its loss has from_logits=True",
-            f"Leave out one of them: the {last}, or from_logits.",
+            f"Remove one of them: the {last}, or from_logits.",
         )
     if loss.kind and not loss.from_logits and last == "linear":
         wanted = "sigmoid" if loss.kind == BINARY else "softmax"
@@ -229,7 +237,7 @@ def check(model: Any) -> None:
 
 
 def _last(model: Any) -> str:
-    """The network's last activation or operation, in small letters, such as `sigmoid`."""
+    """The name of the network's last activation or operation, in lower case, such as `sigmoid`."""
     operation = _private.last_operation(model)
     if isinstance(operation, keras.Model):
         return _last(operation)

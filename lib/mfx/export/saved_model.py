@@ -1,4 +1,4 @@
-"""One SavedModel that holds transform graph and network, with the signatures it is served by."""
+"""Export one SavedModel with the transform graph, the network, and the signatures for serving."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ACTIVATIONS: dict[str, Callable] = {
     "sigmoid": tf.sigmoid,
     "softmax": tf.nn.softmax,
 }
-"""Probabilities of logits, in the graph; `answers` makes the same for evaluation."""
+"""Turn logits into probabilities in the graph. `answers` does the same for evaluation."""
 
 
 def export(
@@ -29,49 +29,51 @@ def export(
     directory: Path,
     classes: Sequence[str] = (),
 ) -> None:
-    """Write the SavedModel of a network that may still have to be trained; see `put_weights`.
+    """Write the SavedModel of a network that need not be trained yet (see `put_weights`).
 
-    Its bytes depend on what this process did in TensorFlow before: counters are part of names. So
-    training calls it first, when a process that goes on from a checkpoint is no different.
+    Its bytes depend on what this process has done in TensorFlow before, since names contain
+    counters. So training calls this first: then a process that continues from a checkpoint writes
+    the same bytes.
 
     The signatures:
 
-    - `serving_default`: `examples`, serialized tf.Examples, string [batch].
-    - `predict`: a dense tensor [batch] for each raw feature but the label's columns; see
+    - `serving_default` takes `examples`: serialized tf.Examples, string [batch].
+    - `predict` takes a dense tensor [batch] for each raw feature except the label's columns; see
       `columns.missing`.
-    - `classify`, where there are classes: `inputs`, serialized tf.Examples, string [batch], to
-      `classes`, string [batch, k], and `scores`, float32 [batch, k], the probability of each.
-    - `regress`, where the network has one output: `inputs`, as above, to `outputs`, float32
-      [batch]: the value, or the probability of the second of two classes.
-    - `transform_features`: serialized tf.Examples to transformed features. The label among them
-      means something only if the examples hold the label's columns.
+    - `classify`, if there are classes, takes `inputs`: serialized tf.Examples, string [batch]. It
+      returns `classes`, string [batch, k], and `scores`, float32 [batch, k]: their probabilities.
+    - `regress`, if the network has one output, takes the same `inputs`. It returns `outputs`,
+      float32 [batch]: the value, or the probability of the second of two classes.
+    - `transform_features` takes `examples` and returns transformed features. Its label has a
+      meaning only if the examples have the label's columns.
 
-    The first two return `outputs`, the network's own output; where its loss takes that for logits,
-    `classify` and `regress` give the probabilities, and so does whoever evaluates it (`answers`).
+    The first two return `outputs`, the network's own output. If its loss takes logits, `classify`
+    and `regress` return probabilities, and evaluation uses probabilities too (see `answers`).
 
     Args:
-        model: The network, compiled, on transformed features; looked at by `network.check`.
+        model: The compiled network on transformed features; `network.check` has accepted it.
         graph: The transform graph.
-        label_columns: Raw columns that are not asked for.
-        directory: Where to; made if missing.
-        classes: `[label] classes`; see `class_names`.
+        label_columns: The label's raw columns, which the signatures do not take.
+        directory: Where to write; created if it does not exist.
+        classes: The config's `[label] classes`; see `class_names`.
 
     Raises:
-        MfxError: The network has not as many outputs as there are classes.
+        MfxError: The number of classes does not fit the network's outputs.
     """
     raw = graph.raw_feature_spec()
     known = {name: spec for name, spec in raw.items() if name not in set(label_columns)}
     heads = _heads(model, class_names(model, classes))
     module = tf.Module()
-    # The values, not Keras' variables, whose restored copies a v1 session (TF Serving) would not
-    # connect with the graph; nor the model, which would bring its optimizer's state along.
+    # The weights' values are saved. Keras' variables would not work: a v1 session, as in TensorFlow
+    # Serving, does not connect their restored copies with the graph. The whole model would bring
+    # the optimizer's state along.
     module.network = [weight.value for weight in model.weights]
     module.tables = list(_tables(model))
-    # Its vocabulary tables are saved along.
+    # This saves the transform graph's vocabulary tables too.
     transform, module.transform = _private.transform_loader(graph.transform_savedmodel_dir)
     signatures = _signatures(model, transform, raw, known, heads)
     tf.saved_model.save(module, str(directory), signatures)
-    # A checksum of the variables as they are now; readers do without it.
+    # It has a checksum of the variables as they are now. Readers do not need it.
     (directory / "fingerprint.pb").unlink(missing_ok=True)
     _name_methods(directory, heads)
     input_names.put_titles(directory, "predict", input_names.arguments(known))
@@ -85,7 +87,7 @@ def _signatures(
     known: dict[str, Any],
     heads: dict[str, Callable],
 ) -> dict[str, Any]:
-    """The functions that `export` describes, by name, in the order in which they are traced."""
+    """The functions of the signatures (see `export`) by name, in the order of tracing."""
     inputs = network.inputs_of(model)
 
     def answer(features: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -118,15 +120,17 @@ def _signatures(
 
 
 def class_names(model: Any, given: Sequence[str]) -> list[str]:
-    """Names of the classes that a network tells apart, in the order of the label's values.
+    """Names of the network's classes, in the order of the label's values.
 
     Args:
         model: A compiled network with outputs of shape [batch, width].
-        given: As the config names them. If empty they are numbers, as with TensorFlow's own
-            estimators, where the network's loss is a cross-entropy; otherwise there are none.
+        given: The names in the config. If there are none and the loss is a cross-entropy, classes
+            are named by their numbers, as in TensorFlow's estimators. With any other loss there are
+            no classes.
 
     Raises:
-        MfxError: The network has not as many outputs; one output does for two classes.
+        MfxError: The number of names does not fit the network's outputs. One output means two
+            classes.
     """
     width = network.width(model)
     count = max(width, 2)
@@ -135,14 +139,17 @@ def class_names(model: Any, given: Sequence[str]) -> list[str]:
     if given and (not width or len(given) != count):
         raise MfxError(
             f"label.classes: {len(given)} classes, but the network has {width} outputs",
-            "Name each class once, in the order of the label's values; a network with one output, "
-            "the probability of the second, has two.",
+            "Name each class once, in the order of the label's values. A network with one output "
+            "has two classes; its output is the probability of the second.",
         )
     return list(given)
 
 
 def _heads(model: Any, classes: list[str]) -> dict[str, Callable[[tf.Tensor], dict]]:
-    """What `classify` and `regress` make of the network's output, where they mean something."""
+    """The functions from the network's output to the results of `classify` and `regress`.
+
+    Left out are those that make no sense for this network.
+    """
     width = network.width(model)
     activation = _ACTIVATIONS[network.probabilities(model)]
 
@@ -163,7 +170,7 @@ def _heads(model: Any, classes: list[str]) -> dict[str, Callable[[tf.Tensor], di
 
 
 def _name_methods(directory: Path, signatures: Iterable[str]) -> None:
-    """TF Serving answers Classify and Regress only by signatures of these methods."""
+    """Name the signatures' methods: TensorFlow Serving needs that for Classify and Regress."""
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(directory))
     for name in signatures:
         updater.replace_method_name(name, f"tensorflow/serving/{name}")
@@ -171,7 +178,7 @@ def _name_methods(directory: Path, signatures: Iterable[str]) -> None:
 
 
 def put_weights(model: Any, directory: Path) -> None:
-    """Replace the weights in the SavedModel that `export` wrote of this model."""
+    """Write the model's weights into the SavedModel that `export` wrote."""
     prefix = str(directory / "variables" / "variables")
     reader = tf.train.load_checkpoint(prefix)
     values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
@@ -187,7 +194,7 @@ def put_weights(model: Any, directory: Path) -> None:
 
 
 def _tables(layer: Any) -> Iterator[Any]:
-    """Lookup tables of the network's layers, as of `keras.layers.IntegerLookup`."""
+    """Lookup tables of the network's layers, such as `keras.layers.IntegerLookup`."""
     for value in vars(layer).values():
         if isinstance(value, tf.saved_model.experimental.TrackableResource):
             yield value
@@ -196,12 +203,12 @@ def _tables(layer: Any) -> Iterator[Any]:
 
 
 def _function(body: Callable, /, **signature: tf.TensorSpec) -> Any:
-    # AutoGraph would rewrite the whole transform layer, seconds for nothing.
+    # AutoGraph would rewrite the whole transform layer, which takes seconds and changes nothing.
     return tf.function(body, autograph=False).get_concrete_function(**signature)
 
 
 def _sparse(values: tf.Tensor) -> tf.SparseTensor:
-    """A dense [batch] tensor as the transform graph takes it: [batch, 1], missing left out."""
+    """Turn a dense tensor [batch] into the transform graph's input: sparse, of shape [batch, 1]."""
     column = values[:, None]
     indices = tf.where(missing.present(column))
     return tf.SparseTensor(indices, tf.gather_nd(column, indices), tf.shape(column, tf.int64))

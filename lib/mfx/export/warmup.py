@@ -1,7 +1,7 @@
-"""Requests that a server answers before it takes a new version for ready, in TF Serving's form.
+"""Warm-up requests: a server answers them before it uses a new version.
 
-They travel with the model, as a TFRecord of PredictionLogs: the first run of a graph, which
-compiles and allocates, is then no client's.
+They are stored in the model's folder in TensorFlow Serving's format, a TFRecord of PredictionLogs.
+So no client has to wait for the first run of a graph, which compiles and allocates memory.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ if TYPE_CHECKING:
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
-"""Where TF Serving looks for them in a version's folder."""
+"""The file in a version's folder where TensorFlow Serving looks for them."""
 LIMIT = 1000
-"""TF Serving does not load a version with more (`kNumWarmupRecords` in saved_model_warmup_util)."""
+"""The most requests. TensorFlow Serving does not load a version with more of them
+(`kNumWarmupRecords` in saved_model_warmup_util)."""
 SIZES = (1, 2, 8, 32)
-"""Rows of the requests: one alone, and some batches."""
+"""How many rows the requests have."""
 
 
 def requests(model: Path, rows: pa.RecordBatch, name: str) -> list[PredictionLog]:
-    """Requests that ask a model for rows, by each of its signatures that clients use.
+    """Make requests with rows, for each signature that clients use.
 
     Args:
         model: The SavedModel's folder.
         rows: Raw features, of the types in `columns.types.TYPES`.
-        name: The model's name on the server; no version, so that it fits any.
+        name: The model's name on the server. Requests name no version, so they fit any version.
 
     Returns:
-        Predict by `serving_default` and `predict` for each of SIZES, as far as there are rows; then
-        one Classify and one Regress of one row. Signatures that the model lacks are left out.
+        Predict requests by `serving_default` and `predict` for each of SIZES (at most as many rows
+        as given); then a Classify and a Regress request with one row. Signatures that the model
+        does not have are left out.
     """
     from tensorflow_serving.apis import prediction_log_pb2, regression_pb2
     from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
@@ -65,14 +67,14 @@ def requests(model: Path, rows: pa.RecordBatch, name: str) -> list[PredictionLog
 
 
 def write(directory: Path, logs: Iterable[PredictionLog]) -> Path:
-    """Write WARMUP below `directory`; equal requests are equal bytes."""
+    """Write the file WARMUP below `directory`. Equal requests give equal bytes."""
     import tensorflow as tf
 
     path = directory / WARMUP
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for log in logs:
-            # Maps in a protobuf, as of inputs, have no order of their own.
+            # Maps in a protobuf, such as the inputs, have no fixed order.
             writer.write(log.SerializeToString(deterministic=True))
     return path
 
@@ -81,7 +83,7 @@ def read(directory: Path) -> Iterator[PredictionLog]:
     """The warm-up requests of the version in `directory`, in order; none if there is no file.
 
     Raises:
-        MfxError: The file is damaged, or holds more than LIMIT.
+        MfxError: The file is damaged, or has more than LIMIT requests.
     """
     import tensorflow as tf
     from google.protobuf.message import DecodeError
@@ -90,7 +92,7 @@ def read(directory: Path) -> Iterator[PredictionLog]:
     path = directory / WARMUP
     if not path.is_file():
         return
-    remedy = "Push the model again, or remove the file: a model is served without it too."
+    remedy = "Push the model again, or remove the file: a model can be served without it."
     records = tf.data.TFRecordDataset(str(path)).take(LIMIT + 1).as_numpy_iterator()
     try:
         for number, record in enumerate(records):
@@ -111,7 +113,7 @@ def _signatures(model: Path) -> dict[str, Any]:
 
 
 def _predict(request: Any, signature: Any, rows: pa.RecordBatch) -> None:
-    """Fill in what a signature takes: tf.Examples, or a tensor for each feature."""
+    """Add the signature's inputs to a request: tf.Examples, or a tensor for each feature."""
     import tensorflow as tf
 
     from mfx.columns.tensors import dense_inputs

@@ -1,1 +1,1 @@
-"""What ties the steps to Metaflow: decorators, the start of a run, reuse of results, resume."""
+"""Connect the steps with Metaflow: decorators, the start of a run, reuse of results, resume."""

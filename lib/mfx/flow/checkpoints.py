@@ -1,4 +1,4 @@
-"""Training state from an earlier attempt, also from the run that is being resumed."""
+"""Find the training state of an earlier attempt, even of the run that is being resumed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 from metaflow import Run, current, namespace
 
 _STORES = {"ds-root", "artifact-store-ds-root"}
-"""Metadata that a task has once it has begun. Killed before, it saved nothing, and to ask
-`metaflow-checkpoint` for its checkpoints is an error."""
+"""Metadata that a task has once it has begun. A task that was killed before saved nothing, and
+asking `metaflow-checkpoint` for its checkpoints is an error."""
 
 
 class StepCheckpoint:
-    """`mfx.train.train.Checkpoint` on top of `metaflow-checkpoint`.
+    """A `mfx.train.train.Checkpoint` that uses `metaflow-checkpoint`.
 
-    `@checkpoint` loads what an earlier attempt of the same task saved. A resumed run has tasks of
-    its own, so this also looks in the run it was resumed from, and in the one before that. Where a
-    step has no `@checkpoint`, as in a trial, nothing is kept and nothing found.
+    `@checkpoint` loads the checkpoint of an earlier attempt of the same task. A resumed run has new
+    tasks, so this class also looks in the run from which it was resumed, in the run from which that
+    one was resumed, and so on. If a step has no `@checkpoint`, as in a trial, nothing is saved and
+    nothing is found.
 
     Args:
-        name: Sets apart the tasks of a foreach, such as `candidate-0`.
+        name: A name that differs for the tasks of a foreach, such as `candidate-0`.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,7 +37,7 @@ class StepCheckpoint:
         self.is_loaded = current.checkpoint.is_loaded or self._load_from_origin()
 
     def save(self) -> None:
-        """Keep what is in `directory` now."""
+        """Save the files that are now in `directory`."""
         if not self._keeps:
             return
         current.checkpoint.save(name=self._name)
@@ -54,7 +55,7 @@ class StepCheckpoint:
         return False
 
     def _latest(self, run: Run) -> dict[str, Any] | None:
-        """The newest checkpoint of this name among the run's tasks of this step."""
+        """The newest checkpoint with this name among the run's tasks of this step."""
         found: list[dict[str, Any]] = []
         for task in run[current.step_name].tasks() if current.step_name in run else ():
             if not task.metadata_dict.keys() & _STORES:
@@ -65,7 +66,7 @@ class StepCheckpoint:
 
 
 def _origin_of(run: Run) -> str | None:
-    """The run that this one was resumed from."""
+    """The id of the run from which this one was resumed; None if it was not resumed."""
     for task in run["start"].tasks():
         # Metaflow writes the text "None" for a run that was not resumed.
         if (origin := task.metadata_dict.get("origin-run-id")) not in (None, "None"):

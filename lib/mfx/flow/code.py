@@ -1,4 +1,4 @@
-"""The code that a run is made with: its files and its git commit, kept with the run."""
+"""The code of a run: its files and its Git commit, which are saved with the run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from mfx.user_code.bundle import LIBRARY, imports
 ARCHIVE = "code.zip"
 PLUGINS = "mfx.plugins"
 LARGE = 2**20
-"""Bytes of a file from which on its hash is kept in its place."""
+"""Of files with more bytes than this, only the size and the hash are saved."""
 
 
 def files(settings: Settings) -> dict[str, Path]:
-    """What a result depends on, by name: this library's Python files below `mfx/`, the pipeline's
-    module, and all that it needs of the project.
+    """All files of code on which a run depends, by name.
+
+    These are this library's Python files (below `mfx/`), the pipeline's module, and the files of
+    the project that it needs.
 
     Raises:
         MfxError: A file cannot be read, or is not Python.
@@ -35,15 +37,18 @@ def files(settings: Settings) -> dict[str, Path]:
 
 
 def code_hash(step: Step, settings: Reads) -> str:
-    """Hash of the code that a step's result depends on, names of files included.
+    """A hash of the code on which a step's result depends, with the names of files.
 
-    That is this library's modules that the step's own imports, directly or not; packages that add
-    to a table of kinds which these use, such as sources; and the pipeline's files, with what they
-    import of this library, if the step is told which they are, as otherwise it cannot use them.
+    The code has three parts:
+
+    - this library's modules that the step's module imports, directly or not;
+    - other packages that add members to a registry which these modules use, such as sources;
+    - the pipeline's files, and the modules of this library that they import. This part counts only
+      if the step reads `[pipeline]`: otherwise it cannot use the pipeline's files.
 
     Args:
         step: The step.
-        settings: What it reads.
+        settings: The part of the config that the step reads.
 
     Raises:
         MfxError: One of the pipeline's files cannot be read, or is not Python.
@@ -58,13 +63,16 @@ def code_hash(step: Step, settings: Reads) -> str:
 
 
 def modules(*start: str) -> dict[str, Path]:
-    """The library's modules that importing some and calling their functions may import, by file.
+    """All modules of this library that some modules and their functions may import.
 
-    Found by reading, nothing is run; the packages that modules lie in count too. A package that
-    holds a table of what can be added (`mfx.plugins`) may import any module in it, by name.
+    They are found by reading the files, without running them. The packages that contain a module
+    count too. A package with a registry (`mfx.plugins`) may import any module in it by name.
 
     Args:
-        start: Dotted names of modules; those of no module of the library are left aside.
+        start: Dotted names of modules. Names outside of this library are ignored.
+
+    Returns:
+        The modules' files, by name.
     """
     found: dict[str, Path] = {}
     # `mfx/__init__.py` says the version: a release by itself makes nothing anew.
@@ -86,8 +94,10 @@ def modules(*start: str) -> dict[str, Path]:
 
 
 def _with_added(found: dict[str, Path]) -> dict[str, Path]:
-    """These modules, and the Python files of packages that add to a table whose members are among
-    them; nothing is imported."""
+    """Add the Python files of other packages that add members to a registry used by these modules.
+
+    Nothing is imported.
+    """
     added: dict[str, Path] = {}
     for group, own in plugins.OWN.items():
         if not any(_file(value.partition(":")[0]) in found.values() for value in own.values()):
@@ -98,8 +108,10 @@ def _with_added(found: dict[str, Path]) -> dict[str, Path]:
 
 
 def _package_files(name: str) -> dict[str, Path]:
-    """All Python files of a top-level package or module; none where there is no such package, as
-    who needs it says so."""
+    """All Python files of a top-level package or module.
+
+    It is empty if there is no such package: the code that needs it will say so.
+    """
     spec = find_spec(name)
     if spec is None:
         return {}
@@ -114,7 +126,7 @@ def _package_files(name: str) -> dict[str, Path]:
 
 
 class _Executed(ast.NodeTransformer):
-    """Leaves out what only type checkers import."""
+    """Removes imports that are only for type checkers."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -123,7 +135,7 @@ class _Executed(ast.NodeTransformer):
 
 
 def _file(module: str) -> Path | None:
-    """A module of this library; None for another's, and for a name that is no module's."""
+    """The file of a module of this library; None for any other name."""
     top, *inner = module.split(".")
     place = LIBRARY.joinpath(*inner)
     likely = (place / "__init__.py", place.with_suffix(".py")) if top == LIBRARY.name else ()
@@ -135,7 +147,7 @@ def _name(path: Path) -> str:
 
 
 def save(settings: Settings) -> Code:
-    """Put the library's and the pipeline's files into the running flow's datastore."""
+    """Save the library's and the pipeline's files in the running flow's datastore."""
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         _archive(files(settings), Path(directory, ARCHIVE))
         folder = Path(settings.resolve(settings.pipeline.module)).parent
@@ -143,7 +155,7 @@ def save(settings: Settings) -> Code:
 
 
 def _archive(files: dict[str, Path], target: Path) -> None:
-    """One file, equal for equal code: without times, in order of names."""
+    """Write a zip file that is equal for equal code: without times, sorted by name."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name)
@@ -151,17 +163,16 @@ def _archive(files: dict[str, Path], target: Path) -> None:
 
 
 def _content(path: Path) -> bytes:
-    """A file's bytes; of a large one what tells it from others."""
+    """A file's bytes; for a large file its size and hash, as text."""
     if path.stat().st_size <= LARGE:
         return path.read_bytes()
     return f"{path.stat().st_size} bytes with the SHA-256 {hash_file(path)}\n".encode()
 
 
 def _commit(folder: Path) -> tuple[str, bool]:
-    """The commit and whether there are changes besides.
+    """The Git commit, and whether there are uncommitted changes.
 
-    A task on a remote machine has no repository; Metaflow's code package says what it was made
-    from.
+    A task on a remote machine has no repository. There, Metaflow's code package has the commit.
     """
     from metaflow.meta_files import read_info_file
 
@@ -182,6 +193,6 @@ def _git(folder: Path, *arguments: str) -> str:
             errors="surrogateescape",
             check=False,
         )
-    except OSError:  # no git on this machine
+    except OSError:  # Git is not installed.
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

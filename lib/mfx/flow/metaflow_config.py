@@ -1,4 +1,4 @@
-"""Where the text of a config came from, which Metaflow does not tell its parser."""
+"""Find the file from which a config's text was read: Metaflow does not tell its parser."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from mfx.artifacts import _private
 
 _paths: dict[tuple[str, bool], Path] = {}
-"""Files that Metaflow read for the command line that it looks at, by text and whether it is the
+"""Files that Metaflow read for the present command line, by their text and whether the file is the
 default of a `Config`."""
 _values: set[str] = set()
-"""Texts that were given themselves."""
+"""Config texts that were given directly, not as a file."""
 
 
 def note_files() -> None:
-    """Have Metaflow's options note which files they read."""
+    """Make Metaflow's options note which files they read."""
     _private.around_config_files(_noting_paths, _noting_values)
 
 
@@ -48,7 +48,7 @@ def _noting_values(process: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return process(self, flow_name, param_name, given, *rest, **more)
         finally:
-            # It is called for both options, and parses when it has both.
+            # This is called once for each of the two options; the second call parses.
             if _private.is_config_complete(self):
                 _paths.clear()
                 _values.clear()
@@ -57,7 +57,7 @@ def _noting_values(process: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def path_of(text: str) -> Path | None:
-    """The file that a config's text was read from; None if the text itself was given."""
+    """The file from which a config's text was read; None if the text was given directly."""
     if text in _values:
         return None
     return _paths.get((text, False)) or _paths.get((text, True))

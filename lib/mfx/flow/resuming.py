@@ -1,10 +1,10 @@
-"""What Metaflow's `resume` and `spin` lack (2.19), added before they begin.
+"""Fix gaps in Metaflow's `resume` and `spin` (version 2.19) before they begin.
 
-- `resume --origin-run-id=ID` (with `=`) took the config of another run, the latest.
-- `resume` of a run that is not there was a traceback.
-- `resume` with `--run-id` of a run that is there went on inside that run.
-- A resumed run lost the tags that its user gave, and did not count as the latest.
-- `spin`, which records no run, counted as the latest, so that the next `resume` found nothing.
+- `resume --origin-run-id=ID` (with `=`) took the config of the latest run instead of run ID.
+- `resume` of a run that does not exist showed a traceback.
+- `resume` with the `--run-id` of an existing run continued inside that run.
+- A resumed run lost its user's tags, and was not recorded as the latest run.
+- `spin` records no run, but was recorded as the latest. So the next `resume` found nothing.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mfx.errors import MfxError
 
 ORIGIN = "--origin-run-id"
 _DECIDED = "production:"
-"""Tags that tell what is served are the registry's to give."""
+"""Prefix of tags that say what is in production. Only the registry gives such tags."""
 
 
 def split_option(arguments: list[str]) -> None:
-    """Write `--origin-run-id=ID` as two words, in place: Metaflow looks for the first of two."""
+    """Split `--origin-run-id=ID` into two words, in place: Metaflow looks for the option alone."""
     for number, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name == ORIGIN and equals and "resume" in arguments[:number]:
@@ -29,7 +29,7 @@ def split_option(arguments: list[str]) -> None:
 
 
 def refuse_unknown(stopped: type[Exception]) -> None:
-    """Have `resume` say in one message that there is no such run.
+    """Make `resume` say in one message that a run does not exist.
 
     Args:
         stopped: The exception that Metaflow shows as its message.
@@ -45,12 +45,12 @@ def refuse_unknown(stopped: type[Exception]) -> None:
             **options: Any,
         ) -> None:
             read(self, flow_datastore, run_id, steps, *arguments, **options)
-            # So `resume` looks for the config of the run that it resumes.
+            # With these steps, `resume` asks for the config of the run that it resumes.
             if steps == ["_parameters"] and not self.task_datastores:
                 run = f"{flow_datastore.flow_name}/{run_id}"
                 raise stopped(
-                    f"run {run} is not there, or left nothing to resume\n"
-                    f"`mfx ls --all` lists the runs there are; resume {ORIGIN} ID goes on from one."
+                    f"run {run} does not exist, or left nothing to resume\n"
+                    f"`mfx ls --all` lists all runs. To resume one: resume {ORIGIN} ID"
                 )
 
         return read_or_refuse
@@ -59,24 +59,24 @@ def refuse_unknown(stopped: type[Exception]) -> None:
 
 
 def prepare(flow: str, options: dict[str, Any], metadata: Any) -> None:
-    """Check a `resume` that is about to begin, and give it the tags of the run it resumes.
+    """Check a `resume` that is about to begin; give the new run the tags of the run it resumes.
 
     Args:
         flow: The flow's name.
-        options: The command's, by name.
+        options: The command's options, by name.
         metadata: Metaflow's metadata provider of the new run.
 
     Raises:
-        MfxError: There is a run of the id that the new one shall have.
+        MfxError: The id for the new run is already taken.
     """
     from metaflow.util import get_latest_run_id
 
     taken = options["run_id"]
-    # Metaflow itself resumes so, from several processes.
+    # With these two options Metaflow itself resumes one run from several processes.
     if taken and not (options["reentrant"] or options["clone_only"]) and _find(flow, taken):
         raise MfxError(
             f"--run-id: there is a run {flow}/{taken} already",
-            f"Give an id that is not taken, or none. To resume that run: resume {ORIGIN} {taken}",
+            f"Give another id, or none. To resume that run: resume {ORIGIN} {taken}",
         )
     origin = options["origin_run_id"] or get_latest_run_id(lambda *_, **__: None, flow)
     if found := origin and _find(flow, origin):
@@ -85,7 +85,7 @@ def prepare(flow: str, options: dict[str, Any], metadata: Any) -> None:
 
 
 def count_as_latest(flow: str, run: str) -> None:
-    """Have the next `resume` without an id go on from this run."""
+    """Record a run as the latest: the next `resume` without an id resumes it."""
     from types import SimpleNamespace
 
     from metaflow.util import write_latest_run_id

@@ -1,9 +1,8 @@
-"""Results of earlier runs taken over where nothing they are made from has changed (TFX:
-`enable_cache`).
+"""Reuse a result of an earlier run if nothing that it is made from has changed.
 
-A result's key is the step's code, the part of the config that the step is handed, and what went
-into it by content: never a path or a time. So a file that changed behind the same path is another
-key.
+In TFX this is `enable_cache`. A result's key is made of the step's code, the part of the config
+that the step reads, and the contents of its inputs; never of a path or a time. So if a file's
+content changes, the key changes, even if the path is the same.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from mfx.errors import MfxError
 from mfx.flow import code
 
 LATEST = 20
-"""Runs that are looked through, newest first."""
+"""How many runs are searched, from the newest on."""
 
 
 @dataclass(frozen=True)
 class ReuseKey:
-    """What a step's result is made from.
+    """All that a step's result depends on.
 
     Args:
-        step: The step.
-        code: Hash of the modules that the step imports, and of the pipeline's if it uses them.
+        step: The step's name.
+        code: A hash of the step's code (see `code.code_hash`).
         config: The part of the config that the step reads, by dotted name.
-        inputs: Digests of what went in, by name.
+        inputs: The digest of each input, by name.
     """
 
     step: str
@@ -40,7 +39,7 @@ class ReuseKey:
     inputs: dict[str, str]
 
     def differences(self, other: ReuseKey) -> list[str]:
-        """What keeps this key from being the other, which is an earlier run's."""
+        """What differs from the key of an earlier run, in words."""
         found = ["the code"] if self.code != other.code else []
         found += [
             f"{name} ({other.config.get(name)} → {self.config.get(name)})"
@@ -56,11 +55,12 @@ class ReuseKey:
 
 @dataclass(frozen=True)
 class KeyedResult:
-    """A step's result and its key: what later runs look for.
+    """A step's result with its key, by which later runs find it.
 
     Args:
+        key: The key.
         result: What the step's function returned.
-        source: Pathspec of the task that it was taken over from; empty if it was made here.
+        source: Pathspec of the task from which it was reused; empty if it was made in this run.
     """
 
     key: ReuseKey
@@ -69,18 +69,18 @@ class KeyedResult:
 
 
 def find_or_make(flow: Any, step: Step, report: Callable[[str], None]) -> KeyedResult:
-    """What the step makes of the flow's settings, or an earlier run's result of the same key.
+    """Find a step's result in an earlier run, or make it.
 
-    Looks only where the flow's parameters say so: `from_run`, the id of a run, or `reuse`, the
-    newest runs. Nothing heavy is imported when a result is found.
+    The flow's parameters say where to look: in the run `from_run`, or with `reuse` in the newest
+    runs; without them nowhere. If a result is found, nothing heavy is imported.
 
     Args:
         flow: The running flow.
-        step: The step, with what goes in.
-        report: Called with one line on what was found, if something was looked for.
+        step: The step, with its inputs.
+        report: Called with one line that says what was found, if earlier runs were searched.
 
     Raises:
-        MfxError: `from_run` names no run.
+        MfxError: The run `from_run` does not exist or cannot be read; or the step failed.
     """
     settings = step.reads.of(flow.settings)
     key = key_of(step, settings)
@@ -96,12 +96,12 @@ def key_of(step: Step, settings: Reads) -> ReuseKey:
     """The key of the step's result.
 
     Args:
-        step: The step, with what goes in.
-        settings: What it reads.
+        step: The step, with its inputs.
+        settings: The part of the config that the step reads.
     """
     config = settings.values()
     if "schema.path" in config:
-        # The file is edited, its path is not.
+        # The file's content counts, not its path.
         path = Path(settings.resolve(config["schema.path"]))
         config["schema.path"] = hash_json(
             path.read_text(encoding="utf-8") if path.is_file() else None
@@ -111,10 +111,18 @@ def key_of(step: Step, settings: Reads) -> ReuseKey:
 
 
 def find(key: ReuseKey, flow: str, from_run: str | None) -> tuple[KeyedResult | None, str]:
-    """A finished result of this key in earlier runs, and a line on what was found or not.
+    """Look for a finished result with this key in earlier runs.
+
+    Args:
+        key: The key.
+        flow: The flow's name.
+        from_run: The id of the only run to search; None for the newest runs.
+
+    Returns:
+        The result, or None; and a line that says what was found, or what has changed.
 
     Raises:
-        MfxError: `from_run` names no run, or one that cannot be read.
+        MfxError: The run `from_run` does not exist or cannot be read.
     """
     nearest: tuple[str, list[str]] | None = None
     unread = ""
@@ -131,15 +139,15 @@ def find(key: ReuseKey, flow: str, from_run: str | None) -> tuple[KeyedResult | 
             nearest = task.split("/")[1], differing
     if nearest is None:
         where = f"run {from_run}" if from_run else "earlier runs"
-        return None, f"{key.step}: made anew: no finished {key.step} in {where}{unread}"
-    changed = f"since run {nearest[0]} changed {', '.join(nearest[1])}"
-    return None, f"{key.step}: made anew: {changed}{unread}"
+        return None, f"{key.step}: not reused: no finished {key.step} in {where}{unread}"
+    changed = f"changed since run {nearest[0]}: {', '.join(nearest[1])}"
+    return None, f"{key.step}: not reused: {changed}{unread}"
 
 
 def _results(
     step: str, flow: str, from_run: str | None
 ) -> Iterator[tuple[str, KeyedResult | MfxError]]:
-    """Tasks of the step and what they made, or why that cannot be read, newest run first."""
+    """Yield tasks of the step with their result, or why it cannot be read; newest run first."""
     from itertools import islice
 
     from metaflow import Flow, Run, current
@@ -157,7 +165,7 @@ def _results(
             return
         raise MfxError(
             f"--from-run: no run {flow}/{from_run}",
-            "`mfx ls --all` lists runs.",
+            "`mfx ls --all` lists all runs.",
         ) from None
     for run in runs:
         if run.id == current.run_id:
@@ -187,7 +195,7 @@ def _digest(value: Any) -> str:
 
 
 def _made_here(result: Any, lineage: Lineage) -> Any:
-    """The result as this run would have made it: of this run's whole data and config."""
+    """The result with the lineage that it would have if this run had made it."""
     if isinstance(result, tuple) and type(result) is tuple:
         return tuple(_made_here(part, lineage) for part in result)
     if isinstance(old := getattr(result, "lineage", None), Lineage):

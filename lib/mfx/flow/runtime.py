@@ -1,4 +1,4 @@
-"""What ties the steps to Metaflow: defaults, errors as one message, the config's path."""
+"""Connect the steps with Metaflow: class and step decorators, one message per error, the config."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Flow = TypeVar("Flow", bound="type[FlowSpec]")
 
 
 class PipelineStopped(MetaflowException):
-    """How Metaflow shows an `MfxError`: headline and message, no traceback."""
+    """The form in which Metaflow shows an `MfxError`: a headline and the message, no traceback."""
 
     headline = "The pipeline stopped"
 
@@ -47,10 +47,11 @@ class PipelineStopped(MetaflowException):
 
 
 def _keep_asterisks() -> None:
-    """Have Metaflow print the messages of a stopped pipeline as they are.
+    """Make Metaflow print the messages of a stopped pipeline unchanged.
 
-    It takes `*` for the begin and end of bold text, and has no way to write one. Its command line
-    is not imported here: it would lack the options of a flow that is not defined yet.
+    Metaflow takes `*` for the begin or end of bold text, and there is no way to escape it. This
+    function does not import Metaflow's command line: if it were imported before the flow is
+    defined, it would lack the flow's options.
     """
     cli = sys.modules.get("metaflow.cli")
     if cli is None:
@@ -70,14 +71,14 @@ def _keep_asterisks() -> None:
 
 
 class TransientStop(PipelineStopped):
-    """The same of an error that may pass, for which the step is tried again."""
+    """The same for an error that may pass: Metaflow tries the step again."""
 
 
 @user_step_decorator
 def one_message(
     step_name: str, flow: FlowSpec, inputs: Any, attributes: dict[str, Any]
 ) -> Iterator[None]:
-    """Show an `MfxError` raised in a step as one message, and keep libraries' chatter out."""
+    """Show an `MfxError` raised in a step as one message; keep libraries' warnings out of logs."""
     quiet()
     spare_the_garbage_collector()
     if current.retry_count and (said := _said_for_good(*_attempt_before())):
@@ -100,10 +101,10 @@ def _stopping() -> Iterator[None]:
 
 
 def retry_only_transient() -> None:
-    """Have Metaflow's scheduler not run a step again that stopped with a `PipelineStopped`.
+    """Keep Metaflow's scheduler from retrying a step that stopped with a `PipelineStopped`.
 
-    Where something else runs the steps, as Argo does, a further attempt starts all the same, and
-    `one_message` ends it at once with the same message.
+    If something else runs the steps, such as Argo, another attempt still starts. Then `one_message`
+    ends it at once with the same message.
     """
     _private.around_retry(_retry_if_transient)
 
@@ -115,14 +116,14 @@ def _retry_if_transient(retry: Callable[..., None]) -> Callable[..., None]:
         task = worker.task
         attempt = (task.run_id, task.step, task.task_id, task.retries)
         if _said_for_good(_private.datastore_of(self), *attempt):
-            raise TaskFailed(task, "not tried again, as it would fail alike")
+            raise TaskFailed(task, "not tried again, since it would fail in the same way")
         retry(self, worker)
 
     return retry_worker
 
 
 def _attempt_before() -> tuple[Any, str, str, str, int]:
-    """The datastore, and the attempt of the running task before this one."""
+    """The datastore, and the previous attempt of the running task: run, step, task, number."""
     from metaflow.datastore import FlowDataStore
 
     store = FlowDataStore(current.flow_name, None, storage_impl=FlowDataStore.default_storage_impl)
@@ -130,38 +131,39 @@ def _attempt_before() -> tuple[Any, str, str, str, int]:
 
 
 def _said_for_good(store: Any, run: str, step: str, task: str, attempt: int) -> str:
-    """What an attempt of a task said when it stopped for an error that cannot pass; else ''."""
+    """The message with which an attempt stopped, if its error cannot pass; otherwise ''."""
     try:
         left = store.get_task_datastore(run, step, task, attempt=attempt, allow_not_done=True)
         error = left["_exception"]
-    except Exception:  # no error was kept, as of a killed one, or the datastore does not answer
+    except Exception:  # There is no error (the attempt was killed), or the datastore fails.
         return ""
     stopped = f"{PipelineStopped.__module__}.{PipelineStopped.__name__}"
     return error.exception if error.type == stopped else ""
 
 
 class Launched(StepDecorator):
-    """What the process that schedules a run's steps does besides; Metaflow calls it from there."""
+    """Extra work of the process that schedules a run's steps. Metaflow calls the methods there."""
 
     name = "mfx_launched"
 
     def runtime_init(self, flow: FlowSpec, graph: Any, package: Any, run_id: str) -> None:
-        """The run has its id, and begins."""
+        """Called when the run has its id and begins."""
         self._run = flow.name, str(run_id)
         liveness.hold(*self._run, report=partial(print, flush=True))
         resuming.count_as_latest(*self._run)
 
     def runtime_finished(self, exception: BaseException | None) -> None:
-        """The run has ended by itself, or by Ctrl-C."""
+        """Called when the run has ended, by itself or by Ctrl-C."""
         if not isinstance(exception, KeyboardInterrupt):
             liveness.end(*self._run, failed=exception is not None)
 
 
 def project_if_deployed(flow: Flow) -> Flow:
-    """`@project` for the commands that deploy and for deployed runs, which have branches.
+    """Add `@project` for commands that deploy and for deployed runs: these have branches.
 
-    A plain run has none: it pushes to the pipeline's own name. Not part of `mfx_steps`, as Metaflow
-    reads the options of `@project` before it lets that change the flow.
+    A plain run has no branch: it pushes under the pipeline's own name. This is not part of
+    `mfx_steps`, since Metaflow reads the options of `@project` before `mfx_steps` can change the
+    flow.
     """
     if not decorators.is_deployed(sys.argv[1:], os.environ):
         return flow
@@ -169,14 +171,14 @@ def project_if_deployed(flow: Flow) -> Flow:
 
 
 class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
-    """Class decorator for a flow whose steps call this library; applies its `[deploy]`."""
+    """Class decorator for a flow whose steps call this library. It also applies `[deploy]`."""
 
     _settings: config.Settings | None = None
     _platform: str | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # Here, as `resume` reads the run that it resumes before any flow is mutated.
+        # Not later: `resume` reads the run that it resumes before any flow is mutated.
         metaflow_s3.limit_time()
         metaflow_local.look_beside_records()
         resuming.split_option(sys.argv)
@@ -184,13 +186,13 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
         retry_only_transient()
 
     def pre_mutate(self, mutable_flow: MutableFlow) -> None:
-        """Add the flow's decorators that `[deploy]` asks for."""
+        """Add the flow decorators that `[deploy]` asks for."""
         self._settings = _settings_of(mutable_flow)
         self._platform = decorators.platform(sys.argv[1:], os.environ)
         if self._settings is None:
             return
         given = self._settings.deploy
-        # Here, as those of `--with` are on the steps when `mutate` is called.
+        # Not later: decorators of `--with` are already on the steps when `mutate` is called.
         for decorator in decorators.remote_steps(given, sys.argv[1:]):
             for _, step in mutable_flow.steps:
                 step.add_decorator(decorator, duplicates=step.IGNORE)
@@ -204,7 +206,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
                 mutable_flow.add_decorator(name, deco_kwargs=arguments)
 
     def mutate(self, mutable_flow: MutableFlow) -> None:
-        """Put `one_message` around every step, and what `[deploy]` says of a deployed one."""
+        """Put `one_message` around every step, and the decorators of `[deploy]` if deployed."""
         keep_cards_beside_runs()
         self._prepare_launch(mutable_flow)
         for step_name, step in mutable_flow.steps:
@@ -217,7 +219,7 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
                 step.add_decorator(name, deco_kwargs=arguments, duplicates=step.IGNORE)
 
     def _prepare_launch(self, mutable_flow: MutableFlow) -> None:
-        """Before `run`, `resume` or `spin` begins on this machine."""
+        """Prepare a `run`, `resume` or `spin` that begins on this machine."""
         called = _private.current_command()
         name = called.info_name if called else ""
         if name == "spin":
@@ -227,11 +229,11 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
                 resuming.prepare(called.obj.flow.name, called.params, called.obj.metadata)
         if name in ("run", "resume") and code_package() is None:
             _, step = next(iter(mutable_flow.steps))
-            # So Metaflow hands over decorators; those of its own it looks up by name.
+            # Metaflow takes decorators in this form; it looks up its own decorators by name.
             step.add_decorator(partial(StepDecorator, Launched))
 
     def add_to_package(self) -> Iterator[tuple[str, str, ContentType]]:
-        """The files that the config names, for the code package."""
+        """Yield the files that the config names, for the code package."""
         if self._settings is None:
             return
         try:
@@ -248,11 +250,11 @@ def _settings_of(mutable_flow: MutableFlow) -> config.Settings | None:
 
 
 def run_body(step: MethodType, *inputs: Any) -> None:
-    """Do what an overridden step does, but for its `self.next`: for the step in its place.
+    """Run the body of a step without its `self.next`, inside a step that overrides it.
 
     Args:
-        step: The step, such as `super().validate`.
-        inputs: A join's inputs.
+        step: The overridden step, such as `super().validate`.
+        inputs: The inputs, if it is a join.
     """
     flow: Any = step.__self__
     flow.next = lambda *_, **__: None
@@ -263,21 +265,21 @@ def run_body(step: MethodType, *inputs: Any) -> None:
 
 
 def spare_the_garbage_collector() -> None:
-    """Collect garbage seldom in this process, and not at its end.
+    """Collect garbage rarely in this process, and not at its end.
 
-    Importing TensorFlow makes some hundred thousand objects that all stay: looking through them
-    again and again takes a fifth of the import's time, and once more 0.7 to 1.2 s at exit, in each
-    step. What is not garbage in cycles is freed at once as ever.
+    Importing TensorFlow creates some hundred thousand objects that stay. To look through them again
+    and again takes a fifth of the import's time, and 0.7 to 1.2 s more at exit, in each step.
+    Objects that are not part of cycles are still freed at once.
     """
     gc.set_threshold(100_000, 50, 100)
     atexit.register(gc.freeze)
 
 
 def keep_cards_beside_runs() -> None:
-    """Have Metaflow look for local cards in the local datastore, as it does for everything else.
+    """Make Metaflow look for local cards in the local datastore, as it does for everything else.
 
-    It takes the current folder's `.metaflow`, and with METAFLOW_CARD_LOCALROOT set no folder at
-    all, so that cards of a run started from elsewhere would not be found.
+    Metaflow looks in the current folder's `.metaflow`, or nowhere if METAFLOW_CARD_LOCALROOT is
+    set. So cards of a run that was started in another folder would not be found.
     """
     from metaflow.metaflow_config import CARD_SUFFIX
     from metaflow.plugins.datastores.local_storage import LocalStorage
@@ -295,10 +297,10 @@ def keep_cards_beside_runs() -> None:
 
 
 def parser() -> Callable[[str], dict[str, Any]]:
-    """A parser for `metaflow.Config` that knows which file it reads, for errors and paths.
+    """Make a parser for `metaflow.Config` that knows which file it reads.
 
-    Relative paths start at the file's folder; at the current one, if the config itself was given
-    (`--config-value`, `Runner(config_value=…)`).
+    Messages name the file, and relative paths start at its folder. If the config's text was given
+    directly (`--config-value`, `Runner(config_value=…)`), paths start at the current folder.
     """
     metaflow_config.note_files()
 
@@ -310,7 +312,7 @@ def parser() -> Callable[[str], dict[str, Any]]:
 
 
 def quiet() -> None:
-    """Keep what libraries say at import (missing optional parts, CPU features) out of the logs."""
+    """Keep messages that libraries print at import (optional parts, CPU features) out of logs."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="tensorflow_model_analysis")

@@ -1,4 +1,4 @@
-"""Resolve a run's inputs and fix what they are: files, column types, hashes."""
+"""The step start: find a run's input files, choose column types, compute hashes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from mfx.validate.schema_file import column_types
 
 
 def settings(flow: Any) -> Settings:
-    """The flow's config with its run-time parameters put in.
+    """The flow's config, with the parameters of the command line put in.
 
     Raises:
-        MfxError: A parameter's value does not fit.
+        MfxError: A value does not fit, or a deployed run has a path that containers cannot see.
     """
     given = from_dict(flow.config.to_dict(), where="config")
     if code_package():
@@ -37,7 +37,7 @@ def settings(flow: Any) -> Settings:
             }
         )
     return given.override(
-        # Paths on the command line start where the command was given.
+        # Relative paths on the command line start at the current folder.
         data__path=flow.data and given.kept(flow.data),
         train__steps=flow.steps,
         train__batch_size=flow.batch_size,
@@ -47,18 +47,17 @@ def settings(flow: Any) -> Settings:
 
 
 def check_destination(settings: Settings, report: Callable[[str], object]) -> None:
-    """Find out now, and not after the training, whether a model can be pushed.
+    """Check before the training that a model can be pushed.
 
-    A run that is not to promote needs no right to write there; that it has none is said, and
-    nothing more. A trial only reads.
+    A run that does not promote (`[push] promote = "manual"`) needs no right to write; if it has
+    none, a line says so. A trial only reads.
 
     Args:
-        settings: Where to push.
-        report: Takes that line.
+        settings: The config; it says where to push.
+        report: Called with that line.
 
     Raises:
-        MfxError: The destination cannot be read, or written: by nobody, or by a run that may
-            promote.
+        MfxError: The destination cannot be read, or cannot be written to.
     """
     place = registry.place.for_settings(settings, registry.place.current_branch())
     destination = place.open()
@@ -70,21 +69,28 @@ def check_destination(settings: Settings, report: Callable[[str], object]) -> No
     except MfxError as error:
         if settings.push.promote == "auto" or not is_denied(error):
             raise
-        report(f"this run can read and not write {place}; whoever promotes must: {error.what}")
+        report(
+            f"this run can read {place} but not write to it; who promotes the model must be able "
+            f"to: {error.what}"
+        )
 
 
 def resolve(settings: Settings, report: Callable[[str], None] = lambda line: None) -> Sources:
-    """Find the input files, check that they agree, and fix types and lineage.
+    """Find the input files, check that they fit together, and choose the columns' types.
 
-    Columns have the types of the committed schema; those it does not name (all, when none is
-    committed yet) have the narrowest type that all their values fit. `report` gets a line on each
-    of those that is text though nearly all of it is numbers.
+    A column has its type in the committed schema. A column that is not in the schema (or if there
+    is none yet) has the narrowest type that fits all its values.
+
+    Args:
+        settings: The config.
+        report: Called with one line for each column without a type in the schema that is text
+            although at least half of its values look like numbers.
 
     Raises:
-        MfxError: No file, an unreadable one, or files whose columns differ; `model.py` or the
-            schema cannot be used.
+        MfxError: There is no input file, one cannot be read, or their columns differ; or `model.py`
+            or the schema cannot be used.
     """
-    files_of_code = code.files(settings)  # first: a mistake in one needs no look at the data
+    files_of_code = code.files(settings)  # First, so that errors in code are found before reading.
     known = column_types(Path(settings.resolve(settings.schema_.path)))
     addresses = input_files.find(settings.resolve(settings.data.path))
     files, found = _look_at(addresses, known, settings.data)
@@ -94,7 +100,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     for note in notes:
         report(note)
     if notes:
-        report("(null_values under [data] names texts that mean missing; a schema gives the type.)")
+        report("(Texts that mean missing belong in null_values under [data]; types, in a schema.)")
     if not is_absolute(settings.data.path):
         files = [file._replace(path=settings.from_home(file.path)) for file in files]
     return Sources(
@@ -114,10 +120,12 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
 def _look_at(
     addresses: list[str], known: dict[str, str], how: Reading
 ) -> tuple[list[SourceFile], dict[str, Column]]:
-    """The files themselves, and what is known of each column that all of them have.
+    """Read the files, and find out about each column.
 
-    Each file is brought to disk and gone through once; its rows only for types that no schema
-    gives.
+    Each file is fetched once. Its rows are read only if the schema does not give all types.
+
+    Returns:
+        The files with hash and size, and the findings for each column.
     """
     _check_headers_on_disk(addresses, how)
     kind, names = "", list[str]()
@@ -140,7 +148,7 @@ def _look_at(
 
 
 def _check_headers_on_disk(addresses: list[str], how: Reading) -> None:
-    """On disk a header costs nothing: all of them are looked at before all the rows."""
+    """Compare the headers of files on disk before any rows are read: it takes no time."""
     names: list[str] = []
     for address in addresses:
         if not on_s3(address):
@@ -153,8 +161,8 @@ def _check_kind(address: str, here: str, first: str, kind: str) -> None:
     if here != kind:
         raise MfxError(
             f"{address}: {here}, but {first} is {kind}",
-            "All files of one data set need to be of one kind: name a pattern that those of one "
-            "kind fit, such as *.csv.",
+            "All files of one data set must be of the same kind: use a pattern that only fits "
+            "files of one kind, such as *.csv.",
         )
 
 
@@ -163,7 +171,7 @@ def _check_header(address: str, here: list[str], first: str, names: list[str]) -
         differing = sorted(set(names) ^ set(here)) or "their order"
         raise MfxError(
             f"{address}: columns differ from those of {first}: {differing}",
-            "All files of one data set need the same header.",
+            "All files of one data set must have the same header.",
         )
 
 
@@ -179,10 +187,10 @@ def _check_columns(how: Reading, names: list[str]) -> None:
 
 
 def check_label(settings: Settings, sources: Sources) -> None:
-    """Look for the label's columns.
+    """Check that the label's columns are in the data.
 
     Raises:
-        MfxError: One is not in the data.
+        MfxError: One of them is not.
     """
     for name in settings.label.columns:
         if name not in sources.columns:

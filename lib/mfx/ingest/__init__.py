@@ -1,4 +1,4 @@
 """The step ingest: input files become typed, split rows (TFX: ExampleGen).
 
-Its function is `ingest.ingest`; what that takes and reads of the config is in `spec`.
+Its function is `ingest.ingest`. `spec` declares its inputs and the config tables it reads.
 """

@@ -1,4 +1,4 @@
-"""Which type a column's texts call for, and which cells keep a column of numbers from being one."""
+"""Choose a column's type by its texts, and name the cells that keep a column from being numbers."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ import pyarrow.compute as pc
 from mfx.columns import number_text
 
 _KEPT = 1000
-"""Texts that are remembered of a column."""
+"""The most different texts that are remembered per column."""
 _SHOWN = 3
 
 
 @dataclass
 class Column:
-    """What a column's cells look like, over any number of parts.
+    """What is known of a column's cells. Cells can be added in any number of parts.
 
-    A column is `int64` if all its cells are integers; `float32` if they are numbers; `bytes` if one
-    is anything else, a code such as `007` among them. What float32 would make another number is not
-    lost: whole numbers such as `16777217.0` are `int64`, and beside fractions `16777217` is text.
+    A column is `int64` if all its cells are integers, and `float32` if all are numbers. It is
+    `bytes` if any cell is something else, such as the code `007`. Whole numbers that float32 cannot
+    hold are not changed: a column of whole numbers such as `16777217.0` is `int64`, and a column
+    that has both fractions and `16777217` is text.
 
     Args:
-        present: Cells that are not missing.
-        numbers: Those that are numbers.
-        alike: Those that are none, but look like one to a person.
-        codes: Those that are none, by text, and how often; the first ones seen.
-        integral: Whether all numbers are written without a point.
+        present: How many cells are not missing.
+        numbers: How many of them are numbers.
+        alike: How many are no numbers, but look like one to a person.
+        codes: Texts that are no numbers and how often each occurs; the first `_KEPT` of them.
+        integral: Whether all numbers are written with digits and a minus sign only.
         whole: Whether all numbers are whole.
-        lost: Whole numbers that are others as float32.
-        inexact: Those of them that are written without a point, by text.
-        settled: Whether this is text beyond doubt; cells are then no longer looked at.
+        lost: How many whole numbers float32 would change.
+        inexact: Those of them that are written without a point, and how often each occurs.
+        settled: Whether the column is certainly text; further cells are then only counted.
     """
 
     present: int = 0
@@ -47,8 +48,8 @@ class Column:
     settled: bool = False
 
     def add(self, text: pa.Array) -> None:
-        """Look at a part of the column: strings, null where missing."""
-        # Copied where it is a part of something larger: see `_has`.
+        """Add a part of the column: strings, null where missing."""
+        # A slice of a larger array is copied: `_has` reads whole buffers.
         text = pa.concat_arrays([text.drop_null()]) if text.offset else text.drop_null()
         self.present += len(text)
         if self.settled or not len(text):
@@ -89,7 +90,7 @@ class Column:
 
     @property
     def kind(self) -> str | None:
-        """A name in `columns.types.TYPES`; None if every cell so far is missing."""
+        """The column's type, a name in `columns.types.TYPES`; None if all cells are missing."""
         if not self.present:
             return None
         if self.settled or self.numbers < self.present:
@@ -99,20 +100,18 @@ class Column:
         return "bytes" if self.inexact else "float32"
 
     def note(self, name: str) -> str:
-        """Why a column that is nearly one of numbers is text; "" for any other."""
+        """Why a column is text although at least half of its cells look like numbers; else ""."""
         if self.kind != "bytes" or 2 * (self.numbers + self.alike) < self.present:
             return ""
         codes, count = self.codes, self.present - self.numbers
-        why = "are not written as numbers are"
+        why = "are not written like numbers"
         if not count:
             codes, count = self.inexact, sum(self.inexact.values())
-            why = "are whole numbers that float32 cannot hold, beside fractions"
+            why = "are whole numbers that float32 cannot hold, in a column with fractions"
         shown = ", ".join(f"{text[:40]!r} ({n:,})" for text, n in codes.most_common(_SHOWN))
         more = ", …" if len(codes) > _SHOWN else ""
         spaced = number_text.is_number(pc.utf8_trim(pa.array(list(codes)), number_text.SPACES))
-        remedy = (
-            "; trim = true under [data] takes spaces away" if self.codes and spaced.all() else ""
-        )
+        remedy = "; trim = true under [data] removes spaces" if self.codes and spaced.all() else ""
         return (
             f"column {name!r} is text because of {count:,} of its {self.present:,} values, which "
             f"{why}: {shown}{more}{remedy}"
@@ -120,8 +119,8 @@ class Column:
 
 
 def _are_numbers(text: pa.Array) -> np.ndarray | None:
-    """Which of the texts are numbers; None if all are, which is found faster."""
-    # Arrow's casts make an error of each cell that fails, which is slow.
+    """Which of the texts are numbers, as bool of shape [rows]; None if all are (often faster)."""
+    # Arrow's casts are slow where cells fail.
     if _has(text, but=b"0123456789+-.eEnaNA"):
         return number_text.is_number(text)
     try:
@@ -137,7 +136,10 @@ def _are_numbers(text: pa.Array) -> np.ndarray | None:
 
 
 def _has(text: pa.Array, but: bytes) -> bool:
-    """Whether any character is none of these; the strings are whole buffers, none missing."""
+    """Whether the texts have any character that is not in `but`.
+
+    The array must own its whole buffers (be no slice) and have no nulls.
+    """
     data = text.buffers()[2]
     return bool(data and data.to_pybytes().translate(None, but))
 

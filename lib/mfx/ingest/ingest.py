@@ -1,4 +1,4 @@
-"""Read a shard, type it, split it by row hash, write it as Parquet (TFX: ExampleGen)."""
+"""Read a shard, type its columns, split it by row hash, write it as Parquet (TFX: ExampleGen)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,17 @@ if TYPE_CHECKING:
 def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
     """Turn a shard's files into examples.
 
+    Args:
+        shard: The files to read.
+        sources: All input files of the run, with the columns and their types.
+        settings: The config's tables `[data]` and `[label]`.
+
+    Returns:
+        The shard's typed rows, split, and how many rows came in and were rejected.
+
     Raises:
-        MfxError: A row or cell that does not fit, by file, line and column; or rows lost.
+        MfxError: A file cannot be read or has changed; a row or cell does not fit (the message
+            names file, line and column); or the numbers of rows in and out do not add up.
     """
     without_label: dict[str, int] = {}
     schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
@@ -70,18 +79,21 @@ def _batches(
             if on_s3(address) and hash_file(path) != file.sha256:
                 raise MfxError(
                     f"{address}: changed since this run began",
-                    "Run again; write new data to a new key, so that no run reads half of each.",
+                    "Run again. Write new data to a new key, so that no run reads a mix of both.",
                 )
             yield from kinds.source_of(path).batches(path, sources.columns, settings.data, tally)
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
-    """The examples of all shards, in input order, in whichever order they are given.
+    """Put the examples of all shards together, in the order of the input files.
 
-    Step Functions hands the tasks of a foreach over in no order.
+    Args:
+        parts: The examples of each shard, in any order: Step Functions does not keep the order of a
+            foreach's tasks.
+        sources: All input files of the run, with their shards.
 
     Raises:
-        MfxError: There are no rows, or a split got none.
+        MfxError: There are no rows, or a split is empty.
     """
     order = [shard.sha256 for shard in sources.shards]
     parts = sorted(parts, key=lambda part: order.index(part.lineage.parents[0]))
@@ -99,13 +111,13 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
     if sum(examples.rows.values()) == 0:
         raise MfxError(
             f"{paths_in_words(sources.files)}: a header but no rows",
-            "Expected at least one row below it.",
+            "Expected at least one row below the header.",
         )
     for split in SPLITS:
         if examples.rows[split] == 0:
             raise MfxError(
                 f"the {split} split is empty: {examples.rows_in} rows in, {examples.rows}",
-                "Give more rows, or change split or its key under [data].",
+                "Give more rows, or change split (its shares or its key) under [data].",
             )
     return examples
 

@@ -1,5 +1,7 @@
-"""Which input files one task reads together: neither a process for each small file, nor one for
-all."""
+"""Group input files into shards. One task reads one shard.
+
+So there is neither one process for each small file, nor one process for all files.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,22 @@ from pathlib import PurePosixPath
 from mfx.artifacts import Shard, SourceFile
 
 SHARDS = 64
-"""Most shards of a run: each is a process."""
+"""The most shards of a run. Each shard costs a process."""
 
 
 def group(files: Sequence[SourceFile], size: float) -> tuple[Shard, ...]:
-    """Files as shards, in order.
+    """Group files into shards, in order.
 
-    Only names and sizes decide, so every machine makes the same shards. Where a shard ends is a
-    matter of the file that it ends with, and not of how many came before: a file that comes or goes
-    changes the shards next to it, and the others can be taken over from earlier runs.
+    Only names and sizes decide, so every machine makes the same shards. Whether a shard ends after
+    a file depends mostly on that file, not on how many files came before. So a file that is added
+    or removed changes only the shards near it; the others can be reused from earlier runs.
 
     Args:
-        files: The files.
-        size: Bytes from which on a shard may end, doubled until there are at most SHARDS. A file
-            so large is a shard of its own, files that are smaller together are one shard. Others
-            are twice as large on average, and at most five times.
+        files: The files, in order.
+        size: A shard may end when it has this many bytes. Doubled until there are at most SHARDS
+            shards. A file of this size or more is a shard of its own, and files that are smaller
+            than this together are one shard. Other shards have twice this size on average, and
+            five times at most.
     """
     while len(found := _cut(files, size)) > SHARDS:
         size *= 2
@@ -47,6 +50,6 @@ def _cut(files: Sequence[SourceFile], size: float) -> list[Shard]:
 
 
 def _draw(file: SourceFile) -> float:
-    """A number from 0 to 1 that the file's name decides."""
+    """A pseudorandom number from 0 to 1, computed from the file's name."""
     name = PurePosixPath(file.path.replace("\\", "/")).name
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

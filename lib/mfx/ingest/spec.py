@@ -1,4 +1,4 @@
-"""What ingest reads of the config, and what it makes examples from."""
+"""The inputs of ingest, and the config tables it reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Reads(step.Reads):
-    """All of the config that ingest is handed."""
+    """The part of the config that ingest gets."""
 
     data: Reading
     label: LabelRows
@@ -20,7 +20,7 @@ class Reads(step.Reads):
 
 @dataclass(frozen=True)
 class Ingest(step.Step):
-    """Type one shard's rows and split them by hash."""
+    """Read one shard's rows, give them types and split them by hash."""
 
     shard: Shard
     sources: Sources

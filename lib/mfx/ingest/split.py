@@ -1,4 +1,7 @@
-"""Which split a row belongs to: a hash of its values, the same on any machine and shard count."""
+"""Assign rows to splits by a hash of their values.
+
+The result is the same on any machine and with any number of shards.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,12 @@ _PRIME = np.uint64(0x100000001B3)
 
 
 def row_hash(batch: pa.RecordBatch, key: Sequence[str] = ()) -> np.ndarray:
-    """Hash each row's values; column order does not matter, missing differs from any value.
+    """Hash each row's values.
 
-    Values are hashed by `pandas.util.hash_array`, whose result is fixed across versions, and
-    columns are combined in name order as FNV-1a combines bytes
-    (http://www.isthe.com/chongo/tech/comp/fnv/), then mixed by MurmurHash3's finalizer.
+    The order of columns does not matter. A missing value has a hash of its own. Values are hashed
+    by `pandas.util.hash_array`, whose result is the same in all versions. The columns' hashes are
+    combined in the order of names, as FNV-1a combines bytes
+    (http://www.isthe.com/chongo/tech/comp/fnv/), and mixed by MurmurHash3's finalizer.
 
     Args:
         batch: Columns of the types in `columns.types.TYPES`.
@@ -57,7 +61,7 @@ def _value_hash(column: pa.Array) -> np.ndarray:
         distinct = pd.util.hash_array(words, categorize=False)
         codes = encoded.indices.fill_null(0).to_numpy()
         return distinct[codes] if len(distinct) else np.full(len(column), _MISSING)
-    # -0.0 equals 0.0 but has other bits: adding zero makes one of them.
+    # -0.0 equals 0.0 but has other bits. Adding 0 turns it into 0.0.
     values = column.fill_null(0).to_numpy(zero_copy_only=False)
     return pd.util.hash_array(values + values.dtype.type(0))
 
@@ -74,7 +78,7 @@ def _list_hash(column: pa.Array) -> np.ndarray:
 
 
 def by_split(batch: pa.RecordBatch, split: Split) -> dict[str, pa.RecordBatch]:
-    """The rows of each split, in their order; every row is in exactly one."""
+    """The rows of each split, in their order. Every row is in exactly one split."""
     bucket = row_hash(batch, split.key) % np.uint64(split.train + split.eval)
     train = pa.array(bucket < np.uint64(split.train))
     return {"train": batch.filter(train), "eval": batch.filter(pc.invert(train))}

@@ -1,4 +1,4 @@
-"""The step push: the model is served and asked for rows, then pushed if blessed (TFX: Pusher).
+"""The step push: serve the model, compare its answers, push it if it is blessed (TFX: Pusher).
 
 Its function is `push.push`.
 """

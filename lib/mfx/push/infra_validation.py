@@ -1,4 +1,4 @@
-"""Serve the candidate for real, and hold its answers to the evaluator's (TFX: InfraValidator)."""
+"""Serve the candidate for real and compare its answers with evaluate's (TFX: InfraValidator)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfx.push.servers.base import TIMEOUT_SECONDS, AnswerError, Call, Row, Serve
 from mfx.serve.parameters import BatchingParameters
 
 _LEAST_CALLS = 30
-"""Of each size, so that there is a 99th percentile to speak of."""
+"""The fewest calls per batch size, so that a 99th percentile has a meaning."""
 
 
 def validate(
@@ -27,18 +27,21 @@ def validate(
     push: Push,
     kind: str = "",
 ) -> Replay:
-    """Start a server on a SavedModel in a clean process and ask it for rows.
+    """Serve a SavedModel in a new process, ask it to predict rows, and compare the answers.
 
-    Over REST and gRPC, by `serving_default` and, where the model has it, `predict`, one row at a
-    time and in batches of every size in `[push] batch_sizes`.
+    It is asked over REST and gRPC, with the signature `serving_default` and, if the model has it,
+    `predict`, in batches of each size in `[push] batch_sizes`.
 
     Args:
         folder: The SavedModel.
-        name: The model's.
-        rows: Raw features, missing ones None.
-        expected: The evaluator's predictions for them, float [rows, outputs].
-        push: Sizes and tolerance.
-        kind: The server, a name in `servers.SERVERS`; by default the best that is here.
+        name: The model's name.
+        rows: Raw features; missing ones are None.
+        expected: The answers that evaluate got for these rows, float of shape [rows, outputs].
+        push: The config's table `[push]`, with batch sizes and tolerance.
+        kind: The server, a name in `servers.SERVERS`; by default the best one on this machine.
+
+    Returns:
+        The largest difference, start time, memory and latencies; or why the server failed.
 
     Raises:
         MfxError: There is no server of this kind.
@@ -58,7 +61,7 @@ def validate(
     wrong = ""
     if not measured.difference <= push.tolerance:
         wrong = (
-            f"predictions served over {measured.where} differ from the evaluator's by up to "
+            f"predictions served over {measured.where} differ from those evaluated by up to "
             f"{measured.difference:.2g}, more than {push.tolerance:g}"
         )
     return Replay(
@@ -73,10 +76,10 @@ def validate(
 
 
 class Measured:
-    """What came back: the largest difference, and how long answers took.
+    """Measures a server's answers: the largest difference, and how long answers take.
 
     Args:
-        expected: The predictions to hold answers to.
+        expected: The predictions that the answers are compared with, of shape [rows, outputs].
     """
 
     def __init__(self, expected: np.ndarray) -> None:
@@ -85,12 +88,12 @@ class Measured:
         self.latencies: list[Latency] = []
 
     def ask(self, api: str, call: Call, rows: Sequence[Row], size: int) -> None:
-        """Ask for all rows, so many at a time.
+        """Ask for all rows, `size` at a time, until there are enough calls.
 
         Raises:
-            AnswerError: A request was not answered.
+            AnswerError: A request was not answered, or with another number of outputs.
         """
-        call([rows[0]] * size)  # the first of a size may compile
+        call([rows[0]] * size)  # Not measured: the first call of a size may compile the model.
         seconds: list[float] = []
         while len(seconds) < _LEAST_CALLS:
             for begin in range(0, len(rows), size):
@@ -106,6 +109,6 @@ class Measured:
         if answer.size != expected.size:
             raise AnswerError(f"{where}: {answer.size} numbers for {len(expected)} rows")
         difference = float(np.abs(answer.reshape(expected.shape) - expected).max())
-        # A NaN is a difference, and the largest.
+        # NaN counts as the largest difference.
         if not difference <= self.difference:
             self.difference, self.where = difference, where

@@ -1,4 +1,4 @@
-"""Push the candidate if it is blessed and was served for real (TFX: Pusher)."""
+"""Push the model if it is blessed and a real server gave the right answers (TFX: Pusher)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mfx.export import warmup
 from mfx.push import infra_validation
 
 _ELSEWHERE = (
-    "To push elsewhere: `run --from-run ID --destination …` takes over what run ID made; "
-    "`resume` keeps its destination."
+    "To push somewhere else: `run --from-run ID --destination …` reuses the results of run ID. "
+    "(`resume` keeps the old destination.)"
 )
 
 
@@ -33,15 +33,21 @@ def push(
     run: str,
     report: Callable[[str], object] = lambda line: None,
 ) -> PushedModel:
-    """Replay eval rows; push only a model that is blessed and answered as it was evaluated.
+    """Serve the model and replay eval rows, then push it if all is well.
+
+    The model must be blessed, and its answers must be those it was evaluated with. A trial
+    (Metaflow's `spin`) pushes nothing.
 
     Args:
         model: The SavedModel to push.
-        evaluation: Its blessing, and the predictions that it must repeat.
-        examples: Raw rows to replay.
+        evaluation: Its blessing, and the answers that it must repeat.
+        examples: The rows as ingested; some eval rows are replayed.
         settings: Where to push, and how many rows to replay.
-        run: Id of the run; a second call for it pushes nothing more. A trial pushes nothing.
-        report: Takes a line on what a trial has left undone.
+        run: The run's id. A second call with the same id does not push a second version.
+        report: Called with one line of text if a trial leaves something undone.
+
+    Returns:
+        The pushed version and its address, or why nothing was pushed.
 
     Raises:
         MfxError: The destination cannot be read or written.
@@ -57,7 +63,7 @@ def push(
     if reasons := registry.actions.refusals(evaluation, replayed):
         return PushedModel("", None, "; ".join(reasons), replayed, lineage, requests)
     if trying:
-        report(f"spin records no run, and so promotes none: nothing was changed at {place}")
+        report(f"spin records no run, so it promotes no model: nothing was changed at {place}")
         reason = "blessed and valid, not promoted by spin"
         return PushedModel("", None, reason, replayed, lineage, requests)
     if settings.push.promote == "manual":
@@ -78,7 +84,7 @@ def push(
 
 @contextmanager
 def _or_elsewhere() -> Iterator[None]:
-    """Say how a run that has trained can still be pushed, where its destination fails it."""
+    """If the destination fails, add to the error how to push the trained model somewhere else."""
     try:
         yield
     except registry.ConflictError:
@@ -88,7 +94,7 @@ def _or_elsewhere() -> Iterator[None]:
 
 
 def warm_up(folder: Path, examples: Examples, settings: Settings) -> Payload:
-    """Warm-up requests for the SavedModel in `folder`, made of rows that `replay_rows` asks."""
+    """Save warm-up requests for the SavedModel in `folder`; they use the rows of `replay_rows`."""
     chosen = _chosen(examples.rows["eval"], settings)[: max(warmup.SIZES)]
     rows = _raw_rows(examples, chosen, leave_out=settings.label.columns)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
@@ -100,11 +106,18 @@ def warm_up(folder: Path, examples: Examples, settings: Settings) -> Payload:
 def replay_rows(
     folder: Path, evaluation: Evaluation, examples: Examples, settings: Settings, kind: str = ""
 ) -> Replay:
-    """Serve the SavedModel in `folder`, ask for eval rows, and compare with what the evaluator got
-    as answers; by a server of the kind, or the best there is."""
+    """Serve the SavedModel in `folder`, replay eval rows, and compare the answers with evaluate's.
+
+    Args:
+        folder: The SavedModel.
+        evaluation: Has the answers that evaluate got.
+        examples: The rows as ingested.
+        settings: Say how many rows to replay, the batch sizes and the tolerance.
+        kind: The server, a name in `servers.SERVERS`; by default the best one on this machine.
+    """
     with evaluation.predictions.files() as directory:
         table = pq.read_table(directory / "predictions.parquet")
-    # Runs before answers were kept had no others than predictions.
+    # Old runs kept no answers; theirs are equal to their predictions.
     answers = table["answer" if "answer" in table.column_names else "prediction"]
     expected = np.asarray(answers.to_pylist(), np.float64).reshape(table.num_rows, -1)
     chosen = _chosen(table.num_rows, settings)
@@ -114,13 +127,13 @@ def replay_rows(
 
 
 def _chosen(rows: int, settings: Settings) -> np.ndarray:
-    """Numbers of the rows asked, spread over the eval split, int64 in ascending order."""
+    """Indices of the rows to replay, spread over the eval split; int64, ascending."""
     spread = np.linspace(0, rows - 1, settings.push.replay_rows)
     return np.unique(spread.round().astype(np.int64))
 
 
 def _raw_rows(examples: Examples, chosen: np.ndarray, leave_out: list[str]) -> pa.RecordBatch:
-    """The eval rows with these numbers."""
+    """The eval rows with these indices, without the columns in `leave_out`."""
     columns = [name for name in examples.columns if name not in leave_out]
     found = []
     begin = 0

@@ -1,5 +1,5 @@
 """A local model server that speaks TensorFlow Serving's API.
 
-`versions` loads the models of a destination, each a `model`; `batching` puts requests together;
-`http` and `grpc` answer; `server` joins them, `command` is its command line.
+`versions` loads the versions of a model, each as a `model`; `batching` puts requests together;
+`http` and `grpc` are the two APIs; `server` connects them, and `command` is its command line.
 """

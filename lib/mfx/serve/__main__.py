@@ -1,5 +1,7 @@
-"""`mfx serve` without the rest of the command line; also run by its path, where `mfx` is not
-installed and PYTHONPATH must not be trusted."""
+"""`mfx serve` alone, without the other commands.
+
+It can be run by its path, if `mfx` is not installed and PYTHONPATH must not be trusted.
+"""
 
 import sys
 from functools import partial

@@ -1,4 +1,4 @@
-"""Between an event loop, whose coroutines wait for outputs, and the threads that run batches."""
+"""Connect an event loop, whose coroutines wait for outputs, with the threads that run batches."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class _Awaited(Task):
 
 
 class Awaiting:
-    """Runs the rows of an event loop's requests; made and used in that loop.
+    """Runs the rows of an event loop's requests. It is created and used in that loop.
 
-    Threads and loop are told of several tasks at once: requests that are ready together are
-    submitted together, so that they make one batch (the thread would begin with the first of them
-    otherwise), and a batch wakes the loop once.
+    Requests that are ready at the same time are submitted together, so that they make one batch;
+    otherwise a thread would start a batch with the first of them alone. And a batch wakes the loop
+    only once for all its requests.
     """
 
     def __init__(self) -> None:
@@ -37,13 +37,13 @@ class Awaiting:
     async def outputs(
         self, model: ServedModel, signature: str, inputs: Mapping[str, Any], rows: int
     ) -> dict[str, np.ndarray]:
-        """A signature's outputs, once a batch had the rows; who is cancelled gives them up.
+        """Wait for a signature's outputs. If the coroutine is cancelled, the rows may not be run.
 
         Args:
-            model: A version that is in use until then.
-            signature: Its name.
-            inputs: For each input a list or array, the rows first.
-            rows: How many.
+            model: The version. It must stay in use until the outputs are there.
+            signature: The signature's name.
+            inputs: For each input a list or array whose first dimension is the rows.
+            rows: The number of rows.
 
         Raises:
             RequestError: UNAVAILABLE, the queue is full.

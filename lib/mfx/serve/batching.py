@@ -1,7 +1,7 @@
-"""Requests run together: whatever was waiting when the last run ended.
+"""Run requests together in batches. A batch has all requests that wait when a thread is free.
 
-No request waits for others to come. Under load the batches grow by themselves, as more arrives
-while one runs.
+No request waits for others to come. Under load, batches grow by themselves, since more requests
+arrive while a batch runs.
 """
 
 from __future__ import annotations
@@ -21,31 +21,33 @@ from mfx.serve.errors import RequestError
 from mfx.serve.parameters import BatchingParameters
 
 Run = Callable[..., dict[str, np.ndarray]]
-"""Takes the inputs in name order, gives the outputs by name."""
+"""Takes the inputs sorted by name; gives the outputs by name."""
 
 NICE = 5
-"""Of batching threads, on Linux: where a core is short, what reads requests goes first. Otherwise a
-batch starts with the first request that is read, and the others of that moment miss it."""
+"""The niceness of batching threads on Linux. If cores are busy, the code that reads requests goes
+first. Otherwise a batch starts with the first request, and others that arrived with it miss it."""
 
 
 class Sink(Protocol):
-    """Who waits for tasks."""
+    """Is told when tasks are done."""
 
     def done(self, tasks: Sequence[Task]) -> None:
-        """Tasks that have their `outputs` or their `error`; called from a batching thread."""
+        """Called from a batching thread with tasks that have their `outputs` or `error`."""
 
 
 @dataclass(eq=False)
 class Task:
-    """One request's rows on their way through batches.
+    """The rows of one request, and their outputs.
 
     Attributes:
-        inputs: For each input of the signature a list or array, the rows first.
-        rows: How many.
+        inputs: For each input of the signature a list or array whose first dimension is the rows.
+        rows: The number of rows.
         sink: Is told when the task is done.
-        outputs: Arrays by name, the rows first.
+        outputs: Arrays by name; the first dimension is the rows.
         error: Why there are no outputs.
-        given_up: Set by the owner when nobody waits any more; saves the run.
+        given_up: Set by the owner when nobody waits any more; then the rows are not run.
+        answered: How many rows have outputs so far.
+        parts: The outputs so far.
     """
 
     inputs: Mapping[str, Any]
@@ -58,7 +60,7 @@ class Task:
     parts: list[dict[str, np.ndarray]] = field(default_factory=list)
 
     def add(self, part: dict[str, np.ndarray], rows: int) -> bool:
-        """Add the outputs of the next rows; whether that was the last of them."""
+        """Add the outputs of the next rows; return whether the task is done."""
         self.parts.append(part)
         self.answered += rows
         if self.answered < self.rows:
@@ -82,7 +84,7 @@ class Waiting:
         self._event.set()
 
     def outputs(self, task: Task, timeout: float | None = None) -> dict[str, np.ndarray]:
-        """Wait, and give the task's outputs.
+        """Wait for the task's outputs.
 
         Raises:
             RequestError: The task's error, or DEADLINE_EXCEEDED after `timeout` seconds.
@@ -100,11 +102,11 @@ class Batcher:
     """Runs the tasks of one signature, many at a time.
 
     Args:
-        run: The signature.
+        run: Runs the signature.
         dtypes: NumPy's dtype of each input.
         parameters: Sizes and limits.
-        name: For the names of its threads.
-        together: Whether rows of several tasks may run at once, and those of one apart.
+        name: Part of the names of its threads.
+        together: Whether a batch may have rows of several tasks, or only some rows of a task.
     """
 
     def __init__(
@@ -125,7 +127,7 @@ class Batcher:
         self._threads: list[threading.Thread] = []
 
     def submit(self, task: Task) -> None:
-        """Queue a task of at least one row; its sink is told.
+        """Queue a task with at least one row. Its sink is told when it is done.
 
         Raises:
             RequestError: UNAVAILABLE, the queue is full or closed.
@@ -145,13 +147,13 @@ class Batcher:
             self._changed.notify()
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The outputs for inputs, in this thread and by themselves."""
+        """Run inputs alone, in this thread, and return the outputs."""
         return self._run_signature(
             *(np.asarray(inputs[name], dtype) for name, dtype in self._dtypes.items())
         )
 
     def close(self) -> None:
-        """Answer what is queued, and end the threads."""
+        """Answer the queued tasks, then end the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -165,7 +167,7 @@ class Batcher:
             self._threads[-1].start()
 
     def _serve(self) -> None:
-        if sys.platform == "linux":  # Elsewhere it is the whole process that this makes nicer.
+        if sys.platform == "linux":  # On other systems this would change the whole process.
             os.nice(NICE)
         while True:
             with self._changed:
@@ -178,11 +180,14 @@ class Batcher:
                 self._answer(batch)
 
     def _weight(self, task: Task) -> int:
-        """What a task counts in the queue: a large one holds up the others by one batch a turn."""
+        """The rows for which a task counts in the queue: one batch at most, as tasks take turns."""
         return min(task.rows, self._parameters.max_batch_size)
 
     def _take(self) -> list[tuple[Task, int]]:
-        """The next batch: tasks, and how many of their rows. Whole ones, or one that is larger."""
+        """The next batch: tasks, each with the number of rows to run.
+
+        These are several whole tasks, or a part of one that is larger than a batch.
+        """
         batch: list[tuple[Task, int]] = []
         room = self._parameters.max_batch_size
         while self._queue:
@@ -223,7 +228,7 @@ class Batcher:
             outputs = self._run_batch(batch)
         except Exception as error:
             if len(batch) > 1:
-                # One request may spoil it for all: each gets an answer of its own.
+                # A single request may have made the batch fail, so each is run alone.
                 return [found for part in batch for found in self._outcome([part])]
             batch[0][0].error = error
             return [(batch[0][0], True)]
@@ -254,7 +259,7 @@ class Batcher:
 
 
 def merged(pieces: Sequence[Any], dtype: Any, padding: int) -> np.ndarray:
-    """Lists and arrays of rows one after the other; the last row is repeated as padding."""
+    """Join lists and arrays of rows into one array; the last row is repeated as padding."""
     if len(pieces) == 1:
         merged = np.asarray(pieces[0], dtype)
     elif all(type(piece) is list for piece in pieces):

@@ -1,4 +1,4 @@
-"""The server's command line: its options, and serving until told to stop."""
+"""Serve a model over REST and gRPC until it is stopped."""
 
 from __future__ import annotations
 
@@ -20,20 +20,25 @@ MFX, TRITON = "mfx", "triton"
 
 
 def main(report: Callable[[str], object]) -> None:
-    """The command by itself; see `run`. A mistake ends the process with 1."""
+    """Run the command alone (see `run`). After a mistake the process ends with exit code 1."""
     parser = argparse.ArgumentParser(prog="mfx serve", description=__doc__)
     options(parser, "folder of the model's versions, on disk or s3://")
     given = parser.parse_args()
     try:
         if not given.model_dir:
-            raise MfxError("MODEL_DIR: missing", "Give the folder of a model's versions.")
+            raise MfxError("MODEL_DIR is missing", "Give the folder of a model's versions.")
         run(given, given.model_dir, report)
     except MfxError as error:
         parser.exit(1, f"{error}\n")
 
 
 def run(given: argparse.Namespace, folder: str, report: Callable[[str], object]) -> None:
-    """Serve the versions in `folder` until told to stop; `report` takes where, once it is served.
+    """Serve a model until the process is told to stop.
+
+    Args:
+        given: The parsed options (see `options`).
+        folder: The folder of the model's versions.
+        report: Called with the addresses of the server once it answers.
 
     Raises:
         MfxError: There is nothing to serve, or a port is taken.
@@ -77,7 +82,12 @@ def _said(serving: Serving) -> str:
 
 
 def options(parser: argparse.ArgumentParser, model_dir: str) -> None:
-    """Add the server's options to a parser; `model_dir` says what MODEL_DIR is."""
+    """Add the server's options to a parser.
+
+    Args:
+        parser: The parser.
+        model_dir: The help for MODEL_DIR.
+    """
     add = parser.add_argument
     add(
         "model_dir",
@@ -86,25 +96,24 @@ def options(parser: argparse.ArgumentParser, model_dir: str) -> None:
         metavar="MODEL_DIR",
         help=model_dir,
     )
-    add("--model-name", default="", help="its name for clients; by default the folder's")
+    add("--model-name", default="", help="the model's name for clients; by default the folder's")
     add("--host", default="127.0.0.1", help="address to listen at (%(default)s: this machine only)")
-    add("--rest-port", type=int, default=8501, help="0 for any free one (%(default)s)")
-    add("--grpc-port", type=int, default=8500, help="0 for any free one (%(default)s)")
-    add("--keep", type=int, default=1, help="how many of the newest versions (%(default)s)")
+    add("--rest-port", type=int, default=8501, help="0 for any free port (%(default)s)")
+    add("--grpc-port", type=int, default=8500, help="0 for any free port (%(default)s)")
+    add("--keep", type=int, default=1, help="serve so many of the newest versions (%(default)s)")
     add(
         "--version-label",
         action="append",
         type=_label,
         default=[],
         metavar="LABEL=VERSION",
-        help="a name for a version, which is served beside the newest; several times",
+        help="a name for a version; it is served besides the newest; can be given several times",
     )
     add(
         "--engine",
         choices=[MFX, TRITON],
         default=MFX,
-        help="triton: NVIDIA's server, KServe's V2 API instead; needs the extra triton "
-        "(%(default)s)",
+        help="triton: NVIDIA's server with KServe's V2 API; needs the extra triton (%(default)s)",
     )
     add(
         "--cors-origin",
@@ -112,22 +121,27 @@ def options(parser: argparse.ArgumentParser, model_dir: str) -> None:
         type=_origin,
         default=[],
         metavar="ORIGIN",
-        help="whose web pages may ask over REST, as https://example.com, or '*' for all; several "
-        "times",
+        help="web pages from here may use the REST API, such as https://example.com, or '*' for "
+        "all; can be given several times",
     )
-    add("--poll-seconds", type=float, default=1.0, help="between looks (%(default)s)")
+    add(
+        "--poll-seconds",
+        type=float,
+        default=1.0,
+        help="seconds between two looks for new versions (%(default)s)",
+    )
     add(
         "--batching-parameters-file",
         type=Path,
         metavar="FILE",
-        help="TensorFlow Serving's: max_batch_size, allowed_batch_sizes and so on",
+        help="file in TensorFlow Serving's format: max_batch_size, allowed_batch_sizes and so on",
     )
 
 
 def _origin(text: str) -> str:
     if text != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", text):
         raise argparse.ArgumentTypeError(
-            f"'{text}': expected an origin without a path, as https://example.com, or '*'"
+            f"'{text}': expected an origin without a path, such as https://example.com, or '*'"
         )
     return text
 
@@ -137,7 +151,7 @@ def _label(text: str) -> tuple[str, int]:
     number = version_number(version)
     if number is None or not name or set(name) & set("/:"):
         raise argparse.ArgumentTypeError(
-            f"'{text}': expected LABEL=VERSION, a name without / and : and a whole number"
+            f"'{text}': expected LABEL=VERSION, with a name without / and :, and a whole number"
         )
     return name, number
 
@@ -146,5 +160,8 @@ def _labels(given: Sequence[tuple[str, int]]) -> dict[str, int]:
     labels: dict[str, int] = {}
     for label, version in given:
         if labels.setdefault(label, version) != version:
-            raise MfxError(f"--version-label {label}: given for {labels[label]} and {version}")
+            raise MfxError(
+                f"--version-label {label}: given for the versions {labels[label]} and {version}",
+                "Give each label to one version.",
+            )
     return labels

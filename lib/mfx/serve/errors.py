@@ -1,4 +1,4 @@
-"""What a request gets that cannot be answered: gRPC's status code, and the HTTP status for it."""
+"""The error for a request that cannot be answered: gRPC's status code and the HTTP status."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ HTTP_STATUS = {
     "DATA_LOSS": 500,
     "UNAUTHENTICATED": 401,
 }
-"""By code, as TF Serving's `http_rest_api_handler` and `http_server` have it."""
+"""The HTTP status for each code, as in TF Serving's `http_rest_api_handler` and `http_server`."""
 
 
 class RequestError(Exception):
     """A request that cannot be answered.
 
     Args:
-        code: One of HTTP_STATUS, gRPC's name.
+        code: gRPC's status code, a key of HTTP_STATUS.
         message: What is wrong, for the client.
     """
 
@@ -38,5 +38,5 @@ class RequestError(Exception):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status that TF Serving gives for this code."""
+        """The HTTP status for this code, as in TF Serving."""
         return HTTP_STATUS[self.code]

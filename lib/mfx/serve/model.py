@@ -1,7 +1,7 @@
-"""One version of a model: a SavedModel behind a TensorFlow 1 session.
+"""One version of a model: a SavedModel in a TensorFlow 1 session.
 
-A session's callable serves single rows about as fast again as an eager signature, and TF Serving
-runs models the same way.
+A session's callable answers single rows about twice as fast as an eager signature, and TF Serving
+runs models in the same way.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class Tensor:
     """An input or output of a signature.
 
     Attributes:
-        dtype: Of its values.
-        shape: Sizes, None where open; None for any rank. The first is the batch.
+        dtype: The type of its values.
+        shape: The size of each dimension, None if any size is allowed; the first one is the batch.
+            None instead of a tuple means any rank.
     """
 
     dtype: tf.DType
@@ -45,12 +46,16 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives under one name; TF Serving's SignatureDef.
+    """A signature of a model: its inputs and outputs.
 
     Attributes:
-        definition: The SignatureDef, as GetModelMetadata gives it.
-        batched: Whether the first dimension of all tensors is open, so that rows of several
-            requests may run at once.
+        name: The signature's name.
+        method: The method's name, such as `tensorflow/serving/predict`.
+        inputs: The inputs, by name.
+        outputs: The outputs, by name.
+        definition: The SignatureDef, as GetModelMetadata returns it.
+        batched: Whether the first dimension of all tensors can have any size, so that rows of
+            several requests can run together.
     """
 
     name: str
@@ -62,23 +67,23 @@ class Signature:
 
 
 class ServedModel:
-    """A loaded version, which answers until it is closed.
+    """A loaded version. It answers until it is closed.
 
     Args:
-        folder: The SavedModel's.
-        version: Its number.
-        parameters: How requests are put together.
+        folder: The SavedModel's folder.
+        version: The version's number.
+        parameters: How requests are put together into batches.
 
     Raises:
-        tf.errors.OpError, OSError, ValueError, RuntimeError: The folder holds no SavedModel that
-            can be loaded.
+        tf.errors.OpError, OSError, ValueError, RuntimeError: The folder has no SavedModel that can
+            be loaded.
     """
 
     def __init__(self, folder: Path, version: int, parameters: BatchingParameters) -> None:
         self.version = version
         graph = tf.Graph()
-        # -1: operations run in the calling thread. Handing small ones over costs more than it
-        # gains, and several requests run beside each other anyway.
+        # -1: operations run in the calling thread. To pass small ones to other threads costs more
+        # than it gains, and several requests run at the same time anyway.
         config = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=-1)
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         try:
@@ -97,10 +102,10 @@ class ServedModel:
             raise
 
     def signature(self, name: str) -> Signature:
-        """The signature of this name, `serving_default` for ''.
+        """The signature with this name; `serving_default` for ''.
 
         Raises:
-            RequestError: INVALID_ARGUMENT, there is none.
+            RequestError: INVALID_ARGUMENT, there is no such signature.
         """
         wanted = name or "serving_default"
         if wanted not in self.signatures:
@@ -112,24 +117,24 @@ class ServedModel:
         return self.signatures[wanted]
 
     def submit(self, signature: str, task: Task) -> None:
-        """Have a task answered; its sink is told.
+        """Queue a task. Its sink is told when it is done.
 
         Args:
             signature: A name in `signatures`.
-            task: For each of the signature's inputs a list or array, the rows first. At least one
-                row; names, dtypes and shapes are checked by the caller.
+            task: A task with at least one row. The caller has checked that its inputs have the
+                names, dtypes and shapes of the signature.
 
         Raises:
-            RequestError: UNAVAILABLE, too much is waiting already.
+            RequestError: UNAVAILABLE, too many tasks are waiting already.
         """
         self._batchers[signature].submit(task)
 
     def run(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The outputs for inputs, in this thread and by themselves, as in a warm-up."""
+        """Run inputs alone, in this thread, and return the outputs. Used for warm-up."""
         return self._batchers[signature].run(inputs)
 
     def close(self) -> None:
-        """End the batching threads after what was submitted, and free the memory."""
+        """Answer the submitted tasks, end the batching threads and free the memory."""
         for batcher in self._batchers.values():
             batcher.close()
         self._session.close()
@@ -144,14 +149,18 @@ class ServedModel:
 
 
 def _check_variables(session: Any) -> None:
-    """Keras' own variables are exported twice, and only those are restored that nobody reads."""
+    """Check that all variables are restored.
+
+    Keras' own variables may be exported twice; then only the copies that nothing reads are
+    restored.
+    """
     found = [op for op in session.graph.get_operations() if op.type == "VarHandleOp"]
     there = session.run([tf.raw_ops.VarIsInitializedOp(resource=op.outputs[0]) for op in found])
     missing = [op.name for op, restored in zip(found, there, strict=True) if not restored]
     if missing:
         raise RuntimeError(
             f"{len(missing)} variables are not restored in a v1 session, nor in TF Serving, "
-            f"such as {missing[0]}; export the model anew"
+            f"such as {missing[0]}; export the model again"
         )
 
 
@@ -159,7 +168,7 @@ def read_signatures(folder: Path) -> dict[str, Signature]:
     """A SavedModel's signatures by name, without loading it.
 
     Raises:
-        OSError, google.protobuf.message.DecodeError: The folder holds no SavedModel.
+        OSError, google.protobuf.message.DecodeError: The folder has no SavedModel.
     """
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -173,13 +182,13 @@ def _call(function: Callable, names: Sequence[str], *feeds: np.ndarray) -> dict[
     except tf.errors.OpError as error:
         code = next((c for kind, c in _CODES.items() if isinstance(error, kind)), "INTERNAL")
         raise RequestError(code, first_lines(error.message)) from None
-    except UnicodeDecodeError as error:  # TensorFlow's message quotes the client's bytes
+    except UnicodeDecodeError as error:  # TensorFlow's message has the client's bytes in it.
         said = error.object.decode(errors="backslashreplace")
         raise RequestError("INVALID_ARGUMENT", first_lines(said)) from None
 
 
 def first_lines(message: str) -> str:
-    """What went wrong, of TensorFlow's message, without where in the graph."""
+    """The first line of TensorFlow's message that says what is wrong, without the graph's nodes."""
     lines = [line for line in message.splitlines() if line and not line.startswith("\t")]
     said = [line for line in lines if line != "Graph execution error:"]
     return said[0] if said else "the model could not be run"

@@ -1,4 +1,4 @@
-"""TF Serving's batching parameters: what this server, the real one and Triton's are given."""
+"""Batching parameters as in TF Serving, for this server, TF Serving itself and Triton."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mfx.errors import MfxError
 
 @dataclass(frozen=True)
 class BatchingParameters:
-    """TF Serving's `--batching_parameters_file`, what applies here.
+    """The settings of TF Serving's `--batching_parameters_file` that this server has too.
 
     Attributes:
-        max_batch_size: Rows that run at once; a larger request runs in parts.
-        max_enqueued_batches: Full batches that may wait; more is refused with UNAVAILABLE.
-        num_batch_threads: Batches of one signature that run beside each other.
-        allowed_batch_sizes: A batch is filled up to the next of these; ascending, the last one
-            is `max_batch_size`. Empty: none is filled up.
-        observed: Is told the rows of each batch, without padding; called with a lock held.
+        max_batch_size: The most rows that run together. A larger request runs in parts.
+        max_enqueued_batches: How many full batches may wait. More are refused with UNAVAILABLE.
+        num_batch_threads: How many batches of a signature run at the same time.
+        allowed_batch_sizes: A batch is padded to the next of these sizes. They ascend, and the last
+            one is `max_batch_size`. If there are none, batches are not padded.
+        observed: Called with the rows of each batch, without padding, while a lock is held.
     """
 
     max_batch_size: int = 128
@@ -30,11 +30,11 @@ class BatchingParameters:
     observed: Callable[[int], None] | None = field(default=None, compare=False, repr=False)
 
     def padded(self, rows: int) -> int:
-        """The size that a batch of so many rows is run with."""
+        """The size to which a batch with so many rows is padded."""
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
 
     def text(self) -> str:
-        """TF Serving's file, in text format; it too waits for no further requests."""
+        """The text of TF Serving's file. With it, TF Serving too waits for no further requests."""
         values = {
             "max_batch_size": self.max_batch_size,
             "batch_timeout_micros": 0,
@@ -46,10 +46,10 @@ class BatchingParameters:
 
 
 def read(path: Path) -> BatchingParameters:
-    """Read TF Serving's text file, as `max_batch_size { value: 64 }`.
+    """Read a file in TF Serving's text format, such as `max_batch_size { value: 64 }`.
 
     Raises:
-        MfxError: It is not such a file, or the sizes do not fit.
+        MfxError: The file does not have this format, or its sizes are not valid.
     """
     from google.protobuf import text_format
 
@@ -68,17 +68,20 @@ def read(path: Path) -> BatchingParameters:
     found = BatchingParameters(**given, allowed_batch_sizes=tuple(message.allowed_batch_sizes))
     sizes = found.allowed_batch_sizes
     if min(found.max_batch_size, found.max_enqueued_batches, found.num_batch_threads) < 1:
-        raise MfxError(f"{path}: sizes and numbers are at least 1")
+        raise MfxError(f"{path}: all sizes and numbers must be at least 1")
     if sizes and (sorted(set(sizes)) != list(sizes) or sizes[-1] != found.max_batch_size):
         raise MfxError(
             f"{path}: allowed_batch_sizes {list(sizes)}, max_batch_size {found.max_batch_size}",
-            "The allowed sizes ascend and end with max_batch_size.",
+            "The allowed sizes must ascend and end with max_batch_size.",
         )
     return found
 
 
 def _message() -> Any:
-    """TF Serving's BatchingParameters (`session_bundle_config.proto`), which its package lacks."""
+    """TF Serving's message BatchingParameters (`session_bundle_config.proto`).
+
+    TF Serving's Python package does not contain it.
+    """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
     pool = descriptor_pool.DescriptorPool()

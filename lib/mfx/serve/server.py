@@ -1,4 +1,4 @@
-"""The server: one model of a destination over REST and gRPC, until it is told to stop."""
+"""The server: it serves one model over REST and gRPC until it is told to stop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import AVAILABLE, END, ModelVersions, Versions
 
 GRACE_SECONDS = 10
-"""For the requests under way when the server is stopped."""
+"""How long requests may take that are being answered when the server is stopped."""
 _MOST_NAMED = 10
 
 
@@ -34,14 +34,14 @@ class Options:
     Attributes:
         folder: A model's folder of versions: `<destination>/<model>`, on disk or `s3://`.
         name: The model's name for clients; by default the folder's.
-        host: The address to listen at; by default this machine only.
-        rest_port: 0 for any free one.
-        grpc_port: 0 for any free one.
+        host: The address to listen at; by default only this machine can reach it.
+        rest_port: The port for REST; 0 for any free port.
+        grpc_port: The port for gRPC; 0 for any free port.
         keep: How many of the newest versions are served.
-        labels: Versions by label; served beside the newest, and until the server ends.
-        poll_seconds: Between two looks for new versions.
-        batching: How requests are put together.
-        cors_origins: Of web pages whose scripts may ask over REST; `*` for all.
+        labels: Versions by label. They are served besides the newest, until the server ends.
+        poll_seconds: Seconds between two looks for new versions.
+        batching: How requests are put together into batches.
+        cors_origins: Origins of web pages whose scripts may use the REST API; `*` for all.
     """
 
     folder: str
@@ -58,13 +58,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Serving:
-    """A server that answers.
+    """A server that is ready for requests.
 
     Attributes:
         model: The model's name.
-        versions: Those that are served, ascending.
-        rest: Address of the REST API.
-        grpc: Address of the gRPC API.
+        versions: The served versions, ascending.
+        rest: The address of the REST API.
+        grpc: The address of the gRPC API.
     """
 
     model: str
@@ -74,7 +74,7 @@ class Serving:
 
 
 def serve(options: Options, ready: Callable[[Serving], None]) -> None:
-    """Serve until SIGTERM or SIGINT; then answer what is under way, and return.
+    """Serve until SIGTERM or SIGINT; then answer the requests at hand, and return.
 
     Args:
         options: What to serve, and where.
@@ -113,7 +113,7 @@ async def _answer(
     metrics: Metrics,
     ready: Callable[[Serving], None],
 ) -> None:
-    """Over REST and gRPC from one event loop, until a signal comes."""
+    """Answer over REST and gRPC from one event loop, until a signal comes."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -155,11 +155,11 @@ def _observe(metrics: Metrics, model: str, method: str, code: str, seconds: floa
 
 
 def warm_up(model: ServedModel, folder: Path) -> None:
-    """Run the requests that a push left with the model, so that no client is the first.
+    """Run the warm-up requests in the model's folder, so that no client waits for the first run.
 
     Raises:
         RequestError, KeyError, ValueError: A request does not fit the model.
-        AttributeError: It is of a kind that no signature takes.
+        AttributeError: A request is of a kind that no signature takes.
     """
     for log in warmup.read(folder):
         kind = log.WhichOneof("log_type")
@@ -174,19 +174,20 @@ def warm_up(model: ServedModel, folder: Path) -> None:
 
 
 def check_can_serve(versions: Versions, source: Destination, options: Options) -> None:
-    """Check that there is, or may soon be, something to serve, and what each label names.
+    """Check that some version can be served now or soon, and the version of each label now.
 
     Raises:
-        MfxError: There is no version, none can be loaded, or one that a label names.
+        MfxError: There is no version, no version can be loaded, or the version of a label is not
+            there or cannot be loaded.
     """
     status = {version.version: version for version in versions.status()}
     if not status:
         passed = ", ".join(source.passed_over()[:_MOST_NAMED])
         raise MfxError(
             f"{options.folder}: no version of a model here"
-            + (f"; no versions, by their names, are {passed}" if passed else ""),
-            "A version's folder is named by a whole number, such as 1, of at most 2^63 - 1. Push "
-            "one first: make run. Or name a model's folder: mfx serve pushed/taxi",
+            + (f"; these names are no version numbers: {passed}" if passed else ""),
+            "A version's folder has a whole number as its name, such as 1, of at most 2^63 - 1. "
+            "Push a version first: make run. Or name a model's folder: mfx serve pushed/taxi",
         )
     if all(version.state == END for version in status.values()):
         newest = status[max(status)]

@@ -1,8 +1,8 @@
-"""The versions of one model: found at its destination, loaded, warmed, switched to, dropped.
+"""Manage the versions of one model: find, load, warm up, switch to and unload them.
 
-As TF Serving's file system source with `latest { num_versions }`: the newest versions that can be
-loaded are served, and an older one goes on until a newer one answers. What a label names is served
-beside them, and goes on whatever becomes of its folder.
+It works like TF Serving's file system source with `latest { num_versions }`: the newest versions
+that can be loaded are served, and an older one is served until a newer one answers. Versions with a
+label are served too, and stay loaded whatever happens to their folders.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from mfx.serve.model import ServedModel, first_lines
 from mfx.serve.parameters import BatchingParameters
 
 ATTEMPTS = 3
-"""To load a version, one at each poll, before it counts as broken."""
+"""How often a version is tried to be loaded, once at each poll, before it counts as broken."""
 # TF Serving's ModelVersionStatus.State.
 START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
 SAME, CHANGED, GONE = "same", "changed", "gone"
-"""A served version's folder, beside what was loaded from it."""
+"""A served version's folder, compared with what was loaded from it."""
 
 log = logging.getLogger("mfx.serve")
 
@@ -39,11 +39,11 @@ class VersionStatus:
     """TF Serving's ModelVersionStatus.
 
     Attributes:
-        version: Its number.
+        version: The version's number.
         state: START, LOADING, AVAILABLE, UNLOADING or END.
-        code: gRPC's code, OK or why it is not served.
-        message: The error.
-        attempts: To load it, so far.
+        code: gRPC's status code: OK, or why the version is not served.
+        message: The error message.
+        attempts: How often it was tried to load the version.
         stored: SAME, CHANGED or GONE while it is served.
     """
 
@@ -56,10 +56,10 @@ class VersionStatus:
 
 
 class Loaded(Protocol):
-    """A version that answers."""
+    """A loaded version."""
 
     def close(self) -> None:
-        """Answer no more, and free what it holds."""
+        """Stop answering and free the memory."""
 
 
 _M = TypeVar("_M", bound=Loaded)
@@ -67,28 +67,28 @@ _M_co = TypeVar("_M_co", bound=Loaded, covariant=True)
 
 
 class Loader(Protocol[_M_co]):
-    """Has versions answer. Which, and when, `Versions` says."""
+    """Loads versions. `Versions` decides which, and when."""
 
     def load(self, source: Destination, version: int) -> _M_co:
-        """A version, loaded from where it lies; it answers from now on.
+        """Load a version from its destination. It can answer when this returns.
 
         Raises:
-            Exception: Any one says that this version cannot be served. Nothing is left of it, and
-                what was loaded before goes on.
+            Exception: The version cannot be served. Nothing of it is left, and versions loaded
+                before are still served.
         """
 
 
 class Versions(Generic[_M]):
-    """What is served under one model's name.
+    """The served versions of one model.
 
     Args:
         name: The model's name.
-        source: Where its versions lie.
-        loader: Has them answer.
+        source: The destination that has the versions.
+        loader: Loads versions.
         keep: How many of the newest versions are served.
-        labels: Versions by label, for requests by label; they are served beside the newest.
-        poll_seconds: Between two looks at the source.
-        observe_load: Is told the seconds that it took to fetch, load and warm a version.
+        labels: Versions by label, for requests by label. They are served besides the newest.
+        poll_seconds: Seconds between two looks at the source.
+        observe_load: Called with the seconds that it took to fetch, load and warm up a version.
     """
 
     def __init__(
@@ -115,34 +115,35 @@ class Versions(Generic[_M]):
         self._thread = threading.Thread(target=self._poll_for_ever, name=f"poll-{name}")
 
     def start(self) -> None:
-        """Look at the source once, in this thread; then from time to time in another.
+        """Look at the source once in this thread, then regularly in another thread.
 
         Raises:
             MfxError: The source cannot be read.
         """
         self._follow(self._source.versions())
         if passed := self._source.passed_over():
-            log.warning("%s: no versions, by their names, are %s", self.name, ", ".join(passed))
+            log.warning("%s: no version numbers, ignored: %s", self.name, ", ".join(passed))
         self._thread.start()
 
     def stop_polling(self) -> None:
-        """Go on with what is loaded, and no more."""
+        """Stop looking for versions. The loaded ones are still served."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def stop(self) -> None:
-        """Poll no more, and close all versions once their requests are answered."""
+        """Stop polling, and close all versions once their requests are answered."""
         self.stop_polling()
         for version in sorted(self._loaded):
             self._unload(version)
 
     @contextmanager
     def use(self, version: int | None = None, label: str = "") -> Iterator[_M]:
-        """A version for the length of one request; by default the newest.
+        """A context in which a version stays loaded, for one request; by default the newest one.
 
         Raises:
-            RequestError: NOT_FOUND, it is not served; INVALID_ARGUMENT, an unknown label.
+            RequestError: NOT_FOUND, the version is not served; INVALID_ARGUMENT, the label is
+                unknown.
         """
         with self._changed:
             asked = self._numbered(version, label)
@@ -163,10 +164,11 @@ class Versions(Generic[_M]):
                     self._changed.notify_all()
 
     def status(self, version: int | None = None, label: str = "") -> list[VersionStatus]:
-        """Of all versions seen, the newest first, or of one.
+        """The status of all versions seen so far, newest first; or of one version.
 
         Raises:
-            RequestError: NOT_FOUND, no such version; INVALID_ARGUMENT, an unknown label.
+            RequestError: NOT_FOUND, there is no such version; INVALID_ARGUMENT, the label is
+                unknown.
         """
         with self._changed:
             wanted = self._numbered(version, label)
@@ -176,15 +178,15 @@ class Versions(Generic[_M]):
         return sorted(found, key=lambda status: -status.version)
 
     def served(self) -> list[int]:
-        """Versions that answer, ascending."""
+        """The versions that can answer, ascending."""
         return sorted(s.version for s in self.status() if s.state == AVAILABLE)
 
     def poll(self) -> None:
-        """Look at the source: load what is new, then drop what is no longer wanted."""
+        """Look at the source: load new versions, then unload those that are not needed any more."""
         try:
             there = self._source.versions()
         except MfxError as error:
-            log.warning("%s: goes on with what is loaded: %s", self.name, error)
+            log.warning("%s: still serves the loaded versions: %s", self.name, error)
             return
         self._follow(there)
 
@@ -193,7 +195,7 @@ class Versions(Generic[_M]):
             self._status.setdefault(version, VersionStatus(version))
         served: set[int] = set()
         for version in reversed(there):
-            # What cannot be loaded, for now or at all, takes nobody's place.
+            # A version that cannot be loaded does not count.
             if len(served) == self._keep:
                 break
             if self._is_loaded(version):
@@ -210,16 +212,16 @@ class Versions(Generic[_M]):
             self._look_after(version, version in there)
 
     def _is_loaded(self, version: int) -> bool:
-        """Whether a version that is there is loaded, now if need be."""
+        """Whether a version is loaded; if it is not, try to load it now."""
         if version not in self._loaded and self._status[version].attempts < ATTEMPTS:
             self._load(version)
         return version in self._loaded
 
     def _look_after(self, version: int, there: bool) -> None:
-        """Say once when a served version's folder is no longer what was loaded from it."""
+        """Log once when a served version's folder differs from what was loaded from it."""
         try:
             found = self._source.fingerprint(version) if there else ""
-        except MfxError:  # it is being changed or removed: the next look finds out
+        except MfxError:  # It is being changed or removed. The next look will tell.
             return
         known = self._fingerprints.setdefault(version, found)
         stored = GONE if not found else SAME if found == known else CHANGED
@@ -231,17 +233,17 @@ class Versions(Generic[_M]):
         if stored == GONE:
             log.log(
                 logging.ERROR if labels else logging.WARNING,
-                "%s %d%s goes on, but %s is gone: it cannot be loaded again",
+                "%s %d%s is still served, but %s is gone: it cannot be loaded again",
                 *(self.name, version, labels, place),
             )
         elif stored == CHANGED:
             log.warning(
-                "%s %d%s goes on as it was loaded, but %s now holds other files, which the next "
-                "start would load under the same number; give a new model a new one",
+                "%s %d%s is still served as it was loaded, but %s now has other files. The next "
+                "start would load them under the same number: give a new model a new number",
                 *(self.name, version, labels, place),
             )
         else:
-            log.info("%s %d: %s is again what was loaded", self.name, version, place)
+            log.info("%s %d: %s is the same as what was loaded again", self.name, version, place)
 
     def _names(self, version: int) -> str:
         """The labels of a version, for messages."""
@@ -253,10 +255,10 @@ class Versions(Generic[_M]):
             try:
                 self.poll()
             except Exception:
-                log.exception("%s: goes on with what is loaded", self.name)
+                log.exception("%s: still serves the loaded versions", self.name)
 
     def _numbered(self, version: int | None, label: str) -> int | None:
-        """The number asked for; None for the newest."""
+        """The number of a requested version; None for the newest."""
         if not label:
             return version
         if label not in self._labels:
@@ -283,7 +285,7 @@ class Versions(Generic[_M]):
         log.info("%s %d is served, after %.1f s", self.name, version, seconds)
 
     def _unload(self, version: int) -> None:
-        """Out of reach of new requests first; closed when the last one is answered."""
+        """Unload a version: new requests cannot use it; it is closed after the last answer."""
         with self._changed:
             model = self._loaded.pop(version)
             self._status[version].state = UNLOADING
@@ -299,8 +301,8 @@ class SessionLoader:
     """Loads versions in this process.
 
     Args:
-        parameters: How requests are put together.
-        warm_up: Called with a loaded version and its folder before it is switched to.
+        parameters: How requests are put together into batches.
+        warm_up: Called with a loaded version and its folder before it is used.
     """
 
     def __init__(
@@ -311,7 +313,7 @@ class SessionLoader:
         self._parameters, self._warm_up = parameters, warm_up
 
     def load(self, source: Destination, version: int) -> ServedModel:
-        """From the version's folder, or a copy that goes again; see `Loader`."""
+        """Load a version from its folder, or from a temporary copy of it; see `Loader`."""
         with tempfile.TemporaryDirectory(prefix="mfx-serve-") as copied:
             folder = source.folder(version)
             if folder is None:
@@ -328,14 +330,14 @@ class SessionLoader:
 
 
 class ModelVersions(Versions[ServedModel]):
-    """Versions that answer in this process.
+    """Versions that are served in this process.
 
     Args:
         name: The model's name.
-        source: Where its versions lie.
-        parameters: How requests are put together.
+        source: The destination that has the versions.
+        parameters: How requests are put together into batches.
         warm_up: See `SessionLoader`.
-        options: See `Versions`.
+        options: The other arguments of `Versions`.
     """
 
     def __init__(

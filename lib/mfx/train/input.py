@@ -1,4 +1,4 @@
-"""Transformed examples as a `tf.data.Dataset` whose order is a function of seed and step alone."""
+"""Transformed examples as a `tf.data.Dataset`. Its order depends only on the seed and the step."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ import tensorflow as tf
 from mfx.columns.tensors import to_numpy
 
 WINDOW = 4
-"""Row groups shuffled together, each from another place of the split; bounds the memory."""
+"""Row groups shuffled together, from random places of the split. This bounds the memory."""
 
 BLOCK = 16384
-"""Rows handed to TensorFlow at a time: small enough that the first batch need not wait."""
+"""Rows passed to TensorFlow at a time: few enough that the first batch comes quickly."""
 
 Arrays = dict[str, np.ndarray]
 
 
 class TrainInput:
-    """Endless shuffled passes over Parquet files that can start at any row.
+    """Endless shuffled passes over Parquet files. They can start at any row.
 
     Args:
-        paths: Files with the same columns.
-        label: The column given as the label.
+        paths: Parquet files with the same columns.
+        label: The column with the label.
         seed: Equal seeds give equal orders.
-        features: The columns given as features; by default all but the label.
-        form: What the network takes of features by name; by default these as they are.
+        features: The feature columns; by default all columns but the label.
+        form: Turns features by name into the network's input; by default they stay a dict.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class TrainInput:
         self._last: tuple[tuple[int, ...], Arrays] = ((), {})
 
     def dataset(self, batch_size: int, start_step: int = 0) -> tf.data.Dataset:
-        """Batches `(features, label)` from training step `start_step` on, without end."""
+        """Endless batches `(features, label)`, from training step `start_step` on."""
         signature = {f.name: _spec(f.type) for f in self._columns}
-        # Label and features are told apart here: for each batch it would cost a tenth of the time.
+        # The label is split off per block: doing it per batch would take a tenth of the time.
         dataset = tf.data.Dataset.from_generator(
             lambda: map(self._split_label, self._blocks(start_step * batch_size)),
             output_signature=self._split_label(signature),
@@ -67,7 +67,7 @@ class TrainInput:
         return dataset.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
 
     def labels(self, rows: int) -> np.ndarray:
-        """The distinct labels of the first rows in file order."""
+        """The distinct labels of the first `rows` rows, in file order; sorted."""
         found: list[np.ndarray] = []
         for group in self._groups:
             found.append(_read([group])[self._label])
@@ -76,7 +76,13 @@ class TrainInput:
         return np.unique(np.concatenate(found)[:rows])
 
     def head(self, rows: int, batch_size: int, devices: int = 1) -> tf.data.Dataset:
-        """The first rows in file order, once, as batches that devices share equally."""
+        """One pass over the first rows, in file order, as batches that devices can share equally.
+
+        Args:
+            rows: How many rows; rounded down to a multiple of `devices`.
+            batch_size: Rows per batch; rounded down to a multiple of `devices`.
+            devices: How many devices share each batch.
+        """
         arrays: list[Arrays] = []
         read = 0
         for group, size in zip(self._groups, self._sizes, strict=True):
@@ -90,7 +96,7 @@ class TrainInput:
         return rows_of.batch(batch_size // devices * devices).cache()
 
     def not_finite(self) -> dict[str, int]:
-        """How many rows hold NaN or infinity, for each column that does."""
+        """How many rows have NaN or infinity, for each column that has any."""
         found: Counter[str] = Counter()
         for group in self._groups:
             for name, values in _read([group]).items():
@@ -101,7 +107,7 @@ class TrainInput:
 
     @property
     def rows(self) -> int:
-        """Rows of the split."""
+        """The number of rows in the files."""
         return sum(self._sizes)
 
     def _split_label(self, columns: dict[str, Any]) -> tuple[Any, Any]:
@@ -118,7 +124,7 @@ class TrainInput:
             for begin in range(0, len(order), WINDOW):
                 window = order[begin : begin + WINDOW]
                 rows = sum(self._sizes[i] for i in window)
-                # Drawn for skipped windows too, so that later ones are shuffled alike.
+                # Drawn for skipped windows too, so that later windows have the same order.
                 shuffled = random.permutation(rows)
                 if to_skip < rows:
                     arrays = self._window(tuple(window))

@@ -1,4 +1,4 @@
-"""What train reads of the config, and what it makes a model from."""
+"""The inputs of train, and the config tables it reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Reads(step.Reads):
-    """All of the config that train is handed."""
+    """The part of the config that train gets."""
 
     pipeline: config.Pipeline
     label: config.Label

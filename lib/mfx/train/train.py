@@ -1,5 +1,7 @@
-"""Fit a Keras model on transformed examples and export it with its transform graph
-(TFX: Trainer)."""
+"""Fit a Keras model on transformed examples and export it with the transform graph.
+
+In TFX this is the job of Trainer.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,13 @@ VALIDATION_BATCH = 4096
 
 
 class Checkpoint(Protocol):
-    """Where training state is kept between attempts: `metaflow.current.checkpoint` fits."""
+    """Keeps the training's state between attempts. `metaflow.current.checkpoint` is one."""
 
     directory: str
     is_loaded: bool
 
     def save(self) -> Any:
-        """Keep what is in `directory` now."""
+        """Keep what is now in `directory`."""
 
 
 def train(
@@ -54,24 +56,28 @@ def train(
     report: Callable[[str], None],
     devices: Sequence[str] | None = None,
 ) -> Model:
-    """Train one candidate; with a checkpoint, go on from its last epoch.
+    """Train one candidate. If there is a checkpoint, continue after its last epoch.
 
-    Equal inputs, settings and seed give equal weights on the same machine type, whether or not
-    training was interrupted; not so with `jit_compile`.
+    Equal inputs, settings and seed give equal weights on the same machine type, even if training
+    was interrupted. This does not hold with `jit_compile`.
 
     Args:
-        graph: The transform graph to export with the network.
-        transformed: What the network is trained on.
-        settings: `[train]` and the pipeline's module.
+        graph: The transform graph; it is exported with the network.
+        transformed: The transformed examples: `train` to fit on, `eval` to validate.
+        settings: The config's tables `[train]`, `[pipeline]` and `[label]`.
         candidate: Index into `train.candidates`.
-        checkpoint: Takes the state after each epoch.
-        report: Called with one line an epoch.
-        devices: Names as TensorFlow's, such as `GPU:0`; several share each batch. By default all
-            GPUs, or the CPU.
+        checkpoint: Keeps the training's state after each epoch.
+        report: Called with one line of text after each epoch, and for other news.
+        devices: TensorFlow's names, such as `GPU:0`. Several devices share each batch. By default
+            all GPUs, or the CPU if there is none.
+
+    Returns:
+        The exported model, with its training history, hyperparameters and TensorBoard logs.
 
     Raises:
-        MfxError: `model.py` fails; the network takes what is no feature, or cannot be trained on
-            this label; the loss is not a number any more; the devices cannot share a batch equally.
+        MfxError: `model.py` fails; an input of the network is not a feature; the network cannot be
+            trained on this label; the loss becomes NaN or infinite; or the devices cannot share a
+            batch equally.
     """
     module = loading.load(settings)
     options = settings.train
@@ -131,9 +137,9 @@ def train(
 
 
 def _prepare(options: Train) -> None:
-    """Seeds, determinism and precision of this process, before anything is built."""
+    """Set seeds, determinism and precision for this process, before the network is built."""
     keras.utils.set_random_seed(options.seed)
-    if not options.jit_compile:  # Keras compiles nothing with XLA where this is on.
+    if not options.jit_compile:  # With determinism on, Keras does not compile with XLA.
         tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_dtype_policy(options.precision)
 
@@ -141,7 +147,7 @@ def _prepare(options: Train) -> None:
 def _fingerprint(
     settings: Reads, candidate: int, graph: TransformGraph, transformed: Examples
 ) -> str:
-    """Of all that a checkpoint's state was made with: training goes on from no other."""
+    """A hash of all that determines the training: a checkpoint with another one is not used."""
     code = hash_code(loading.find(settings).files())
     made_with = [settings.train.model_dump(), candidate, code, graph.digest, transformed.digest]
     return hash_json(made_with)
@@ -154,38 +160,49 @@ def _look(
     target: str,
     report: Callable[[str], None],
 ) -> network.Inputs:
-    """What the network takes, after all that can be wrong with it and the label was looked for."""
+    """Check the network against the label and the features; return what it takes as input."""
     network.check(model)
     if graph.label:
         label.check_fits_network(graph.label, network.loss_of(model), network.width(model))
     inputs = network.inputs_of(model, transformed.columns, target)
     if unused := [name for name in inputs.without(transformed.columns) if name != target]:
-        report(f"kept in the examples, not taken by the network: {', '.join(unused)}")
+        report(f"columns that the network does not use: {', '.join(unused)}")
     return inputs
 
 
 def epochs_of(options: Train) -> list[int]:
-    """Training steps of each epoch: equal but for the last, which takes the remainder."""
+    """Training steps of each epoch: all equal, except that the last also has the remainder."""
     epochs = min(options.epochs, options.steps)
     size = options.steps // epochs
     return [size] * (epochs - 1) + [options.steps - size * (epochs - 1)]
 
 
 def execution_size(wanted: int, sizes: list[int]) -> int:
-    """Steps in an execution: as many as wanted, but each epoch is whole executions (Keras)."""
+    """Training steps per execution, as Keras calls it.
+
+    Args:
+        wanted: The most steps per execution.
+        sizes: Steps of each epoch.
+
+    Returns:
+        The largest number, up to `wanted`, by which each epoch can be divided without remainder.
+    """
     common = math.gcd(*sizes)
     return max(n for n in range(1, min(wanted, common) + 1) if common % n == 0)
 
 
 def hash_weights(model: Any) -> str:
-    """SHA-256 over the values of all variables of the network, in their order."""
+    """SHA-256 of the values of all the network's variables, in order."""
     return hash_bytes(*(np.ascontiguousarray(w.numpy()).tobytes() for w in model.weights))
 
 
 def _place(
     devices: Sequence[str] | None, batch_size: int
 ) -> tuple[tf.distribute.Strategy | None, str]:
-    """What shares batches among devices, if there are several, and a word on them."""
+    """The strategy that shares batches among devices, and a description such as "2 GPU".
+
+    The strategy is None if there is at most one device.
+    """
     found = [f"GPU:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))]
     names = list(found if devices is None else devices)
     if names and batch_size % len(names):
@@ -198,7 +215,7 @@ def _place(
 
 
 class _Fit:
-    """The epochs of one training, each followed by a checkpoint and a line."""
+    """Runs the epochs of one training. After each it keeps a checkpoint and reports a line."""
 
     def __init__(
         self,
@@ -219,7 +236,11 @@ class _Fit:
         self._state = Path(checkpoint.directory, "state.json")
 
     def run(self, options: Train) -> tuple[dict[str, list[float]], int]:
-        """Train the epochs that are not done yet; return the history and how many were."""
+        """Train the epochs that are not done yet.
+
+        Returns:
+            Each metric's value per epoch, and how many epochs a checkpoint had already done.
+        """
         sizes = epochs_of(options)
         self._model.steps_per_execution = self._steps_per_execution(options, sizes)
         history = self._restore()
@@ -231,7 +252,7 @@ class _Fit:
                 epochs=epoch + 1,
                 steps_per_epoch=sizes[epoch],
                 validation_data=self._validation,
-                shuffle=False,  # `dataset` has done it; Keras would warn that it cannot
+                shuffle=False,  # `dataset` is shuffled already. Keras would warn that it cannot.
                 verbose=0,
             )
             without = self._without_value()
@@ -250,9 +271,9 @@ class _Fit:
 
     def _steps_per_execution(self, options: Train, sizes: list[int]) -> int:
         if self._model.distribute_strategy.num_replicas_in_sync > 1:
-            # Several steps are a loop with a condition, in which replicas cannot meet
-            # (keras-team/keras#19246).
-            self._report("several devices: one training step an execution")
+            # Keras runs several steps as a loop with a condition, inside which replicas cannot
+            # exchange gradients (keras-team/keras#19246).
+            self._report("several devices: one training step per execution")
             return 1
         return execution_size(options.steps_per_execution, sizes)
 
@@ -261,17 +282,17 @@ class _Fit:
             return {}
         state = json.loads(self._state.read_text(encoding="utf-8"))
         if state["fingerprint"] != self._fingerprint:
-            self._report("the checkpoint is of other data or settings: training starts anew")
+            self._report("the checkpoint is from other data or settings: training starts again")
             return {}
         self._model.optimizer.build(self._model.trainable_variables)
         self._model.load_weights(self._weights)
         for variable, value in zip(self._seeds(), state["seeds"], strict=True):
             variable.assign(value)
-        self._report(f"going on after epoch {state['epochs']} from a checkpoint")
+        self._report(f"continuing after epoch {state['epochs']} from a checkpoint")
         return state["history"]
 
     def _seeds(self) -> list[Any]:
-        """Random states, as of dropout, which Keras leaves out of a model's weights."""
+        """Random states, such as those of dropout. Keras does not count them as weights."""
         kept = {id(v) for v in (*self._model.weights, *self._model.metrics_variables)}
         return [v for v in self._model.variables if id(v) not in kept]
 
@@ -287,9 +308,9 @@ class _Fit:
         self._checkpoint.save()
 
     def _log(self, history: dict[str, list[float]]) -> None:
-        """TensorBoard events under the names that Keras' own callback uses.
+        """Write TensorBoard events, with the names that Keras' own callback uses.
 
-        Each event's time is its epoch, so that equal trainings are equal bytes.
+        An event's time is its epoch, so that equal trainings give equal bytes.
         """
         for run, prefix in (("train", ""), ("validation", "val_")):
             (self._logs / run).mkdir(parents=True)
@@ -309,14 +330,16 @@ _OF_TWO_CLASSES = (
     keras.metrics.SensitivityAtSpecificity,
     keras.metrics.SpecificityAtSensitivity,
 )
-"""Keras' metrics that mean nothing of rows of one class; it gives 0 for them."""
+"""Keras' metrics that have no meaning if all rows are of one class. Keras gives 0 for them."""
 
 
 def _without_value(
     model: Any, labels: np.ndarray, report: Callable[[str], None]
 ) -> Callable[[], set[str]]:
-    """Names, in the history, of validation metrics that have no value; known, and said, once Keras
-    has made the metrics."""
+    """Make a function that names the validation metrics without a value, as the history has them.
+
+    Call it after Keras has created the metrics. Its first call reports the names.
+    """
 
     @functools.cache
     def names() -> set[str]:
@@ -333,23 +356,23 @@ def _without_value(
 
 
 def _not_a_number(loss: float, epoch: int, examples: TrainInput) -> MfxError:
-    """The error of a loss that is no number, which says first whether the rows are to blame."""
+    """The error for a loss that is NaN or infinite. It says whether the rows are the cause."""
     said = f"the loss is {loss} after epoch {epoch}"
     if found := examples.not_finite():
         named = ", ".join(f"'{name}' in {rows:,}" for name, rows in found.items())
         return MfxError(
-            f"{said}: of {examples.rows:,} train rows NaN or infinity is in {named}",
-            "Fill missing values before they are scaled, and divide by nothing that can be 0, in "
-            "preprocessing_fn.",
+            f"{said}: of {examples.rows:,} train rows, NaN or infinity is in {named}",
+            "In preprocessing_fn, fill missing values before you scale them, and do not divide by "
+            "values that can be 0.",
         )
     return MfxError(
-        f"{said}; neither label nor features hold NaN or infinity",
-        "Lower learning_rate, or check the features for values without bounds.",
+        f"{said}; neither the label nor the features have NaN or infinity",
+        "Lower learning_rate, or check the features for very large values.",
     )
 
 
 def _event(tag: str, epoch: int, value: float) -> Event:
-    """What `tf.summary.scalar` writes."""
+    """The event that `tf.summary.scalar` writes."""
     metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
     tensor = tf.make_tensor_proto(value, tf.float32)
     summary = Summary(value=[Summary.Value(tag=tag, tensor=tensor, metadata=metadata)])

@@ -1,4 +1,4 @@
-"""What this room takes of tfx-bsl beside its public API: how Arrow columns become tensors."""
+"""The private part of tfx-bsl that `transform` uses: how Arrow columns become tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What transform reads of the config, and what it makes the graph from."""
+"""The inputs of transform, and the config tables it reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Reads(step.Reads):
-    """All of the config that transform is handed."""
+    """The part of the config that transform gets."""
 
     pipeline: Pipeline
     label: Label
@@ -22,7 +22,7 @@ class Reads(step.Reads):
 
 @dataclass(frozen=True)
 class Transform(step.Step):
-    """Analyse the train split, keep one transform graph, and both splits transformed by it."""
+    """Analyse the train split, keep one transform graph and transform both splits with it."""
 
     examples: Examples
     schema: Schema

@@ -1,4 +1,4 @@
-"""Analyse the train split with TFT and apply the one graph that comes of it (TFX: Transform)."""
+"""Analyse the train split with TFT and transform both splits with the graph (TFX: Transform)."""
 
 from __future__ import annotations
 
@@ -43,17 +43,18 @@ def transform(
     """Analyse the train split, then transform both splits with the graph.
 
     Args:
-        examples: Raw rows.
-        schema: Theirs.
-        settings: `[pipeline]`, `[label]` and `[beam]`.
-        report: Called with a line on what the label is made of, where there is something to say.
+        examples: The rows as ingested.
+        schema: Their schema.
+        settings: The config's tables `[pipeline]`, `[label]` and `[beam]`.
+        report: Called with one line of text for each finding about the label's values, if any.
 
     Returns:
         The graph, and the transformed examples: the same rows in the same order.
 
     Raises:
-        MfxError: `preprocessing_fn` fails, or returns no label, or one that is not a number, not
-            finite, or has a single value, or features that cannot be stored; or `[beam]` is wrong.
+        MfxError: `preprocessing_fn` fails, returns no label or returns features that cannot be
+            stored; the label is not a number, is not finite or has a single value; `[beam]` is
+            wrong.
     """
     path = settings.resolve(settings.pipeline.module)
     function = loading.CheckedFunction(
@@ -81,9 +82,9 @@ def transform(
 
 
 def _present(schema: Schema, examples: Examples) -> schema_pb2.Schema:
-    """The schema of the columns that the data has; features never seen cannot be analysed.
+    """The schema, with only the columns that are in the data: others cannot be analysed.
 
-    Shapes are for validation: here a feature is a sparse tensor, whatever its schema says.
+    Shapes are removed. They are for validation; here each feature is a sparse tensor.
     """
     proto = schema.proto()
     kept = [feature for feature in proto.feature if feature.name in examples.columns]
@@ -119,13 +120,13 @@ def _analyse(
 
 
 def _make_reproducible(graph: Path, directory: str) -> None:
-    """Write the SavedModel anew so that equal graphs are equal bytes.
+    """Rewrite the SavedModel so that equal graphs are equal bytes.
 
-    Two things differ between runs: the temporary folder's name, which stands in the names of
-    vocabulary tables, and the order of nodes in functions, which means nothing (edges go by name).
+    Two things differ between runs: the name of the temporary folder, which is part of the names of
+    vocabulary tables; and the order of nodes in functions, which has no meaning (edges go by name).
     """
     path = graph / "transform_fn" / "saved_model.pb"
-    # An equally long name keeps the serialized message valid.
+    # The new name has the same length, so that the serialized message stays valid.
     same_length = b"_" * len(directory.encode())
     model = saved_model_pb2.SavedModel.FromString(
         path.read_bytes().replace(directory.encode(), same_length)
@@ -134,7 +135,7 @@ def _make_reproducible(graph: Path, directory: str) -> None:
         for function in meta_graph.graph_def.library.function:
             function.node_def.sort(key=lambda node: node.name)
     path.write_bytes(model.SerializeToString(deterministic=True))
-    # A checksum of the bytes as they were; readers do without it.
+    # It holds a checksum of the old bytes. Readers do not need it.
     (graph / "transform_fn" / "fingerprint.pb").unlink(missing_ok=True)
 
 
@@ -171,7 +172,7 @@ def _check_label(transformed: Examples, name: str) -> None:
     if (kind := transformed.columns[name]) not in ("int64", "float32"):
         raise MfxError(
             f"preprocessing_fn: the label '{name}' is {kind}",
-            "Return it as int64 or float32 of shape [batch]: of text, the number of each class.",
+            "Return it as int64 or float32 of shape [batch]. Turn a text into a class number.",
         )
 
 

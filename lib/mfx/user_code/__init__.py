@@ -1,1 +1,1 @@
-"""The pipeline's own Python, `model.py` and what it imports: found, loaded, bundled; its errors."""
+"""The user's own code (`model.py` and the files it imports): find, load and bundle it; errors."""

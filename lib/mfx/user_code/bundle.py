@@ -1,10 +1,10 @@
-"""The files of the project that a pipeline's module needs: found by reading, nothing is run.
+"""Find the project's files that a pipeline's module needs, by reading them without running them.
 
-Followed are imports, wherever they stand in a file, and `import_module` with a literal name, from
-the folder of the module and then as Python searches; only into files of the project: never into
-this library, Python's own, nor into what is installed. Where a name is not literal, every Python
-file below the module's folder is taken. A text in the code that names a file beside it, such as
-"words.txt", takes that file too.
+Imports anywhere in a file are followed, and calls of `import_module` with a literal name. A name is
+looked up in the module's folder first, then as Python does. Only files of the project are taken:
+nothing of this library, of Python or of installed packages. If a name is not literal, all Python
+files below the module's folder are taken. If a text in the code is the name of a file beside it,
+such as "words.txt", that file is taken too.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Source:
     """One module.
 
     Args:
-        path: Its file; the folder of a package without `__init__.py`.
+        path: The module's file; for a package without `__init__.py`, its folder.
         code: The file's content.
-        package: Whether it has modules below it.
+        package: Whether it is a package.
     """
 
     path: str
@@ -44,13 +44,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A pipeline's module and what it needs of the project.
+    """A pipeline's module, and all files of the project that it needs.
 
     Args:
         name: The pipeline's name.
-        main: The module's name among `modules`.
-        modules: By the name that imports give.
-        data: Other files that the code names.
+        main: The name of the pipeline's module in `modules`.
+        modules: The modules, by the name under which they are imported.
+        data: Paths of other files that the code names.
     """
 
     name: str
@@ -60,23 +60,25 @@ class Bundle:
 
     @cached_property
     def package(self) -> str:
-        """The package that its modules are loaded in: other code has another."""
+        """The name of the package into which the modules are loaded. It depends on their code."""
         parts = (p for n in sorted(self.modules) for p in (n.encode(), self.modules[n].code))
         return f"mfx_pipeline_{self.name.replace('-', '_')}_{hash_bytes(*parts)[:8]}"
 
     @property
     def folder(self) -> Path:
-        """Where the pipeline's module lies."""
+        """The folder of the pipeline's module."""
         return Path(self.modules[self.main].path).parent
 
     def files(self) -> dict[str, Path]:
-        """All files by name: from the module's folder, or from the project's where they lie
-        elsewhere in it."""
+        """All files by name: their path below the module's folder, else below the project's."""
         paths = [Path(s.path) for s in self.modules.values() if s.code or Path(s.path).is_file()]
         return {self._name(path): path for path in [*paths, *map(Path, self.data)]}
 
     def elsewhere(self) -> Iterator[tuple[str, str]]:
-        """Modules that lie outside the module's folder: path, and name below where Python looks."""
+        """Yield the modules outside the module's folder.
+
+        Each with its path, and its path relative to the folder in which Python looks for it.
+        """
         for name, source in self.modules.items():
             path = Path(source.path)
             if path.is_file() and not path.is_relative_to(self.folder):
@@ -87,15 +89,15 @@ class Bundle:
         if path.is_relative_to(self.folder):
             return path.relative_to(self.folder).as_posix()
         below = _below(path, environment.project()) or path.name
-        # A code package holds what is in the flow's folder, without the folder.
+        # A Metaflow code package has the files of the flow's folder, without the folder itself.
         return f"flows/{below}" if environment.code_package() else str(below)
 
 
 def collect(module: Path, name: str) -> Bundle:
-    """What the pipeline `name` is made of.
+    """Find all files that a pipeline needs.
 
     Args:
-        module: Its module's file.
+        module: The file of the pipeline's module.
         name: The pipeline's name.
 
     Raises:
@@ -146,7 +148,11 @@ class _Search:
             self.data.add(str(file))
 
     def _take(self, wanted: str) -> bool:
-        """A module by its name, and the packages above it; whether it is one of the project's."""
+        """Take a module by its name, with the packages above it.
+
+        Returns:
+            Whether the module belongs to the project.
+        """
         name = ""
         locations: list[str] | None = None
         for part in wanted.split("."):
@@ -170,14 +176,14 @@ class _Search:
             return beside
         try:
             found = importlib.util.find_spec(name)
-        except (ImportError, ValueError, AttributeError):  # such as `__main__`, which has none
+        except (ImportError, ValueError, AttributeError):  # For example, `__main__` has no spec.
             found = None
-        # As Python does: a folder without `__init__.py` counts where there is nothing else.
+        # As in Python, a folder without `__init__.py` is used only if nothing else is found.
         return found or beside
 
     def _is_ours(self, spec: ModuleSpec) -> bool:
         if not (spec.has_location or spec.submodule_search_locations):
-            return False  # built into Python
+            return False  # It is built into Python.
         place = _place(spec)
         if place.resolve().is_relative_to(LIBRARY) or (spec.has_location and place.suffix != ".py"):
             return False
@@ -189,7 +195,7 @@ class _Search:
                 self._take(name)
 
     def _take_all_of(self, name: str) -> None:
-        """`from package import *` may import all that is in it."""
+        """Take all modules of a package: `from package import *` may import any of them."""
         if self._take(name) and (places := [p for n, p, is_p in self._left if n == name and is_p]):
             folder = places[0] if places[0].is_dir() else places[0].parent
             for path in folder.glob("*.py"):
@@ -197,14 +203,14 @@ class _Search:
 
 
 def _place(spec: ModuleSpec) -> Path:
-    """A module's file; the folder of a package without `__init__.py`."""
+    """A module's file; for a package without `__init__.py`, its folder."""
     if spec.has_location:
         return Path(spec.origin or "")
     return Path(next(iter(spec.submodule_search_locations or ())))
 
 
 def _below(path: Path, top: Path) -> Path | None:
-    """The path from `top`; None if it lies elsewhere, or is installed there, or hidden."""
+    """The path relative to `top`; None if it is not below it, is hidden, or is installed there."""
     for place in (path.absolute(), path.resolve()):
         if place.is_relative_to(top):
             below = place.relative_to(top)
@@ -223,7 +229,7 @@ def _read(path: Path) -> bytes:
 def _parse(path: Path, code: bytes) -> ast.Module:
     try:
         tree = ast.parse(code, str(path))
-        compile(tree, str(path), "exec", dont_inherit=True)  # finds what a tree alone does not show
+        compile(tree, str(path), "exec", dont_inherit=True)  # Finds errors that parsing does not.
         return tree
     except SyntaxError as error:
         where = f"{path}, line {error.lineno}" if error.lineno else str(path)
@@ -236,11 +242,11 @@ def _parse(path: Path, code: bytes) -> ast.Module:
 
 
 def imports(tree: ast.Module, above: str) -> Iterator[str | None]:
-    """Absolute names of what a file imports; None where only running it would tell.
+    """Yield the absolute names that a file imports; None for a name that is not literal.
 
     Args:
-        tree: The file.
-        above: The package that it is in; empty at the top.
+        tree: The parsed file.
+        above: The package that the file is in; empty if it is in none.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -272,7 +278,10 @@ def _called(function: ast.expr) -> str:
 
 
 def _named(texts: set[str], folders: set[Path]) -> Iterator[Path]:
-    """Files in these folders that the texts name, also in two parts: a folder, and a file in it."""
+    """Yield files in these folders that the texts name.
+
+    One text may name a folder and another one a file in it.
+    """
     likely = {
         t for t in texts if t.strip(" ./") and len(t) < 256 and "\n" not in t and "\0" not in t
     }
@@ -289,7 +298,7 @@ def _python_files(folder: Path) -> Iterator[Path]:
 
 
 def _dotted(path: Path, folder: Path) -> str | None:
-    """The name that imports a file below `folder`."""
+    """The name under which a file below `folder` is imported; None if there is none."""
     if not path.is_relative_to(folder):
         return None
     parts = path.relative_to(folder).with_suffix("").parts

@@ -1,7 +1,7 @@
-"""Import a bundle's modules under a package of its own, from the bytes that were read.
+"""Import a bundle's modules from the bytes that were read, in a separate package per bundle.
 
-So what runs is what was hashed, two pipelines with helpers of one name do not get each other's, and
-a process that lacks the files, such as a Beam worker's, runs the same code.
+So exactly the code that was hashed is run; two pipelines can have helper modules with the same
+name; and a process without the files, such as a Beam worker, can run the same code.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from mfx.user_code.bundle import Bundle, Source
 
 
 def load(bundle: Bundle) -> ModuleType:
-    """The pipeline's module, executed anew."""
+    """Load the pipeline's module; its code is run again even if it was loaded before."""
     for finder in [f for f in sys.meta_path if isinstance(f, _Finder)]:
         if finder.bundle.package == bundle.package:
             sys.meta_path.remove(finder)
     inside = f"{bundle.package}."
     for name in [n for n in sys.modules if n == bundle.package or n.startswith(inside)]:
         del sys.modules[name]
-    # Before the others, which know nothing of such names.
+    # It comes first, since the other finders do not know these names.
     sys.meta_path.insert(0, _Finder(bundle))
     return importlib.import_module(inside + bundle.main)
 
 
 def bundle_of(module: ModuleType) -> Bundle:
-    """The bundle that a loaded module came from."""
+    """The bundle from which a module was loaded."""
     loader: Any = module.__loader__
     return loader.bundle
 
@@ -62,9 +62,9 @@ class _Finder(MetaPathFinder):
 
 
 class _Loader(SourceLoader):
-    """Executes a module's bytes; keeps no compiled file, whose age might be mistaken.
+    """Runs a module's bytes. It keeps no compiled file, which might be out of date.
 
-    Also gives AutoGraph, which reads a function's source again, what is not in a file.
+    It also gives AutoGraph the source code of functions, since there may be no file.
     """
 
     def __init__(self, bundle: Bundle, source: Source) -> None:
@@ -81,7 +81,7 @@ class _Loader(SourceLoader):
         return self._source.package
 
     def exec_module(self, module: ModuleType) -> None:
-        # The import statement calls what the module's own builtins say.
+        # The import statement calls `__import__` from the module's own builtins.
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": self._import}
         super().exec_module(module)
 

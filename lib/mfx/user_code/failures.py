@@ -1,4 +1,4 @@
-"""Calls into the user's `model.py`: what fails there is one message that names the line."""
+"""Turn errors in the user's `model.py` into one message that names the line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from mfx.errors import MfxError, nearest
 
 WHOLE = "MFX_TRACEBACK"
-"""With this environment variable set, errors of the user's code keep their whole traceback."""
+"""If this environment variable is set, errors of the user's code keep their whole traceback."""
 MOST_NAMES = 60
 _OURS = Path(__file__).parents[1]
 _CERTAIN = (
@@ -22,7 +22,7 @@ _CERTAIN = (
     *(NotImplementedError, SyntaxError, TypeError, ValueError),
 )
 _CERTAIN_OF_TENSORFLOW = {"InvalidArgumentError", "FailedPreconditionError", "UnimplementedError"}
-"""Errors that come back however often a step is tried."""
+"""TensorFlow's errors that come again however often a step is tried."""
 _PASSING = (MemoryError, ConnectionError, TimeoutError)
 _PASSING_OF_TENSORFLOW = {
     *("AbortedError", "CancelledError", "DeadlineExceededError", "InternalError"),
@@ -33,7 +33,7 @@ _NOISE = re.compile(
     r"<stack traces unavailable>|^File \"|\[\[\{\{|An error occurred while trying to apply"
 )
 _FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
-"""TensorFlow says in its errors where an operation was made."""
+"""How TensorFlow's errors say in which line an operation was created."""
 _END = re.compile(r"(Call arguments|Arguments) received by|Batch instances:|Stack trace")
 
 
@@ -41,19 +41,20 @@ _END = re.compile(r"(Call arguments|Arguments) received by|Batch instances:|Stac
 def running(
     path: str | Path, what: str, names: Iterable[str] = (), about: str = ""
 ) -> Iterator[None]:
-    """Turn an error of the user's code into one message.
+    """A context that turns an error of the user's code into one message.
 
-    Errors that another attempt may not meet, such as memory that ran out, are left as they are; so
-    is everything with `MFX_TRACEBACK` in the environment.
+    Errors that may not come again in another attempt, such as too little memory, are left as they
+    are. So are all errors if `MFX_TRACEBACK` is set in the environment.
 
     Args:
-        path: The user's file; files beside it are the user's too.
+        path: The user's file. Files in the same folder are the user's too.
         what: What runs, such as `preprocessing_fn`.
-        names: Names that a `KeyError` may have meant.
-        about: What the code was given, shown below the message.
+        names: Names that exist, to suggest one for a `KeyError`.
+        about: What the code was given; shown below the message.
 
     Raises:
-        MfxError: Where it failed (file, line, function, the line's text) and how.
+        MfxError: The user's code failed. The message has the file, line, function, the line's text
+            and the error.
     """
     try:
         yield
@@ -72,12 +73,12 @@ def running(
         ]
         raise MfxError(
             "\n".join([*lines, *([about] if about else [])]),
-            f"{WHOLE}=1 in the environment shows the whole traceback.",
+            f"Set {WHOLE}=1 in the environment to see the whole traceback.",
         ) from error
 
 
 def listed(title: str, types: Mapping[str, Any]) -> str:
-    """`Columns: fare float32, company bytes, …`, at most MOST_NAMES of them."""
+    """A list such as `Columns: fare float32, company bytes`, with at most MOST_NAMES entries."""
     shown = [
         f"{name!r} {kind}" if re.search(r"^\s|\s$|,", name) else f"{name} {kind}"
         for name, kind in islice(types.items(), MOST_NAMES)
@@ -87,7 +88,7 @@ def listed(title: str, types: Mapping[str, Any]) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that it came from."""
+    """Yield the error, and the errors that caused it."""
     found: BaseException | None = error
     seen: set[int] = set()
     while found is not None and id(found) not in seen:
@@ -97,7 +98,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _frames(error: Exception, path: Path) -> list[traceback.FrameSummary]:
-    """The user's own frames, the one that failed last."""
+    """The frames in the user's own files. The last one is where it failed."""
     for cause in _chain(error):
         found = [
             frame
@@ -140,7 +141,7 @@ def _place_of(frame: traceback.FrameSummary) -> str:
 
 
 def _said(error: Exception, names: list[str]) -> str:
-    """The error without what TensorFlow, Keras and Beam put around it."""
+    """The error's text, without what TensorFlow, Keras and Beam add to it."""
     kind = type(error).__name__
     if isinstance(error, KeyError) and error.args:
         return f"{kind}: {error.args[0]!r}{nearest(str(error.args[0]), names)}"

@@ -1,5 +1,4 @@
-"""A pipeline's `model.py`, the files of the project that it imports, and what it returns held to
-what can be stored."""
+"""Load a pipeline's `model.py` with the files it imports, and check what its functions return."""
 
 from __future__ import annotations
 
@@ -15,33 +14,33 @@ from mfx.user_code.failures import listed, running
 
 
 class Names(Protocol):
-    """What says where a pipeline's module is: a whole config, or what a step reads of it."""
+    """Says where a pipeline's module is: the whole config, or the part that a step reads."""
 
     @property
     def pipeline(self) -> Pipeline:
         """The table `[pipeline]`."""
 
     def resolve(self, path: str) -> str:
-        """A path of the config, absolute."""
+        """Turn a path in the config into an absolute path."""
 
 
 def find(settings: Names) -> bundle.Bundle:
-    """The module's file and all that it needs of the project, read but not run.
+    """Read the pipeline's module and all files of the project that it needs, without running them.
 
     Raises:
         MfxError: A file cannot be read, or is not Python.
     """
     path = settings.resolve(settings.pipeline.module)
     if not path.endswith(".py"):
-        raise MfxError(f"{path}: not a Python file", "Name one as module under [pipeline].")
+        raise MfxError(f"{path}: not a Python file", "Set module under [pipeline] to a .py file.")
     return bundle.collect(Path(path), settings.pipeline.name)
 
 
 def load(settings: Names) -> ModuleType:
-    """The module with `preprocessing_fn(inputs)` and `build_model(**hyperparameters)`.
+    """Load the module with `preprocessing_fn(inputs)` and `build_model(**hyperparameters)`.
 
     Raises:
-        MfxError: The files cannot be run, or do not define both.
+        MfxError: A file cannot be read or run, or one of the two functions is missing.
     """
     path = settings.resolve(settings.pipeline.module)
     found = find(settings)
@@ -49,7 +48,7 @@ def load(settings: Names) -> ModuleType:
         module = bundle_import.load(found)
     for function in ("preprocessing_fn", "build_model"):
         if not callable(getattr(module, function, None)):
-            raise MfxError(f"{path}: no function {function}", f"Define {function} in it.")
+            raise MfxError(f"{path}: no function {function}", f"Define {function} in this file.")
     return module
 
 
@@ -59,16 +58,19 @@ def build_model(
     hyperparameters: Mapping[str, Any],
     features: Mapping[str, str],
 ) -> Any:
-    """The network that the user's `build_model` makes: a compiled `keras.Model`.
+    """Call the user's `build_model`.
 
     Args:
-        settings: Name the module.
-        module: What `load` returned.
-        hyperparameters: Handed to it.
+        settings: Say where the module is.
+        module: The result of `load`.
+        hyperparameters: The arguments of `build_model`.
         features: Each transformed feature's type, for messages.
 
+    Returns:
+        A compiled `keras.Model`.
+
     Raises:
-        MfxError: It fails, or returns something else.
+        MfxError: `build_model` fails, or does not return a compiled model.
     """
     import keras
 
@@ -88,13 +90,13 @@ def build_model(
 
 
 class CheckedFunction:
-    """`preprocessing_fn`, whose errors are one message and whose features can be stored.
+    """Wraps `preprocessing_fn`: errors become one message, and its features are checked.
 
     Args:
-        function: The user's function; pickles if this is to.
-        path: Its file.
+        function: The user's function. It must be picklable if this object is to be pickled.
+        path: The function's file.
         columns: Each raw column's type.
-        label: The feature that it must return.
+        label: The name of the label, which the function must return.
     """
 
     def __init__(
@@ -104,11 +106,17 @@ class CheckedFunction:
         self._columns, self._label = dict(columns), label
 
     def __call__(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Call it.
+        """Call the function and check its result.
+
+        Args:
+            inputs: Raw features, by name.
+
+        Returns:
+            Transformed features by name: dense tensors of shape [batch] or [batch, width].
 
         Raises:
-            MfxError: It failed, or returned what is not a dict of dense tensors of shape [batch] or
-                [batch, width] and of a type that tf.Example has, the label among them.
+            MfxError: It failed, or did not return a dict of such tensors of tf.Example's types, or
+                the label is not among them.
         """
         from mfx.columns.tensors import check_feature
 
@@ -126,6 +134,6 @@ class CheckedFunction:
         if self._label not in outputs:
             raise MfxError(
                 f"{where} returns no feature '{self._label}', the label's name",
-                "Return it, or change name under [label].",
+                "Return this feature, or change name under [label].",
             )
         return outputs

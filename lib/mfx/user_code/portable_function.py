@@ -1,4 +1,4 @@
-"""A function of a pipeline's module that pickles with its source, for workers without the file."""
+"""A function that is pickled together with its source code, for workers without the file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mfx.user_code.bundle import Bundle
 
 
 class PortableFunction:
-    """Calls `module.name`, also in a process that has not got the project's files.
+    """Calls a function of a pipeline's module, even in a process without the project's files.
 
     Args:
-        module: A pipeline's module, as `user_module.load` gives it.
-        name: The function's name in it.
+        module: A pipeline's module, as `loading.load` returns it.
+        name: The function's name in the module.
     """
 
     def __init__(self, module: ModuleType, name: str) -> None:
@@ -22,7 +22,7 @@ class PortableFunction:
         self._parts = (bundle_import.bundle_of(module), name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it."""
+        """Call the function."""
         return self._function(*args, **kwargs)
 
     def __reduce__(self) -> tuple:

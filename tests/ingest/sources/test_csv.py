@@ -1,4 +1,4 @@
-"""CSV files to typed batches, and one clear message for each that cannot be read."""
+"""CSV files become typed batches; each file that cannot be read gets one clear message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a file is written, found by its first bytes or given; what is no CSV is named."""
+"""How a file is written is configured or detected; files that are not CSV are named."""
 
 from __future__ import annotations
 

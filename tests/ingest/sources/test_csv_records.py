@@ -1,4 +1,4 @@
-"""Records counted in the bytes: those of Python's strict reader, or refused as there."""
+"""Records are counted as by Python's strict reader; what it refuses is refused here too."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_records_are_those_of_pythons_strict_reader(text, size):
         return
     found = _records(text.encode(), size)
     assert sum(part.count for part in found) == expected
-    # The header comes alone, and nothing but blank lines is left out.
+    # The header comes alone. Nothing is left out but blank lines.
     assert found[0].count == 1
     kept = b"".join(part.text for part in found)
     assert [cells for _, cells in rows(kept, ",")] == [
@@ -48,7 +48,7 @@ def test_records_are_those_of_pythons_strict_reader(text, size):
     [
         (
             b'a,b\n1,"x\ny" z\n',
-            "line 3: text after the closing quote of a cell that a quote opened",
+            "line 3: text after the closing quote of a cell that begins",
         ),
         (b'a,b\n1,x\n2,"never\n3,z\n', "line 3: a quote opens a cell and nothing closes it"),
         (b"a,b\n1,\0\n", "line 2: a NUL byte"),

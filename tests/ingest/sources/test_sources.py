@@ -1,4 +1,4 @@
-"""Every kind of input file that can be registered: found, typed, read and counted alike."""
+"""Every registered kind of input file is found, typed, read and counted in the same way."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def _write_csv(table: pa.Table, path) -> None:
 
 
 WRITERS = {"csv": _write_csv}
-"""Writes a table as a file, for each kind that is registered."""
+"""For each registered kind, a function that writes a table to a file."""
 
 
 class Lines(ModuleType):
-    """Another package's source: JSON Lines, as short as can be."""
+    """A source from another package: JSON Lines, as short as possible."""
 
     TITLE, SUFFIXES = "JSON Lines", (".jsonl",)
 
@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_read_is_one_error(source, file, how, damage):
 
 
 def test_a_run_reads_it(file, settings, datastore):
-    """All rows, whatever the split, as `start` and `ingest` read them."""
+    """The rows of both splits, as `start` and `ingest` read them."""
     given = settings.override(data__path=str(file), schema__path=str(file.parent / "none.pbtxt"))
     resolved = start.resolve(given)
     assert resolved.columns == KINDS
@@ -158,7 +158,7 @@ def test_a_run_reads_it(file, settings, datastore):
 
 @pytest.fixture
 def lines(tmp_path, monkeypatch):
-    """Another package's source, as an installer leaves it."""
+    """A source from another package, as an installer leaves it."""
     monkeypatch.setitem(sys.modules, "toy_lines", Lines("toy_lines"))
     info = tmp_path / "site" / "toy_lines-1.0.dist-info"
     info.mkdir(parents=True)

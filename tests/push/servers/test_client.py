@@ -1,4 +1,4 @@
-"""The client of TensorFlow Serving's API: users copy what infra validation asks with."""
+"""The client for TensorFlow Serving's API. Infra validation uses it, and users may copy it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every model server that can be registered: started, asked, measured and stopped alike.
+"""Every registered model server is started, asked, measured and stopped in the same way.
 
 One whose program is not on this machine is skipped, and says which that is.
 """
@@ -42,7 +42,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def asked(server, model):
-    """A server that was started once, what each client answered, and its memory."""
+    """Start a server once; keep what each client answered, and its memory."""
     with process.running(server, model, "small", BATCHING, 300) as running:
         answers = {
             (name, size): [
@@ -84,7 +84,9 @@ def test_a_model_that_cannot_be_loaded_is_one_line(server, model, tmp_path):
         process.running(server, broken, "small", BATCHING, 300),
     ):
         pass
-    assert "\n" not in str(caught.value) and "no model was served within" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "the model was not ready within" not in str(
+        caught.value
+    )
 
 
 def test_titles_tell_servers_apart():
@@ -93,5 +95,5 @@ def test_titles_tell_servers_apart():
 
 
 def test_an_unknown_server_says_which_there_are():
-    with pytest.raises(MfxError, match=r"tritn: no model server of this name; did you mean 'tri"):
+    with pytest.raises(MfxError, match=r"tritn: no model server has this name; did you mean 'tri"):
         servers.find("tritn")

@@ -161,7 +161,7 @@ BIG = 3.4028235677973366e38  # from here on float32 is infinite
         (tf.float32, BIG, "A float holds numbers from -3.4028235e+38 to 3.4028235e+38"),
         (tf.float32, -1e300, "to float without loss"),
         (tf.float32, 2**24 + 1, "JSON value: 16777217 to float without loss of precision"),
-        (tf.float32, -(2**62) - 1, "and all whole ones to 16777216"),
+        (tf.float32, -(2**62) - 1, "and all whole numbers up to 16777216"),
         (tf.float64, 2**53 + 1, "JSON value: 9007199254740993 to double without loss"),
         (tf.float32, True, "JSON Value: true Type: True is not of expected type: float"),
         (tf.int64, False, "Type: False is not of expected type: int64"),
@@ -265,7 +265,7 @@ def test_what_json_takes_in_memory_is_told_before_it_is_read(item):
         return sys.getsizeof(value) + sum(map(taken, inner))
 
     at_least = taken(json.loads(body)[:1000]) * 100
-    with pytest.raises(RequestError, match="of memory once it is read") as caught:
+    with pytest.raises(RequestError, match="of memory when it is read") as caught:
         json_text.check_fits(body, at_least)
     assert caught.value.code == "INVALID_ARGUMENT"
     json_text.check_fits(body, 80 * len(body))
@@ -328,7 +328,7 @@ def test_base64_in_lines(value, width, end):
 
 def test_base64_for_urls_is_refused_with_a_hint():
     message = refused(TEXT, {"instances": [{"b64": "_-8="}]})
-    assert 'Unable to base64 decode: "_-8="; its alphabet has + and / for - and _' in message
+    assert 'Unable to base64 decode: "_-8="; use + and / instead of - and _' in message
     assert "alphabet" not in refused(TEXT, {"instances": [{"b64": "é"}]})
 
 

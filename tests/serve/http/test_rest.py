@@ -370,7 +370,7 @@ def test_more_rows_than_the_limit_are_refused_before_they_are_spread_out(server,
     body = b'{"signature_name": "predict", "%s": [%s]}' % (key.encode(), rows)
     answer, content = server.ask("POST", f"/v1/models/small:{method}", body)
     assert answer.status == 400
-    said = f"1000001 {key}: at most 1000000 in one request"
+    said = f"1000001 {key}: at most 1000000 are allowed in one request"
     assert json.loads(content) == {"error": said}
 
 
@@ -449,7 +449,7 @@ def test_a_coding_that_is_not_read_is_named(server, coding):
     head = {"Content-Encoding": coding}
     answer, content = server.ask("POST", "/v1/models/small:predict", b"{}", head)
     assert answer.status == 415
-    said = f"Content-Encoding: {coding} is not read here; send gzip, deflate or none"
+    said = f"Content-Encoding: {coding} is not supported; send gzip, deflate or none"
     assert json.loads(content) == {"error": said}
     answer, _ = server.ask("POST", "/v1/models/small:predict", b"{}", {"Content-Encoding": ""})
     assert answer.status == 400
@@ -485,7 +485,7 @@ def test_small_bodies_that_unpack_to_much_are_refused_and_others_answered(models
     said = {json.loads(content)["error"] for _, content in answers}
     assert said == {
         f"The body is larger than {limit} bytes",
-        f"The body says that it unpacks to {len(whole)} bytes; at most {limit} are read",
+        f"The body says that it unpacks to {len(whole)} bytes; at most {limit} are allowed",
     }
     # One at a time is unpacked beyond its first bytes.
     assert others > 1 and max(held) < limit + 12 * (300_000 + len(bombs[0][1]))
@@ -497,7 +497,7 @@ def test_memory_of_json_is_bounded_before_it_is_read(models):
         body = b'{"instances": [' + b"{}," * 10_000 + b"{}]}"
         answer, content = server.ask("POST", "/v1/models/small:predict", body)
         assert answer.status == 400
-        assert b"of memory once it is read; at most 1000000" in content
+        assert b"of memory when it is read; at most 1000000" in content
         rows = b'{"signature_name": "several", "instances": [' + b"[1,2]," * 4_000 + b"[3,4]]}"
         answer, content = server.ask("POST", "/v1/models/small:predict", rows)
         assert answer.status == 200, content
@@ -510,7 +510,7 @@ def test_columns_have_the_limit_of_rows_too(models):
     try:
         columns = {"inputs": {name: [value] * 11 for name, value in ROW.items()}}
         body = {"signature_name": "predict", **columns}
-        said = "11 rows of 'inputs': at most 10 in one request"
+        said = "11 rows of 'inputs': at most 10 are allowed in one request"
         assert server.post("small:predict", body, 400) == {"error": said}
     finally:
         server.stop()

@@ -1,7 +1,7 @@
-"""What puts a pushed model on line: files for TensorFlow Serving, Compose, Kubernetes and KServe.
+"""Manifests that serve a pushed model: for TensorFlow Serving, Compose, Kubernetes and KServe.
 
-TF Serving reads no S3 since 2.7, so models on S3 are brought to a folder beside it by
-`fetch_models.sh`; KServe brings them by its own storage initializer.
+TensorFlow Serving cannot read S3 since version 2.7. So `fetch_models.sh` copies models from S3 to a
+folder beside it. KServe copies them with its own storage initializer.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ __all__ = ["Served", "files", "measured", "write"]
 
 
 def measured(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Sizes for `Served` from a pushed version's record; empty if nothing was measured.
+    """Sizes for `Served`, from a pushed version's record; empty if nothing was measured.
 
-    A server is given twice the memory that the model was served with, rounded up to 64 MiB: while
-    it switches, two versions are loaded. Batches are of the sizes that the model was asked in.
+    A server gets twice the memory that was measured for the model, rounded up to 64 MiB, since two
+    versions are loaded while it switches. Batches have the sizes with which the model was tested.
     """
     given = record.get(MEASURED) or {}
     found: dict[str, Any] = {}
@@ -37,8 +37,8 @@ def files(served: Served, folder: Path) -> dict[str, str]:
     """The files' texts by name.
 
     Args:
-        served: What they are made for.
-        folder: Where they will lie; Compose's file names a local destination from there.
+        served: The model to serve.
+        folder: The folder of the files. Compose's path to a local destination starts there.
     """
     texts = config(served)
     made = {**texts, "compose.yaml": _yaml(served, compose.project(served, folder))}
@@ -62,7 +62,7 @@ def _yaml(served: Served, *documents: dict[str, Any]) -> str:
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Texts of several lines as blocks; what is used twice is written twice."""
+        """Writes texts of several lines as blocks, and repeats values that are used twice."""
 
         def ignore_aliases(self, data: Any) -> bool:
             return True

@@ -1,4 +1,4 @@
-"""A Compose project: TF Serving on CPUs or, by profile, on GPUs."""
+"""Make a Compose project: TensorFlow Serving on CPUs or GPUs, chosen by profile."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SAFE = {
     "restart": "unless-stopped",
 }
 FROM_HERE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
-"""Variables that a container takes from the environment of `docker compose`."""
+"""Environment variables that a container takes from `docker compose`."""
 
 
 def project(served: Served, folder: Path) -> dict[str, Any]:
-    """The project.
+    """The content of `compose.yaml`.
 
     Args:
-        served: What it is made for.
-        folder: Where its file will lie; a local destination is named from there.
+        served: The model to serve.
+        folder: The folder of the file. The path to a local destination starts there.
     """
     config = [f"./{name}:{CONFIG}/{name}:ro" for name in config_files(served) if name != FETCH]
     source = "models" if served.on_s3 else _from(folder, served.url)
@@ -60,7 +60,7 @@ def project(served: Served, folder: Path) -> dict[str, Any]:
 
 
 def _fetch(served: Served) -> dict[str, Any]:
-    """What brings the models from S3; root, as whom Docker makes the volume."""
+    """The service that fetches the models from S3. It runs as root, who owns Docker's volume."""
     return {
         "image": FETCH_IMAGE,
         "entrypoint": ["sh", f"{CONFIG}/{FETCH}"],
@@ -72,7 +72,10 @@ def _fetch(served: Served) -> dict[str, Any]:
 
 
 def _health(served: Served) -> list[str]:
-    """Whether a version answers: metadata are there then. The image has no curl, but bash."""
+    """A health check that asks for the model's metadata: only a loaded version has them.
+
+    The image has no curl, but it has bash.
+    """
     path = f"/v1/models/{served.name}/metadata"
     script = (
         "exec 3<>/dev/tcp/127.0.0.1/8501\n"
@@ -84,6 +87,6 @@ def _health(served: Served) -> list[str]:
 
 
 def _from(folder: Path, path: str) -> str:
-    """A path as Compose names it from a folder."""
+    """A path relative to a folder, in the form that Compose needs."""
     relative = os.path.relpath(path, folder.resolve())
     return relative if relative.startswith("..") else f"./{relative}"

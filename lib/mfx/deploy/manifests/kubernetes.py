@@ -1,4 +1,4 @@
-"""Kubernetes' and KServe's objects for a served model."""
+"""Make the objects of Kubernetes and KServe for a served model."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ REPLICAS = {"minReplicas": 2, "maxReplicas": 10}
 
 
 def objects(served: Served, config: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Kubernetes' objects.
+    """The objects for Kubernetes.
 
     Args:
-        served: What they are made for.
-        config: Files of a server, by name.
+        served: The model to serve.
+        config: The texts of the server's config files, by name.
     """
     name, labels = f"{served.resource}-serving", _labels(served)
     ports = [{"name": n, "port": p, "targetPort": n} for n, p in (("grpc", 8500), ("rest", 8501))]
@@ -67,10 +67,10 @@ def objects(served: Served, config: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def kserve(served: Served, config: Mapping[str, str]) -> list[dict[str, Any]]:
-    """KServe's InferenceService, and what it needs; arguments as `objects`.
+    """KServe's InferenceService and the objects that it needs. Arguments as in `objects`.
 
-    KServe copies the model when a pod starts. So the version stands in the pod's annotations: with
-    another one new pods are made.
+    KServe copies the model when a pod starts. So the version is in the pod's annotations: for
+    another version, new pods are started.
     """
     name, labels = f"{served.resource}-kserve", _labels(served)
     texts = {n: text for n, text in config.items() if n.startswith(("batching", "monitoring"))}
@@ -103,7 +103,7 @@ def kserve(served: Served, config: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def _pod(served: Served, name: str) -> dict[str, Any]:
-    """TF Serving, and beside it, started before it, what brings its models."""
+    """A pod with TensorFlow Serving and a sidecar, started first, that fetches the models."""
     pod: dict[str, Any] = {
         "serviceAccountName": name,
         "automountServiceAccountToken": False,
@@ -141,7 +141,7 @@ def _server(served: Served) -> dict[str, Any]:
 
 
 def _fetch(served: Served, secret: str) -> dict[str, Any]:
-    """A sidecar: an init container that goes on (Kubernetes 1.29)."""
+    """A sidecar that fetches the models: an init container that keeps running (Kubernetes 1.29)."""
     return {
         "name": "models",
         "image": FETCH_IMAGE,
@@ -164,12 +164,15 @@ def _fetch(served: Served, secret: str) -> dict[str, Any]:
 
 
 def _probe(model: str, port: int | str) -> dict[str, Any]:
-    """True while a version answers. The model's status is 200 also while none can be loaded."""
+    """A probe that succeeds while a version answers.
+
+    The model's status is no use: it is 200 even if no version can be loaded.
+    """
     return {"httpGet": {"path": f"/v1/models/{model}/metadata", "port": port}}
 
 
 def _annotations(config: Mapping[str, str]) -> dict[str, str]:
-    """Where metrics are; and a digest of the files that are read only when a pod starts."""
+    """Where the metrics are, and a digest of the files that are only read when a pod starts."""
     texts = [text for name, text in config.items() if name != "models.config"]
     read = "".join(line for text in texts for line in text.splitlines(True) if line[0] != "#")
     return {

@@ -1,4 +1,4 @@
-"""What manifests are made for, and the files that TF Serving itself reads."""
+"""The model to serve, and the config files that TensorFlow Serving reads."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from mfx.storage import address
 FETCH_IMAGE = "amazon/aws-cli:2.22.0"
 METRICS = "/monitoring/prometheus/metrics"
 MODELS, CONFIG = "/models", "/etc/serving"
-"""Folders in the containers."""
+"""Folders inside the containers."""
 FETCH = "fetch_models.sh"
 USER = 1000
 
 
 @dataclass(frozen=True)
 class Served:
-    """What manifests are made for.
+    """The model for which manifests are made, and how to serve it.
 
     Attributes:
         name: The model's folder below the destination.
         destination: A folder, or `s3://bucket/prefix`.
-        version: In production now; None if not looked up.
-        labels: Versions by label. With any, those versions are served and no others; without, the
-            newest.
-        sizes: Rows that a batch may have, ascending; empty: any, as with `mfx serve`.
-        memory: MiB that one server needs.
-        measured: Whether the sizes were measured, or are defaults.
-        image: TF Serving's image; empty: IMAGE, for GPUs with `-gpu`.
-        cpu: CPUs of one server.
-        gpu: GPUs of one server.
-        region: AWS region of the bucket.
+        version: The version in production; None if it was not looked up.
+        labels: Versions by label. If there are labels, only their versions are served; otherwise
+            the newest version.
+        sizes: The numbers of rows that a batch may have, ascending; empty for any, as with
+            `mfx serve`.
+        memory: The memory of one server, in MiB.
+        measured: Whether the sizes were measured; otherwise they are defaults.
+        image: TensorFlow Serving's image; empty for IMAGE (for GPUs with `-gpu`).
+        cpu: The CPUs of one server.
+        gpu: The GPUs of one server.
+        region: The AWS region of the bucket.
     """
 
     name: str
@@ -56,19 +57,19 @@ class Served:
             if not re.fullmatch(r"\w+", label, re.ASCII):
                 raise MfxError(
                     f"label {label!r}: expected letters, digits and underscores",
-                    "TF Serving takes no others.",
+                    "TensorFlow Serving accepts no others.",
                 )
         if address.is_url(self.destination) and not self.on_s3:
             raise MfxError(
-                f"{self.destination}: manifests are written for models in a folder or on S3 only",
-                "Copy the versions to one of these, and give it by --destination.",
+                f"{self.destination}: manifests can only be made for models in a folder or on S3",
+                "Copy the versions to one of these, and name it by --destination.",
             )
         if self.cpu < 1 or self.gpu < 0:
-            raise MfxError(f"{self.cpu} CPUs, {self.gpu} GPUs: a server has at least one CPU")
+            raise MfxError(f"{self.cpu} CPUs, {self.gpu} GPUs: a server needs at least one CPU")
 
     @property
     def on_s3(self) -> bool:
-        """Whether the models lie on S3."""
+        """Whether the models are on S3."""
         return address.on_s3(self.destination) is not None
 
     @property
@@ -78,35 +79,38 @@ class Served:
 
     @property
     def resource(self) -> str:
-        """The model's name as Kubernetes takes it: RFC 1123, and here of at most 40 characters."""
+        """The model's name as Kubernetes allows it (RFC 1123), with at most 40 characters."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:40].rstrip("-") or "model"
 
     @property
     def batching(self) -> BatchingParameters:
-        """How requests are put together, with a thread for each CPU: TF Serving's batching guide,
-        "CPU-only: one approach". It refuses requests of more than `max_batch_size` rows."""
+        """How requests are put together into batches, with one thread per CPU.
+
+        See "CPU-only: one approach" in TensorFlow Serving's batching guide. The server refuses
+        requests with more than `max_batch_size` rows.
+        """
         given = BatchingParameters(num_batch_threads=self.cpu, allowed_batch_sizes=self.sizes)
         return replace(given, max_batch_size=self.sizes[-1]) if self.sizes else given
 
     def image_for(self, gpu: bool) -> str:
-        """TF Serving's image."""
+        """TensorFlow Serving's image, for servers with or without GPUs."""
         return self.image or IMAGE + ("-gpu" if gpu else "")
 
     @property
     def fetched(self) -> str:
-        """The file that is there once all versions have been fetched."""
+        """The file that exists once all versions have been fetched."""
         return f"{MODELS}/{self.name}/.fetched"
 
     @property
     def fetching(self) -> dict[str, str]:
-        """Environment of `fetch_models.sh`."""
+        """The environment variables for `fetch_models.sh`."""
         target = f"{MODELS}/{self.name}"
-        # The AWS CLI writes to its home.
+        # The AWS CLI writes to its home folder.
         return {"SOURCE": self.url, "TARGET": target, "AWS_REGION": self.region, "HOME": "/tmp"}
 
 
 def config(served: Served) -> dict[str, str]:
-    """Texts of the files in CONFIG, by name."""
+    """The texts of the files in the folder CONFIG, by name."""
     first = head(served)
     made = {
         "models.config": first + _models(served),
@@ -119,7 +123,7 @@ def config(served: Served) -> dict[str, str]:
 
 
 def arguments(served: Served) -> list[str]:
-    """TF Serving's, to serve a folder that changes."""
+    """TensorFlow Serving's arguments to serve a folder that changes."""
     given = [
         f"--model_config_file={CONFIG}/models.config",
         "--model_config_file_poll_wait_seconds=60",
@@ -127,13 +131,13 @@ def arguments(served: Served) -> list[str]:
         *tuning(),
     ]
     if served.labels:
-        # Or no label could be given to a version that is not loaded yet, as at the start.
+        # Without this, a version that is not loaded yet (as at the start) can have no label.
         given.append("--allow_version_labels_for_unavailable_models=true")
     return given
 
 
 def tuning() -> list[str]:
-    """TF Serving's arguments that say how, not what, to serve."""
+    """TensorFlow Serving's arguments that say how to serve, not what."""
     return [
         "--enable_batching=true",
         f"--batching_parameters_file={CONFIG}/batching_parameters.txt",
@@ -142,14 +146,14 @@ def tuning() -> list[str]:
 
 
 def head(served: Served) -> str:
-    """The comment that each file begins with."""
+    """The comment at the begin of each file."""
     which = f" version {served.version}" if served.version is not None else ""
     sizes = "measured at infra validation" if served.measured else "defaults, not measured"
     return f"# Made by `mfx manifests` for {served.name}{which}; sizes: {sizes}.\n"
 
 
 def _models(served: Served) -> str:
-    """A ModelServerConfig."""
+    """The text of a ModelServerConfig."""
     labels = dict(sorted(served.labels.items()))
     versions = sorted(set(labels.values()))
     policy = f"specific {{ versions: {versions} }}" if labels else "latest { num_versions: 1 }"

@@ -1,4 +1,4 @@
-"""Kinds of input files: one module for each, and which of them a file is."""
+"""The kinds of input files: one module for each, and functions that find a file's kind."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mfx.ingest.sources.compression import blocks
 from mfx.plugins import Registry
 
 SOURCES: Registry[Source] = Registry(plugins.SOURCES, "source")
-if TYPE_CHECKING:  # that a module is one
+if TYPE_CHECKING:  # Checks that the module is a `Source`.
     from mfx.ingest.sources import csv
 
     _csv: Source = csv
 _TEXT = "csv"
-"""What a file is taken for that no other source takes: it says what is wrong with it."""
+"""The source for files that no other source takes. Its messages say what is wrong with a file."""
 _HEAD = 4096
 
 
@@ -24,16 +24,16 @@ def known() -> list[Source]:
     """All kinds.
 
     Raises:
-        MfxError: Another package's cannot be loaded.
+        MfxError: A source from another package cannot be loaded.
     """
     return [SOURCES.get(name) for name in SOURCES.names()]
 
 
 def source_of(path: Path) -> Source:
-    """The kind of a file on disk, by its name and first bytes.
+    """The kind of a file on disk, found by its name and first bytes.
 
     Raises:
-        MfxError: It cannot be read.
+        MfxError: The file cannot be read.
     """
     others = [SOURCES.get(name) for name in SOURCES.names() if name != _TEXT]
     if others:
@@ -45,10 +45,10 @@ def source_of(path: Path) -> Source:
 
 
 def suffixes() -> tuple[str, ...]:
-    """How names of a folder's input files end, in capitals or not."""
+    """The name endings of all kinds of input files, in lower case; any case is accepted."""
     return tuple(suffix for source in known() for suffix in source.SUFFIXES)
 
 
 def titles() -> str:
-    """All kinds, for messages: "CSV", or "CSV or Parquet"."""
+    """The names of all kinds, for messages: "CSV", or "CSV or Parquet"."""
     return " or ".join(source.TITLE for source in known())

@@ -1,4 +1,4 @@
-"""What a kind of input file is to the steps; each is a module of this package."""
+"""The interface of a kind of input file (`Source`). Each kind is a module of this package."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mfx.ingest.infer_types import Column
 
 @dataclass
 class Tally:
-    """What became of a file's records and cells.
+    """Counts of a file's records and cells.
 
     Args:
         records: Records in the file, counted in its text and not by the parser.
-        rejected: Those left out, by reason.
+        rejected: Records left out, by reason.
         missing: Cells taken as missing, by column and text.
-        rounded: Cells that are another whole number as float32, by column and one such text.
+        rounded: Cells with a whole number that float32 changes, by column and one such text.
     """
 
     records: int = 0
@@ -31,7 +31,7 @@ class Tally:
     rounded: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, other: Tally) -> None:
-        """Count what the other has counted as well."""
+        """Add the counts of another tally."""
         self.records += other.records
         self.rejected += other.rejected
         self.missing += other.missing
@@ -39,13 +39,14 @@ class Tally:
 
 
 class Source(Protocol):
-    """One kind of file. A module is one, with these as its functions and constants.
+    """One kind of input file. A module is a source if it has these functions and constants.
 
-    It is imported whenever files are looked for: what is heavy is imported in the functions.
+    All sources are imported whenever files are looked for, so import heavy packages inside the
+    functions.
 
     Attributes:
-        TITLE: The kind, for messages, such as "CSV".
-        SUFFIXES: How names of such files in a folder end, in lower case; each of one kind only.
+        TITLE: The kind's name in messages, such as "CSV".
+        SUFFIXES: The endings of such files' names, in lower case. Two kinds cannot share an ending.
     """
 
     TITLE: str
@@ -55,19 +56,19 @@ class Source(Protocol):
         """Whether a file is of this kind.
 
         Args:
-            name: The file's, without its folder.
-            head: Its first 4096 bytes, or all.
+            name: The file's name, without its folder.
+            head: The file's first 4096 bytes, or all if it has fewer.
         """
 
     def header(self, path: Path, how: Reading) -> list[str]:
         """The names of a file's columns, in order.
 
         Raises:
-            MfxError: The file cannot be read, or its columns cannot be told.
+            MfxError: The file cannot be read, or its columns cannot be found.
         """
 
     def look(self, path: Path, how: Reading, found: dict[str, Column]) -> None:
-        """Add what a file's columns hold to what was found in other files, by column.
+        """Add a file's cells to `found`, which holds each column's findings from other files.
 
         Raises:
             MfxError: The file cannot be read.
@@ -79,15 +80,15 @@ class Source(Protocol):
         """A file's rows, in bounded memory.
 
         Args:
-            path: On disk.
+            path: The file on disk.
             types: Each column's type, a name in `columns.types.TYPES`.
             how: How files are read.
-            tally: Counts the file's records, and what became of them.
+            tally: Gets the counts of the file's records and cells.
 
         Yields:
-            Batches whose columns are those of `types` in the file's order and have these types;
-            what is missing, NaN too, is null.
+            Batches with the columns of `types`, in these types, in the file's order. Missing values
+            and NaN are null.
 
         Raises:
-            MfxError: Names file, row, column and value of the first cell that does not fit.
+            MfxError: A cell does not fit its type; the message names file, row, column and value.
         """

@@ -1,4 +1,4 @@
-"""Kinds of compression, and a file's bytes, unpacked."""
+"""The kinds of compression that input files may have, and how to read such files."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Compression:
     """One kind of compression.
 
     Args:
-        begin: A file's first bytes.
-        suffix: Of file names.
-        open: Opens a path for reading what is in it.
+        begin: The first bytes of such a file.
+        suffix: The ending of such a file's name.
+        open: Opens a path for reading; gives the unpacked bytes.
     """
 
     begin: bytes
@@ -40,14 +40,22 @@ COMPRESSIONS: dict[str, Compression] = {
     ),
 }
 PACKED = ("", *(kind.suffix for kind in COMPRESSIONS.values()))
-"""How a compressed file's name ends behind its own end; empty for one that is not."""
+"""Endings that compression adds to a file's name; '' for no compression."""
 
 
 def blocks(path: Path, compression: str, size: int) -> Iterator[bytes]:
-    """The file's text, unpacked, in blocks of at most `size` bytes, none empty.
+    """Read a file's bytes, unpacked.
+
+    Args:
+        path: The file.
+        compression: A name in `COMPRESSIONS`, or "none".
+        size: The most bytes per block.
+
+    Yields:
+        Blocks of at most `size` bytes, none of them empty.
 
     Raises:
-        MfxError: The file cannot be read, or is not whole.
+        MfxError: The file cannot be read or unpacked.
     """
     try:
         opened = path.open("rb") if compression == "none" else COMPRESSIONS[compression].open(path)
@@ -60,6 +68,6 @@ def blocks(path: Path, compression: str, size: int) -> Iterator[bytes]:
             raise MfxError(f"{path}: cannot read the file: {reason or error}") from None
         raise MfxError(
             f"{path}: cannot unpack it as {compression}: {error}",
-            "The file is damaged or cut off, or compression under [data] is not what it is: "
-            "bring it again.",
+            "The file is damaged or cut off: get it again. Or compression under [data] is wrong: "
+            "set the right one.",
         ) from None

@@ -1,4 +1,4 @@
-"""CSV files as typed Arrow batches, and what exactly is wrong with one that cannot be read."""
+"""Read CSV files as typed Arrow batches; say exactly what is wrong with one that cannot be read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TITLE = "CSV"
 SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in PACKED)
 
 BLOCK_BYTES = 16 * 2**20
-"""CSV text parsed at a time; bounds the memory of a reader."""
+"""Bytes of CSV text that are parsed at a time. This bounds a reader's memory."""
 
 _AT_ONCE = 2
 """Blocks that are parsed at the same time."""
@@ -40,20 +40,20 @@ _FROM_TEXT: dict[str, tuple[str, _Convert]] = {
     "float32": ("a number", number_text.to_float32),
     "bytes": ("text", lambda text: (text.cast(pa.binary()), None)),
 }
-"""By type: what its cells are, and how texts become it."""
+"""For each type: what a cell should be, in words, and a function that converts texts to it."""
 
 
 def takes(name: str, head: bytes) -> bool:
-    """Whether it is text; see `base.Source`."""
+    """Whether the file is text; see `base.Source`."""
     return not file_kinds.detect(head)
 
 
 def header(path: Path, how: Reading) -> list[str]:
-    """The column names of a CSV file, as `how` says it is written.
+    """The column names of a CSV file that is written as `how` says.
 
     Raises:
-        MfxError: The file is missing, empty, no text, not UTF-8, or names a column twice, not at
-            all, or with spaces around the name.
+        MfxError: The file is missing, empty, no text or not UTF-8; or a column name is empty, is
+            used twice or has spaces around it.
     """
     return _File(path, how).names
 
@@ -64,16 +64,18 @@ def batches(
     """Read a CSV file in blocks.
 
     Args:
-        path: UTF-8 with a header; compressed or not.
+        path: The file: UTF-8 with a header, compressed or not.
         types: Each column's type, a name in `columns.types.TYPES`.
-        how: How the file is written, what means missing, what becomes of ragged rows.
-        tally: Counts what is read.
+        how: How the file is written, which texts mean missing, what to do with rows that have too
+            few or too many cells.
+        tally: Gets the counts of the file's records and cells.
 
     Yields:
-        Batches whose columns have these types; NaN is null.
+        Batches whose columns have these types. Missing values and NaN are null.
 
     Raises:
-        MfxError: Names file, line, column and value of the first cell that does not fit.
+        MfxError: The file cannot be read, or a cell does not fit its type; the message names file,
+            line, column and value.
     """
     file = _File(path, how)
 
@@ -100,10 +102,10 @@ def batches(
 
 
 def look(path: Path, how: Reading, found: dict[str, Column]) -> None:
-    """Add what a file's cells look like to what was found in others, by column.
+    """Add a file's cells to `found`, which holds each column's findings from other files.
 
     Raises:
-        MfxError: As `batches`.
+        MfxError: The file cannot be read.
     """
     file = _File(path, how)
     for name in file.names:
@@ -114,7 +116,10 @@ def look(path: Path, how: Reading, found: dict[str, Column]) -> None:
 
 
 def infer_types(paths: Sequence[Path], how: Reading) -> dict[str, str]:
-    """Each column's narrowest type over all rows of all files; all-missing columns are bytes."""
+    """The narrowest type that fits all rows of all files, for each column.
+
+    A column without any value is `bytes`.
+    """
     found: dict[str, Column] = {}
     for path in paths:
         look(path, how, found)
@@ -122,7 +127,7 @@ def infer_types(paths: Sequence[Path], how: Reading) -> dict[str, str]:
 
 
 class _File:
-    """A CSV file whose header was read."""
+    """A CSV file, its header already read."""
 
     def __init__(self, path: Path, how: Reading) -> None:
         self.path, self.how = path, how
@@ -130,7 +135,7 @@ class _File:
         first = next(self._whole(), None)
         if first is None:
             raise MfxError(
-                f"{path}: the file is empty", "Expected a header line and rows below it."
+                f"{path}: the file is empty", "Expected a header line, with rows below it."
             )
         line, self.names = next(csv_records.rows(first.text, self.dialect.delimiter, first.line))
         if fault := _text_fault(path, line, self.names, self.names):
@@ -150,7 +155,7 @@ class _File:
         return reading
 
     def texts(self, part: Records) -> tuple[list[pa.Array], Tally]:
-        """Each column's cells as strings, null where missing; and what became of the records."""
+        """Each column's cells as strings (null where missing), and the counts of the part."""
         tally = Tally(records=part.count)
         try:
             columns = self._parse(part, tally.rejected)
@@ -159,7 +164,7 @@ class _File:
         rows = len(columns[0])
         if rows + sum(tally.rejected.values()) != part.count:
             raise MfxError(
-                f"{self.path}: of {part.count} records from line {part.line} on {rows} were read "
+                f"{self.path}: {part.count} records from line {part.line} on, but {rows} were read "
                 f"and {sum(tally.rejected.values())} rejected",
                 "Rows were lost: please report this with the file.",
             )
@@ -203,7 +208,7 @@ class _File:
         return [_one_array(column) for column in table.columns]
 
     def line_of(self, part: Records, row: int) -> int:
-        """The line on which the part's row begins, not counting those left out."""
+        """The file's line on which a row of the part begins; rejected rows are not counted."""
         rows = csv_records.rows(part.text, self.dialect.delimiter, part.line)
         lines = (line for line, cells in rows if len(cells) == len(self.names))
         return next(line for place, line in enumerate(lines) if place == row)
@@ -214,12 +219,15 @@ class _File:
             raise MfxError(
                 f"{self.path}, line {self.line_of(part, row)}, column {name!r}: a space before "
                 f"the quote: {_shown(text[row].as_py())}",
-                "Take the space away: a quote opens a cell only at its begin.",
+                "Remove the space: a quote opens a cell only as its first character.",
             )
         return pc.utf8_trim(text, number_text.SPACES)
 
     def _fault(self, part: Records) -> MfxError | None:
-        """The first record that Arrow refuses: ragged where that stops the run, or not UTF-8."""
+        """The error of the first record that Arrow refuses; None if no reason is found.
+
+        Reasons are a wrong number of cells, if that stops the run, and text that is not UTF-8.
+        """
         ragged = self.how.ragged_rows == "stop"
         for line, cells in csv_records.rows(part.text, self.dialect.delimiter, part.line):
             if len(cells) != len(self.names):
@@ -236,7 +244,7 @@ class _File:
 
 
 def _in_order(make: Callable[[Records], _T], parts: Iterator[Records]) -> Iterator[_T]:
-    """What `make` makes of each part, in order, some of them made at the same time."""
+    """The results of `make` for all parts, in order. Some are computed at the same time."""
     waiting: deque[Future[_T]] = deque()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for part in parts:
@@ -253,7 +261,7 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _with_nulls(text: pa.Array, nulls: Sequence[str]) -> tuple[pa.Array, dict[str, int]]:
-    """The strings, null where they are one of `nulls`, and how often each is."""
+    """Replace strings that are in `nulls` by null; also return how often each occurred."""
     counted = {}
     missing = np.zeros(len(text), bool)
     for null in nulls:
@@ -273,7 +281,7 @@ def _empty(text: pa.Array) -> np.ndarray:
 
 
 def _nans(name: str, text: pa.Array, made: pa.Array) -> Counter[tuple[str, str]]:
-    """Cells that say NaN, which is missing in a column of numbers."""
+    """Count cells with NaN, which counts as missing in a column of numbers."""
     if made.null_count == text.null_count:
         return Counter()
     words = text.filter(pc.and_(pc.is_null(made), pc.is_valid(text)))
@@ -281,7 +289,7 @@ def _nans(name: str, text: pa.Array, made: pa.Array) -> Counter[tuple[str, str]]
 
 
 def _rounded(name: str, text: pa.Array, made: pa.Array) -> Counter[tuple[str, str]]:
-    """Cells whose whole number float32 does not hold, under one of their texts."""
+    """Count cells with a whole number that float32 cannot hold, under the first such text."""
     large = pc.greater(pc.abs(made), number_text.EXACT - 1)
     if not pc.any(large).as_py():
         return Counter()
@@ -297,8 +305,8 @@ def _check_titles(where: str, names: list[str]) -> None:
         if name.strip() and name != name.strip():
             raise MfxError(
                 f"{where}: column name {name!r} has spaces around it",
-                "Take them away, or set trim = true under [data]: it takes spaces away from around "
-                "names and cells.",
+                "Remove them, or set trim = true under [data]: it removes spaces around names and "
+                "cells.",
             )
         if not name.strip() or name in seen:
             fault = "used twice" if name.strip() else "empty"
@@ -310,14 +318,14 @@ def _check_titles(where: str, names: list[str]) -> None:
 
 def _misfit(where: str, name: str, expected: str, cell: str) -> MfxError:
     remedy = (
-        "Fix the cell, or name its text in null_values under [data] if it means missing, or give "
+        "Fix the cell. Or, if it means missing, add its text to null_values under [data]. Or give "
         "the feature another type in the schema."
     )
     text = pa.array([cell])
     if number_text.is_like_number(text)[0] and not number_text.is_number(text)[0]:
         remedy = (
-            "As a number it would lose what it is written as: a code is type BYTES in the schema. "
-            "If it is a number, preprocessing_fn can make one of it: tf.strings.to_number."
+            "A number would not keep the way this is written. Give codes the type BYTES in the "
+            "schema. If it is a number, preprocessing_fn can convert it: tf.strings.to_number."
         )
     return MfxError(f"{where}, column {name!r}: expected {expected}, found {_shown(cell)}", remedy)
 

@@ -1,4 +1,4 @@
-"""How a CSV file is written: its compression and delimiter, given or found."""
+"""How a CSV file is written: its compression and delimiter, as configured or as detected."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ from mfx.ingest.sources import csv_records, file_kinds
 from mfx.ingest.sources.compression import COMPRESSIONS, blocks
 
 DELIMITERS = ",;\t|"
-"""Those that are looked for, the likeliest first."""
+"""The delimiters that are tried, the most likely one first."""
 
 _SAMPLE, _ROWS = 2**16, 20
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written: a name in COMPRESSIONS or "none", and one ASCII character."""
+    """How a file is written.
+
+    Args:
+        compression: A name in `COMPRESSIONS`, or "none".
+        delimiter: One ASCII character.
+    """
 
     compression: str
     delimiter: str
 
 
 def look(path: Path, how: Reading) -> Dialect:
-    """How the file is written: as `how` says, and what it does not say as the file's begin shows.
+    """Find out how a file is written. What `how` does not say is detected in the first bytes.
 
     Raises:
-        MfxError: The file cannot be read, is no text, or its delimiter cannot be told.
+        MfxError: The file cannot be read, is no text, or could have several delimiters.
     """
     compression = how.compression or _compression(path)
     sample, whole = b"", False
-    # Until a line after the header is seen, or the file's end, or what no header is.
+    # The sample grows until it has enough lines or the whole file, or is too long for a header.
     for factor in (1, 8, 64, 512):
         sample, whole = _sample(path, compression, factor * _SAMPLE)
         if kind := file_kinds.detect(sample[:4096]):
@@ -51,7 +56,7 @@ def _compression(path: Path) -> str:
     head = next(blocks(path, "none", 16), b"")
     kinds = (name for name, kind in COMPRESSIONS.items() if head.startswith(kind.begin))
     name = next(kinds, "none")
-    # `BZh` may begin a header; what follows it in a compressed file is a digit and no text.
+    # A header may begin with `BZh` too. In a bzip2 file, a digit and these bytes follow.
     return "none" if name == "bz2" and head[4:10] not in (b"1AY&SY", b"\x17rE8P\x90") else name
 
 
@@ -66,7 +71,7 @@ def _sample(path: Path, compression: str, size: int) -> tuple[bytes, bool]:
 
 
 def _delimiter(path: Path, sample: bytes, whole: bool) -> str:
-    """The delimiter by which the header has most cells and the rows below it as many."""
+    """The delimiter that gives the header most cells, and all rows the same number of cells."""
     fits: dict[str, int] = {}
     for delimiter in DELIMITERS:
         text = sample.removeprefix(b"\xef\xbb\xbf")
@@ -80,6 +85,6 @@ def _delimiter(path: Path, sample: bytes, whole: bool) -> str:
     if len(best) > 1:
         raise MfxError(
             f"{path}, line 1: the delimiter may be {' or '.join(map(repr, best))}",
-            'Say which, for example: delimiter = "," under [data].',
+            'Set it under [data], for example: delimiter = ","',
         )
     return best[0] if best else ","

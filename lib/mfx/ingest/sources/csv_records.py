@@ -1,7 +1,7 @@
-"""The records of a CSV text, found and counted without a CSV parser, and quotes that do not match.
+"""Find and count the records of a CSV text without a CSV parser; find quotes that do not match.
 
-A parser that meets a quote which nothing closes joins lines until the next quote, and says nothing.
-So what a parser delivers is held to what is counted here.
+When a quote is never closed, a parser silently joins lines until the next quote. So the records
+that a parser delivers are compared with the number counted here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from mfx.errors import MfxError
 
 MOST = 64 * 2**20
-"""Bytes that one record may have: what a quote that nothing closes costs at most."""
+"""The most bytes of one record. It bounds the memory that a quote without an end can cost."""
 
 _QUOTE, _CR, _LF = b'"\r\n'
 
@@ -26,9 +26,9 @@ class Records:
     """Whole records, one after another.
 
     Args:
-        text: Their bytes; line ends and blank lines are among them.
-        count: How many; a blank line is none.
-        line: The line of the file that they begin on, from 1.
+        text: Their bytes, with line ends and blank lines.
+        count: The number of records. A blank line is not a record.
+        line: The file's line on which they begin, counted from 1.
     """
 
     text: bytes
@@ -37,20 +37,23 @@ class Records:
 
 
 def whole(blocks: Iterable[bytes], delimiter: str, where: str) -> Iterator[Records]:
-    """Cut a CSV text into whole records: the first one (the header) alone, then one part a block.
+    """Cut a CSV text into whole records: first the header alone, then one part per block.
 
-    Lines end with LF, CR or CRLF, the last one with or without. A quote opens a cell where the cell
-    begins and is text elsewhere (`5" pipe`), as Python's `csv` and Arrow have it; what it opened, a
-    quote before a delimiter or a line's end closes.
+    Lines end with LF, CR or CRLF; the last line may have no end. As in Python's `csv` and in Arrow,
+    a quote opens a quoted cell only as the cell's first character; elsewhere it is text, as in
+    `5" pipe`. A quote before a delimiter or a line's end closes the cell.
 
     Args:
-        blocks: The text in pieces of any size, none empty.
+        blocks: The text in pieces of any size, none of them empty.
         delimiter: One ASCII character.
-        where: The file's name, for errors.
+        where: The file's name, for messages.
+
+    Yields:
+        The records, in order. Nothing is left out but blank lines.
 
     Raises:
-        MfxError: Names the line of a closing quote with text behind it, of a quote that nothing
-            closes, of a NUL byte, or of a record longer than `MOST`.
+        MfxError: There is text after a closing quote, a quote that nothing closes, a NUL byte, or a
+            record longer than `MOST`. The message names the line.
     """
     cutter = _Cutter(delimiter, where)
     for block in blocks:
@@ -84,9 +87,14 @@ class _Cutter:
         yield from self._cut(text, _line_ends(text, quotes), last=True)
 
     def _cut(self, text: bytes, ends: np.ndarray, last: bool) -> Iterator[Records]:
-        """What is whole in `text`; the rest stays. `ends`: of lines, those within cells left out.
+        """Yield the whole records in `text` and keep the rest for the next call.
 
-        A CR at the end stays, since an LF may follow.
+        A CR at the end is kept too, since an LF may follow.
+
+        Args:
+            text: The text that has not been cut yet.
+            ends: Positions of line ends in it, without those inside quoted cells.
+            last: Whether no more text follows.
         """
         if not last and text.endswith(b"\r") and len(ends) and ends[-1] == len(text) - 1:
             ends = ends[:-1]
@@ -94,10 +102,10 @@ class _Cutter:
             line = self._line_of(text, text.index(b"\0"))
             raise MfxError(
                 f"{self.where}, line {line}: a NUL byte, which no text has",
-                "Write the file anew as CSV in UTF-8.",
+                "Write the file again as CSV in UTF-8.",
             )
         cut = len(text) if last else int(ends[-1]) + 1 if len(ends) else 0
-        # A line end directly after another one ends a blank line, or is the LF of a CRLF.
+        # A line end directly after another one ends a blank line, or is the LF of CRLF.
         of_records = ends[np.diff(ends, prepend=-1) > 1]
         count = len(of_records) + (last and cut > (int(ends[-1]) + 1 if len(ends) else 0))
         begin = 0
@@ -118,7 +126,10 @@ class _Cutter:
         return made
 
     def _quotes(self, text: bytes) -> np.ndarray:
-        """Positions of quotes that open and close, in turn; one written twice closes and opens."""
+        """Positions of quotes that open and close a cell, by turns.
+
+        A quote inside a cell is written twice: it counts as one that closes and one that opens.
+        """
         if b'"' not in text:
             return np.empty(0, np.int64)
         codes = np.frombuffer(text, np.uint8)
@@ -126,7 +137,7 @@ class _Cutter:
         begins = self.boundary[codes[np.maximum(at - 1, 0)]] | (at == 0)
         ends = self.boundary[codes[np.minimum(at + 1, len(text) - 1)]] | (at == len(text) - 1)
         twice = np.append(np.diff(at) == 1, False)
-        # If each opens where a cell may begin and each closes where one may end, all is well.
+        # All quotes are right if each opens where a cell may begin and closes where one may end.
         opening = begins[0::2] | np.concatenate([[False], twice[1::2]])[: len(begins[0::2])]
         if opening.all() and (ends | twice)[1::2].all():
             return at
@@ -140,7 +151,7 @@ class _Cutter:
         ends: np.ndarray,
         twice: np.ndarray,
     ) -> np.ndarray:
-        """The same where some quotes are text, or wrong."""
+        """The same as `_quotes`, for texts in which some quotes are plain text, or wrong."""
         kept: list[int] = []
         inside = skip = False
         opened = 0
@@ -164,11 +175,11 @@ class _Cutter:
 
     def _text_after(self, text: bytes, opened: int, closed: int) -> MfxError:
         line, begun = self._line_of(text, closed), self._line_of(text, opened)
-        came_from = "" if line == begun else f" of a cell that a quote opened on line {begun}"
+        came_from = "" if line == begun else f" of a cell that begins on line {begun}"
         found = _shown(text[closed + 1 : closed + 80])
         return MfxError(
             f"{self.where}, line {line}: text after the closing quote{came_from}: {found}",
-            "Close the cell on its line, and write a quote inside a quoted cell twice.",
+            "Close the cell on its line. Inside a quoted cell, write a quote twice.",
         )
 
     def _endless(self) -> MfxError:
@@ -176,9 +187,9 @@ class _Cutter:
         if len(quotes) % 2 == 0:
             return MfxError(
                 f"{self.where}, line {self.line}: a line of more than {MOST / 2**20:.0f} MiB",
-                "Expected a CSV file: one record a line.",
+                "Expected a CSV file, with one record per line.",
             )
-        # The last one that opens, unless it is the second half of a quote written twice.
+        # The last quote that opens a cell and is not the second of two in a row.
         opened = next(
             int(quotes[n])
             for n in range(len(quotes) - 1, -1, -2)
@@ -188,7 +199,7 @@ class _Cutter:
         line = self._line_of(self.rest, opened)
         return MfxError(
             f"{self.where}, line {line}: a quote opens a cell and nothing closes it: {found}",
-            "Close the cell on its line, and write a quote inside a quoted cell twice.",
+            "Close the cell on its line. Inside a quoted cell, write a quote twice.",
         )
 
     def _line_of(self, text: bytes, place: int) -> int:
@@ -196,7 +207,7 @@ class _Cutter:
 
 
 def _line_ends(text: bytes, quotes: np.ndarray) -> np.ndarray:
-    """Positions of CR and LF that are not in a quoted cell."""
+    """Positions of CR and LF outside of quoted cells."""
     codes = np.frombuffer(text, np.uint8)
     are = codes == _LF
     if b"\r" in text:
@@ -206,20 +217,26 @@ def _line_ends(text: bytes, quotes: np.ndarray) -> np.ndarray:
 
 
 def _lines(text: bytes) -> int:
-    """Line ends in `text`."""
+    """The number of line ends in `text`."""
     return text.count(b"\n") + (text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else 0)
 
 
 def _shown(text: bytes) -> str:
-    """The first line of `text`, short, for a message."""
+    """The first 40 characters of the first line of `text`, for a message."""
     lines = text.decode("utf-8", "replace").splitlines() or [""]
     return repr(lines[0][:40])
 
 
 def rows(text: bytes, delimiter: str, line: int = 1) -> Iterator[tuple[int, list[str]]]:
-    """Each record's line and cells, by Python's `csv`: slow, for headers and messages.
+    """Parse records with Python's `csv`. It is slow: use it for headers and messages.
 
-    Bytes that are not UTF-8 become surrogates.
+    Args:
+        text: The CSV text. Bytes that are not UTF-8 become surrogates.
+        delimiter: One ASCII character.
+        line: The file's line on which the text begins.
+
+    Yields:
+        The line on which each record begins, and its cells. Blank lines are left out.
     """
     csv.field_size_limit(2**31 - 1)
     reader = csv.reader(

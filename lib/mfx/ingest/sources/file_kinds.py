@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, where it is no text that a CSV reader could take."""
+"""Tell by its first bytes what a file is, if it is no text that a CSV reader could read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BEGINS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
-    (b"\x00\x05\x16\x07", "macOS's notes on a file (AppleDouble)"),
+    (b"\x00\x05\x16\x07", "macOS metadata of a file (AppleDouble)"),
     (b"\x7fELF", "a program"),
     (b"\xff\xfe\x00\x00", "UTF-32 text"),
     (b"\x00\x00\xfe\xff", "UTF-32 text"),
@@ -36,7 +36,7 @@ _BEGINS: tuple[tuple[bytes, str], ...] = (
     (b"\xfe\xff", "UTF-16 text"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
-"""Longer ones before those that they begin with."""
+"""First bytes of each kind of file. A longer entry comes before any entry that it begins with."""
 
 _MARKUP = ((b"<!doctype html", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"))
 _NO_TEXT = bytes(range(9)) + bytes(range(14, 32))
@@ -51,20 +51,27 @@ _ZIPPED = (
 REMEDIES = {
     "UTF-16 text": "Convert the file, for example: iconv -f UTF-16 -t UTF-8 IN > OUT",
     "UTF-32 text": "Convert the file, for example: iconv -f UTF-32 -t UTF-8 IN > OUT",
-    "a zip archive": "Unpack it, and give the CSV file in it.",
-    "a tar archive": "Unpack it, and give the CSV files in it.",
-    "a Git LFS pointer, not the file itself": "Bring the file itself: git lfs pull",
+    "a zip archive": "Unpack it, and use the CSV file in it.",
+    "a tar archive": "Unpack it, and use the CSV files in it.",
+    "a Git LFS pointer, not the file itself": "Get the file itself: git lfs pull",
 }
-"""What to do about a kind, where it is not `REMEDY`."""
+"""What the user can do about a kind of file. For all others it is `REMEDY`."""
 
 REMEDY = "Write the data as CSV in UTF-8; it may be compressed with gzip, bz2, xz or zstd."
 
 
 def detect(head: bytes) -> str:
-    """What the file that begins with `head` (64 bytes or more, if it has them) is; "" for text."""
+    """Name the kind of a file.
+
+    Args:
+        head: The file's first bytes: 64 or more, unless the file is shorter.
+
+    Returns:
+        The kind in words, such as "Parquet"; "" for text.
+    """
     binary = any(code in _NO_TEXT for code in head)
     for begin, kind in _BEGINS:
-        # A header may begin with letters such as ORC.
+        # The header of a CSV file may begin with letters such as ORC.
         if head.startswith(begin) and (binary or not begin.isalnum()):
             if kind == "a zip archive":
                 return next((inner for word, inner in _ZIPPED if word in head), kind)
@@ -92,6 +99,6 @@ def _is_json(text: bytes) -> bool:
     try:
         json.loads(line)
     except ValueError:
-        # A value over several lines, or cut; a CSV header does not say `{"name":`.
+        # JSON on several lines, or cut off. A CSV header does not begin with `{"name":`.
         return line in (b"{", b"[") or b'":' in line.split(b",")[0]
     return True

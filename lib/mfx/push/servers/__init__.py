@@ -1,4 +1,4 @@
-"""Model servers that a candidate can be put to the test with: one file for each."""
+"""The model servers that a candidate can be tested with: one file for each."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from mfx.push.servers.base import ModelServer
 
 SERVERS: Registry[type[ModelServer]] = Registry(plugins.SERVERS, "model server")
 _PREFERRED = ("tensorflow_model_server", "docker", "mfx")
-"""TensorFlow Serving itself where it can be had, else this library's server."""
+"""TensorFlow Serving itself if this machine has it, otherwise this library's server."""
 
 
 def find(name: str = "") -> ModelServer:
-    """The server of this name; by default the best that this machine has.
+    """The server with this name; by default the best one on this machine.
 
     Raises:
-        MfxError: There is none of this name.
+        MfxError: There is no server with this name.
     """
     if name:
         return SERVERS.get(name)()

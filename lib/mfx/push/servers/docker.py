@@ -10,23 +10,25 @@ from mfx.push.servers.base import VERSION, Start
 from mfx.push.servers.tf_serving_api import TfServingApi
 
 IMAGE = "tensorflow/serving:2.19.1"
-"""TF Serving's image, here and in manifests; with `-gpu` the one for GPUs."""
+"""TensorFlow Serving's image, also used in manifests. Its GPU variant has `-gpu` added."""
 
 
 class Docker(TfServingApi):
-    """`docker run` of IMAGE."""
+    """Runs IMAGE with `docker run`."""
 
     title = f"docker {IMAGE}"
 
     def missing(self) -> str:
-        """Whether Docker or the image is not here; see `ModelServer`."""
+        """Whether Docker or the image is missing; see `ModelServer`."""
         if not shutil.which("docker"):
             return "docker: no such program on PATH"
         found = subprocess.run(
             ["docker", "image", "inspect", IMAGE], capture_output=True, check=False
         )
-        # Not pulled: a push should not wait for half a gigabyte that nobody asked for.
-        return "" if found.returncode == 0 else f"docker, if its daemon runs, has no image {IMAGE}"
+        # The image is not pulled: a push should not wait for half a gigabyte nobody asked for.
+        if found.returncode == 0:
+            return ""
+        return f"docker: its daemon does not run, or it has no image {IMAGE}"
 
     def command(self, start: Start) -> Sequence[str]:
         """See `ModelServer`."""
@@ -42,5 +44,5 @@ class Docker(TfServingApi):
         ]
 
     def memory(self, process: subprocess.Popen) -> int | None:
-        """Not known: the process is Docker's client."""
+        """None: the process is only Docker's client."""
         return None

@@ -1,6 +1,6 @@
-"""Asks a server for rows over KServe's V2 API (Open Inference Protocol), REST and gRPC.
+"""Ask a server to predict rows by KServe's V2 API (Open Inference Protocol), over REST and gRPC.
 
-`tritonclient`, NVIDIA's own, asks over gRPC.
+For gRPC, NVIDIA's `tritonclient` is used.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ _DTYPES: dict[str, np.dtype] = {
     "INT64": np.dtype(np.int64),
     "BYTES": np.dtype(object),
 }
-"""Of the types that raw features have."""
+"""V2's data types that raw features can have, and their NumPy types."""
 _LENGTH = "Inference-Header-Content-Length"
 
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """What a model takes.
+    """The inputs of a model.
 
     Attributes:
-        examples: The input for serialized tf.Examples; empty if there is one for each feature.
-        datatypes: V2's, by input, each [rows, 1].
+        examples: The name of the input for serialized tf.Examples; "" if there is one input per
+            feature.
+        datatypes: V2's data type of each input. Each has the shape [rows, 1].
     """
 
     examples: str
@@ -40,14 +41,14 @@ class ModelInputs:
 
 
 def read_inputs(address: str, name: str) -> ModelInputs:
-    """Ask a Triton server for what a model takes.
+    """Ask a Triton server for the inputs of a model.
 
     Args:
         address: `host:port` of its REST API.
-        name: The model's.
+        name: The model's name.
 
     Raises:
-        AnswerError: It does not say.
+        AnswerError: The server does not answer, or the answer has no inputs or signature.
     """
     connection = http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
     try:
@@ -62,14 +63,14 @@ def read_inputs(address: str, name: str) -> ModelInputs:
 
 
 def arrays(rows: Sequence[Row], inputs: ModelInputs) -> dict[str, np.ndarray]:
-    """Raw rows as the model takes them.
+    """Turn raw rows into the model's inputs.
 
     Args:
-        rows: Raw features; what is None or left out is sent as `mfx.columns.missing` says.
-        inputs: What the model takes.
+        rows: Raw features. Missing ones (None or left out) are sent as `mfx.columns.missing` says.
+        inputs: The model's inputs.
 
     Returns:
-        For each input an array [rows, 1]; bytes as objects.
+        For each input an array of shape [rows, 1]; bytes are objects.
     """
     if inputs.examples:
         return {inputs.examples: _column([to_example(row) for row in rows], np.dtype(object))}
@@ -86,10 +87,10 @@ def arrays(rows: Sequence[Row], inputs: ModelInputs) -> dict[str, np.ndarray]:
 
 
 def rest_body(rows: Sequence[Row], inputs: ModelInputs) -> tuple[bytes, dict[str, str]]:
-    """A request for rows: body and headers.
+    """Body and headers of a REST request.
 
-    JSON, but for the inputs that it cannot express: bytes that are no text, and NaN. These follow
-    it as V2's binary tensor extension has them.
+    The body is JSON. Inputs with values that JSON cannot express (NaN, or bytes that are no text)
+    follow after it, in the form of V2's binary tensor extension.
     """
     tensors: list[dict[str, Any]] = []
     binary: list[bytes] = []
@@ -99,7 +100,7 @@ def rest_body(rows: Sequence[Row], inputs: ModelInputs) -> tuple[bytes, dict[str
             texts = [v.decode() if isinstance(v, bytes) else v for v in array.ravel().tolist()]
             json.dumps(texts, allow_nan=False)
             tensors.append({**tensor, "data": texts})
-        except ValueError:  # UnicodeDecodeError is one, too
+        except ValueError:  # UnicodeDecodeError is a ValueError too.
             binary.append(_binary(array))
             tensors.append({**tensor, "parameters": {"binary_data_size": len(binary[-1])}})
     text = json.dumps({"inputs": tensors}).encode()
@@ -110,12 +111,12 @@ def rest_body(rows: Sequence[Row], inputs: ModelInputs) -> tuple[bytes, dict[str
 
 
 def calls(rest: str, grpc: str, name: str) -> Iterator[tuple[str, Call]]:
-    """Each way to ask a server: its name, and the function that asks for rows.
+    """Yield each way to ask a server: its name, and the function that asks.
 
     Args:
         rest: `host:port` of its REST API.
-        grpc: Of its gRPC API.
-        name: The model's.
+        grpc: `host:port` of its gRPC API.
+        name: The model's name.
     """
     inputs = read_inputs(rest, name)
     for api, kind, address in (("V2 REST", Rest, rest), ("V2 gRPC", Grpc, grpc)):
@@ -131,8 +132,8 @@ class Rest:
 
     Args:
         address: `host:port`.
-        name: The model's.
-        inputs: What it takes.
+        name: The model's name.
+        inputs: The model's inputs.
     """
 
     def __init__(self, address: str, name: str, inputs: ModelInputs) -> None:
@@ -140,10 +141,10 @@ class Rest:
         self._connection = http.client.HTTPConnection(address, timeout=TIMEOUT_SECONDS)
 
     def ask(self, rows: Sequence[Row]) -> np.ndarray:
-        """The model's first output for rows, float64.
+        """The model's first output for the rows, as float64.
 
         Raises:
-            AnswerError: There is none.
+            AnswerError: The server does not answer, or not with numbers.
         """
         answer = _answer(self._connection, "POST", self._path, *rest_body(rows, self._inputs))
         try:
@@ -158,7 +159,7 @@ class Rest:
 
 
 class Grpc:
-    """Asks over gRPC; see Rest."""
+    """Asks over gRPC. Its arguments are those of `Rest`."""
 
     def __init__(self, address: str, name: str, inputs: ModelInputs) -> None:
         from tritonclient import grpc, utils
@@ -168,10 +169,10 @@ class Grpc:
         self._client = grpc.InferenceServerClient(address)
 
     def ask(self, rows: Sequence[Row]) -> np.ndarray:
-        """The model's first output for rows, float64.
+        """The model's first output for the rows, as float64.
 
         Raises:
-            AnswerError: There is none.
+            AnswerError: The server does not answer.
         """
         tensors = []
         for name, array in arrays(rows, self._inputs).items():
@@ -209,7 +210,7 @@ def _answer(
 
 
 def _datatype(triton: str) -> str:
-    """V2's name for a type in Triton's configuration."""
+    """V2's name for a type as Triton's configuration names it."""
     name = triton.removeprefix("TYPE_")
     return "BYTES" if name == "STRING" else name
 
@@ -219,7 +220,7 @@ def _column(values: Sequence[Any], dtype: np.dtype) -> np.ndarray:
 
 
 def _binary(array: np.ndarray) -> bytes:
-    """Row by row; strings each after its length, 4 bytes."""
+    """The array's bytes, row by row. Each string comes after its length (4 bytes)."""
     if array.dtype != object:
         return array.tobytes()
     return b"".join(struct.pack("<I", len(value)) + value for value in array.ravel())

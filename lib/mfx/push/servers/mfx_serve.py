@@ -19,21 +19,21 @@ class MfxServe(TfServingApi):
     title = "mfx serve"
 
     def missing(self) -> str:
-        """Nothing: it is part of this library."""
+        """Always "": the server is part of this library."""
         return ""
 
     def command(self, start: Start) -> Sequence[str]:
-        """Of a fresh interpreter; see `ModelServer`."""
+        """`mfx serve` in a new interpreter; see `ModelServer`."""
         return command(start, "mfx")
 
     def memory(self, process: subprocess.Popen) -> int | None:
-        """Of the process; see `ModelServer`."""
+        """The memory of the process; see `ModelServer`."""
         return resident_memory(process)
 
 
 def command(start: Start, engine: str) -> Sequence[str]:
-    """`mfx serve` with an engine."""
-    # -I: neither the current folder nor the user's packages reach the process.
+    """The command `mfx serve` with this engine."""
+    # -I keeps the current folder and the user's own packages away from the process.
     return [
         *(sys.executable, "-I", str(_SCRIPT), str(start.base), "--engine", engine),
         *("--rest-port", str(start.rest), "--grpc-port", str(start.grpc)),

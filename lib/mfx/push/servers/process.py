@@ -1,4 +1,4 @@
-"""A model server on localhost, in a process of its own, for one candidate."""
+"""Run a model server for one candidate: a separate process on localhost."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mfx.serve.parameters import BatchingParameters
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that answers.
+    """A server that is ready for requests.
 
     Attributes:
-        server: Its kind.
+        server: The kind of server.
         name: The model's name.
         rest: `host:port` of the REST API.
         grpc: `host:port` of the gRPC API.
-        start_seconds: From the start of its process until the model was available.
-        process: Its process, or Docker's client.
+        start_seconds: Seconds from the start of the process until the model was available.
+        process: The server's process, or Docker's client.
     """
 
     server: ModelServer
@@ -37,11 +37,11 @@ class RunningServer:
     process: subprocess.Popen
 
     def clients(self) -> Iterator[tuple[str, Call]]:
-        """Each way to ask it; see `ModelServer`."""
+        """Yield each way to ask the server; see `ModelServer`."""
         return self.server.clients(self.rest, self.grpc, self.name)
 
     def memory(self) -> int | None:
-        """Bytes of memory that it holds; see `ModelServer`."""
+        """The server's memory in bytes; see `ModelServer`."""
         return self.server.memory(self.process)
 
 
@@ -49,17 +49,17 @@ class RunningServer:
 def running(
     server: ModelServer, model: Path, name: str, batching: BatchingParameters, timeout: float
 ) -> Iterator[RunningServer]:
-    """A server of one SavedModel; gone at the end.
+    """Run a server for one SavedModel. It is stopped at the end of the context.
 
     Args:
-        server: Its kind.
+        server: The kind of server.
         model: The SavedModel's folder.
         name: The model's name for clients.
-        batching: Sizes that requests are put together to.
-        timeout: Seconds that it may take to come up.
+        batching: The batch sizes that the server makes of requests.
+        timeout: Seconds that the start may take.
 
     Raises:
-        ServerError: It did not come up.
+        ServerError: The server did not start.
     """
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         base, parameters = Path(directory, name), Path(directory, "batching_parameters.txt")
@@ -86,10 +86,11 @@ def running(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of localhost that nobody listens at.
+    """Find free ports on localhost.
 
-    They lie below those that clients are given: a client that asks for the port that it was given
-    itself, before the server is there, is connected to itself, and keeps the server out.
+    They are below the range from which the system gives ports to clients. Otherwise a client that
+    connects before the server listens could get this very port: it would then be connected to
+    itself and block the server.
     """
     found: list[int] = []
     ports = range(20_000, 32_000)
@@ -109,7 +110,11 @@ def _wait(
     timeout: float,
     errors: Path,
 ) -> None:
-    """Until the model is available."""
+    """Wait until the model is available.
+
+    Raises:
+        ServerError: The server ended, or took too long.
+    """
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         if process.poll() is not None:
@@ -121,4 +126,4 @@ def _wait(
             if server.ready(rest, name):
                 return
         time.sleep(0.05)
-    raise ServerError(f"no model was served within {timeout:g} s")
+    raise ServerError(f"the model was not ready within {timeout:g} s")

@@ -1,4 +1,4 @@
-"""TensorFlow Serving itself, as a program of this machine."""
+"""TensorFlow Serving itself, if it is installed on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TfServing(TfServingApi):
     title = "tensorflow_model_server"
 
     def missing(self) -> str:
-        """Whether the program is not on the path; see `ModelServer`."""
+        """Whether the program is missing on PATH; see `ModelServer`."""
         return "" if shutil.which(self.title) else f"{self.title}: no such program on PATH"
 
     def command(self, start: Start) -> Sequence[str]:
@@ -29,5 +29,5 @@ class TfServing(TfServingApi):
         ]
 
     def memory(self, process: subprocess.Popen) -> int | None:
-        """Of the process; see `ModelServer`."""
+        """The memory of the process; see `ModelServer`."""
         return resident_memory(process)

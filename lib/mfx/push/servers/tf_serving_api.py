@@ -1,4 +1,4 @@
-"""Asks a server for rows over TensorFlow Serving's API, REST and gRPC."""
+"""Ask a server to predict rows by TensorFlow Serving's API, over REST and gRPC."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TfServingApi:
         return status.state == "AVAILABLE"
 
     def clients(self, rest: str, grpc: str, name: str) -> Iterator[tuple[str, Call]]:
-        """By `serving_default` and, where the model has it, `predict`; see `ModelServer`."""
+        """By `serving_default` and, if the model has it, `predict`; see `ModelServer`."""
         with ExitStack() as opened:
 
             def client(api: str, signature: str) -> _Asking:
@@ -40,7 +40,7 @@ class TfServingApi:
                 if api == "REST":
                     made: Client = RestClient(f"http://{rest}", name, **options)
                 else:
-                    # On this machine: not by way of the user's `http_proxy`.
+                    # The server is on this machine, which the user's `http_proxy` cannot reach.
                     direct = {"grpc.enable_http_proxy": 0}
                     made = GrpcClient(grpc, name, channel=direct, **options)
                 return _Asking(api, opened.enter_context(made))
@@ -53,7 +53,7 @@ class TfServingApi:
 
 
 class _Asking:
-    """Asks by one signature over one API."""
+    """Asks with one signature over one API."""
 
     def __init__(self, api: str, client: Client) -> None:
         self._api, self._client = api, client
@@ -69,11 +69,11 @@ class _Asking:
         return self._ask([{self._names()[0]: to_example(row)} for row in rows])
 
     def raw(self, rows: Sequence[Row]) -> np.ndarray:
-        # Rows may have columns that the model does not take.
+        # Rows may have columns that are no inputs of the model.
         return self._ask([{name: row.get(name) for name in self._names()} for row in rows])
 
     def _names(self) -> list[str]:
-        """Those of the inputs."""
+        """The names of the signature's inputs."""
         if not self._inputs:
             try:
                 self._inputs = list(self._client.signatures()[self._client.signature].inputs)

@@ -1,4 +1,4 @@
-"""`mfx serve --engine triton`: NVIDIA's server, asked over KServe's V2 API."""
+"""`mfx serve --engine triton`: NVIDIA's server, asked by KServe's V2 API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfx.push.servers.mfx_serve import command
 
 
 class Triton:
-    """Triton, with a model repository that `mfx serve` makes for it."""
+    """Triton, with a model repository that `mfx serve` creates for it."""
 
     title = "mfx serve --engine triton"
 
@@ -27,18 +27,18 @@ class Triton:
         return ""
 
     def command(self, start: Start) -> Sequence[str]:
-        """Of a fresh interpreter; see `ModelServer`."""
+        """`mfx serve` in a new interpreter; see `ModelServer`."""
         return command(start, "triton")
 
     def ready(self, rest: str, name: str) -> bool:
-        """Whether it knows the model: it knows none that is not served. See `ModelServer`."""
+        """Whether it knows the model. It knows only models that it serves. See `ModelServer`."""
         get_json(f"http://{rest}/v2/models/{name}")
         return True
 
     def clients(self, rest: str, grpc: str, name: str) -> Iterator[tuple[str, Call]]:
-        """V2's REST and gRPC; see `ModelServer`."""
+        """V2's REST and gRPC APIs; see `ModelServer`."""
         yield from kserve_api.calls(rest, grpc, name)
 
     def memory(self, process: subprocess.Popen) -> int | None:
-        """Of the process, Triton and what holds the model; see `ModelServer`."""
+        """The memory of `mfx serve`, Triton and the model's process; see `ModelServer`."""
         return resident_memory(process)

@@ -1,8 +1,8 @@
 """TF Serving's gRPC API: PredictionService, ModelService, and gRPC's own health and reflection.
 
-The event loop that `start` is awaited in answers, so that a batch wakes it once and not each of its
-requests a thread. Messages are parsed here and not by gRPC, which has its own words for one that
-cannot be.
+Requests are answered in the event loop in which `start` is awaited. So a batch wakes one loop, and
+not a thread for each of its requests. Messages are parsed here and not by gRPC, so that this module
+can word the error of one that cannot be parsed.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ from mfx.serve.grpc.services import Budget, ModelService, PredictionService, apa
 from mfx.serve.versions import AVAILABLE, ModelVersions
 
 Observe = Callable[[str, str, str, float], None]
-"""Is told each answer's model ('' for an unknown one), method, gRPC code and seconds."""
+"""Called for each answer with model ('' for an unknown one), method, gRPC code and seconds."""
 Answer = Callable[[Any, bool], Awaitable[bytes]]
 LARGE = 1 << 18
-"""Bytes of a request from which on it is read in a thread."""
+"""Requests with more bytes than this are read in a thread."""
 
 DETAILS = 2000
-"""Bytes of an error's text; gRPC sends it in a header, each as up to 3, and clients take 8 KB."""
+"""The most bytes of an error's text. gRPC sends it in a header, where a byte may become three, and
+clients accept headers of 8 KB."""
 HEALTH = "grpc.health.v1.Health"
 # grpc.health.v1.HealthCheckResponse.ServingStatus.
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
@@ -54,14 +55,15 @@ log = logging.getLogger("mfx.serve")
 
 @dataclass(frozen=True)
 class GrpcLimits:
-    """What bounds the server's memory; what is beyond gets RESOURCE_EXHAUSTED.
+    """Limits that bound the server's memory. Requests beyond them get RESOURCE_EXHAUSTED.
 
     Attributes:
-        message_bytes: Of one request. Also of its arrays, whose values may be repeated up to a
-            shape; that gets INVALID_ARGUMENT.
-        requests: Under way at once.
-        total_bytes: Of all requests being answered, with their arrays. Python's objects for short
-            strings take some 20 times what they take in a message.
+        message_bytes: The most bytes of a request. Its arrays may not have more either; these may
+            be larger than the request, since the last value is repeated up to the shape. Arrays
+            beyond the limit get INVALID_ARGUMENT.
+        requests: The most requests at the same time.
+        total_bytes: The most bytes of all requests being answered, with their arrays. (As Python
+            objects, short strings take about 20 times their bytes in a message.)
     """
 
     message_bytes: int = 16 << 20
@@ -73,14 +75,14 @@ class GrpcServer:
     """A started server.
 
     Attributes:
-        port: Where it listens.
+        port: The port at which it listens.
     """
 
     def __init__(self, server: grpc.aio.Server, port: int) -> None:
         self.port, self._server = port, server
 
     async def stop(self, grace: float | None = None) -> None:
-        """Take no more requests, and give those under way `grace` seconds."""
+        """Take no more requests, and let those at hand finish for up to `grace` seconds."""
         await self._server.stop(grace)
 
 
@@ -91,17 +93,17 @@ async def start(
     limits: GrpcLimits | None = None,
     observe: Observe | None = None,
 ) -> GrpcServer:
-    """Serve from the running event loop.
+    """Start a server in the running event loop.
 
     Args:
-        models: By name.
-        host: Address to listen at.
-        port: 0 for any free one.
-        limits: On memory.
-        observe: Is told of every answer, for metrics.
+        models: The models, by name.
+        host: The address to listen at.
+        port: The port; 0 for any free port.
+        limits: The limits for memory.
+        observe: Called for every answer, for metrics.
 
     Raises:
-        MfxError: It cannot listen there.
+        MfxError: It cannot listen at this address and port.
     """
     limits = limits or GrpcLimits()
     server = grpc.aio.server(
@@ -113,7 +115,7 @@ async def start(
         maximum_concurrent_rpcs=limits.requests,
     )
     server.add_generic_rpc_handlers(_services(models, limits, observe))
-    # So that grpcurl and its like know methods and messages without their files.
+    # So that tools such as grpcurl know the methods and messages without their proto files.
     reflection.enable_server_reflection((*_described(), reflection.SERVICE_NAME), server)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
@@ -125,10 +127,10 @@ async def start(
 
 
 def _described() -> list[str]:
-    """TF Serving's services, once protobuf knows their descriptions."""
+    """Make protobuf know TF Serving's services; return their full names."""
     names = []
     for module in ("prediction_service_pb2", "model_service_pb2"):
-        # Their code is made for an older protobuf, and fails once the description is known.
+        # Their code is for an older protobuf. It fails, but only after registering the service.
         with suppress(AttributeError):
             import_module(f"tensorflow_serving.apis.{module}")
     for name in ("PredictionService", "ModelService"):
@@ -140,7 +142,7 @@ def _described() -> list[str]:
 def _services(
     models: Mapping[str, ModelVersions], limits: GrpcLimits, observe: Observe | None
 ) -> list[Any]:
-    """All methods by service, as gRPC wants them."""
+    """All services with their methods, in the form that gRPC needs."""
     budget = Budget(limits.total_bytes)
     prediction = PredictionService(models, limits.message_bytes, budget)
     status, health = ModelService(models), HealthService(models)
@@ -169,7 +171,7 @@ def _services(
 
 
 class _Calls:
-    """What all methods have in common: statuses, the bound on memory, and who is told."""
+    """What all methods have in common: status codes, the limit for memory, and metrics."""
 
     def __init__(
         self, models: Mapping[str, ModelVersions], budget: Budget, observe: Observe | None
@@ -177,13 +179,13 @@ class _Calls:
         self._models, self._budget, self._observe = models, budget, observe
 
     def handler(self, method: str, kind: Any, answer: Answer) -> grpc.RpcMethodHandler:
-        """A method for gRPC: bytes in, and bytes or a status out.
+        """Make a method for gRPC. It takes bytes, and gives bytes or a status.
 
         Args:
-            method: Its name, for `observe`.
+            method: The method's name, for `observe`.
             kind: The request's class.
-            answer: From the request, and whether it is large, to the answer's bytes; may raise
-                RequestError.
+            answer: Takes the request, and whether it is large; gives the answer's bytes. It may
+                raise RequestError.
         """
 
         async def call(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -204,7 +206,7 @@ class _Calls:
                 code, message = "INVALID_ARGUMENT", f"not a {kind.DESCRIPTOR.full_name}"
             except Exception as error:
                 log.exception("%s", method)
-                code, message = "INTERNAL", f"{type(error).__name__}; the server's log says more"
+                code, message = "INTERNAL", f"{type(error).__name__}; see the server's log"
             finally:
                 self._budget.give(held)
                 if self._observe is not None:
@@ -216,27 +218,27 @@ class _Calls:
         return grpc.unary_unary_rpc_method_handler(call)
 
     def _known_model(self, request: Any) -> str:
-        """Whom a request is for, if it is served: names that clients make up are no labels."""
+        """The model that a request names, if it is served; else '', which keeps metrics bounded."""
         tasks = getattr(request, "tasks", None)
         spec = getattr(tasks[0] if tasks else request, "model_spec", None)
         return spec.name if spec is not None and spec.name in self._models else ""
 
 
 class HealthService:
-    """gRPC's health checks: of the server, with '', or of a model by its name.
+    """gRPC's health checks: '' asks about the server, a model's name about that model.
 
-    HealthCheckRequest and HealthCheckResponse are one string and one enum in field 1, on the wire
-    the same as protobuf's StringValue and Int32Value.
+    HealthCheckRequest and HealthCheckResponse have one string and one enum in field 1. As bytes
+    they are the same as protobuf's StringValue and Int32Value.
 
     Args:
-        models: By name.
+        models: The models, by name.
     """
 
     def __init__(self, models: Mapping[str, ModelVersions]) -> None:
         self._models = models
 
     async def check(self, request: StringValue, large: bool) -> bytes:
-        """Check.
+        """Check: the present state.
 
         Raises:
             RequestError: NOT_FOUND, there is no such model.
@@ -247,7 +249,7 @@ class HealthService:
         return Int32Value(value=state).SerializeToString()
 
     async def watch(self, data: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
-        """Watch: the state now, and whenever it is another."""
+        """Watch: yield the present state, and the new state whenever it changes."""
         name, told = StringValue.FromString(data).value, None
         while True:
             state = self._state(name)

@@ -1,7 +1,7 @@
-"""What TF Serving's gRPC messages ask of a signature, and the messages that answer them.
+"""Read TF Serving's gRPC requests for a signature, and write the answers.
 
-Checks and texts are those of TF Serving's predict_util.cc, classifier.cc, regressor.cc and
-multi_inference.cc, with what is wrong named where those leave it open.
+Checks and error texts are those of TF Serving's predict_util.cc, classifier.cc, regressor.cc and
+multi_inference.cc. If their text does not say what is wrong, that is added.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Outputs = Mapping[str, np.ndarray]
 
 
 def bad(message: str) -> RequestError:
-    """A request that is wrong whatever the model's state."""
+    """The error of a wrong request: INVALID_ARGUMENT."""
     return RequestError("INVALID_ARGUMENT", message)
 
 
 def write_spec(spec: Any, name: str, signature: str, version: int) -> None:
-    """An answer's ModelSpec: who answered."""
+    """Fill the ModelSpec of an answer: which model, signature and version answered."""
     spec.name = name
     spec.signature_name = signature or DEFAULT
     spec.version.value = version
@@ -39,7 +39,7 @@ def predict_signature(model: ServedModel, name: str) -> Signature:
     """The signature of a Predict request.
 
     Raises:
-        RequestError: FAILED_PRECONDITION, there is none.
+        RequestError: FAILED_PRECONDITION, there is no such signature.
     """
     found = model.signatures.get(name or DEFAULT)
     if found is None:
@@ -54,22 +54,25 @@ def predict_signature(model: ServedModel, name: str) -> Signature:
 def predict_inputs(
     signature: Signature, inputs: Mapping[str, Any], max_bytes: int
 ) -> tuple[dict[str, Any], int]:
-    """A Predict request's tensors: for each input a list or array, and the number of rows.
+    """Read the tensors of a Predict request.
 
     Args:
-        signature: The one asked for.
+        signature: The requested signature.
         inputs: TensorProtos by name.
-        max_bytes: Of all arrays together.
+        max_bytes: The most bytes that all arrays may have together.
+
+    Returns:
+        For each input a list or array, and the number of rows.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, they are not what the signature takes.
+        RequestError: INVALID_ARGUMENT, the tensors do not fit the signature.
     """
     if len(inputs) != len(signature.inputs):
         _wrong_number(set(inputs), set(signature.inputs))
     found: dict[str, Any] = {}
     rows = -1
     for number, (name, expected) in enumerate(signature.inputs.items()):
-        if name not in inputs:  # A message's map makes what is asked for with [].
+        if name not in inputs:  # Checked first, since [] adds missing keys to a message's map.
             unknown = sorted(set(inputs) - set(signature.inputs))[0]
             raise bad(
                 f"input tensor alias not found in signature: {unknown}. "
@@ -98,7 +101,7 @@ def predict_inputs(
 def predict_response(
     model: str, version: int, signature: Signature, wanted: Sequence[str], outputs: Outputs
 ) -> bytes:
-    """A serialized PredictResponse."""
+    """Make a serialized PredictResponse with the wanted outputs."""
     response = predict_pb2.PredictResponse()
     write_spec(response.model_spec, model, signature.name, version)
     for name in wanted:
@@ -107,10 +110,10 @@ def predict_response(
 
 
 def wanted_outputs(signature: Signature, names: Iterable[str]) -> Sequence[str]:
-    """The outputs an `output_filter` leaves; all if it is empty.
+    """The names of the outputs in an `output_filter`; all outputs if it is empty.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, an unknown name or one given twice.
+        RequestError: INVALID_ARGUMENT, a name is unknown or is given twice.
     """
     seen: dict[str, None] = {}
     for name in names:
@@ -126,12 +129,12 @@ def wanted_outputs(signature: Signature, names: Iterable[str]) -> Sequence[str]:
 
 
 def examples_of(given: Any) -> list[bytes]:
-    """The serialized tf.Examples of an Input, each after the context that they share.
+    """The serialized tf.Examples of an Input, each with the context that they share before it.
 
-    Two messages one after the other parse as the one merged into the other.
+    (Two serialized messages, one after the other, are parsed as one merged message.)
 
     Raises:
-        RequestError: INVALID_ARGUMENT, there are none.
+        RequestError: INVALID_ARGUMENT, there are no examples.
     """
     kind = given.WhichOneof("kind")
     listed = getattr(given, kind) if kind else None
@@ -144,16 +147,17 @@ def examples_of(given: Any) -> list[bytes]:
 
 
 def example_signature(model: ServedModel, name: str, method: str, unknown: str) -> Signature:
-    """A signature that classifies or regresses.
+    """Get a signature for Classify or Regress.
 
     Args:
-        model: The version asked.
-        name: The signature's.
+        model: The requested version.
+        name: The signature's name.
         method: CLASSIFY or REGRESS.
-        unknown: What to say before the name where there is none.
+        unknown: The begin of the message if there is no such signature.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, it is not there, or it takes or gives something else.
+        RequestError: INVALID_ARGUMENT, there is no such signature, or its inputs or outputs do not
+            fit the method.
     """
     signature = model.signatures.get(name or DEFAULT)
     if signature is None:
@@ -185,7 +189,7 @@ def write_classifications(result: Any, outputs: Outputs, rows: int) -> None:
     """Fill a ClassificationResult.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, the outputs are not [rows, classes].
+        RequestError: INVALID_ARGUMENT, the outputs are not of shape [rows, classes].
     """
     classes, scores = outputs.get("classes"), outputs.get("scores")
     for name, array, dtype in (("classes", classes, object), ("scores", scores, np.float32)):
@@ -225,7 +229,7 @@ def write_regressions(result: Any, outputs: Outputs, rows: int) -> None:
     """Fill a RegressionResult.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, the output is not [rows] or [rows, 1].
+        RequestError: INVALID_ARGUMENT, the output is not of shape [rows] or [rows, 1].
     """
     array = outputs["outputs"]
     if not (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)):
@@ -251,7 +255,7 @@ def _wrong_number(given: set[str], expected: set[str]) -> None:
 
 
 def _array(number: int, name: str, proto: Any, signature: Signature, max_bytes: int) -> np.ndarray:
-    """An input's values, once dtype and shape are those of the signature."""
+    """An input's values, after a check of its dtype and shape."""
     expected = signature.inputs[name]
     if proto.dtype != expected.dtype.as_datatype_enum:
         wanted = tensor_proto.dtype_name(expected.dtype.as_datatype_enum)

@@ -1,4 +1,4 @@
-"""TF Serving's PredictionService and ModelService: a parsed request in, a serialized answer out."""
+"""TF Serving's PredictionService and ModelService: from parsed requests to serialized answers."""
 
 from __future__ import annotations
 
@@ -25,51 +25,52 @@ from mfx.serve.model import ServedModel, Signature
 from mfx.serve.versions import ModelVersions
 
 LARGE_OUTPUTS = 20_000
-"""Values that are written apart."""
+"""Outputs with more values than this are written in a thread."""
 UNKNOWN_SIGNATURE = "No signature was found with the name"
 
 T = TypeVar("T")
 
 
 async def apart(large: bool, function: Callable[..., T], *values: Any) -> T:
-    """What a function gives; if it is `large`, from a thread, so that others are answered too."""
+    """Call a function; if it has much to do (`large`), in a thread, so that others are answered."""
     return await asyncio.to_thread(function, *values) if large else function(*values)
 
 
 class Budget:
-    """Bytes that all requests under way may take.
+    """A limit for the bytes of all requests that are being answered.
 
     Args:
-        limit: How many.
+        limit: The most bytes.
     """
 
     def __init__(self, limit: int) -> None:
         self._left = limit
 
     def take(self, size: int) -> None:
-        """Take bytes, to be given back.
+        """Take some bytes; they must be given back.
 
         Raises:
-            RequestError: RESOURCE_EXHAUSTED, there are not so many left.
+            RequestError: RESOURCE_EXHAUSTED, there are not enough left.
         """
         if size > self._left:
             raise RequestError("RESOURCE_EXHAUSTED", "too many large requests at once")
         self._left -= size
 
     def give(self, size: int) -> None:
-        """Give back what was taken."""
+        """Give back bytes that were taken."""
         self._left += size
 
 
 class PredictionService:
-    """Answers with a model's outputs; used from one event loop.
+    """Answers with a model's outputs. It is used in one event loop.
 
-    A request is said to be `large` when to read it takes so long that others would notice.
+    A request is called `large` if reading it takes so long that other requests would have to wait.
 
     Args:
-        models: By name.
-        max_bytes: Of one request's arrays, whose values may be repeated up to a shape.
-        budget: For the arrays of all requests.
+        models: The models, by name.
+        max_bytes: The most bytes for the arrays of one request. (A small request can ask for a
+            large array, since its last value is repeated up to the shape.)
+        budget: The limit for the arrays of all requests.
     """
 
     def __init__(self, models: Mapping[str, ModelVersions], max_bytes: int, budget: Budget) -> None:
@@ -77,7 +78,7 @@ class PredictionService:
         self._awaiting = Awaiting()
 
     async def predict(self, request: Any, large: bool) -> bytes:
-        """Predict: named tensors to named tensors."""
+        """Predict: from named tensors to named tensors."""
         spec = _spec(request)
         with _use(self._models, spec) as model:
             signature = inference.predict_signature(model, spec.signature_name)
@@ -97,13 +98,13 @@ class PredictionService:
             )
 
     async def classify(self, request: Any, large: bool) -> bytes:
-        """Classify: tf.Examples to classes and scores."""
+        """Classify: from tf.Examples to classes and scores."""
         response = classification_pb2.ClassificationResponse()
         await self._infer(request, large, CLASSIFY, response)
         return response.SerializeToString()
 
     async def regress(self, request: Any, large: bool) -> bytes:
-        """Regress: tf.Examples to a number each."""
+        """Regress: from tf.Examples to one number for each."""
         response = regression_pb2.RegressionResponse()
         await self._infer(request, large, REGRESS, response)
         return response.SerializeToString()
@@ -129,7 +130,7 @@ class PredictionService:
         return response.SerializeToString()
 
     async def metadata(self, request: Any, large: bool) -> bytes:
-        """GetModelMetadata: the signatures."""
+        """GetModelMetadata: the model's signatures."""
         spec = _spec(request)
         if not request.metadata_field:
             raise bad("GetModelMetadataRequest must specify at least one metadata_field")
@@ -171,14 +172,14 @@ class ModelService:
     """Answers with the state of models.
 
     Args:
-        models: By name.
+        models: The models, by name.
     """
 
     def __init__(self, models: Mapping[str, ModelVersions]) -> None:
         self._models = models
 
     async def status(self, request: Any, large: bool) -> bytes:
-        """GetModelStatus: all versions seen, or the one asked for."""
+        """GetModelStatus: the status of all versions, or of the requested one."""
         spec = _spec(request)
         none = RequestError("NOT_FOUND", f"Could not find any versions of model {spec.name}")
         if spec.name not in self._models:
@@ -194,15 +195,15 @@ class ModelService:
         return response.SerializeToString()
 
     async def reload(self, request: Any, large: bool) -> bytes:
-        """HandleReloadConfigRequest: not served.
+        """HandleReloadConfigRequest: this server does not have it.
 
         Raises:
-            RequestError: UNIMPLEMENTED.
+            RequestError: UNIMPLEMENTED, always.
         """
         raise RequestError(
             "UNIMPLEMENTED",
-            "The models are fixed when the server starts, and their versions are found by polling; "
-            "push a version, or start the server again with other models.",
+            "The models are fixed when the server starts, and it finds their versions by polling. "
+            "Push a version, or start the server again with other models.",
         )
 
 
@@ -217,10 +218,11 @@ def _version(spec: Any) -> int | None:
 
 
 def _use(models: Mapping[str, ModelVersions], spec: Any) -> AbstractContextManager[ServedModel]:
-    """The version that a ModelSpec names, for the length of a request.
+    """A context with the version that a ModelSpec names, for one request.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, no name; NOT_FOUND, no such model or version.
+        RequestError: INVALID_ARGUMENT, there is no name; NOT_FOUND, there is no such model or
+            version.
     """
     name, version = spec.name, _version(spec)
     if not name:
@@ -232,7 +234,7 @@ def _use(models: Mapping[str, ModelVersions], spec: Any) -> AbstractContextManag
 
 
 def _asked(model: ServedModel, tasks: Sequence[Any]) -> list[tuple[Signature, str]]:
-    """The signature and method of each task of a MultiInference."""
+    """The signature and the method of each task of a MultiInference request."""
     asked: list[tuple[Signature, str]] = []
     for task in tasks:
         if not task.model_spec.name:

@@ -1,7 +1,7 @@
-"""TensorProto to values and back, as TF Serving reads and writes them.
+"""Convert TensorProtos to values and back, as TF Serving does.
 
-`tf.make_ndarray` makes an array of each tensor; for a single row a list is quicker, and batches are
-put together from lists anyway.
+`tf.make_ndarray` makes an array of each tensor. For a single row a list is faster, and batches are
+made from lists anyway.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 STRING = types_pb2.DT_STRING
-# The repeated field of a dtype's values; int_val serves all small integers.
+# The repeated field that has the values of a dtype; int_val is for all small integers.
 _FIELDS = {
     types_pb2.DT_FLOAT: "float_val",
     types_pb2.DT_DOUBLE: "double_val",
@@ -35,7 +35,7 @@ _FIELDS = {
     types_pb2.DT_UINT32: "uint32_val",
     types_pb2.DT_UINT64: "uint64_val",
 }
-# A list of these is np.array(list, dtype) and nothing else.
+# Dtypes whose lists become arrays simply by np.array(list, dtype).
 _PLAIN = {
     dtype: (dtype.as_datatype_enum, _FIELDS[dtype.as_datatype_enum])
     for dtype in (tf.float32, tf.float64, tf.int32, tf.int64, tf.string, tf.bool)
@@ -43,9 +43,9 @@ _PLAIN = {
 
 
 def column(proto: Any, dtype: tf.DType) -> list[Any] | None:
-    """The values of a TensorProto in its most usual form, or None.
+    """The values of a TensorProto if it has the usual form; otherwise None.
 
-    That form is rank 1, at least one value, each value given, and in the field of the dtype.
+    The usual form has rank 1 and at least one value, with all values in the field of the dtype.
     """
     enum, field = _PLAIN.get(dtype, (0, ""))
     if not enum or proto.dtype != enum:
@@ -60,7 +60,7 @@ def shape_of(proto: Any) -> tuple[int, ...]:
     """The sizes of a TensorProto.
 
     Raises:
-        ValueError: One is negative, or the rank is unknown.
+        ValueError: A size is negative, or the rank is unknown.
     """
     shape = tuple([dim.size for dim in proto.tensor_shape.dim])
     if proto.tensor_shape.unknown_rank or (shape and min(shape) < 0):
@@ -71,15 +71,16 @@ def shape_of(proto: Any) -> tuple[int, ...]:
 def values(proto: Any, shape: tuple[int, ...], max_bytes: int) -> np.ndarray:
     """The values of a TensorProto as an array.
 
-    As in TF Serving, the last value is repeated up to the shape, and no value at all is 0 or "".
+    As in TF Serving, the last value is repeated up to the shape. If there is no value at all, all
+    values are 0 or "".
 
     Args:
         proto: A TensorProto.
-        shape: `shape_of` it.
-        max_bytes: Of the array; a small message may name a large shape.
+        shape: Its shape, from `shape_of`.
+        max_bytes: The most bytes of the array, since a small message can have a large shape.
 
     Raises:
-        ValueError: The values do not fit dtype and shape, or `max_bytes`.
+        ValueError: The values do not fit the dtype and shape, or `max_bytes`.
     """
     dtype = proto.dtype
     if dtype not in _FIELDS:
@@ -100,9 +101,9 @@ def values(proto: Any, shape: tuple[int, ...], max_bytes: int) -> np.ndarray:
 
 
 def fill(proto: Any, array: np.ndarray) -> None:
-    """Write an array into an empty TensorProto, values into the field of their dtype.
+    """Write an array into an empty TensorProto. Values go into the field of their dtype.
 
-    Clients read `float_val` and the like, which is where TF Serving puts them.
+    TF Serving does so too: clients read fields such as `float_val`.
 
     Raises:
         ValueError: TensorProto has no field for the dtype.
@@ -126,7 +127,7 @@ def fill(proto: Any, array: np.ndarray) -> None:
 
 
 def dtype_name(dtype: int) -> str:
-    """TensorFlow's C++ name, as `float` and `int64`."""
+    """TensorFlow's C++ name of a dtype, such as `float` or `int64`."""
     if dtype not in types_pb2.DataType.values():
         return f"DataType {dtype}"
     return types_pb2.DataType.Name(dtype)[3:].lower()
@@ -134,7 +135,7 @@ def dtype_name(dtype: int) -> str:
 
 @lru_cache(maxsize=64)
 def numpy_dtype(dtype: int) -> np.dtype:
-    """NumPy's dtype of a DataType; object for strings."""
+    """NumPy's dtype for a DataType; object for strings."""
     return np.dtype(tf.as_dtype(dtype).as_numpy_dtype)
 
 
@@ -144,7 +145,7 @@ def _enum(dtype: np.dtype) -> int:
 
 
 def _from_field(proto: Any, shape: tuple[int, ...], size: int, numpy: np.dtype) -> np.ndarray:
-    """Values of a repeated field; the last one is repeated."""
+    """The values of a repeated field; the last one is repeated up to the shape."""
     name = _FIELDS[proto.dtype]
     given = getattr(proto, name)
     if name == "string_val":
@@ -156,7 +157,7 @@ def _from_field(proto: Any, shape: tuple[int, ...], size: int, numpy: np.dtype) 
         flat = _within(given, np.dtype(np.uint16), name).view(numpy)
     elif name in ("scomplex_val", "dcomplex_val"):
         if len(given) % 2:
-            raise ValueError(f"{name} holds half a value")
+            raise ValueError(f"{name} has half a value")
         part = np.float32 if name == "scomplex_val" else np.float64
         flat = np.array(given, part).view(numpy)
     elif name == "int_val":
@@ -172,10 +173,10 @@ def _from_field(proto: Any, shape: tuple[int, ...], size: int, numpy: np.dtype) 
 
 
 def _within(given: Any, numpy: np.dtype, field: str) -> np.ndarray:
-    """Values of a field that is an int32 whatever the dtype. (C++ takes the low bits of others.)
+    """The values of a field that has int32 for every dtype. (C++ takes the low bits.)
 
     Raises:
-        ValueError: One is out of the dtype's range.
+        ValueError: A value is outside the dtype's range.
     """
     wide, bounds = np.array(given, np.int64), np.iinfo(numpy)
     if wide.size and not (bounds.min <= wide.min() and wide.max() <= bounds.max):
@@ -193,7 +194,7 @@ def _objects(found: list[bytes], shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _strings(content: bytes, size: int) -> Iterator[bytes]:
-    """Strings in tensor_content: all lengths as varints, then all bytes."""
+    """Yield the strings in tensor_content: first come all lengths as varints, then all bytes."""
     if len(content) < size:
         raise ValueError(f"tensor_content of {len(content)} bytes for {size} strings")
     lengths, at = [], 0
@@ -201,7 +202,7 @@ def _strings(content: bytes, size: int) -> Iterator[bytes]:
         length = shift = 0
         while True:
             if at == len(content) or shift > 28:
-                raise ValueError("tensor_content does not hold the lengths of its strings")
+                raise ValueError("tensor_content does not have the lengths of its strings")
             byte = content[at]
             at += 1
             length |= (byte & 127) << shift

@@ -1,4 +1,4 @@
-"""What this room takes of aiohttp beside its public API: connections of its low-level server."""
+"""The private parts of aiohttp that `serve` uses: connections of its low-level server."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Connection(RequestHandler):
     """One client's connection."""
 
     def waiting(self) -> list[Any]:
-        """The bodies of the requests that come after the one at hand."""
+        """The bodies of the requests that wait after the present one."""
         return [body for _, body in self._messages]
 
 
 class Server(web.Server):
-    """Makes connections."""
+    """Creates connections."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that it serves in."""
+        """The event loop of the server."""
         return self._loop
 
     @property
     def open_connections(self) -> int:
-        """How many there are."""
+        """The number of open connections."""
         return len(self._connections)

@@ -1,4 +1,4 @@
-"""Requests' bodies: read, unpacked and counted, within limits for each and for all together."""
+"""Read, unpack and count the bodies of requests, with limits for each and for all together."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from mfx.serve.errors import RequestError
 from mfx.serve.http.unpacking import CODINGS, PLAIN, Unpacker, UnpackError, said_size
 
 LARGE, SLICE = 1 << 18, 1 << 20
-"""Unpacked bytes: from which on a body waits for its turn, and how many are then made at once."""
+"""A body with more unpacked bytes than LARGE waits for its turn; then SLICE bytes are unpacked at a
+time."""
 
 _CODES = {408: "DEADLINE_EXCEEDED", 413: "RESOURCE_EXHAUSTED"}
-"""gRPC's, which requests are counted by."""
+"""gRPC's status codes for HTTP statuses; metrics count requests by them."""
 Apart = Callable[..., Awaitable[Any]]
 """Runs a function with its arguments in a thread."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """On what clients may take up.
+    """Limits for clients.
 
     Attributes:
-        body_bytes: Of one request, as it is sent and as it is unpacked; more is answered with 413.
-        bytes_in_flight: Of all bodies being read, unpacked or answered, and answers being sent; a
-            request beyond it is answered with 429.
-        rows: Of one request, which may be a few bytes each and many once read; more are answered
-            with 400.
-        json_bytes: Of memory that one request's JSON may take once it is read; what may take more
-            is answered with 400 before it is read.
-        connections: At once; more are answered with 503 and closed.
-        idle_seconds: Until a connection without a whole request header is closed.
-        body_seconds: To send a body, then 408; and to unpack it, then 503.
-        answer_seconds: To take an answer, then the connection is closed.
-        apart_bytes: Larger bodies and answers are worked on in a thread of their own.
-        shutdown_seconds: For requests at hand when the server stops.
+        body_bytes: The most bytes of a body, packed and unpacked. Larger ones get status 413.
+        bytes_in_flight: The most bytes of all bodies being read, unpacked or answered, and of all
+            answers being sent. Requests beyond it get 429.
+        rows: The most rows of a request: a row may have few bytes, but take much memory when it is
+            read. Requests with more rows get 400.
+        json_bytes: The most memory that a request's JSON may take when it is read. Requests that
+            may take more get 400 before they are read.
+        connections: The most connections at the same time. Others get 503 and are closed.
+        idle_seconds: After this time, a connection without a whole request header is closed.
+        body_seconds: The time to send a body (then 408), and to unpack it (then 503).
+        answer_seconds: The time to receive an answer; then the connection is closed.
+        apart_bytes: Larger bodies and answers are processed in a separate thread.
+        shutdown_seconds: The time for requests at hand when the server stops.
     """
 
     body_bytes: int = 32 << 20
@@ -54,11 +55,11 @@ class Limits:
 
 
 class BodyError(Exception):
-    """A body that was not read; the connection is of no more use.
+    """A body that was not read. The connection cannot be used any more.
 
     Args:
-        status: HTTP's: 400, 408, 413 or 415.
-        message: For the client.
+        status: The HTTP status: 400, 408, 413 or 415.
+        message: The message for the client.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -67,35 +68,35 @@ class BodyError(Exception):
 
 
 class Bodies:
-    """Reads bodies, and knows how much is held in all.
+    """Reads bodies, and counts how many bytes of them are in memory.
 
     Args:
-        limits: Held to.
-        apart: Where large bodies are unpacked, one slice at a time.
+        limits: The limits for clients.
+        apart: Runs a function in a thread. There, large bodies are unpacked slice by slice.
 
     Attributes:
-        held: Bytes, of bodies and large answers.
+        held: The bytes of all bodies and large answers in memory.
     """
 
     def __init__(self, limits: Limits, apart: Apart) -> None:
         self._limits, self._apart = limits, apart
-        # One large body at a time: many would together hold all that may be in flight.
+        # One large body at a time: otherwise many of them could together reach the limit.
         self._turn = asyncio.Lock()
         self.held = 0
 
     async def read(self, request: web.BaseRequest) -> bytes | bytearray:
-        """A request's body, unpacked, held until `release` is called with its size.
+        """Read and unpack a request's body. It counts until `release` is called with its size.
 
         Raises:
-            BodyError: It is too large, too slow, or not in a coding that is read.
-            RequestError: RESOURCE_EXHAUSTED, too much is held already; UNAVAILABLE, it could not be
-                unpacked in time.
+            BodyError: It is too large, too slow, damaged, or in an unknown coding.
+            RequestError: RESOURCE_EXHAUSTED, there are too many bytes in memory already;
+                UNAVAILABLE, it could not be unpacked in time.
         """
         said = request.headers.get("Content-Encoding", "")
         coding = CODINGS.get(said.strip().lower()) if said else PLAIN
         if coding is None:
             raise BodyError(
-                415, f"Content-Encoding: {said[:100]} is not read here; send gzip, deflate or none"
+                415, f"Content-Encoding: {said[:100]} is not supported; send gzip, deflate or none"
             )
         body = await self._received(request)
         if not coding or not body:
@@ -106,7 +107,7 @@ class Bodies:
             self.release(len(body))
 
     def release(self, size: int) -> None:
-        """A body or answer is no longer held."""
+        """Stop counting a body or an answer of this size."""
         self.held -= size
 
     async def _received(self, request: web.BaseRequest) -> bytes | bytearray:
@@ -145,7 +146,7 @@ class Bodies:
             raise BodyError(
                 413,
                 f"The body says that it unpacks to {size} bytes; at most "
-                f"{self._limits.body_bytes} are read",
+                f"{self._limits.body_bytes} are allowed",
             )
         body = bytearray()
         try:
@@ -158,7 +159,7 @@ class Bodies:
         return body
 
     async def _unpack(self, coding: str, packed: bytes | bytearray, body: bytearray) -> None:
-        """Small bodies here and now; larger ones in slices in a thread, large ones in turn."""
+        """Unpack a small body at once, a larger one by slices in a thread, a large one in turn."""
         unpacker = Unpacker(coding, packed)
         most = self._limits.apart_bytes
         while len(packed) <= most and len(body) < most:
@@ -176,18 +177,23 @@ class Bodies:
         raise RequestError("UNAVAILABLE", f"Not unpacked within {self._limits.body_seconds:g} s")
 
     def _add(self, part: bytes, body: bytearray) -> bool:
-        """Hold what was unpacked; whether there may be more."""
+        """Count and add unpacked bytes; return whether there may be more."""
         self._hold(len(part), len(body) + len(part))
         body += part
         return bool(part)
 
     def _drop(self, body: bytearray) -> None:
-        """Free a body that is refused, now: its frames live on until the collector comes by."""
+        """Free a refused body at once; otherwise it would stay until the garbage collector runs."""
         self.held -= len(body)
         body.clear()
 
     def _hold(self, more: int, size: int) -> None:
-        """Hold some more bytes of a body that has come to this size."""
+        """Count some more bytes of a body that now has this size.
+
+        Raises:
+            BodyError: The body is too large.
+            RequestError: RESOURCE_EXHAUSTED, there are too many bytes in memory.
+        """
         if size > self._limits.body_bytes:
             raise self._too_large()
         if self.held + more > self._limits.bytes_in_flight:

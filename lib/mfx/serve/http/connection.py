@@ -1,8 +1,8 @@
-"""HTTP connections: aiohttp's low-level server, held to limits, an answer in one write.
+"""HTTP connections: aiohttp's low-level server with limits; an answer is sent by one write.
 
-What a client can make the server hold is bounded: `Limits.bytes_in_flight` of bodies and answers
-together, one large body at a time spread out as Python objects (`Limits.json_bytes`), and a few
-hundred kilobytes for each of `Limits.connections`.
+The memory that clients can take is bounded: all bodies and answers together have at most
+`Limits.bytes_in_flight`; only one large body at a time is turned into Python objects
+(`Limits.json_bytes`); and each of `Limits.connections` takes a few hundred kilobytes.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ log = logging.getLogger("mfx.serve")
 JSON = "application/json"
 _LARGE = 1 << 16
 _LINGER_SECONDS = 0.5
-"""For which the rest of a body that was refused is taken and thrown away: a client that sends all
-of it before it reads would see a broken connection and no answer."""
+"""How long the rest of a refused body is still read and thrown away. A client may send all of its
+body before it reads; it would see a broken connection instead of the answer."""
 _READ_BYTES = 1 << 16
-"""Of a body, before the connection waits for the handler to read it."""
+"""How much of a body is read before the connection waits for the handler."""
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 } | {499: "HTTP/1.1 499 Client Closed Request\r\n"}
 
 
 class Response:
-    """What aiohttp takes for a response: written at once, without its header handling.
+    """A response for aiohttp. It is written at once, without aiohttp's handling of headers.
 
     Args:
         body: The content.
-        status: HTTP's.
-        version: The model's, for X-Model-Version; 0 for none.
-        content_type: Of the body.
-        close: Whether the connection ends with it.
+        status: The HTTP status.
+        version: The model's version, for X-Model-Version; 0 for none.
+        content_type: The body's content type.
+        close: Whether the connection is closed after it.
     """
 
     __slots__ = ("_body", "_close", "_head", "_request", "keep_alive")
@@ -62,11 +62,11 @@ class Response:
         self._request: web.BaseRequest | None = None
 
     def add(self, headers: str) -> None:
-        """Add header lines, each with its end."""
+        """Add header lines; each must end with CRLF."""
         self._head += headers
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Called by aiohttp before `write_eof`."""
+        """Prepare the response. aiohttp calls this before `write_eof`."""
         self._request = request
         self.keep_alive = request.keep_alive and not self._close
         connection = request.protocol
@@ -75,7 +75,7 @@ class Response:
             self.keep_alive = self.keep_alive and not connection.last()
 
     async def write_eof(self) -> None:
-        """Write all; wait for a slow client when it is much."""
+        """Write the whole response; if it is large, wait for a slow client."""
         request = self._request
         assert request is not None
         transport = request.transport
@@ -97,10 +97,10 @@ class Response:
 
 
 class _Connection(_private.Connection):
-    """One client's.
+    """One client's connection.
 
     Attributes:
-        reading: The body of the request at hand.
+        reading: The body of the present request.
         half_closed: Whether the client has said that it sends nothing more.
     """
 
@@ -111,7 +111,7 @@ class _Connection(_private.Connection):
         self.half_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Refuse one more than the limit."""
+        """Accept a connection, or refuse it if there are too many."""
         limits = self._server.limits
         if self._server.open_connections >= limits.connections:
             assert isinstance(transport, asyncio.Transport)
@@ -127,7 +127,7 @@ class _Connection(_private.Connection):
         super().connection_made(transport)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """The client sends no more, but may wait for the answer to what it sent."""
+        """Keep the connection open for answers if the client sends nothing more."""
         self.half_closed = True
         bodies = self.waiting()
         if self.reading is not None:
@@ -135,11 +135,11 @@ class _Connection(_private.Connection):
         return bool(bodies) and all(body.is_eof() for body in bodies)
 
     def last(self) -> bool:
-        """Whether no request comes after the one at hand."""
+        """Whether no request comes after the present one."""
         return self.half_closed and not self.waiting()
 
     async def drained(self, request: web.BaseRequest, size: int) -> None:
-        """Wait until most of an answer is sent; give up on a client that does not take it."""
+        """Wait until most of an answer is sent; close the connection if the client is too slow."""
         server = self._server
         server.bodies.held += size
         try:
@@ -157,19 +157,19 @@ class _Connection(_private.Connection):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> Any:
-        """What is no HTTP is answered as JSON as well."""
+        """Answer malformed HTTP with a JSON error too."""
         log.debug("malformed HTTP from %s", request.remote, exc_info=exc)
         said = (message or HTTPStatus(status).phrase).splitlines()[0]
         return Response(failure(f"Malformed request: {said}"), status, close=True)
 
 
 class HttpServer(_private.Server):
-    """Makes connections for a handler.
+    """Creates connections for a handler.
 
     Args:
-        handler: Answers a request with an Answer.
-        limits: Held to.
-        bodies: Shared with the handler.
+        handler: Answers a request with a `Response`.
+        limits: The limits for clients.
+        bodies: Counts the bytes in memory; shared with the handler.
     """
 
     def __init__(self, handler: Any, limits: Limits, bodies: Bodies) -> None:
@@ -183,7 +183,7 @@ class HttpServer(_private.Server):
         return web.BaseRequest(message, body, connection, writer, task, self.loop)
 
     def __call__(self) -> _Connection:
-        """A connection for asyncio."""
+        """Create a connection, for asyncio."""
         return _Connection(
             self,
             loop=self.loop,
@@ -191,6 +191,6 @@ class HttpServer(_private.Server):
             access_log=None,
             lingering_time=_LINGER_SECONDS,
             read_bufsize=_READ_BYTES,
-            # aiohttp would unpack in the event loop, and what it has unpacked nobody counts.
+            # aiohttp would unpack bodies in the event loop, and their bytes would not be counted.
             auto_decompress=False,
         )

@@ -1,4 +1,4 @@
-"""CORS: which pages' scripts a browser lets read the answers."""
+"""CORS: tell browsers which web pages' scripts may read the answers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PREFLIGHT = (
 
 
 class Cors:
-    """Answers a browser's preflight requests, and adds what it asks for to a handler's answers.
+    """Answers a browser's preflight requests, and adds CORS headers to a handler's answers.
 
     Args:
         handler: Answers all other requests.
-        origins: Those whose pages may ask, as `https://example.com`, or ANY.
+        origins: The origins whose pages may send requests, such as `https://example.com`; or ANY.
     """
 
     def __init__(

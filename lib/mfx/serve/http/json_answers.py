@@ -1,7 +1,7 @@
-"""Outputs as TF Serving's JSON, see `json_api`.
+"""Write outputs as TF Serving's JSON; see `json_api`.
 
-A float32 is written with the fewest digits that give it back; NaN, Infinity and -Infinity as
-TF Serving writes them.
+A float32 is written with as few digits as identify it. NaN, Infinity and -Infinity are written as
+in TF Serving.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ def predictions(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
     """The answer of `:predict`.
 
     Args:
-        outputs: Arrays by name; strings whose name ends in `_bytes` are written as base64.
-        rows: `predictions`, one value or object a row; otherwise `outputs`, one value or an
-            object of all rows.
+        outputs: Arrays by name. Strings are written as base64 if the output's name ends in
+            `_bytes`.
+        rows: Whether to write `predictions` with one value or object per row; otherwise `outputs`
+            with one value or object for all rows.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, there is no JSON for an output.
+        RequestError: INVALID_ARGUMENT, an output cannot be written as JSON.
     """
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
@@ -41,16 +42,16 @@ def predictions(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
     if not rows:
         return _written({"outputs": {name: _ready(name, array) for name, array in outputs.items()}})
     count = _row_count(outputs)
-    # In pieces, as orjson lets no other thread run meanwhile.
+    # In pieces: while orjson works, no other thread can run.
     pieces = [_rows(outputs, at, min(at + _PIECE, count)) for at in range(0, count, _PIECE)]
     return b'{"predictions":[' + b",".join(pieces) + b"]}"
 
 
 def check_method(signature: Signature, method: str) -> None:
-    """Hold a signature to what `:classify` and `:regress` take, as TF Serving does.
+    """Check that a signature can answer `:classify` or `:regress`, as TF Serving does.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, it is of another method, or has other inputs or outputs.
+        RequestError: INVALID_ARGUMENT, it has another method, or other inputs or outputs.
     """
     kind, wanted = METHODS[method], f"tensorflow/serving/{method}"
     if signature.method != wanted:
@@ -73,10 +74,11 @@ def classifications(outputs: Mapping[str, np.ndarray]) -> bytes:
     """The answer of `:classify`: for each row a list of [label, score].
 
     Args:
-        outputs: `classes` (strings) and `scores` (floats), [rows, classes]; one may be absent.
+        outputs: `classes` (strings) and `scores` (floats) of shape [rows, classes]. One of them may
+            be missing.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, they have other shapes.
+        RequestError: INVALID_ARGUMENT, they have another shape.
     """
     shape = next(iter(outputs.values())).shape
     for array in outputs.values():
@@ -91,7 +93,7 @@ def classifications(outputs: Mapping[str, np.ndarray]) -> bytes:
         labels = [[""] * shape[1]] * shape[0]
     if scores is None:
         scores = np.zeros(shape, np.float32)
-    # NaN is found by its `null`, which no label can be.
+    # orjson writes NaN as `null`; a label is never null, so `_written` can find NaN by it.
     pairs = [
         [[label, score] for label, score in zip(row, values, strict=True)]
         for row, values in zip(labels, _reals(scores), strict=True)
@@ -100,10 +102,10 @@ def classifications(outputs: Mapping[str, np.ndarray]) -> bytes:
 
 
 def regressions(outputs: Mapping[str, np.ndarray]) -> bytes:
-    """The answer of `:regress`: one value a row.
+    """The answer of `:regress`: one value per row.
 
     Args:
-        outputs: `outputs`, [rows] or [rows, 1].
+        outputs: The output `outputs`, of shape [rows] or [rows, 1].
 
     Raises:
         RequestError: INVALID_ARGUMENT, it has another shape.
@@ -118,8 +120,8 @@ def regressions(outputs: Mapping[str, np.ndarray]) -> bytes:
 
 
 def failure(message: str) -> bytes:
-    """The body of an answer that is an error."""
-    # What a client sent may be in it, half a surrogate pair too.
+    """The body of an error."""
+    # The message may have text from a client, even half a surrogate pair.
     return orjson.dumps({"error": message.encode("utf-8", "replace").decode()})
 
 
@@ -137,7 +139,7 @@ def _row_count(outputs: Mapping[str, np.ndarray]) -> int:
 
 
 def _rows(outputs: Mapping[str, np.ndarray], start: int, end: int) -> bytes:
-    """Some rows as objects, without the brackets around them."""
+    """Write some rows as objects, without the brackets around them."""
     columns = [_listed(name, array[start:end]) for name, array in outputs.items()]
     names = tuple(outputs)
     return _written([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])[
@@ -154,12 +156,12 @@ def _listed(name: str, array: np.ndarray) -> Any:
         return ready.tolist()
     if not np.isfinite(ready).all():
         return _reals(ready)
-    # Over orjson's text: the digits of a float32, not those of it as a double.
+    # By orjson's text, a float32 gets its own digits and not those of a double.
     return orjson.loads(orjson.dumps(ready, option=_NUMPY))
 
 
 def _ready(name: str, array: np.ndarray) -> Any:
-    """An output as orjson takes it."""
+    """An output in a form that orjson accepts."""
     kind = array.dtype.kind
     if kind == "O":
         return _texts(name, array)
@@ -186,7 +188,7 @@ def _texts(name: str, array: np.ndarray) -> Any:
 
 
 def _reals(array: np.ndarray) -> Any:
-    """Floats as nested lists, which print with the digits of their own precision."""
+    """Floats as nested lists of Python floats, which print with the digits of their precision."""
     return array.astype("U32").astype(np.float64).tolist()
 
 
@@ -195,7 +197,7 @@ def _written(answer: Any) -> bytes:
         written = orjson.dumps(answer, option=_NUMPY)
     except TypeError as error:
         raise _invalid(f"Failed to write JSON value: {error}") from None
-    # orjson writes what is not finite as null.
+    # orjson writes NaN and infinities as null.
     if b"null" in written and b"null" in orjson.dumps(_without_texts(answer), option=_NUMPY):
         return json.dumps(
             _with_literals(answer), ensure_ascii=False, separators=(",", ":")
@@ -212,7 +214,7 @@ def _without_texts(value: Any) -> Any:
 
 
 def _with_literals(value: Any) -> Any:
-    """With Python's own numbers, for `json`, which writes NaN and Infinity."""
+    """The answer with Python's own numbers, for `json`, which can write NaN and Infinity."""
     if isinstance(value, dict):
         return {name: _with_literals(item) for name, item in value.items()}
     if isinstance(value, list):

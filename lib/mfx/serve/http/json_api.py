@@ -1,12 +1,13 @@
-"""TF Serving's predict requests in JSON to inputs; error texts as its `json_tensor.cc`.
+"""Read TF Serving's predict requests in JSON. Error texts are those of its `json_tensor.cc`.
 
-`PredictReader` reads `instances` (rows) and `inputs` (columns). Numbers follow the signature's
-dtype: a float for an integer input is an error, as are numbers out of its range, and whole numbers
-that a float does not hold. (TF Serving also refuses those from 2^24 on that a float32 does hold.)
+`PredictReader` reads `instances` (rows) and `inputs` (columns). Numbers must fit the signature's
+dtype: errors are a float for an integer input, a number outside the dtype's range, and a whole
+number that a float cannot hold. (TF Serving also refuses whole numbers from 2^24 on that float32
+can hold.)
 
-Beyond TF Serving: on the signature `predict`, whose inputs are raw features with
-`missing.MISSING` for what is not there, `null` means missing, and so does a name left out of an
-object in `instances`. It does for inputs of one value per row and of a dtype in MISSING.
+One thing is not in TF Serving: on the signature `predict`, `null` means a missing value, and so
+does a name that is left out of an object in `instances`. This is for inputs with one value per row
+and a dtype in `missing.MISSING`; the value from there is used.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from mfx.serve.http.json_text import MOST_FLOAT, decoded, invalid, is_object, sh
 from mfx.serve.model import Signature
 
 MISSING_SIGNATURE = "predict"
-"""The signature on which what is missing has a stated form."""
+"""The signature that has a value for "missing"."""
 _DTYPE_NAMES = {tf.float32: "float", tf.float64: "double", tf.float16: "half"}
 _FLOATS = (tf.float32, tf.float64)
 _INTEGERS = (tf.int64, tf.int32, tf.int16, tf.int8, tf.uint8, tf.uint32, tf.uint64)
 _MOST_LISTED = 1024
-"""Single values; a list of more takes up several times an array's room."""
+"""An input with more single values becomes an array: a list takes several times its memory."""
 _NUMBERS = frozenset((int, float))
 _EXACT = 2**24
-"""All whole numbers up to here are float32's own."""
+"""float32 can hold all whole numbers up to this one."""
 _MOST = {tf.float32: MOST_FLOAT, tf.float64: float(tf.float64.max)}
 
 
@@ -41,14 +42,14 @@ class PredictReader:
     """Reads `:predict` requests for one signature.
 
     Args:
-        signature: Its names, dtypes and shapes are what a request is held to.
+        signature: The signature. Requests must fit its names, dtypes and shapes.
     """
 
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
         self._nulls = signature.name == MISSING_SIGNATURE
         self._names = tuple(signature.inputs)
-        # Single rows of single values, by far the most, are read by `_flat_row`.
+        # `_flat_row` reads single rows of single values, by far the most common requests.
         shapes = [tensor.shape for tensor in signature.inputs.values()]
         kinds = [_flat_kind(tensor.dtype) for tensor in signature.inputs.values()]
         self._flat = None
@@ -59,11 +60,11 @@ class PredictReader:
         """Read a request.
 
         Returns:
-            A list or array for each input with the rows first, how many rows, and whether it was
-            given, and is to be answered, as rows.
+            For each input a list or array whose first dimension is the rows; the number of rows;
+            and whether the request came by rows, so that the answer must have rows too.
 
         Raises:
-            RequestError: INVALID_ARGUMENT, what is given does not fit the signature.
+            RequestError: INVALID_ARGUMENT, the request does not fit the signature.
         """
         instances = document.get("instances")
         if "inputs" in document:
@@ -88,7 +89,7 @@ class PredictReader:
         return self._rows(instances), len(instances), True
 
     def _flat_row(self, row: Any) -> dict[str, Any] | None:
-        """One row of single values; None where anything else is in it."""
+        """Read one row of single values; None if the row has anything else or must be checked."""
         if type(row) is not dict or len(row) != len(self._names):
             return None
         inputs = {}
@@ -103,7 +104,7 @@ class PredictReader:
                 elif kind == "int64":
                     if given is not int or not -(2**63) <= value < 2**63:
                         return None
-                # None also for a number that is looked at more closely.
+                # None also for a number that needs a closer check.
                 elif given is float:
                     if not -MOST_FLOAT <= value <= MOST_FLOAT:
                         return None
@@ -162,7 +163,7 @@ class PredictReader:
         return self._nulls and tensor.dtype in MISSING and len(tensor.shape or ()) == 1
 
     def _column(self, name: str, values: list[Any], key: str) -> Any:
-        """The rows of one input; errors name the row, as TF Serving does."""
+        """The values of one input from all rows. Errors name the row, as in TF Serving."""
         try:
             return self._values(name, values)
         except _BadValueError as error:
@@ -199,7 +200,7 @@ class PredictReader:
         return inputs, rows[self._names[0]]
 
     def _values(self, name: str, given: Any) -> Any:
-        """One input: a list of single values; an array where they are many, or of another rank."""
+        """The values of one input: a list, or an array if there are many or the rank is not 1."""
         tensor = self._signature.inputs[name]
         flat, shape = _flattened(given)
         per_row = math.prod(shape[1:])
@@ -224,7 +225,13 @@ class PredictReader:
 
 
 class _BadValueError(Exception):
-    """A value that is of no use, the place of it among all values, and how many a row has."""
+    """A wrong value.
+
+    Args:
+        message: What is wrong.
+        at: The index of the value among all values of the input.
+        per_row: How many values each row has.
+    """
 
     def __init__(self, message: str, at: int, per_row: int = 1) -> None:
         self.at, self.per_row = at, per_row
@@ -232,10 +239,10 @@ class _BadValueError(Exception):
 
 
 def _flattened(given: Any) -> tuple[list[Any], tuple[int, ...]]:
-    """The single values of nested lists, and the shape.
+    """The single values in nested lists, and the shape.
 
     Raises:
-        _BadValueError: The lists are of different lengths or depths.
+        _BadValueError: The lists have different lengths or depths.
     """
     if type(given) is not list:
         return [given], ()
@@ -270,10 +277,10 @@ def _depth(value: Any) -> int:
 
 
 def _converted(flat: list[Any], dtype: tf.DType, nulls: bool) -> list[Any]:
-    """Single values as the dtype wants them.
+    """Check single values and convert them to a dtype.
 
     Raises:
-        _BadValueError: One is of another type, or out of range.
+        _BadValueError: A value has another type, or is out of range.
         RequestError: UNIMPLEMENTED, JSON has no form for this dtype.
     """
     kinds = set(map(type, flat))
@@ -285,7 +292,7 @@ def _converted(flat: list[Any], dtype: tf.DType, nulls: bool) -> list[Any]:
         if not kinds <= _NUMBERS:
             _refused(flat, dtype, _NUMBERS)
         most = _EXACT if int in kinds else _MOST[dtype]
-        # Where a NaN hides others, one of these is false, and each value is looked at.
+        # A NaN may hide other values. Then a comparison is false, and each value is checked.
         if flat and not (-most <= min(flat) and max(flat) <= most):
             _must_hold(flat, dtype)
         return flat
@@ -308,9 +315,9 @@ def _converted(flat: list[Any], dtype: tf.DType, nulls: bool) -> list[Any]:
 
 
 def _must_hold(flat: list[Any], dtype: tf.DType) -> None:
-    """Check that floats are within the dtype's range, and whole numbers exactly its own.
+    """Check that the dtype can hold numbers: floats in its range, whole numbers exactly.
 
-    NaN and the infinities are.
+    NaN and the infinities are allowed.
     """
     kind, most = dtype.as_numpy_dtype, _MOST[dtype]
     for at, value in enumerate(flat):
@@ -325,13 +332,13 @@ def _must_hold(flat: list[Any], dtype: tf.DType) -> None:
 
 
 def _holds(dtype: tf.DType) -> str:
-    """What a numeric dtype holds, for messages; '' for others."""
+    """The numbers that a dtype can hold, in words; '' for other dtypes."""
     name = _DTYPE_NAMES.get(dtype, dtype.name)
     if dtype in _FLOATS:
         digits = 2 ** (24 if dtype == tf.float32 else 53)
         return (
             f"A {name} holds numbers from {dtype.min:.8g} to {dtype.max:.8g}, and all whole "
-            f"ones to {digits}; write a larger one as 1.0e9 where its nearest will do"
+            f"numbers up to {digits}; write a larger one like 1.0e9 if it may be rounded"
         )
     if dtype in _INTEGERS:
         return f"An {name} holds whole numbers from {dtype.min} to {dtype.max}"
@@ -351,7 +358,7 @@ def _wrong_type(value: Any, dtype: tf.DType, at: int) -> _BadValueError:
         f"JSON Value: {shown(value)} Type: {type_name(value)} "
         f"is not of expected type: {_DTYPE_NAMES.get(dtype, dtype.name)}"
     )
-    # For a number TF Serving leaves open what is wrong with it.
+    # TF Serving does not say what is wrong with a number.
     bounds = _holds(dtype) if type(value) in _NUMBERS else ""
     return _BadValueError(f"{said}. {bounds}" if bounds else said, at)
 

@@ -1,4 +1,4 @@
-"""tf.Examples as TF Serving's JSON, which `:classify` and `:regress` take; see `json_text`."""
+"""Read tf.Examples from TF Serving's JSON, for `:classify` and `:regress`; see `json_text`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mfx.serve.http.json_text import MOST_FLOAT, decoded, invalid, is_object, sh
 
 
 def read_examples(document: Mapping[str, Any], method: str) -> list[bytes]:
-    """The tf.Examples, serialized, of a `:classify` or `:regress` request.
+    """The serialized tf.Examples of a `:classify` or `:regress` request.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, they are none.
+        RequestError: INVALID_ARGUMENT, there are no examples, or one is not valid.
     """
     context = b""
     if "context" in document:
@@ -33,7 +33,8 @@ def read_examples(document: Mapping[str, Any], method: str) -> list[bytes]:
         )
     if not examples:
         raise invalid(f"JSON Value: {shown(document)} 'examples' value is an empty array")
-    # Two messages one after the other are one with the fields of both; the later ones win.
+    # Two serialized messages, one after the other, are parsed as one merged message. A feature in
+    # the second one replaces that in the first one.
     found = []
     for at, example in enumerate(examples):
         try:

@@ -1,4 +1,4 @@
-"""What is known of models and their versions, as TF Serving's JSON."""
+"""Write the state and the metadata of models as TF Serving's JSON."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mfx.serve.model import ServedModel
 from mfx.serve.versions import AVAILABLE, ModelVersions
 
 STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
-"""ModelVersionStatus.State's names."""
-# protobuf 5 renamed it.
+"""The names of ModelVersionStatus.State."""
+# protobuf 5 renamed this parameter.
 _DEFAULTS = next(
     name
     for name in inspect.signature(json_format.MessageToDict).parameters
@@ -24,10 +24,10 @@ _DEFAULTS = next(
 
 
 def status(versions: ModelVersions, version: int | None, label: str) -> bytes:
-    """GetModelStatusResponse, of all versions or one.
+    """A GetModelStatusResponse for all versions or for one.
 
     Raises:
-        RequestError: NOT_FOUND, INVALID_ARGUMENT: see `ModelVersions.status`.
+        RequestError: NOT_FOUND or INVALID_ARGUMENT, as in `ModelVersions.status`.
     """
     found = versions.status(version, label)
     if not found:
@@ -47,7 +47,7 @@ def status(versions: ModelVersions, version: int | None, label: str) -> bytes:
 
 
 def metadata(name: str, model: ServedModel) -> bytes:
-    """GetModelMetadataResponse with its signature_def."""
+    """A GetModelMetadataResponse with the model's signatures."""
     signatures = {
         signature.name: json_format.MessageToDict(
             signature.definition, preserving_proto_field_name=True, **{_DEFAULTS: True}
@@ -63,7 +63,7 @@ def metadata(name: str, model: ServedModel) -> bytes:
 
 
 def ready(models: Mapping[str, ModelVersions]) -> bool:
-    """Whether each model has a version that answers."""
+    """Whether each model has a version that can answer."""
     return all(
         any(one.state == AVAILABLE for one in versions.status()) for versions in models.values()
     )

@@ -1,4 +1,4 @@
-"""JSON as TF Serving takes it: parsed, quoted in errors, base64 objects."""
+"""JSON as in TF Serving: parse it, show it in messages, decode base64 objects."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ _TYPE_NAMES = {
 }
 _LITERALS = (b"NaN", b"Infinity")
 _SPREAD = {b"{": 200, b"[": 80, b'"': 32, b",": 40}
-"""Bytes of memory, measured: of an object, a list, half a string, and a number with its place."""
+"""Measured bytes of memory for each character: an object, a list, half a string, a list item."""
 _MOST_SPREAD = 80
-"""Of memory for a byte of JSON: a list of empty objects."""
+"""The most bytes of memory for a byte of JSON: a list of empty objects has so many."""
 _SLICE = 1 << 20
 MOST_FLOAT = math.nextafter(2.0**128 - 2.0**103, 0.0)
-"""The largest number whose nearest float32 is not infinite."""
+"""The largest number whose nearest float32 is finite."""
 _NO_SPACES = dict.fromkeys(map(ord, " \t\n\v\f\r"))
 _SIXTY_FOUR_BITS = 20
-"""Digits and sign of the longest integer of 64 bits."""
+"""The length of the longest 64-bit integer, with its sign."""
 
 
 def check_fits(body: bytes | bytearray, most: int) -> None:
-    """Check, before it is parsed, that JSON takes no more memory than `most` bytes once it is read.
+    """Check before parsing that JSON takes at most `most` bytes of memory as Python objects.
 
-    By its characters: what one of them may stand for at the most, be it in a string or not.
+    Characters are counted. Each counts as the largest object that it may stand for, even in a
+    string.
 
     Raises:
         RequestError: INVALID_ARGUMENT, it may take more.
@@ -49,22 +50,22 @@ def check_fits(body: bytes | bytearray, most: int) -> None:
     if len(body) * _MOST_SPREAD <= most:
         return
     taken = 0
-    for at in range(0, len(body), _SLICE):  # in slices, as no other thread runs meanwhile
+    for at in range(0, len(body), _SLICE):  # In slices: during `count` no other thread can run.
         part = body[at : at + _SLICE]
         taken += sum(part.count(character) * size for character, size in _SPREAD.items())
     if taken > most:
         raise invalid(
-            f"This JSON of {len(body)} bytes may take {taken} bytes of memory once it is read; at "
-            f"most {most}. Send fewer rows at once, numbers as they are and not as text, and by "
-            "column ('inputs') what has many short names"
+            f"This JSON of {len(body)} bytes may take {taken} bytes of memory when it is read; at "
+            f"most {most} are allowed. Send fewer rows at once, send numbers as numbers and not as "
+            "text, or send the rows by column ('inputs')"
         )
 
 
 def read_object(body: bytes | bytearray) -> dict[str, Any]:
-    """Parse a request; NaN, Infinity and -Infinity are numbers, as for TF Serving.
+    """Parse a request. As in TF Serving, NaN, Infinity and -Infinity are numbers.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, it is no JSON object.
+        RequestError: INVALID_ARGUMENT, it is not a JSON object.
     """
     try:
         document = _loaded(body)
@@ -78,10 +79,10 @@ def read_object(body: bytes | bytearray) -> dict[str, Any]:
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
-    """The signature that a request asks for, '' for the default.
+    """The name of the signature in a request; '' for the default signature.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, the name is no string.
+        RequestError: INVALID_ARGUMENT, the name is not a string.
     """
     name = document.get("signature_name", "")
     if type(name) is not str:
@@ -93,13 +94,13 @@ def signature_name(document: Mapping[str, Any]) -> str:
 
 
 def decoded(value: dict[str, Any]) -> bytes:
-    """What an object {"b64": "..."} stands for.
+    """Decode an object {"b64": "..."}.
 
-    As in TF Serving padding may be left out and white space is passed over; `-` and `_`, of the
+    As in TF Serving, padding may be left out and white space is ignored. `-` and `_`, from the
     alphabet for URLs, are refused.
 
     Raises:
-        ValueError: It is none, or not base64.
+        ValueError: It is not such an object, or its text is not base64.
     """
     if is_object(value):
         raise ValueError(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
@@ -109,7 +110,7 @@ def decoded(value: dict[str, Any]) -> bytes:
     except (binascii.Error, ValueError):
         with suppress(binascii.Error, ValueError):
             return _unpadded(text.translate(_NO_SPACES))
-    hint = "; its alphabet has + and / for - and _" if {"-", "_"} & set(text) else ""
+    hint = "; use + and / instead of - and _" if {"-", "_"} & set(text) else ""
     raise ValueError(f"Unable to base64 decode: {shown(text[:40])}{hint}")
 
 
@@ -118,24 +119,24 @@ def _unpadded(text: str) -> bytes:
 
 
 def is_object(value: Any) -> bool:
-    """Whether it is an object other than a base64 one."""
+    """Whether a value is an object, but not a base64 object."""
     if type(value) is not dict:
         return False
     return not (len(value) == 1 and type(value.get("b64")) is str)
 
 
 def invalid(message: str) -> RequestError:
-    """INVALID_ARGUMENT."""
+    """The error of a wrong request: INVALID_ARGUMENT."""
     return RequestError("INVALID_ARGUMENT", message)
 
 
 def type_name(value: Any) -> str:
-    """JSON's type of a parsed value, in rapidjson's words."""
+    """The JSON type of a parsed value, as rapidjson names it."""
     return str(value) if type(value) is bool else _TYPE_NAMES[type(value)]
 
 
 def shown(value: Any) -> str:
-    """The beginning of a value as JSON; no more of it is written than is shown."""
+    """The begin of a value as JSON, for messages. No more than that is written."""
     parts: list[str] = []
     length = 0
     for part in json.JSONEncoder(ensure_ascii=False).iterencode(_cut(value)):
@@ -147,7 +148,7 @@ def shown(value: Any) -> str:
 
 
 def _loaded(body: bytes | bytearray) -> Any:
-    """orjson's; over a million lists it takes 0.2 s, with the collector's passes between 3 s."""
+    """Parse by orjson, without garbage collection: for a million lists 0.2 s instead of 3 s."""
     if len(body) < _LARGE or not gc.isenabled():
         return orjson.loads(body)
     gc.disable()
@@ -158,7 +159,7 @@ def _loaded(body: bytes | bytearray) -> Any:
 
 
 def _with_literals(body: bytes | bytearray) -> Any:
-    """Parse JSON in which there are NaN or Infinity, which orjson does not take."""
+    """Parse JSON with NaN or Infinity, which orjson does not accept."""
 
     def real(text: str) -> float:
         value = float(text)

@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus, under TF Serving's names where it has them."""
+"""The server's metrics for Prometheus. They have TF Serving's names if it has the same metric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATH = "/monitoring/prometheus/metrics"
 _REQUESTS = ":tensorflow:serving:request_count"
-# TF Serving's, `servables/tensorflow/util.cc`: 33 of them, 10 us to about 20 minutes.
+# The buckets of TF Serving (`servables/tensorflow/util.cc`): 33, from 10 us to about 20 minutes.
 _MICROSECONDS = tuple(10 * 1.8**power for power in range(33))
 _ROWS = tuple(2**power for power in range(15))
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -24,10 +24,10 @@ _STATES = {10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "EN
 
 
 class Metrics:
-    """The counts of one server, of REST and gRPC together; safe in threads.
+    """The metrics of one server, for REST and gRPC together. Threads may share it.
 
     Args:
-        models: Those served, whose versions' states are shown.
+        models: The served models, by name. The states of their versions are shown.
     """
 
     def __init__(self, models: Mapping[str, ModelVersions]) -> None:
@@ -35,7 +35,7 @@ class Metrics:
         self._models = models
         self._lock = threading.Lock()
         self._requests: Counter[tuple[str, str]] = Counter()
-        # prometheus_client's labels() takes longer than what it finds: the finds are kept.
+        # The results of prometheus_client's labels() are kept, since that method is slow.
         self._observers: dict[tuple[str, str, str], Callable[[float], None]] = {}
         self._latency = Histogram(
             ":tensorflow:serving:request_latency",
@@ -64,12 +64,12 @@ class Metrics:
         """Count a request.
 
         Args:
-            model: The model's name; counted as '' when it is none of those served, so that
-                requests cannot add to the series without end.
-            api: `predict`, `classify`, `regress` over REST, `Predict` and so on over gRPC.
+            model: The model's name. A model that is not served counts as '', so that clients
+                cannot create any number of series.
+            api: `predict`, `classify` or `regress` over REST; `Predict` and so on over gRPC.
             entrypoint: `REST` or `GRPC`.
-            code: gRPC's, `OK` for an answer; the time of others is not counted, as in TF Serving.
-            seconds: From the request's arrival to its answer.
+            code: gRPC's status code. Only for `OK` the time is counted, as in TF Serving.
+            seconds: The time from the request's arrival to its answer.
         """
         if model not in self._models:
             model = ""
@@ -84,7 +84,7 @@ class Metrics:
         observe(seconds * 1e6)
 
     def batch_observer(self, model: str) -> Callable[[int], None]:
-        """What a model's batches tell their rows to: `BatchingParameters.observed`."""
+        """The function for `BatchingParameters.observed`: counts the rows of a model's batches."""
         return self._batches.labels(model).observe
 
     def observe_load(self, model: str, seconds: float) -> None:
@@ -96,12 +96,12 @@ class Metrics:
         return generate_latest(self.registry)
 
     def describe(self) -> list[Metric]:
-        """None: the registry need not ask for the names at once."""
+        """An empty list, so that the registry does not call `collect` for the names."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """What is not kept in the form of prometheus_client."""
-        # Its Counter would add `_total` to the name.
+        """Yield the metrics that are not kept by prometheus_client."""
+        # Not a Counter, since prometheus_client would add `_total` to its name.
         requests = Metric(_REQUESTS, "Requests by status.", "unknown")
         with self._lock:
             counted = sorted(self._requests.items())
@@ -115,7 +115,7 @@ class Metrics:
         )
         stored = GaugeMetricFamily(
             "mfx_serve_version_stored",
-            "1 for what became of a served version's folder: same, changed, gone.",
+            "1 for the state of a served version's folder: same, changed or gone.",
             labels=["model_name", "version", "stored"],
         )
         for name, versions in self._models.items():

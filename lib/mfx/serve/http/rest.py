@@ -1,14 +1,14 @@
-"""TF Serving's REST API over aiohttp's low-level server.
+"""TF Serving's REST API, on aiohttp's low-level server.
 
     POST /v1/models/NAME[/versions/N|/labels/L]:predict|:classify|:regress
     GET  /v1/models/NAME[/versions/N|/labels/L][/metadata]
     GET  /monitoring/prometheus/metrics
     GET  /healthz, /v2/health/live, /v2/health/ready
 
-HEAD is answered as GET is.
+HEAD is answered like GET, without a body.
 
-Every answer of a model names the version in `X-Model-Version`; every error is JSON,
-`{"error": "..."}`. There is no router, and an answer is one write: see `connection`.
+Every answer of a model has its version in the header `X-Model-Version`. Every error is JSON:
+`{"error": "..."}`. There is no router, and an answer is sent by one write; see `connection`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from mfx.serve.model import ServedModel, Signature
 from mfx.serve.versions import ModelVersions
 
 log = logging.getLogger("mfx.serve")
-# As `http_rest_api_util.cc` has them.
+# As in TF Serving's `http_rest_api_util.cc`.
 _SPEC = r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?"
 _POST = re.compile(_SPEC + ":(classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(_SPEC + "(/metadata)?", re.IGNORECASE)
@@ -47,12 +47,12 @@ _MOST_READERS = 256
 
 @dataclass(frozen=True)
 class Call:
-    """What a path asks for.
+    """A request, as its path says.
 
     Attributes:
-        name: The model's.
-        version: Its number, None for the newest.
-        label: Instead of the number, or ''.
+        name: The model's name.
+        version: The version's number; None for the newest.
+        label: A label instead of the number, or ''.
         method: `predict`, `classify`, `regress`, `status` or `metadata`.
     """
 
@@ -64,10 +64,10 @@ class Call:
 
 @lru_cache(maxsize=1024)
 def parse_path(http_method: str, path: str) -> Call:
-    """What a request's path asks for.
+    """Parse a request's path.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, it is none of TF Serving's paths.
+        RequestError: INVALID_ARGUMENT, TF Serving has no such path.
     """
     pattern = {"POST": _POST, "GET": _GET}.get(http_method)
     found = pattern.fullmatch(path.partition("?")[0]) if pattern else None
@@ -84,18 +84,18 @@ def parse_path(http_method: str, path: str) -> Call:
 
 
 def _origin_form(target: str) -> str:
-    """A request's path, of a target in absolute form (`http://host/path`), as proxies send it."""
+    """The path of a target in absolute form (`http://host/path`), as proxies send it."""
     scheme, _, rest = target.partition("://")
     return f"/{rest.partition('/')[2]}" if scheme.lower() in ("http", "https") else target
 
 
 class Application:
-    """Answers requests; `__call__` is the handler of a `connection.HttpServer`.
+    """Answers requests. It is the handler of a `connection.HttpServer`.
 
     Args:
-        models: Those served.
-        limits: On what clients may take up.
-        metrics: Where requests are counted.
+        models: The served models, by name.
+        limits: The limits for clients.
+        metrics: Counts requests.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Application:
         self._models, self._limits, self._metrics = models, limits, metrics
         self._loop = asyncio.get_running_loop()
         self._awaiting = Awaiting()
-        # One at a time, so that no more than one large request is spread out as Python objects.
+        # One thread, so that only one large request at a time is turned into Python objects.
         self._apart = ThreadPoolExecutor(1, thread_name_prefix="rest-large")
         self.bodies = Bodies(limits, partial(self._loop.run_in_executor, self._apart))
         self._readers: dict[int, tuple[Signature, json_api.PredictReader]] = {}
@@ -114,12 +114,12 @@ class Application:
         self._apart.shutdown(wait=False, cancel_futures=True)
 
     async def __call__(self, request: web.BaseRequest) -> Response:
-        """Answer a request, whatever it is."""
+        """Answer any request."""
         started = time.perf_counter()
         path, method = request.raw_path, request.method
         if not path.startswith("/"):
             path = _origin_form(path)
-        if method == "HEAD":  # as GET; the answer's body is left out when it is written
+        if method == "HEAD":  # Like GET. The body is left out when the answer is written.
             method = "GET"
         code, model, api, version, held = "OK", "", "", 0, 0
         try:
@@ -204,15 +204,15 @@ class Application:
 
     def _too_many(self, count: int, what: str) -> RequestError:
         most = self._limits.rows
-        return json_text.invalid(f"{count} {what}: at most {most} in one request")
+        return json_text.invalid(f"{count} {what}: at most {most} are allowed in one request")
 
     def _reader(self, signature: Signature) -> json_api.PredictReader:
-        """A signature's reader; kept, as it takes longer to make than to use."""
+        """A signature's reader. Readers are kept, since to make one takes longer than to use it."""
         kept = self._readers.get(id(signature))
         if kept is None:
             if len(self._readers) >= _MOST_READERS:
                 self._readers.clear()
-            # With the signature, so that no other one gets its id.
+            # The signature is kept too, so that no other object gets its id.
             kept = self._readers[id(signature)] = signature, json_api.PredictReader(signature)
         return kept[1]
 
@@ -240,7 +240,7 @@ class Application:
         return signature, examples
 
     async def _written(self, write: Callable[[], bytes], outputs: Mapping[str, Any]) -> bytes:
-        """The answer; a large one is put together in the thread for large requests."""
+        """Write the answer; a large one in the thread for large requests."""
         if sum(array.size for array in outputs.values()) * 8 > self._limits.apart_bytes:
             return await self._loop.run_in_executor(self._apart, write)
         return write()
@@ -260,7 +260,7 @@ class RestServer:
     """A started server.
 
     Attributes:
-        port: Where it listens.
+        port: The port at which it listens.
     """
 
     def __init__(self, application: Application, runner: web.ServerRunner, port: int) -> None:
@@ -268,11 +268,11 @@ class RestServer:
 
     @property
     def held(self) -> int:
-        """Bytes of bodies and large answers in flight."""
+        """The bytes of all bodies and large answers in memory."""
         return self._application.bodies.held
 
     async def stop(self) -> None:
-        """Take no more requests, answer those at hand, and close."""
+        """Take no more requests, answer those at hand, then close."""
         await self._runner.cleanup()
         self._application.close()
 
@@ -285,18 +285,18 @@ async def start(
     metrics: Metrics | None = None,
     cors_origins: Collection[str] = (),
 ) -> RestServer:
-    """Serve models.
+    """Start a server in the running event loop.
 
     Args:
-        models: By name.
-        host: The address to bind to.
-        port: 0 for any.
-        limits: On what clients may take up.
-        metrics: Where requests are counted, shared with gRPC.
-        cors_origins: Of pages whose scripts may ask; `*` for all.
+        models: The models, by name.
+        host: The address to listen at.
+        port: The port; 0 for any free port.
+        limits: The limits for clients.
+        metrics: Counts requests; shared with gRPC.
+        cors_origins: Origins of web pages whose scripts may send requests; `*` for all.
 
     Raises:
-        OSError: The address cannot be bound to.
+        OSError: It cannot listen at this address and port.
     """
     limits = limits or Limits()
     application = Application(models, limits, metrics or Metrics(models))

@@ -1,4 +1,4 @@
-"""Compressed bodies (`Content-Encoding`), unpacked bit by bit: never more than is asked for."""
+"""Unpack compressed bodies (`Content-Encoding`) step by step, never more than is asked for."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import zlib
 
 PLAIN = ""
 CODINGS = {"": PLAIN, "identity": PLAIN, "gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
-"""What a Content-Encoding may say, and the coding that it means."""
+"""The allowed values of Content-Encoding, and the coding of each."""
 _PIECE = 1 << 16
-"""Packed bytes that zlib is given at once; it copies what it has not used of them."""
+"""Packed bytes that zlib gets at a time. It copies those that it has not used yet."""
 _MOST_MEMBERS = 1000
-"""Of a gzip body: a member may be twenty bytes that unpack to none."""
+"""The most members of a gzip body: a member may have twenty bytes and unpack to none."""
 _GZIP = b"\x1f\x8b"
 _ZLIB = 8
-"""In the lowest bits of a zlib stream's first byte; without it, it is a bare deflate stream."""
+"""The lowest bits of a zlib stream's first byte. Without them it is a raw deflate stream."""
 
 
 class UnpackError(ValueError):
@@ -24,7 +24,8 @@ class Unpacker:
     """Unpacks one body.
 
     Args:
-        coding: `gzip` or `deflate`; this is a zlib stream or, as some clients send it, a bare one.
+        coding: `gzip` or `deflate`. The latter is a zlib stream or, from some clients, a raw
+            deflate stream.
         packed: The whole body.
     """
 
@@ -39,10 +40,10 @@ class Unpacker:
         self._stream = zlib.decompressobj(bits)
 
     def next(self, most: int) -> bytes:
-        """The next bytes, at most so many; none at the end.
+        """The next unpacked bytes, at most `most`; b"" at the end.
 
         Raises:
-            UnpackError: The body is damaged, not whole, or of another coding.
+            UnpackError: The body is damaged, not whole, or has another coding.
         """
         while not self._ended():
             packed: bytes | bytearray = self._stream.unconsumed_tail
@@ -60,7 +61,7 @@ class Unpacker:
         return b""
 
     def _ended(self) -> bool:
-        """Whether all is unpacked; goes on to the next member of a gzip body."""
+        """Whether everything is unpacked. If a gzip body has another member, start with it."""
         if not self._stream.eof:
             return False
         self._at -= len(self._stream.unused_data)
@@ -78,9 +79,9 @@ class Unpacker:
 
 
 def said_size(coding: str, packed: bytes | bytearray) -> int:
-    """The least number of bytes that a body says it unpacks to; 0 where it does not say.
+    """The size to which a body at least unpacks, by its own data; 0 if it does not say.
 
-    The last four bytes of gzip's data are the size of its last member, modulo 2^32.
+    The last four bytes of gzip data are the size of its last member, modulo 2^32.
     """
     says = coding == "gzip" and packed.startswith(_GZIP)
     return int.from_bytes(packed[-4:], "little") if says else 0

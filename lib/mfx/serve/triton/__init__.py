@@ -1,1 +1,1 @@
-"""The same versions behind NVIDIA's Triton."""
+"""Serve the same versions by NVIDIA's Triton."""

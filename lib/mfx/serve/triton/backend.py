@@ -1,6 +1,6 @@
-"""What runs inside Triton: its Python backend's model, one version of a SavedModel.
+"""The code that runs inside Triton: a model for its Python backend, which serves one version.
 
-Triton's stub imports the generated `model.py`, which has nothing but an import of this.
+Triton's stub imports the generated `model.py`, which only imports this module.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from mfx.serve.triton import repository
 
 
 class TritonPythonModel:
-    """A version, as Triton's Python backend wants it."""
+    """One version of a model, with the interface of Triton's Python backend."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load and warm the version.
+        """Load the version and warm it up.
 
         Args:
-            args: From Triton: `model_config` (JSON), `model_repository`, `model_version`.
+            args: Triton's arguments: `model_config` (JSON), `model_repository`, `model_version`.
 
         Raises:
-            RuntimeError: It cannot be loaded or warmed, or the configuration is not its own.
+            RuntimeError: It cannot be loaded or warmed up, or does not fit the configuration.
         """
-        import triton_python_backend_utils as utils  # Triton's, only there inside its stub
+        import triton_python_backend_utils as utils  # Triton's module; only its stub has it.
 
         self._utils = utils
         try:
             self._load(json.loads(args["model_config"]), args)
         except Exception as error:
-            # One line, which Triton passes on to whoever asked for the version.
+            # One line: Triton sends it to the process that asked to load the version.
             raise RuntimeError(first_lines(str(error))) from None
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer requests, all in one run; one by one where that fails, to each its own error."""
+        """Answer requests in one run. If that fails, run each alone, so that each has its error."""
         try:
             return self._answer(requests)
         except Exception as error:
@@ -51,7 +51,7 @@ class TritonPythonModel:
             return [self._utils.InferenceResponse(error=said)]
 
     def finalize(self) -> None:
-        """Free what was loaded."""
+        """Free the memory."""
         self._model.close()
 
     def _load(self, config: dict[str, Any], args: dict[str, str]) -> None:
@@ -72,7 +72,7 @@ class TritonPythonModel:
             rows = [len(piece) for piece in pieces]
             padding = self._parameters.padded(sum(rows)) - sum(rows)
             values = merged(pieces, pieces[0].dtype, padding)
-            # [rows, 1] of what is [rows] to the model.
+            # A tensor of shape [rows] comes as [rows, 1].
             inputs[name] = values.ravel() if tensor.shape and len(tensor.shape) == 1 else values
         outputs = self._model.run(self._signature.name, inputs)
         return [self._response(outputs, part) for part in _parts(rows)]
@@ -90,7 +90,7 @@ class TritonPythonModel:
 
 
 def _parts(rows: Sequence[int]) -> Iterator[slice]:
-    """Where each request's rows are in the batch."""
+    """Yield the part of the batch that each request's rows have."""
     begin = 0
     for count in rows:
         yield slice(begin, begin + count)

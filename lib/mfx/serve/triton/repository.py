@@ -1,4 +1,4 @@
-"""Triton's model repository for a SavedModel: `<model>/config.pbtxt` and `<model>/<version>/`."""
+"""Write Triton's model repository: `<model>/config.pbtxt` and `<model>/<version>/`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mfx.serve.model import Signature, Tensor
 from mfx.serve.parameters import BatchingParameters
 
 SAVED_MODEL = "model.savedmodel"
-"""The SavedModel's folder, or a link to it, in the folder of a version."""
+"""The name of the SavedModel's folder, or of a link to it, in the folder of a version."""
 SIGNATURE, ALLOWED_BATCH_SIZES = "signature", "allowed_batch_sizes"
-"""Names of the configuration's parameters."""
+"""Names of parameters in Triton's configuration."""
 TYPES = {
     "bool": "BOOL",
     "uint8": "UINT8",
@@ -33,7 +33,7 @@ TYPES = {
     "float64": "FP64",
     "string": "STRING",
 }
-"""Triton's `TYPE_` by TensorFlow's dtype."""
+"""Triton's types (after `TYPE_`), by TensorFlow's dtype."""
 _MODEL_PY = """\
 import sys
 
@@ -43,12 +43,12 @@ from {package}.backend import TritonPythonModel
 
 
 def served_signature(signatures: Mapping[str, Signature]) -> Signature:
-    """The one of a model's signatures that Triton serves: it has one for a model.
+    """The signature that Triton serves: it can serve only one per model.
 
-    `predict`, on named tensors; `serving_default` where there is none.
+    It is `predict`, which takes named tensors; if there is none, `serving_default`.
 
     Raises:
-        MfxError: There is neither, or Triton cannot have its tensors.
+        MfxError: There is neither, or Triton does not support its tensors.
     """
     found = signatures.get("predict") or signatures.get("serving_default")
     if found is None:
@@ -57,7 +57,7 @@ def served_signature(signatures: Mapping[str, Signature]) -> Signature:
         if tensor.dtype.name not in TYPES or not tensor.shape or tensor.shape[0] is not None:
             raise MfxError(
                 f"signature {found.name}: {name} is {tensor.dtype.name} {tensor.shape}",
-                "Triton serves numbers and strings, the first dimension being the batch's.",
+                "Triton serves tensors of numbers or strings whose first dimension is the batch.",
             )
     return found
 
@@ -67,15 +67,15 @@ def config(
 ) -> str:
     """Triton's ModelConfig in text format.
 
-    A tensor [batch] is [batch, 1] for clients: Triton knows no rows without a dimension.
+    For clients, a tensor of shape [batch] has the shape [batch, 1], since in Triton a row has at
+    least one dimension. No request waits for further requests.
 
     Args:
         model: The model's name.
-        signature: What is served.
-        version: The one that is served; None for all that are there.
-        batching: As TF Serving has them, without `max_enqueued_batches`: with a limit to its queue
-            (`max_queue_size`) this Triton lets single requests lie for half a second. Nothing waits
-            for further requests.
+        signature: The served signature.
+        version: The served version; None for all versions in the repository.
+        batching: Batching parameters. `max_enqueued_batches` is not used: with a limit for its
+            queue (`max_queue_size`), this Triton lets single requests wait for half a second.
     """
     policy = "all {}" if version is None else f"specific {{ versions: [{version}] }}"
     sizes = list(batching.allowed_batch_sizes)
@@ -95,27 +95,27 @@ def config(
 
 
 def check_fits(given: Mapping[str, Any], signature: Signature) -> None:
-    """Check that a loaded version is what the configuration says.
+    """Check that a loaded version has the inputs and outputs in the configuration.
 
     Args:
         given: Triton's ModelConfig as JSON.
-        signature: The version's.
+        signature: The version's signature.
 
     Raises:
-        ValueError: It is not.
+        ValueError: It has others.
     """
     for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
         stated = {t["name"]: (t["data_type"], [int(d) for d in t["dims"]]) for t in given[kind]}
         own = {name: (_type(tensor), _dims(tensor)) for name, tensor in tensors.items()}
         if stated != own:
-            raise ValueError(f"its {kind}s are {own}, those of the versions beside it {stated}")
+            raise ValueError(f"its {kind}s are {own}, but other served versions have {stated}")
 
 
 def link_backend(folder: Path) -> None:
-    """Make a folder of backends: Triton's Python for the interpreter that runs this.
+    """Make a folder of backends with links to Triton's Python backend for this interpreter.
 
     Raises:
-        MfxError: The extra is not installed, or has none for this version of Python.
+        MfxError: The extra is not installed, or has no backend for this version of Python.
     """
     python = folder / "python"
     python.mkdir(parents=True)
@@ -124,8 +124,8 @@ def link_backend(folder: Path) -> None:
 
 
 def write_version(folder: Path, version: int) -> Path:
-    """Make a version's folder; returns where its SavedModel goes."""
-    # Triton's Python goes by the one on PATH, with its packages, but not by PYTHONPATH.
+    """Make a version's folder; return the path for its SavedModel."""
+    # Triton's Python uses the packages of the interpreter on PATH, but ignores PYTHONPATH.
     path = [str(Path(entry).absolute()) for entry in sys.path if entry]
     place = folder / str(version)
     place.mkdir(parents=True)
@@ -139,7 +139,7 @@ def stub() -> Path:
     """Triton's Python backend for this interpreter, from the `triton` extra.
 
     Raises:
-        MfxError: The extra is not installed, or has none for this version of Python.
+        MfxError: The extra is not installed, or has no backend for this version of Python.
     """
     stubs = home() / "python_backend_stubs"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -153,10 +153,10 @@ def stub() -> Path:
 
 
 def home() -> Path:
-    """Where the `triton` extra has Triton.
+    """The folder of Triton, from the `triton` extra.
 
     Raises:
-        MfxError: It is not installed.
+        MfxError: The extra is not installed.
     """
     from importlib.util import find_spec
 
@@ -174,7 +174,7 @@ def _tensor(name: str, tensor: Tensor) -> str:
 
 
 def _text(value: str) -> str:
-    """A string as protobuf's text format has it, which is not quite JSON's."""
+    """A string in protobuf's text format, which differs from JSON."""
     return f'"{text_encoding.CEscape(value, as_utf8=True)}"'
 
 

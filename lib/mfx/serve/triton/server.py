@@ -1,7 +1,7 @@
-"""NVIDIA's Triton as the server of one model of a destination, until it is told to stop.
+"""Serve one model by NVIDIA's Triton until it is told to stop.
 
-Triton runs as a process of its own with a model repository made for it. It answers KServe's V2
-API; this process finds versions, has Triton load them, and stops it.
+Triton runs as a separate process, with a model repository made for it. It answers KServe's V2 API.
+This process finds versions, makes Triton load them, and stops it.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ from mfx.serve.versions import Versions
 
 START_SECONDS, LOAD_SECONDS = 120, 600
 _RESTRICTED = "model-repository,shared-memory,trace,logging"
-"""What only this process may do; Triton by itself lets every client unload models."""
+"""APIs that only this process may use. By default, Triton lets every client unload models."""
 _KEY = "mfx-key"
 
 
 def serve(options: Options, ready: Callable[[Serving], None]) -> None:
-    """Serve until SIGTERM or SIGINT; then answer what is under way, and return.
+    """Serve until SIGTERM or SIGINT; then answer the requests at hand, and return.
 
     Args:
-        options: What to serve, and where. Triton has no labels.
+        options: What to serve, and where. Labels and CORS origins are not supported.
         ready: Called once a version answers.
 
     Raises:
         MfxError: The `triton` extra is missing, there is no version that can be served, a port is
-            taken, or Triton ended by itself.
+            taken, Triton ended by itself, or an option is not supported.
     """
     if options.labels:
-        raise MfxError("Triton has no version labels", "Leave --version-label out.")
+        raise MfxError("Triton has no version labels", "Remove --version-label.")
     if options.cors_origins:
-        raise MfxError("Triton answers no pages of other origins", "Leave --cors-origin out.")
-    repository.stub()  # before anything that takes longer
+        raise MfxError("Triton does not support CORS", "Remove --cors-origin.")
+    repository.stub()  # First, since all else takes longer.
     source, name = open_folder(options.folder)
     name = options.name or name
     ports = _ports(options)
@@ -82,37 +82,37 @@ def serve(options: Options, ready: Callable[[Serving], None]) -> None:
                 while not stop.wait(0.2):
                     triton.must_run()
             finally:
-                # Not closed: Triton answers what is under way when it is stopped.
+                # Versions stay loaded: when Triton is stopped, it answers the requests at hand.
                 versions.stop_polling()
 
 
 class TritonProcess:
-    """The process.
+    """Triton's process.
 
     Args:
-        process: Triton's.
+        process: The process.
         address: `host:port` of its REST API.
-        key: What it lets this process manage models by.
+        key: The secret with which this process may manage models.
     """
 
     def __init__(self, process: subprocess.Popen, address: str, key: str) -> None:
         self._process, self._address, self._key = process, address, key
 
     def load(self, model: str, action: str = "load") -> None:
-        """Have it look at the model's folder again, or forget it by `unload`.
+        """Make Triton load the versions in the model's folder, or `unload` the model.
 
         Raises:
-            MfxError: A new version cannot be loaded; what was served goes on.
+            MfxError: A new version cannot be loaded. Versions loaded before are still served.
         """
         status, text = self.ask("POST", f"/v2/repository/models/{model}/{action}", LOAD_SECONDS)
         if status != 200:
             raise MfxError(json.loads(text).get("error", text) if text else f"status {status}")
 
     def ask(self, method: str, path: str, timeout: float) -> tuple[int, str]:
-        """The answer to a request: status and body.
+        """Send a request; return the answer's status and body.
 
         Raises:
-            OSError: Nobody answers.
+            OSError: There is no answer.
         """
         connection = http.client.HTTPConnection(self._address, timeout=timeout)
         try:
@@ -125,17 +125,19 @@ class TritonProcess:
             connection.close()
 
     def must_run(self) -> None:
-        """Raises:
-        MfxError: The process ended.
+        """Check that the process runs.
+
+        Raises:
+            MfxError: It has ended.
         """
         if self._process.poll() is not None:
             raise MfxError(f"Triton ended with exit code {self._process.returncode}")
 
     def wait(self, seconds: float) -> None:
-        """Until it answers.
+        """Wait until Triton answers.
 
         Raises:
-            MfxError: It ended, or does not answer in time.
+            MfxError: It has ended, or does not answer in time.
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -148,13 +150,13 @@ class TritonProcess:
 
 
 class TritonLoader:
-    """Has Triton load versions, and serve them no longer once they are closed.
+    """Makes Triton load versions, and unload them when they are closed.
 
     Args:
-        folder: The model's in Triton's repository; its name is the model's.
-        triton: The process.
-        keep: How many versions are wanted at a time.
-        batching: How requests are put together.
+        folder: The model's folder in Triton's repository. It has the model's name.
+        triton: Triton's process.
+        keep: How many versions are served at the same time.
+        batching: How requests are put together into batches.
     """
 
     def __init__(
@@ -166,7 +168,7 @@ class TritonLoader:
         self._live: set[int] = set()
 
     def load(self, source: Destination, version: int) -> _Loaded:
-        """From a link to the version's folder, or a copy of it; see `versions.Loader`."""
+        """Load a version by a link to its folder, or from a copy of it; see `versions.Loader`."""
         before = self._config.read_text(encoding="utf-8") if self._live else ""
         try:
             place = repository.write_version(self._folder, version)
@@ -187,27 +189,27 @@ class TritonLoader:
         return _Loaded(self, version)
 
     def drop(self, version: int) -> None:
-        """Have Triton serve a version no longer."""
+        """Make Triton unload a version."""
         self._live.discard(version)
         shutil.rmtree(self._folder / str(version))
         if not self._live:
             self._triton.load(self._folder.name, "unload")
-        elif self._keep > 1:  # else it went when the other one came
+        elif self._keep > 1:  # Otherwise it was unloaded when the other one was loaded.
             self._triton.load(self._folder.name)
 
     def _write(self, version: int, saved_model: Path) -> None:
-        """The configuration for a version that is to be loaded.
+        """Write the configuration for a version that will be loaded.
 
-        If one version is wanted, it is named: Triton goes from one to the other, even if their
-        signatures differ. Several share one signature, and each change loads all of them again,
-        while those loaded before go on serving.
+        If only one version is served, the configuration names it. Then Triton can switch even if
+        signatures differ. Several versions share one signature. Each change of the file loads all
+        of them again; until then, the old ones answer.
         """
         signature = repository.served_signature(read_signatures(saved_model))
         only = version if self._keep == 1 else None
         self._write_text(repository.config(self._folder.name, signature, only, self._batching))
 
     def _write_text(self, text: str) -> None:
-        """Unless it is there: Triton loads all anew where the file changed."""
+        """Write the file if its text differs: Triton loads everything again if the file changes."""
         if not self._config.is_file() or self._config.read_text(encoding="utf-8") != text:
             self._config.write_text(text, encoding="utf-8")
 
@@ -227,13 +229,14 @@ class _Loaded:
 def _running(
     models: Path, backends: Path, host: str, ports: tuple[int, int]
 ) -> Iterator[TritonProcess]:
-    """Triton on a model repository, without a model yet; gone at the end."""
+    """A context with a running Triton that has no model loaded yet. It is stopped at the end."""
     key = secrets.token_hex(16)
     process = subprocess.Popen(
         _command(models, backends, host, ports, key),
         env=_environment(),
         stdout=subprocess.DEVNULL,
-        # Its own: Ctrl-C is for this process to pass on. But it ends when this one is killed.
+        # In its own session it does not get Ctrl-C; this process stops it. It also ends when this
+        # process is killed.
         start_new_session=True,
         preexec_fn=_die_with_parent,
     )
@@ -272,7 +275,7 @@ def _command(
 
 
 def _environment() -> dict[str, str]:
-    """For the Python inside Triton: it goes by the interpreter found first."""
+    """The environment for the Python inside Triton, which uses the first interpreter on PATH."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     libraries = [sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH")]
     return {
@@ -287,10 +290,10 @@ def _die_with_parent() -> None:
 
 
 def _ports(options: Options) -> tuple[int, int]:
-    """The ports, 0 replaced by free ones.
+    """The ports for REST and gRPC; 0 is replaced by a free port.
 
     Raises:
-        MfxError: One is taken.
+        MfxError: A port is taken.
     """
     found: list[int] = []
     sockets: list[socket.socket] = []
@@ -298,7 +301,7 @@ def _ports(options: Options) -> tuple[int, int]:
         for port in (options.rest_port, options.grpc_port):
             family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
             sockets.append(socket.socket(family))
-            # As servers do: what is left of the last one's connections is no hindrance.
+            # As in servers: connections that an earlier server left behind do not block the port.
             sockets[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sockets[-1].bind((options.host, port))
@@ -321,5 +324,5 @@ def _serving(versions: Versions, host: str, ports: tuple[int, int]) -> Serving:
 
 
 def _reachable(host: str) -> str:
-    """An address for this process where the host is all of them."""
+    """The address by which this process reaches a server that listens at `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)

@@ -28,7 +28,14 @@ SERVERS = "mfx.servers"
 DISK = "folder"
 """The name of the destination for addresses without a scheme, which are folders."""
 OWN: Mapping[str, Mapping[str, str]] = {
-    SOURCES: {"csv": "mfx.ingest.sources.csv"},
+    SOURCES: {
+        "csv": "mfx.ingest.sources.csv",
+        "parquet": "mfx.ingest.sources.parquet",
+        "arrow": "mfx.ingest.sources.arrow",
+        "avro": "mfx.ingest.sources.avro",
+        "jsonl": "mfx.ingest.sources.jsonl",
+        "tfrecord": "mfx.ingest.sources.tfrecord",
+    },
     TARGETS: {"saved_model": "mfx.export.saved_model"},
     # By the scheme of their URLs.
     DESTINATIONS: {

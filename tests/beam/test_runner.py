@@ -23,7 +23,8 @@ from helpers.tfdv_cases import BATCH, assert_same, exact
 
 from mfx.artifacts import Schema
 from mfx.beam import runner, source
-from mfx.columns.tensors import sparse_inputs, to_batch
+from mfx.columns.raw_features import raw_inputs
+from mfx.columns.tensors import to_batch
 from mfx.columns.types import as_lists
 from mfx.config import Beam, Evaluate
 from mfx.errors import MfxError
@@ -61,9 +62,7 @@ def test_the_graph_from_elsewhere_needs_nothing_from_there(cluster, tmp_path):
     remote = on(cluster, tmp_path / "there")
     output = tft.TFTransformOutput(str(remote.graph.save_to(tmp_path / "graph")))
     (batch,) = remote.examples.batches("eval")
-    features = output.transform_features_layer()(
-        sparse_inputs(batch, list(output.raw_feature_spec()))
-    )
+    features = output.transform_features_layer()(raw_inputs(batch, output.raw_feature_spec()))
     assert to_batch(features)["word"].to_pylist() == [0, 3, 3]
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from helpers.exported import BATCH, SCHEMA, Exported, V1Session
 from helpers.small_world import small_world
 
-from mfx.columns import tensors
+from mfx.columns import raw_features
 from mfx.columns.tf_examples import serialize
 from mfx.errors import MfxError
 from mfx.export.saved_model import class_names, export, put_weights
@@ -123,7 +123,7 @@ def test_a_v1_session_answers_as_the_eager_signatures(exported):
         for output, values in answers.items():
             assert values.tolist() == expected[output].numpy().tolist(), (name, output)
     predict = exported.signatures["predict"]
-    dense = tensors.dense_inputs(BATCH, predict.structured_input_signature[1])
+    dense = raw_features.dense_inputs(BATCH, predict.structured_input_signature[1])
     answers = served.ask("predict", **{name: t.numpy() for name, t in dense.items()})
     assert answers["outputs"].tolist() == predict(**dense)["outputs"].numpy().tolist()
     assert answers["outputs"] == pytest.approx(exported.expected(BATCH), abs=1e-7)
@@ -181,7 +181,7 @@ def test_transformed_features_come_with_the_label(exported):
     features = exported.signatures["transform_features"](examples)
     assert sorted(features) == ["label", "word", "x"]
     assert features["label"].numpy().tolist() == [1, 0, 0, 1, 0, 1]
-    expected = exported.graph.transform_features_layer()(tensors.sparse_inputs(BATCH, SCHEMA.names))
+    expected = exported.transformed(BATCH)
     for name, values in expected.items():
         assert features[name].numpy() == pytest.approx(values.numpy(), abs=1e-6)
 
@@ -258,8 +258,10 @@ def test_networks_of_any_layers(tmp_path):
 
     predict = tf.saved_model.load(str(tmp_path / "model")).signatures["predict"]
     specs = predict.structured_input_signature[1]
-    served = predict(**tensors.dense_inputs(BATCH, specs))["outputs"].numpy()
-    features = graph.transform_features_layer()(tensors.sparse_inputs(BATCH, BATCH.schema.names))
+    served = predict(**raw_features.dense_inputs(BATCH, specs))["outputs"].numpy()
+    features = graph.transform_features_layer()(
+        raw_features.raw_inputs(BATCH, graph.raw_feature_spec())
+    )
     expected = network({name: features[name] for name in inputs}, training=False).numpy()
     assert served == pytest.approx(expected, abs=1e-6)
     names = tf.train.load_checkpoint(str(tmp_path / "model" / "variables" / "variables"))
@@ -324,8 +326,10 @@ def test_each_task_has_its_signatures(tmp_path, units, activation, loss, names):
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
     assert set(signatures) == {"serving_default", "predict", "transform_features", *names}
     examples = tf.constant(list(serialize(BATCH)))
-    # Every output is x + 1, so the probability is sigmoid(x + 1), or 1/3 with three outputs.
-    features = graph.transform_features_layer()(tensors.sparse_inputs(BATCH, BATCH.schema.names))
+    # Every output is x + 1, so the probability is sigmoid(x + 1), or a third.
+    features = graph.transform_features_layer()(
+        raw_features.raw_inputs(BATCH, graph.raw_feature_spec())
+    )
     value = features["x"].numpy() + 1
     if "classify" in names:
         scores = signatures["classify"](inputs=examples)["scores"].numpy()

@@ -61,8 +61,8 @@ def test_a_folder_a_pattern_or_a_file(folder, at, path, expected):
     ("path", "expected"),
     [
         ("data/gone.csv", "gone.csv: no such file"),
-        ("data/gone*.csv", "gone*.csv: no CSV file found"),
-        ("nothing", "nothing: no CSV file found"),
+        ("data/gone*.csv", "gone*.csv: no input file found"),
+        ("nothing", "nothing: no input file found"),
     ],
 )
 def test_nothing_to_read_is_one_error(folder, at, tmp_path, path, expected):

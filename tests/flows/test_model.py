@@ -17,7 +17,7 @@ def ask(flow_run, tmp_path_factory):
     """Rows, with columns replaced, to probabilities."""
     import tensorflow as tf
 
-    from mfx.columns.tensors import dense_inputs
+    from mfx.columns.raw_features import dense_inputs
 
     folder = flow_run.data.model.save_to(tmp_path_factory.mktemp("model"))
     model = tf.saved_model.load(str(folder))

@@ -18,7 +18,7 @@ from helpers.storing import saving
 
 from mfx.artifacts import Schema
 from mfx.columns import input_names
-from mfx.columns.tensors import dense_inputs
+from mfx.columns.raw_features import dense_inputs
 from mfx.columns.tf_examples import serialize
 from mfx.evaluate.evaluate import evaluate
 from mfx.serve.model import ServedModel

@@ -9,7 +9,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from helpers.small_world import small_world
-from mfx.columns import tensors
+from mfx.columns import raw_features
 from mfx.columns.tf_examples import serialize
 from mfx.export.saved_model import export, put_weights
 from mfx.user_code import loading
@@ -40,10 +40,14 @@ class Exported:
         self.loaded = tf.saved_model.load(str(self.folder))
         self.signatures = self.loaded.signatures
 
+    def transformed(self, batch: pa.RecordBatch) -> dict[str, tf.Tensor]:
+        """What the transform graph makes of the rows."""
+        layer = self.graph.transform_features_layer()
+        return layer(raw_features.raw_inputs(batch, self.graph.raw_feature_spec()))
+
     def expected(self, batch: pa.RecordBatch) -> np.ndarray:
         """The network on what the transform graph makes of the rows."""
-        layer = self.graph.transform_features_layer()
-        features = layer(tensors.sparse_inputs(batch, batch.schema.names))
+        features = self.transformed(batch)
         inputs = {name: features[name] for name in ("x", "word")}
         return self.network(inputs, training=False).numpy()
 
@@ -54,7 +58,7 @@ class Exported:
     def predicted(self, batch: pa.RecordBatch) -> np.ndarray:
         predict = self.signatures["predict"]
         specs = predict.structured_input_signature[1]
-        return predict(**tensors.dense_inputs(batch, specs))["outputs"].numpy()
+        return predict(**raw_features.dense_inputs(batch, specs))["outputs"].numpy()
 
     @property
     def meta_graph(self):

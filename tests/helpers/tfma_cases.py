@@ -59,6 +59,17 @@ def random_table(rows: int = 300, seed: int = 0) -> pa.Table:
     )
 
 
+def lists_table(rows: int = 120) -> pa.Table:
+    """Slices by lists: empty and missing ones, values that are in a list twice."""
+    random = np.random.default_rng(7)
+    tags = [[b"a", b"b", b"c", "café".encode()][:n] for n in random.integers(0, 5, rows)]
+    ids = [random.integers(0, 3, n).tolist() for n in random.integers(0, 4, rows)]
+    table = random_table(rows, seed=8).append_column(
+        "tags", pa.array([None if n % 7 == 0 else tag for n, tag in enumerate(tags)])
+    )
+    return table.append_column("ids", pa.array(ids, pa.list_(pa.int64())))
+
+
 def weighted(table: pa.Table, whole: bool = False) -> pa.Table:
     """With an example weight, often zero: whole numbers, as int64, or any."""
     random = np.random.default_rng(5)
@@ -188,6 +199,16 @@ CASES: dict[str, tuple[Any, ...]] = {
                 {"metric": "calibration", "lower": 0.5, "upper": 3.0},
                 {"metric": "precision", "max_drop": 0.0},
             ],
+        },
+        False,
+    ),
+    "slices by lists": (
+        lists_table(),
+        {
+            "metrics": ["ExampleCount", "AUC", "BinaryAccuracy"],
+            "select": "auc",
+            "slices": [["tags"], ["ids"], ["ids", "tags"], ["hour", "ids"]],
+            "thresholds": [{"metric": "auc", "lower": 0.5, "slices": [[], ["tags"]]}],
         },
         False,
     ),

@@ -57,7 +57,7 @@ def test_a_folder_a_pattern_or_a_file(place, path, expected):
 
 @pytest.mark.parametrize("path", ["day/gone*.csv", "day/gone.csv", "nothing"])
 def test_nothing_to_read_is_one_error(place, path):
-    with pytest.raises(MfxError, match=r"no CSV file found|no such file") as error:
+    with pytest.raises(MfxError, match=r"no input file found|no such file") as error:
         input_files.find(f"{place}/{path}")
     assert f"{place}/{path}: " in error.value.what
     assert "--data" in error.value.remedy

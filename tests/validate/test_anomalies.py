@@ -286,3 +286,43 @@ def test_a_feature_of_any_title_is_known(title):
     (found,) = _found({title: HOURS}, schema=text_format.MessageToString(schema))
     assert (found.feature, found.count) == (title, N // 24 * 3)
     assert found.expected == "values from -∞ to 20"
+
+
+LISTS = """
+feature { name: "words" type: BYTES value_count { min: 0 max: 2 } domain: "words" }
+feature { name: "ids" type: INT value_count { min: 0 } int_domain { min: 0 max: 9 } }
+feature { name: "pixels" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 2 } } }
+string_domain { name: "words" value: "card" value: "cash" }
+"""
+GOOD_LISTS = {
+    "words": pa.array([[b"card"], None, [], [b"cash", b"card"]] * 9),
+    "ids": pa.array([[1, 2, 3], [], None, [9]] * 9, pa.list_(pa.int64())),
+    "pixels": pa.array([[0.5, 1.0]] * 36, pa.list_(pa.float32())),
+}
+
+
+def _changed(name, *values):
+    column = GOOD_LISTS[name]
+    return GOOD_LISTS | {name: pa.array([*values, *column.to_pylist()[len(values) :]], column.type)}
+
+
+def test_good_lists_have_no_anomalies():
+    assert _found(GOOD_LISTS, schema=LISTS) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "rule", "count"),
+    [
+        (
+            _changed("words", [b"x", b"card"], [b"x", b"y"]),
+            "ENUM_TYPE_UNEXPECTED_STRING_VALUES",
+            2,
+        ),
+        (_changed("words", [b"card"] * 3), "FEATURE_TYPE_HIGH_NUMBER_VALUES", 1),
+        (_changed("ids", [10, 11], [3], [-1, 12]), "INT_TYPE_BIG_INT", 2),
+        (_changed("pixels", [0.5], [1.0] * 3), "INVALID_FEATURE_SHAPE", 2),
+    ],
+)
+def test_rows_with_lists_that_break_a_rule_are_counted(columns, rule, count):
+    found = {anomaly.rule: anomaly.count for anomaly in _found(columns, schema=LISTS, parts=3)}
+    assert found[rule] == count

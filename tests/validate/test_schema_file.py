@@ -20,14 +20,37 @@ def test_no_file_is_no_schema(tmp_path):
     assert schema_file.column_types(tmp_path / "schema.pbtxt") == {}
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("", ("int64", False)),
+        ("value_count { min: 1 max: 1 }", ("int64", True)),
+        ("value_count { min: 0 max: 1 }", ("int64", True)),
+        ("value_count { min: 1 }", ("int64 list", True)),
+        ("value_count { min: 1 max: 5 }", ("int64 list", True)),
+        ("shape { }", ("int64", True)),
+        ("shape { dim { size: 1 } }", ("int64", True)),
+        ("shape { dim { size: 28 } dim { size: 28 } }", ("int64 list", True)),
+    ],
+)
+def test_a_schema_says_whether_a_row_has_several_values(tmp_path, said, expected):
+    path = tmp_path / "schema.pbtxt"
+    path.write_text(f'feature {{ name: "n" type: INT {said} }}')
+    assert schema_file.column_types(path) == {"n": expected}
+
+
 def test_a_written_schema_reads_back(tmp_path):
     path = tmp_path / "schema.pbtxt"
     schema_file.write(path, TEXT)
     assert path.read_text() == TEXT
     assert [feature.name for feature in schema_file.read(path).feature] == ["n", "x", "w"]
-    assert schema_file.column_types(path) == {"n": "int64", "x": "float32", "w": "bytes"}
+    assert schema_file.column_types(path) == {
+        "n": ("int64", False),
+        "x": ("float32", False),
+        "w": ("bytes", False),
+    }
     schema_file.write(path, TEXT.replace("INT", "FLOAT"))
-    assert schema_file.column_types(path)["n"] == "float32"
+    assert schema_file.column_types(path)["n"].kind == "float32"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -112,7 +112,10 @@ def test_what_can_act_is_taken(name, text):
         ),
         ('sparse_feature { name: "s" }', "sparse_feature has no effect"),
         ('weighted_feature { name: "s" }', "use example_weight under [evaluate]"),
-        ("represent_variable_length_as_ragged: true", "has no effect"),
+        (
+            'tensor_representation_group { key: "mine" value { } }',
+            "tensor_representation_group 'mine' has no effect",
+        ),
         ('default_environment: "SERVING"', "no 'TRAINING', in which examples are checked"),
         (
             'feature { name: "f" type: INT in_environment: "TRANING" } '

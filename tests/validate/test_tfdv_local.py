@@ -48,6 +48,15 @@ CASES = {
         random_batch(word=pa.array([b"%06d" % v for v in range(part, part + N)], pa.binary()))
         for part in range(0, 100 * N, N)
     ],
+    "lists": [
+        random_batch(
+            words=pa.array([[b"a", b"b", b"a"], [], None, [b"\xff"], [b"c"] * 30] * (N // 5)),
+            ids=pa.array([[n, 2 * n] if n % 3 else [] for n in range(N)], pa.list_(pa.int64())),
+            pixels=pa.array([[n / 7, 0.0, -1.5] for n in range(N)], pa.list_(pa.float32())),
+            none=pa.nulls(N, pa.list_(pa.int64())),
+            empty=pa.array([[]] * N, pa.list_(pa.binary())),
+        )
+    ],
     "texts": [
         random_batch(word=pa.array([b"", "été, no".encode(), b"\xff\xfe", b"a" * 2000, None] * 100))
     ],
@@ -74,7 +83,8 @@ def test_batches_add_up():
 
 def test_the_sample_has_the_statistics_tfdv_gives_on_beam(tmp_path, settings):
     """A few hundred taxi rows: every field of the proto is equal, sketches included."""
-    types = schema_file.column_types(Path(settings.resolve(settings.schema_.path)))
+    declared = schema_file.column_types(Path(settings.resolve(settings.schema_.path)))
+    types = {name: column.kind for name, column in declared.items()}
     path = tmp_path / "trips.csv"
     path.write_text("".join(SAMPLE.open().readlines()[:401]))
     (whole,) = batches(path, types, settings.data, Tally())

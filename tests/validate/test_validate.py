@@ -125,7 +125,7 @@ def test_a_committed_schema_is_held_to(run, tmp_path):
 def test_the_committed_taxi_schema_reads_back(settings):
     path = Path(settings.resolve(settings.schema_.path))
     schema = schema_file.read(path)
-    assert schema_file.column_types(path)["trip_seconds"] == "int64"
+    assert schema_file.column_types(path)["trip_seconds"].kind == "int64"
     again = text_format.Parse(text_format.MessageToString(schema), schema_pb2.Schema())
     assert again == schema
 
@@ -287,3 +287,37 @@ def test_small_samples_and_equal_rows_pass_their_first_run(judge):
         _, schema, anomalies = judge(train, evaluated, kinds={"word": "bytes", "x": "float32"})
         assert anomalies.found == ()
         assert schema.text == schema.proposal
+
+
+LIST_KINDS = {"tokens": "bytes list", "ids": "int64 list", "pixels": "float32 list"}
+
+
+def lists(count: int) -> dict:
+    return {
+        "tokens": [[b"w%d" % (n % m) for m in range(1, n % 4)] or None for n in range(count)],
+        "ids": [[n % 5] * (n % 3) for n in range(count)],
+        "pixels": [[n / 7, 1.0, 0.0] for n in range(count)],
+    }
+
+
+def test_a_schema_of_lists_is_inferred_and_met(judge):
+    """Lists of one length get it as their shape."""
+    _, schema, anomalies = judge(lists(400), lists(200), kinds=LIST_KINDS)
+    assert anomalies.found == ()
+    features = {feature.name: feature for feature in schema.proto().feature}
+    assert [dim.size for dim in features["pixels"].shape.dim] == [3]
+    assert features["pixels"].presence.min_fraction == 1
+    assert not features["ids"].HasField("shape")
+    path = Path(schema.path)
+    path.write_text(schema.text)
+    kinds = {name: column.kind for name, column in schema_file.column_types(path).items()}
+    assert kinds == LIST_KINDS
+
+
+def test_lists_of_another_length_break_a_schema_with_a_shape(judge):
+    _, schema, _ = judge(lists(40), lists(20), kinds=LIST_KINDS)
+    others = lists(20)
+    others["pixels"][3] = [1.0]
+    *_, anomalies = judge(lists(40), others, schema.text, kinds=LIST_KINDS)
+    (error,) = anomalies.errors
+    assert (error.feature, error.rule, error.count) == ("pixels", "INVALID_FEATURE_SHAPE", 1)

@@ -1,8 +1,8 @@
-"""Turn Arrow batches into TensorFlow tensors, and back."""
+"""Transformed features, as TensorFlow tensors and as Arrow columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,26 +11,6 @@ import tensorflow as tf
 
 from mfx.columns import missing
 from mfx.errors import MfxError
-
-
-def sparse_inputs(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, tf.SparseTensor]:
-    """Turn raw features into the transform graph's inputs.
-
-    Args:
-        batch: Flat columns of the types in `columns.types.TYPES`.
-        names: The columns to use.
-
-    Returns:
-        For each name a SparseTensor of shape [rows, 1]. It has no entry for a missing value.
-    """
-    tensors = {}
-    for name in names:
-        column = _column(batch, name)
-        where = np.flatnonzero(np.asarray(column.is_valid()))
-        indices = np.stack([where, np.zeros_like(where)], axis=1)
-        values = column.drop_null().to_numpy(zero_copy_only=False)
-        tensors[name] = tf.SparseTensor(indices, values, [batch.num_rows, 1])
-    return tensors
 
 
 def description(feature: Any) -> str:
@@ -100,29 +80,3 @@ def to_numpy(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         else:
             arrays[name] = column.to_numpy(zero_copy_only=False)
     return arrays
-
-
-def dense_inputs(batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
-    """Turn raw features into the inputs of the signature `predict` (see `columns.missing`).
-
-    Args:
-        batch: Flat columns of the types in `columns.types.TYPES`.
-        specs: The signature's inputs by name.
-
-    Returns:
-        For each input a dense tensor of shape [rows].
-    """
-    tensors = {}
-    for name, spec in specs.items():
-        column = _column(batch, name)
-        filled = column.fill_null(missing.encoded(spec.dtype))
-        tensors[name] = tf.constant(filled.to_numpy(zero_copy_only=False), spec.dtype)
-    return tensors
-
-
-def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    # Arrow gives -1 for an unknown name, and -1 would be the last column.
-    index = batch.schema.get_field_index(name)
-    if index < 0:
-        raise ValueError(f"no feature '{name}' in the data")
-    return batch.column(index)

@@ -62,6 +62,11 @@ def lengths(column: pa.Array) -> np.ndarray:
     return np.asarray(column.is_valid()).astype(np.int64)
 
 
+def rows_of(column: pa.Array) -> np.ndarray:
+    """The row of each of `values_of(column)`: int64 of shape [values], ascending."""
+    return np.repeat(np.arange(len(column)), lengths(column))
+
+
 def nan_to_null(column: pa.Array) -> pa.Array:
     """Replace NaN by null in a float column. Other columns stay as they are."""
     if not pa.types.is_floating(column.type):

@@ -20,7 +20,7 @@ from mfx.artifacts import FIRST_RUN, OVERALL, ComparedWith, Evaluation, Examples
 from mfx.artifacts.evaluation import Reasons
 from mfx.beam import runner
 from mfx.columns import input_names
-from mfx.columns.tensors import dense_inputs
+from mfx.columns.raw_features import dense_inputs
 from mfx.config import Beam, Evaluate, Metric
 from mfx.errors import MfxError, nearest
 from mfx.evaluate import blessing, curves, no_value, tfma_beam, tfma_config, tfma_local

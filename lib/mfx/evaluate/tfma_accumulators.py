@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
+from mfx.columns.groups import numbered
 from mfx.errors import MfxError
 from mfx.evaluate import _private
 from mfx.evaluate._private import asked
@@ -75,12 +75,6 @@ def accumulate(combiner: Any, part: Batch) -> Any:
     # It must be an iterator: in a list, TFMA's combiner of mean errors counts the first one twice.
     chunks = part.chunks(KERAS_CHUNK if build is _keras else CHUNK)
     return combiner.merge_accumulators(build(combiner, chunk) for chunk in chunks)
-
-
-def numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values, and for each value its index among them. Faster than by sorting."""
-    encoded = pa.array(values).dictionary_encode()
-    return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
 
 
 def _covered(combiner: Any, part: Batch) -> bool:

@@ -21,8 +21,9 @@ from google.protobuf import json_format
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
+from mfx.columns.groups import grouped
 from mfx.evaluate import _private
-from mfx.evaluate.tfma_accumulators import Batch, accumulate, numbered
+from mfx.evaluate.tfma_accumulators import Batch, accumulate
 from mfx.evaluate.tfma_config import LABEL
 
 ENGINE = "TFMA in memory"
@@ -121,30 +122,14 @@ def _computations(config: config_pb2.EvalConfig) -> list[Any]:
 
 
 def slices(rows: pa.Table, config: config_pb2.EvalConfig) -> Iterator[tuple[Key, np.ndarray]]:
-    """Yield each slice's key and the indices of its rows (int64).
-
-    A row is in no slice of a feature whose value it lacks.
-    """
+    """Each slice's key and row numbers, once; see `columns.groups` for rows with lists or without a
+    value."""
     for names in dict.fromkeys(tuple(sorted({*s.feature_keys})) for s in config.slicing_specs):
         if not names:
             yield (), np.arange(rows.num_rows)
             continue
         columns = [rows.column(name).combine_chunks() for name in names]
-        present = np.flatnonzero(np.all([np.asarray(c.is_valid()) for c in columns], axis=0))
-        if not len(present):
-            continue
-        group = np.zeros(len(present), np.int64)
-        for column in columns:
-            encoded = column.dictionary_encode()
-            codes = np.asarray(encoded.indices.fill_null(0))[present]
-            # Groups are renumbered after each column, so that the products cannot overflow.
-            group = numbered(group * len(encoded.dictionary) + codes)[1].astype(np.int64)
-        sizes = np.bincount(group)
-        # NumPy sorts 16-bit numbers by radix sort, which is faster.
-        small = group.astype(np.uint16) if len(sizes) < 1 << 16 else group
-        order = present[np.argsort(small, kind="stable")]
-        for chosen in np.split(order, np.cumsum(sizes)[:-1]):
-            values = [column[int(chosen[0])].as_py() for column in columns]
+        for values, chosen in grouped(columns):
             key = tuple(
                 (n, v.decode() if isinstance(v, bytes) else v)
                 for n, v in zip(names, values, strict=True)

@@ -10,7 +10,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from mfx.columns import input_names, missing
+from mfx.columns import input_names
+from mfx.columns.raw_features import dense_specs, from_dense
 from mfx.errors import MfxError
 from mfx.export import _private, answers, network
 
@@ -38,8 +39,8 @@ def export(
     The signatures:
 
     - `serving_default` takes `examples`: serialized tf.Examples, string [batch].
-    - `predict` takes a dense tensor [batch] for each raw feature except the label's columns; see
-      `columns.missing`.
+    - `predict` takes a dense tensor for each raw feature except the label's columns: [batch] for
+      single values; for lists see `columns.raw_features`.
     - `classify`, if there are classes, takes `inputs`: serialized tf.Examples, string [batch]. It
       returns `classes`, string [batch, k], and `scores`, float32 [batch, k]: their probabilities.
     - `regress`, if the network has one output, takes the same `inputs`. It returns `outputs`,
@@ -71,7 +72,8 @@ def export(
     module.tables = list(_tables(model))
     # This saves the transform graph's vocabulary tables too.
     transform, module.transform = _private.transform_loader(graph.transform_savedmodel_dir)
-    signatures = _signatures(model, transform, raw, known, heads)
+    dense = dense_specs(known, graph.raw_metadata.schema)
+    signatures = _signatures(model, transform, raw, dense, heads)
     tf.saved_model.save(module, str(directory), signatures)
     # It has a checksum of the variables as they are now. Readers do not need it.
     (directory / "fingerprint.pb").unlink(missing_ok=True)
@@ -84,11 +86,12 @@ def _signatures(
     model: Any,
     transform: Callable,
     raw: dict[str, Any],
-    known: dict[str, Any],
+    dense: dict[str, tf.TensorSpec],
     heads: dict[str, Callable],
 ) -> dict[str, Any]:
     """The functions of the signatures (see `export`) by name, in the order of tracing."""
     inputs = network.inputs_of(model)
+    known = {name: raw[name] for name in dense}
 
     def answer(features: dict[str, Any]) -> dict[str, tf.Tensor]:
         return {"outputs": model(inputs.of(transform(features)), training=False)}
@@ -98,15 +101,19 @@ def _signatures(
 
     text = partial(tf.TensorSpec, [None], tf.string)
     arguments = input_names.arguments(known)
-    dense = {a: tf.TensorSpec([None], known[name].dtype, name=a) for name, a in arguments.items()}
+    given = {
+        a: tf.TensorSpec(dense[name].shape, dense[name].dtype, a) for name, a in arguments.items()
+    }
     return {
         "serving_default": _function(
             lambda examples: answer(tf.io.parse_example(examples, known)),
             examples=text(name="examples"),
         ),
         "predict": _function(
-            lambda **tensors: answer({n: _sparse(tensors[a]) for n, a in arguments.items()}),
-            **dense,
+            lambda **tensors: answer(
+                {name: from_dense(tensors[a], known[name]) for name, a in arguments.items()}
+            ),
+            **given,
         ),
         **{
             name: _function(on_examples(head), inputs=text(name="inputs"))
@@ -205,10 +212,3 @@ def _tables(layer: Any) -> Iterator[Any]:
 def _function(body: Callable, /, **signature: tf.TensorSpec) -> Any:
     # AutoGraph would rewrite the whole transform layer, which takes seconds and changes nothing.
     return tf.function(body, autograph=False).get_concrete_function(**signature)
-
-
-def _sparse(values: tf.Tensor) -> tf.SparseTensor:
-    """Turn a dense tensor [batch] into the transform graph's input: sparse, of shape [batch, 1]."""
-    column = values[:, None]
-    indices = tf.where(missing.present(column))
-    return tf.SparseTensor(indices, tf.gather_nd(column, indices), tf.shape(column, tf.int64))

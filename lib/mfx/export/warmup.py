@@ -116,14 +116,14 @@ def _predict(request: Any, signature: Any, rows: pa.RecordBatch) -> None:
     """Add the signature's inputs to a request: tf.Examples, or a tensor for each feature."""
     import tensorflow as tf
 
-    from mfx.columns.tensors import dense_inputs
+    from mfx.columns.raw_features import dense_inputs
     from mfx.columns.tf_examples import serialize
 
     if request.model_spec.signature_name == "serving_default":
         tensors = {"examples": tf.constant(list(serialize(rows)), tf.string)}
     else:
         specs = {
-            key: tf.TensorSpec([None], tf.as_dtype(info.dtype))
+            key: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype))
             for key, info in signature.inputs.items()
         }
         tensors = dense_inputs(rows, specs)

@@ -10,6 +10,8 @@ from mfx import registry
 from mfx.artifacts import SourceFile, Sources
 from mfx.artifacts.lineage import Lineage, hash_code, hash_file, hash_json
 from mfx.artifacts.trial import is_trial
+from mfx.columns.schema_types import Declared
+from mfx.columns.types import is_list, list_kind
 from mfx.config import Reading, Settings, from_dict
 from mfx.deploy.decorators import check_seen_by_containers
 from mfx.destinations.base import is_denied
@@ -17,7 +19,7 @@ from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
 from mfx.ingest import input_files, shards, sources
-from mfx.ingest.infer_types import Column
+from mfx.ingest.sources.base import Seen
 from mfx.storage.address import is_absolute, on_s3
 from mfx.validate.schema_file import column_types
 
@@ -95,7 +97,9 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     addresses = input_files.find(settings.resolve(settings.data.path))
     files, found = _look_at(addresses, known, settings.data)
     notes = [
-        note for name, column in found.items() if name not in known and (note := column.note(name))
+        note
+        for name, seen in found.items()
+        if seen and name not in known and (note := seen.note(name))
     ]
     for note in notes:
         report(note)
@@ -105,7 +109,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         files = [file._replace(path=settings.from_home(file.path)) for file in files]
     return Sources(
         shards=shards.group(files, settings.data.shard_mb * 2**20),
-        columns={name: known.get(name) or column.kind or "bytes" for name, column in found.items()},
+        columns={name: _kind(known.get(name), seen) for name, seen in found.items()},
         lineage=Lineage(
             data=hash_json([file.sha256 for file in files]),
             code=hash_code(files_of_code),
@@ -117,43 +121,78 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     )
 
 
+def _kind(declared: Declared | None, seen: Seen | None) -> str:
+    """A column's type, by the schema and by what was seen in the files."""
+    if declared is None:
+        return (seen.kind if seen else None) or "bytes"
+    if not declared.counted and seen and seen.listed:
+        return list_kind(declared.kind)
+    return declared.kind
+
+
 def _look_at(
-    addresses: list[str], known: dict[str, str], how: Reading
-) -> tuple[list[SourceFile], dict[str, Column]]:
-    """Read the files, and find out about each column.
+    addresses: list[str], known: dict[str, Declared], how: Reading
+) -> tuple[list[SourceFile], dict[str, Seen | None]]:
+    """The files themselves, and what was seen of each column.
 
-    Each file is fetched once. Its rows are read only if the schema does not give all types.
-
-    Returns:
-        The files with hash and size, and the findings for each column.
+    Each file is brought to disk and gone through once; its rows only for types that no schema
+    gives, or where each row names its columns. Columns are in the schema's order; then come those
+    that it does not name.
     """
     _check_headers_on_disk(addresses, how)
-    kind, names = "", list[str]()
+    first: sources.Source | None = None
+    names = list[str]()
     files: list[SourceFile] = []
-    found: dict[str, Column] = {}
+    found: dict[str, Seen] = {}
     for address, opened in input_files.each_on_disk(addresses):
         with opened as path:
             source = sources.source_of(path)
-            kind = kind or source.TITLE
-            _check_kind(address, source.TITLE, addresses[0], kind)
-            here = source.header(path, how)
-            if not names:
-                names = here
-                _check_columns(how, names)
-            _check_header(address, here, addresses[0], names)
-            if not known.keys() >= set(names):
+            first = first or source
+            _check_kind(address, source.TITLE, addresses[0], first.TITLE)
+            if source.OPEN:
                 source.look(path, how, found)
+            else:
+                here = source.header(path, how)
+                names = names or here
+                _check_header(address, here, addresses[0], names)
+                if not all(_is_settled(known.get(name), source) for name in names):
+                    source.look(path, how, found)
             files.append(SourceFile(address, hash_file(path), path.stat().st_size))
-    return files, {name: found.get(name) or Column() for name in names}
+    names = names or sorted(found)
+    _check_columns(how, names)
+    if first:
+        _check_lists(addresses[0], first, {n: known[n] for n in names if n in known})
+    ordered = [name for name in known if name in set(names)]
+    ordered += [name for name in names if name not in known]
+    return files, {name: found.get(name) for name in ordered}
+
+
+def _is_settled(declared: Declared | None, source: sources.Source) -> bool:
+    return declared is not None and (declared.counted or not source.LISTS)
+
+
+def _check_lists(address: str, source: sources.Source, known: dict[str, Declared]) -> None:
+    lists = [name for name, declared in known.items() if is_list(declared.kind)]
+    if lists and not source.LISTS:
+        raise MfxError(
+            f"{address}: the schema says that '{lists[0]}' has several values per row, but a "
+            f"{source.TITLE} file has one per cell",
+            "Give the feature value_count { min: 1 max: 1 } in the schema and split its text in "
+            "preprocessing_fn; or keep the data in a format with lists, such as Parquet.",
+        )
 
 
 def _check_headers_on_disk(addresses: list[str], how: Reading) -> None:
     """Compare the headers of files on disk before any rows are read: it takes no time."""
     names: list[str] = []
     for address in addresses:
-        if not on_s3(address):
-            here = sources.source_of(Path(address)).header(Path(address), how)
+        if on_s3(address):
+            continue
+        source = sources.source_of(Path(address))
+        if not source.OPEN:
+            here = source.header(Path(address), how)
             names = names or here
+            _check_columns(how, names)
             _check_header(address, here, addresses[0], names)
 
 

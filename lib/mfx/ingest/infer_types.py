@@ -99,6 +99,11 @@ class Column:
             return "int64"
         return "bytes" if self.inexact else "float32"
 
+    @property
+    def listed(self) -> bool:
+        """Whether rows have several values: a text file has one per cell."""
+        return False
+
     def note(self, name: str) -> str:
         """Why a column is text although at least half of its cells look like numbers; else ""."""
         if self.kind != "bytes" or 2 * (self.numbers + self.alike) < self.present:

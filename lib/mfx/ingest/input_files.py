@@ -45,9 +45,9 @@ def find(path: str) -> list[str]:
     if not found:
         beside = f" among its {len(others)} files, such as {Path(others[0]).name}" if others else ""
         raise MfxError(
-            f"{path}: no {sources.titles()} file found{beside}",
+            f"{path}: no input file found{beside}",
             f"Give a {sources.titles()} file, a folder of them "
-            f"(*{', *'.join(sources.suffixes())}) or a pattern: --data, or path under [data].",
+            f"(*{', *'.join(_bare_suffixes())}) or a pattern: --data, or path under [data].",
         )
     _check_once(found)
     return found
@@ -66,6 +66,11 @@ def _check_once(addresses: list[str]) -> None:
                 "Remove one of them, or give a pattern that one of them fits.",
             )
         seen[bare] = one
+
+
+def _bare_suffixes() -> list[str]:
+    """How names of input files end, without those of compressed ones."""
+    return [end for end in sources.suffixes() if not end.endswith(PACKED[1:])]
 
 
 def _in_folder(names: list[str]) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfx.artifacts import OVERALL, SliceKey
+from mfx.columns.groups import grouped
 from mfx.errors import MfxError
 from mfx.registry import bootstrap
 from mfx.registry.client import began
@@ -269,21 +270,11 @@ def _intervals(
 
 
 def slice_rows(examples: Examples, slices: Sequence[Sequence[str]]) -> dict[SliceKey, np.ndarray]:
-    """Numbers of the eval rows in each slice; a row with a missing value is in no slice by it."""
+    """Numbers of the eval rows in each slice; see `columns.groups`."""
     found = {OVERALL: np.arange(examples.rows["eval"])}
     for names in dict.fromkeys(tuple(sorted({*keys})) for keys in slices if keys):
         table = examples.to_arrow("eval", names)
-        encoded = [table.column(name).combine_chunks().dictionary_encode() for name in names]
-        codes = np.stack([np.asarray(e.indices.fill_null(-1)) for e in encoded], axis=1)
-        present = np.flatnonzero((codes >= 0).all(axis=1))
-        if not len(present):
-            continue
-        distinct, inverse = np.unique(codes[present], axis=0, return_inverse=True)
-        order = np.argsort(inverse.reshape(-1), kind="stable")
-        ends = np.cumsum(np.bincount(inverse.reshape(-1)))[:-1]
-        for combination, chosen in zip(distinct, np.split(present[order], ends), strict=True):
-            values = [
-                e.dictionary[int(c)].as_py() for e, c in zip(encoded, combination, strict=True)
-            ]
+        columns = [table.column(name).combine_chunks() for name in names]
+        for values, chosen in grouped(columns):
             found[SliceKey.of(zip(names, values, strict=True))] = chosen
     return found

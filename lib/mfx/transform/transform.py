@@ -18,9 +18,10 @@ from tfx_bsl.public.tfxio import TensorAdapterConfig
 from mfx import label
 from mfx.artifacts import SPLITS, Examples, Schema, TransformGraph, store
 from mfx.beam import runner, source
+from mfx.columns.raw_features import raw_inputs
 from mfx.columns.row_groups import ROW_GROUP, RowGroups
-from mfx.columns.tensors import sparse_inputs, to_batch
-from mfx.columns.types import TYPES, as_lists
+from mfx.columns.tensors import to_batch
+from mfx.columns.types import as_lists, is_list, kind_of
 from mfx.config import Beam
 from mfx.errors import MfxError
 from mfx.export._private import write_metadata
@@ -84,12 +85,17 @@ def transform(
 def _present(schema: Schema, examples: Examples) -> schema_pb2.Schema:
     """The schema, with only the columns that are in the data: others cannot be analysed.
 
-    Shapes are removed. They are for validation; here each feature is a sparse tensor.
+    It says of each feature whether rows may have several values, as the columns are. A single value
+    is a sparse tensor, whatever shape its schema gives it; lists with a shape are dense.
     """
     proto = schema.proto()
     kept = [feature for feature in proto.feature if feature.name in examples.columns]
     for feature in kept:
-        feature.ClearField("shape")
+        if not is_list(examples.columns[feature.name]):
+            feature.ClearField("shape")
+            feature.value_count.max = 1
+        elif not feature.HasField("shape"):
+            feature.value_count.SetInParent()
     del proto.feature[:]
     proto.feature.extend(kept)
     return proto
@@ -144,13 +150,13 @@ def _apply(
 ) -> Examples:
     directory.mkdir()
     layer = output.transform_features_layer()
-    names = list(output.raw_feature_spec())
+    specs = output.raw_feature_spec()
     rows = {}
     for split in SPLITS:
         path = directory / f"{split}.parquet"
         written = RowGroups(path)
         for batch in examples.batches(split, ROW_GROUP):
-            features = to_batch(layer(sparse_inputs(batch, names)))
+            features = to_batch(layer(raw_inputs(batch, specs)))
             counting.add(split, batch, features)
             written.add(features)
         written.close()
@@ -179,4 +185,4 @@ def _check_label(transformed: Examples, name: str) -> None:
 def _kind(kind: pa.DataType) -> str:
     if pa.types.is_fixed_size_list(kind):
         return f"{_kind(kind.value_type)}[{kind.list_size}]"
-    return next((name for name, known in TYPES.items() if known == kind), str(kind))
+    return kind_of(kind) or str(kind)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from mfx import label
 from mfx.artifacts import Anomalies, Anomaly, Schema
+from mfx.columns.types import lengths, rows_of, values_of
 from mfx.errors import MfxError
 from mfx.validate import schema_rules
 
@@ -97,8 +100,11 @@ def too_rare_for_statistics(
         for rule, allowed in _domain_rules(feature, schema):
             if (feature.name, rule) in seen:
                 continue
-            count = _count(rule, feature, stats[feature.name], 0, schema, values)
-            if count and count > allowed * counted.common_stats.num_non_missing:
+            breaks = _breaking(rule, feature, schema)
+            parts = [breaks(part) for part in values(feature.name)] if breaks else []
+            broken = [part for part in parts if part]
+            count, total = sum(b.rows for b in broken), counted.common_stats.tot_num_values
+            if sum(b.values for b in broken) > allowed * total:
                 yield Anomaly(
                     split=split,
                     feature=feature.name,
@@ -199,24 +205,69 @@ def _count(
         return examples if stats is None else examples - _common(stats).num_non_missing
     if stats is None:
         return None
-    if rule == "ENUM_TYPE_UNEXPECTED_STRING_VALUES":
-        known = _domain(feature, schema)
-        allowed = pa.array([word.encode() for word in known], pa.binary())
-        return sum(
-            len(part) - part.null_count - (pc.sum(pc.is_in(part, allowed)).as_py() or 0)
-            for part in values(feature.name)
-            if pa.types.is_binary(part.type)
-        )
-    if "_SMALL_" in rule or "_BIG_" in rule:
-        limits = feature.int_domain if feature.HasField("int_domain") else feature.float_domain
-        beyond, limit = (pc.less, limits.min) if "_SMALL_" in rule else (pc.greater, limits.max)
-        parts = list(values(feature.name))
-        if any(pa.types.is_binary(part.type) for part in parts):
-            return None  # Text that TFDV reads as numbers.
-        return sum(pc.sum(beyond(part, limit)).as_py() or 0 for part in parts)
+    if breaks := _breaking(rule, feature, schema):
+        parts = [breaks(part) for part in values(feature.name)]
+        return None if any(part is None for part in parts) else sum(p.rows for p in parts if p)
     if rule == "SCHEMA_NEW_COLUMN":
         return _common(stats).num_non_missing
+    if (allowed := _allowed_lengths(rule, feature)) is not None:
+        return sum(_of_other_length(part, *allowed) for part in values(feature.name))
     return None
+
+
+def _allowed_lengths(rule: str, feature: Any) -> tuple[float, float] | None:
+    """The fewest and most values that a row may have; None for a rule on something else."""
+    if rule == "INVALID_FEATURE_SHAPE":
+        size = math.prod(dimension.size for dimension in feature.shape.dim)
+        return size, size
+    if rule == "FEATURE_TYPE_LOW_NUMBER_VALUES":
+        return feature.value_count.min, math.inf
+    return (0, feature.value_count.max) if rule == "FEATURE_TYPE_HIGH_NUMBER_VALUES" else None
+
+
+def _of_other_length(column: pa.Array, fewest: float, most: float) -> int:
+    """How many rows have a list with fewer or more values."""
+    counts = lengths(column)
+    return int((((counts < fewest) | (counts > most)) & np.asarray(column.is_valid())).sum())
+
+
+class _Broken(NamedTuple):
+    """How many rows have values that break a rule, and how many such values there are."""
+
+    rows: int
+    values: int
+
+
+def _breaking(rule: str, feature: Any, schema: Any) -> Callable[[pa.Array], _Broken | None] | None:
+    """What counts the values of a column that break a rule; None for a rule on something else.
+
+    It gives None for a column whose values the rule does not fit, such as numbers in texts.
+    """
+    if rule == "ENUM_TYPE_UNEXPECTED_STRING_VALUES":
+        known = pa.array([word.encode() for word in _domain(feature, schema)], pa.binary())
+
+        def breaks(values: pa.Array) -> pa.Array:
+            return pc.invert(pc.is_in(values, known))
+
+    elif "_SMALL_" in rule or "_BIG_" in rule:
+        limits = feature.int_domain if feature.HasField("int_domain") else feature.float_domain
+
+        def breaks(values: pa.Array) -> pa.Array:
+            if "_SMALL_" in rule:
+                return pc.less(values, limits.min)
+            return pc.greater(values, limits.max)
+
+    else:
+        return None
+
+    def counted(column: pa.Array) -> _Broken | None:
+        values = values_of(column)
+        if pa.types.is_binary(values.type) != rule.startswith("ENUM_TYPE"):
+            return None
+        broken = np.asarray(breaks(values))
+        return _Broken(len(np.unique(rows_of(column)[broken])), int(broken.sum()))
+
+    return counted
 
 
 def _common(stats: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mfx.artifacts import SPLITS, Examples
+from mfx.columns.types import rows_of, values_of
 from mfx.config import Split
 from mfx.ingest.split import row_hash
 
@@ -107,12 +108,12 @@ def _bound(
     column: pa.ChunkedArray, groups: np.ndarray, in_eval: np.ndarray, share: float, alarms: float
 ) -> float:
     """The bound for one feature's distance: the largest bound of all its values."""
-    present = _present(column)
-    _, group = np.unique(groups[present], return_inverse=True)
-    rows, rows_eval = len(group), int(in_eval[present].sum())
+    rows_of_value = rows_of(array := column.combine_chunks())
+    _, group = np.unique(groups[rows_of_value], return_inverse=True)
+    rows, rows_eval = len(group), int(in_eval[rows_of_value].sum())
     if not 0 < rows_eval < rows:
         return math.inf
-    values = column.drop_null().dictionary_encode().unify_dictionaries().combine_chunks()
+    values = values_of(array).dictionary_encode()
     value, count = np.asarray(values.indices), len(values.dictionary)
     size = np.bincount(group)
     # For each group and each value in it, the number of rows.

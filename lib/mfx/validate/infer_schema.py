@@ -38,6 +38,8 @@ def infer_schema(
       for samples of the same distribution; key columns of the split, since the split itself
       separates their values; and columns with more than MOST_VALUES values.
     - Features with values in fewer than RARE examples may be missing from a split.
+    - Lists that have the same length in every row get it as their shape; of others it says that
+      they are lists.
 
     Args:
         train: TFDV's statistics of the train split.
@@ -55,6 +57,7 @@ def infer_schema(
     # Both splits again, since TFDV may give a feature the range of the last split alone.
     for proto in (eval_, train):
         schema = tfdv.update_schema(schema, proto)
+    _set_lengths(schema, train, eval_)
     counted = values_counted(train, eval_)
     mark_categories(schema, counted)
     schema.default_environment.extend([TRAINING, SERVING])
@@ -66,6 +69,24 @@ def infer_schema(
         if feature.name in compared:
             feature.skew_comparator.infinity_norm.threshold = settings.schema_.skew_threshold
     return schema
+
+
+def _set_lengths(
+    schema: schema_pb2.Schema, *protos: statistics_pb2.DatasetFeatureStatisticsList
+) -> None:
+    lengths: dict[str, set[int]] = {}
+    for feature in (f for proto in protos for f in proto.datasets[0].features):
+        common = getattr(feature, feature.WhichOneof("stats")).common_stats
+        found = {common.min_num_values, common.max_num_values, *([0] * bool(common.num_missing))}
+        lengths.setdefault(feature.path.step[0], set()).update(found)
+    for feature in schema.feature:
+        found = lengths.get(feature.name, set())
+        if len(found) == 1 and (length := max(found)) > 1:
+            feature.shape.dim.add(size=length)
+            feature.presence.min_fraction = 1
+        elif max(found, default=0) > 1 and not feature.HasField("value_count"):
+            # TFDV says nothing of lists that may be empty.
+            feature.value_count.min = 0
 
 
 def values_counted(*protos: statistics_pb2.DatasetFeatureStatisticsList) -> dict[str, int]:

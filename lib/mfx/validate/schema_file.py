@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mfx.columns.schema_types import Declared, declared
 from mfx.errors import MfxError
 from mfx.validate import schema_rules
 
@@ -42,8 +43,8 @@ def write(path: Path, text: str) -> None:
     staged.replace(path)
 
 
-def column_types(path: Path) -> dict[str, str]:
-    """Each feature's type, a name in `columns.types.TYPES`; empty when no schema is committed.
+def column_types(path: Path) -> dict[str, Declared]:
+    """What the committed schema says of each feature; empty when there is no such file.
 
     Raises:
         MfxError: As in `read`; or a feature's type is missing, or is none that a column can have.
@@ -60,4 +61,4 @@ def column_types(path: Path) -> dict[str, str]:
                 f"{schema_pb2.FeatureType.Name(feature.type)}",
                 "Give the feature one of these types.",
             )
-    return {feature.name: names[feature.type] for feature in features}
+    return {feature.name: declared(feature, names[feature.type]) for feature in features}

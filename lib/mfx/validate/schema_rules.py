@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mfx.columns.schema_types import has_several
 from mfx.errors import nearest
 
 TRAINING, SERVING = "TRAINING", "SERVING"
@@ -15,13 +16,15 @@ COMPARATORS = ("skew_comparator", "drift_comparator")
 _COUNTING = ("infinity_norm", "normalized_abs_difference")
 """Distances that compare how often each value occurs. TFDV counts values of categories only; for
 all other features these distances are always 0."""
-_ONE_VALUE = "a column holds one value per row, which preprocessing_fn gets as a sparse tensor"
 _NOT_OURS = {
-    "sparse_feature": (_ONE_VALUE, "list its columns as features"),
+    "sparse_feature": (
+        "index and value columns are not joined",
+        "list its columns as features, and join them in preprocessing_fn",
+    ),
     "weighted_feature": ("nothing uses the weight", "use example_weight under [evaluate]"),
-    "represent_variable_length_as_ragged": (_ONE_VALUE, "remove it"),
-    "tensor_representation_group": (_ONE_VALUE, "remove it"),
 }
+_TENSORS = ("dense_tensor", "varlen_sparse_tensor", "ragged_tensor")
+"""How a `tensor_representation_group` may say that `preprocessing_fn` gets a column."""
 _NOT_CARRIED_OUT = {
     "drift_comparator": "a run compares its splits, not spans of data",
     "group_presence": "TFDV does not check it",
@@ -205,8 +208,34 @@ def _is_ours(schema: Any) -> Iterator[str]:
             yield f"{field.name} has no effect: {why}; {cure}"
 
 
+def _representations_are_ours(schema: Any) -> Iterator[str]:
+    for group, found in sorted(schema.tensor_representation_group.items()):
+        if group:
+            yield f"tensor_representation_group '{group}' has no effect; only the group '' has"
+            continue
+        for name, representation in sorted(found.tensor_representation.items()):
+            kind = representation.WhichOneof("kind")
+            made = getattr(representation, kind) if kind else None
+            path = getattr(made, "feature_path", None)
+            column = path.step[0] if path and path.step else getattr(made, "column_name", "")
+            if kind not in _TENSORS or column != name or getattr(made, "partition", ()):
+                yield (
+                    f"tensor_representation '{name}' has no effect: expected {', '.join(_TENSORS)} "
+                    "of the column of the same name; make others of columns in preprocessing_fn"
+                )
+
+
+def _shape_is_always_there(feature: Any) -> Iterator[str]:
+    if feature.HasField("shape") and has_several(feature) and feature.presence.min_fraction != 1:
+        yield (
+            "lists with a shape are dense tensors, so each row needs one: add "
+            "presence { min_fraction: 1 }, or give value_count in place of shape"
+        )
+
+
 _OF_SCHEMA: tuple[Callable[[Any], Iterator[str]], ...] = (
     _is_ours,
+    _representations_are_ours,
     _named_once,
     _domains_exist,
     _environments_exist,
@@ -215,4 +244,5 @@ _OF_FEATURE: tuple[Callable[[Any], Iterator[str]], ...] = (
     _comparators_act,
     _domain_fits,
     _derived,
+    _shape_is_always_there,
 )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from mfx.columns.types import as_lists
+from mfx.columns.types import as_lists, values_of
 from mfx.validate import _private
 from mfx.validate.schema_rules import is_category
 
@@ -40,10 +40,10 @@ def not_covered() -> str:
 def describe(
     batches: Iterable[pa.RecordBatch], schema: Any = None
 ) -> tuple[statistics_pb2.DatasetFeatureStatisticsList, list[str]]:
-    """TFDV's statistics of flat batches.
+    """TFDV's statistics of some rows.
 
     Args:
-        batches: The rows; each column holds one value per row, or null.
+        batches: The rows; columns of the types in `columns.types.TYPES`.
         schema: A `schema_pb2.Schema` that says which integers are categories; for TFDV's options.
 
     Returns:
@@ -58,8 +58,9 @@ def describe(
         lists = as_lists(batch)
         sums = [c.add_input(s, lists) for c, s in zip(combiners, sums, strict=True)]
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            if pa.types.is_binary(column.type) or name in categories:
-                counts.setdefault(name, ValueCounts(column.type)).add(column)
+            values = values_of(column)
+            if pa.types.is_binary(values.type) or name in categories:
+                counts.setdefault(name, ValueCounts(values.type)).add(values)
     statistics = _private.extract_statistics_output(sums, combiners)
     for feature in statistics.datasets[0].features:
         found = counts.get(feature.path.step[0])

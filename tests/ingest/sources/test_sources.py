@@ -7,17 +7,21 @@ import sys
 from collections import Counter
 from types import ModuleType
 
+import fastavro
 import pyarrow as pa
 import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
-from mfx.columns.types import TYPES
+from mfx.columns.tf_examples import serialize
+from mfx.columns.types import TYPES, is_list, kind_of, value_kind
 from mfx.errors import MfxError
 from mfx.flow import start
 from mfx.ingest import input_files, sources
 from mfx.ingest.infer_types import Column
 from mfx.ingest.ingest import ingest, merge
-from mfx.ingest.sources.base import Tally
+from mfx.ingest.sources.base import Seen, Tally
 from mfx.plugins import Registry
 
 TABLE = pa.table(
@@ -30,6 +34,24 @@ TABLE = pa.table(
 )
 KINDS = {"n": "int64", "x": "float32", "w": "bytes", "none": "bytes"}
 
+LISTS = pa.table(
+    {
+        "ids": pa.array([[1, 2], [], None, *([n] for n in range(500))], TYPES["int64 list"]),
+        "x": pa.array([[0.5], None, [1.5, 2.5], *[[]] * 500], TYPES["float32 list"]),
+        "words": pa.array([None, [b"a", b""], [], *[[b"w"]] * 500], TYPES["bytes list"]),
+        "n": pa.array([None, *range(502)], pa.int64()),
+    }
+)
+"""Lists, empty ones and missing ones."""
+LIST_KINDS = {"ids": "int64 list", "x": "float32 list", "words": "bytes list", "n": "int64"}
+
+
+def _as_text(table: pa.Table) -> pa.Table:
+    """Bytes as the text that they are."""
+    texts = {pa.binary(): pa.string(), pa.list_(pa.binary()): pa.list_(pa.string())}
+    columns = [column.cast(texts.get(column.type, column.type)) for column in table.columns]
+    return pa.table(columns, names=table.column_names)
+
 
 def _write_csv(table: pa.Table, path) -> None:
     texts = [
@@ -39,31 +61,83 @@ def _write_csv(table: pa.Table, path) -> None:
     pacsv.write_csv(pa.table(texts, names=table.column_names), path)
 
 
-WRITERS = {"csv": _write_csv}
-"""For each registered kind, a function that writes a table to a file."""
+def _write_parquet(table: pa.Table, path) -> None:
+    pq.write_table(table, path, row_group_size=1000)
+
+
+def _write_arrow(table: pa.Table, path) -> None:
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table, 1000)
+
+
+def _write_avro(table: pa.Table, path) -> None:
+    kinds = {"int64": "long", "float32": "float", "bytes": "bytes"}
+    fields = []
+    for field in table.schema:
+        name = kind_of(field.type)
+        kind = kinds[value_kind(name)]
+        kind = {"type": "array", "items": kind} if is_list(name) else kind
+        fields.append({"name": field.name, "type": ["null", kind]})
+    schema = {"type": "record", "name": "row", "fields": fields}
+    with path.open("wb") as file:
+        fastavro.writer(file, schema, table.to_pylist(), codec="deflate")
+
+
+def _write_jsonl(table: pa.Table, path) -> None:
+    rows = _as_text(table).to_pylist()
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _write_tfrecord(table: pa.Table, path) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for batch in table.to_batches():
+            for record in serialize(batch):
+                example = tf.train.Example.FromString(record)
+                for name in table.column_names:
+                    _ = example.features.feature[name]  # Empty where missing, as TFX writes it.
+                writer.write(example.SerializeToString())
+
+
+WRITERS = {
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+    "arrow": _write_arrow,
+    "avro": _write_avro,
+    "jsonl": _write_jsonl,
+    "tfrecord": _write_tfrecord,
+}
+"""Writes a table as a file, for each kind that is registered."""
+
+
+def _nan(kind: str, path) -> None:
+    """Two rows whose `x` is 1 and NaN."""
+    if kind == "jsonl":  # JSON has no NaN.
+        path.write_text('{"x": 1.0}\n{"x": null}\n')
+    else:
+        WRITERS[kind](pa.table({"x": pa.array([1.0, float("nan")], pa.float32())}), path)
 
 
 class Lines(ModuleType):
-    """A source from another package: JSON Lines, as short as possible."""
+    """Another package's source: lines with values of `n` and `w`, as short as can be."""
 
-    TITLE, SUFFIXES = "JSON Lines", (".jsonl",)
+    TITLE, SUFFIXES, LISTS, OPEN = "Lines", (".lines",), False, False
 
     @staticmethod
     def takes(name, head):
-        return name.endswith(".jsonl") and head.startswith(b"{")
+        return name.endswith(".lines")
 
     @staticmethod
     def header(path, how):
-        return list(json.loads(path.open().readline()))
+        return ["n", "w"]
 
     @staticmethod
     def look(path, how, found):
-        for name, value in json.loads(path.open().readline()).items():
-            found.setdefault(name, Column()).add(pa.array([str(value)]))
+        for name, value in zip("nw", path.open().readline().split(), strict=True):
+            found.setdefault(name, Column()).add(pa.array([value]))
 
     @staticmethod
     def batches(path, types, how, tally):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [{"n": int(n), "w": w.encode()} for n, w in map(str.split, path.open().readlines())]
         tally.records += len(rows)
         schema = pa.schema([(name, TYPES[kind]) for name, kind in types.items()])
         yield pa.RecordBatch.from_pylist(rows, schema)
@@ -108,11 +182,13 @@ def test_a_file_is_found_and_taken_for_what_it_is(source, file):
 
 
 def test_columns_and_types_are_told(source, file, how):
-    assert source.header(file, how) == TABLE.column_names
-    found: dict[str, Column] = {}
+    names = TABLE.column_names
+    assert source.header(file, how) == (sorted(names) if source.OPEN else names)
+    found: dict[str, Seen] = {}
     source.look(file, how, found)
     source.look(file, how, found)
     assert {name: column.kind or "bytes" for name, column in found.items()} == KINDS
+    assert not any(column.listed or column.note(name) for name, column in found.items())
 
 
 def test_rows_come_back_as_they_are(source, file, how):
@@ -126,9 +202,38 @@ def test_rows_come_back_as_they_are(source, file, how):
 
 def test_a_number_that_is_not_there_is_missing(source, kind, tmp_path, how):
     path = tmp_path / f"nan{source.SUFFIXES[0]}"
-    WRITERS[kind](pa.table({"x": pa.array([1.0, float("nan")], pa.float32())}), path)
+    _nan(kind, path)
     (batch,) = source.batches(path, {"x": "float32"}, how, Tally())
     assert batch.column("x").to_pylist() == [1.0, None]
+
+
+@pytest.fixture
+def lists(kind, source, tmp_path):
+    if not source.LISTS:
+        pytest.skip(f"{source.TITLE} has no lists")
+    path = tmp_path / f"lists{source.SUFFIXES[0]}"
+    WRITERS[kind](LISTS, path)
+    return path
+
+
+def test_lists_come_back_as_they_are(source, lists, how):
+    found: dict[str, Seen] = {}
+    source.look(lists, how, found)
+    assert {name: seen.kind for name, seen in found.items()} == LIST_KINDS
+    (batch,) = source.batches(lists, LIST_KINDS, how, Tally())
+    assert pa.Table.from_batches([batch]).equals(LISTS)
+    batch.validate(full=True)
+
+
+def test_lists_of_one_are_single_values_where_the_schema_says_so(source, lists, how):
+    with pytest.raises(MfxError, match=r"row 1, column 'ids': expected one value, found \[1, 2\]"):
+        list(source.batches(lists, LIST_KINDS | {"ids": "int64"}, how, Tally()))
+
+
+def test_single_values_are_lists_of_one_where_the_schema_says_so(source, lists, how):
+    kinds = LIST_KINDS | {"n": "int64 list"}
+    (batch,) = source.batches(lists, kinds, how, Tally())
+    assert batch.column("n").to_pylist()[:3] == [None, [0], [1]]
 
 
 def test_a_cell_that_does_not_fit_is_named(source, file, how):
@@ -170,8 +275,8 @@ def lines(tmp_path, monkeypatch):
     folder = tmp_path / "data"
     folder.mkdir()
     for number in range(2):
-        rows = [json.dumps({"n": 10 * number + n, "w": f"w{n}"}) for n in range(9)]
-        (folder / f"{number}.jsonl").write_text("\n".join(rows) + "\n")
+        rows = [f"{10 * number + n} w{n}\n" for n in range(9)]
+        (folder / f"{number}.lines").write_text("".join(rows))
     return folder
 
 
@@ -186,12 +291,12 @@ def test_a_run_reads_another_packages_kind(lines, settings, datastore):
 def test_files_of_two_kinds_are_one_error(lines, settings):
     (lines / "0.csv").write_text("n,w\n1,a\n")
     given = settings.override(data__path=str(lines), schema__path=str(lines / "none.pbtxt"))
-    with pytest.raises(MfxError, match=r"0\.jsonl: JSON Lines, but .*0\.csv is CSV\nAll files of"):
+    with pytest.raises(MfxError, match=r"0\.lines: Lines, but .*0\.csv is CSV\nAll files of"):
         start.resolve(given)
 
 
 def test_all_kinds_are_named_where_none_is_found(lines, tmp_path):
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(MfxError, match="nothing: no CSV or JSON Lines file found") as caught:
+    with pytest.raises(MfxError, match=r"nothing: no input file found") as caught:
         input_files.find(str(tmp_path / "nothing"))
-    assert "*.jsonl" in caught.value.remedy
+    assert "*.lines" in caught.value.remedy

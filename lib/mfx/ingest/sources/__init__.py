@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from mfx import plugins
 from mfx.ingest.sources.base import Source
-from mfx.ingest.sources.compression import blocks
+from mfx.ingest.sources.compression import blocks, compression_of
 from mfx.plugins import Registry
 
 SOURCES: Registry[Source] = Registry(plugins.SOURCES, "source")
-if TYPE_CHECKING:  # Checks that the module is a `Source`.
-    from mfx.ingest.sources import csv
+if TYPE_CHECKING:  # Checks that each module is a `Source`.
+    from mfx.ingest.sources import arrow, avro, csv, jsonl, parquet, tfrecord
 
-    _csv: Source = csv
+    _own: tuple[Source, ...] = (arrow, avro, csv, jsonl, parquet, tfrecord)
 _TEXT = "csv"
 """The source for files that no other source takes. Its messages say what is wrong with a file."""
 _HEAD = 4096
@@ -37,7 +37,7 @@ def source_of(path: Path) -> Source:
     """
     others = [SOURCES.get(name) for name in SOURCES.names() if name != _TEXT]
     if others:
-        head = next(blocks(path, "none", _HEAD), b"")
+        head = next(blocks(path, compression_of(path), _HEAD), b"")
         for source in others:
             if source.takes(path.name, head):
                 return source
@@ -50,5 +50,6 @@ def suffixes() -> tuple[str, ...]:
 
 
 def titles() -> str:
-    """The names of all kinds, for messages: "CSV", or "CSV or Parquet"."""
-    return " or ".join(source.TITLE for source in known())
+    """All kinds, for messages: "CSV, Parquet or Avro"."""
+    *others, last = (source.TITLE for source in known())
+    return f"{', '.join(others)} or {last}" if others else last

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from mfx.config import Reading
-from mfx.ingest.infer_types import Column
+from mfx.errors import MfxError
 
 
 @dataclass
@@ -38,6 +38,25 @@ class Tally:
         self.rounded += other.rounded
 
 
+class Seen(Protocol):
+    """What is known of a column from the files that were looked at."""
+
+    @property
+    def kind(self) -> str | None:
+        """The column's type, a name in `columns.types.TYPES`; None if nothing tells it.
+
+        Raises:
+            MfxError: Its values are of types that do not go together.
+        """
+
+    @property
+    def listed(self) -> bool:
+        """Whether rows have several values of it."""
+
+    def note(self, name: str) -> str:
+        """A line for the user on a type that may surprise; "" if there is nothing to say."""
+
+
 class Source(Protocol):
     """One kind of input file. A module is a source if it has these functions and constants.
 
@@ -45,33 +64,44 @@ class Source(Protocol):
     functions.
 
     Attributes:
-        TITLE: The kind's name in messages, such as "CSV".
-        SUFFIXES: The endings of such files' names, in lower case. Two kinds cannot share an ending.
+        TITLE: The kind, for messages, such as "CSV".
+        SUFFIXES: How names of such files in a folder end, in lower case; each of one kind only.
+        LISTS: Whether such a file can hold several values of a column in one row.
+        OPEN: Whether rows name their columns, so that files of one data set may differ in them: a
+            column that a row or file does not name is missing there.
     """
 
     TITLE: str
     SUFFIXES: tuple[str, ...]
+    LISTS: bool
+    OPEN: bool
 
     def takes(self, name: str, head: bytes) -> bool:
         """Whether a file is of this kind.
 
         Args:
-            name: The file's name, without its folder.
-            head: The file's first 4096 bytes, or all if it has fewer.
+            name: The file's, without its folder.
+            head: Its first 4096 bytes, or all; unpacked, where it is compressed.
         """
 
     def header(self, path: Path, how: Reading) -> list[str]:
-        """The names of a file's columns, in order.
+        """The names of a file's columns, in the file's order; sorted where the kind is OPEN.
 
         Raises:
             MfxError: The file cannot be read, or its columns cannot be found.
         """
 
-    def look(self, path: Path, how: Reading, found: dict[str, Column]) -> None:
-        """Add a file's cells to `found`, which holds each column's findings from other files.
+    def look(self, path: Path, how: Reading, found: dict[str, Any]) -> None:
+        """Find out each column's type, from the file's own statement or from all its values.
+
+        Args:
+            path: On disk.
+            how: How files are read.
+            found: A `Seen` of the source's own for each column; made or added to. All of them come
+                from earlier calls for other files of the same data.
 
         Raises:
-            MfxError: The file cannot be read.
+            MfxError: The file cannot be read, or has a column that no tf.Example can hold.
         """
 
     def batches(
@@ -86,9 +116,31 @@ class Source(Protocol):
             tally: Gets the counts of the file's records and cells.
 
         Yields:
-            Batches with the columns of `types`, in these types, in the file's order. Missing values
-            and NaN are null.
+            Batches with the columns of `types` in their order and with their types; what is
+            missing, NaN too, is null.
 
         Raises:
             MfxError: A cell does not fit its type; the message names file, row, column and value.
         """
+
+
+def check_titles(where: str, names: list[str]) -> None:
+    """Check the names of a file's columns.
+
+    Raises:
+        MfxError: One is empty, used twice, or has spaces around it.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name.strip() and name != name.strip():
+            raise MfxError(
+                f"{where}: column name {name!r} has spaces around it",
+                "Remove them, or set trim = true under [data]: it removes spaces around names and "
+                "cells.",
+            )
+        if not name.strip() or name in seen:
+            fault = "used twice" if name.strip() else "empty"
+            raise MfxError(
+                f"{where}: column name {name!r} is {fault}", "Give each column a name of its own."
+            )
+        seen.add(name)

@@ -71,3 +71,16 @@ def blocks(path: Path, compression: str, size: int) -> Iterator[bytes]:
             "The file is damaged or cut off: get it again. Or compression under [data] is wrong: "
             "set the right one.",
         ) from None
+
+
+def compression_of(path: Path) -> str:
+    """How a file is compressed, by its first bytes: a name in COMPRESSIONS, or "none".
+
+    Raises:
+        MfxError: The file cannot be read.
+    """
+    head = next(blocks(path, "none", 16), b"")
+    kinds = (name for name, kind in COMPRESSIONS.items() if head.startswith(kind.begin))
+    name = next(kinds, "none")
+    # `BZh` may begin a header; what follows it in a compressed file is a digit and no text.
+    return "none" if name == "bz2" and head[4:10] not in (b"1AY&SY", b"\x17rE8P\x90") else name

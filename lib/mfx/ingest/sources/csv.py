@@ -19,11 +19,12 @@ from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.infer_types import Column
 from mfx.ingest.sources import csv_dialect, csv_records, file_kinds
-from mfx.ingest.sources.base import Tally
+from mfx.ingest.sources.base import Tally, check_titles
 from mfx.ingest.sources.compression import PACKED
 from mfx.ingest.sources.csv_records import Records
 
 TITLE = "CSV"
+LISTS, OPEN = False, False
 SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in PACKED)
 
 BLOCK_BYTES = 16 * 2**20
@@ -142,7 +143,7 @@ class _File:
             raise fault
         if how.trim:
             self.names = [name.strip() for name in self.names]
-        _check_titles(f"{path}, line {line}", self.names)
+        check_titles(f"{path}, line {line}", self.names)
 
     def _whole(self) -> Iterator[Records]:
         blocks = csv_dialect.blocks(self.path, self.dialect.compression, BLOCK_BYTES)
@@ -297,23 +298,6 @@ def _rounded(name: str, text: pa.Array, made: pa.Array) -> Counter[tuple[str, st
     lost = number_text.lost_in_float32(pc.utf8_trim(text, number_text.SPACES))
     cells = int(np.count_nonzero(lost))
     return Counter({(name, text[int(np.argmax(lost))].as_py()): cells} if cells else {})
-
-
-def _check_titles(where: str, names: list[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name.strip() and name != name.strip():
-            raise MfxError(
-                f"{where}: column name {name!r} has spaces around it",
-                "Remove them, or set trim = true under [data]: it removes spaces around names and "
-                "cells.",
-            )
-        if not name.strip() or name in seen:
-            fault = "used twice" if name.strip() else "empty"
-            raise MfxError(
-                f"{where}: column name {name!r} is {fault}", "Give each column a name of its own."
-            )
-        seen.add(name)
 
 
 def _misfit(where: str, name: str, expected: str, cell: str) -> MfxError:

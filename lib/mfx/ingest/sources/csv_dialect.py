@@ -9,7 +9,7 @@ from pathlib import Path
 from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import csv_records, file_kinds
-from mfx.ingest.sources.compression import COMPRESSIONS, blocks
+from mfx.ingest.sources.compression import blocks, compression_of
 
 DELIMITERS = ",;\t|"
 """The delimiters that are tried, the most likely one first."""
@@ -36,7 +36,7 @@ def look(path: Path, how: Reading) -> Dialect:
     Raises:
         MfxError: The file cannot be read, is no text, or could have several delimiters.
     """
-    compression = how.compression or _compression(path)
+    compression = how.compression or compression_of(path)
     sample, whole = b"", False
     # The sample grows until it has enough lines or the whole file, or is too long for a header.
     for factor in (1, 8, 64, 512):
@@ -50,14 +50,6 @@ def look(path: Path, how: Reading) -> Dialect:
         if whole or sample.count(b"\n") + sample.count(b"\r") > _ROWS:
             break
     return Dialect(compression, how.delimiter or _delimiter(path, sample, whole))
-
-
-def _compression(path: Path) -> str:
-    head = next(blocks(path, "none", 16), b"")
-    kinds = (name for name, kind in COMPRESSIONS.items() if head.startswith(kind.begin))
-    name = next(kinds, "none")
-    # A header may begin with `BZh` too. In a bzip2 file, a digit and these bytes follow.
-    return "none" if name == "bz2" and head[4:10] not in (b"1AY&SY", b"\x17rE8P\x90") else name
 
 
 def _sample(path: Path, compression: str, size: int) -> tuple[bytes, bool]:

@@ -1,0 +1,170 @@
+"""JSON Lines: one object per line, as https://jsonlines.org has it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mfx.config import Reading
+from mfx.errors import MfxError
+from mfx.ingest.sources import file_kinds, typed
+from mfx.ingest.sources.base import Tally
+from mfx.ingest.sources.compression import PACKED, blocks, compression_of
+
+TITLE = "JSON Lines"
+SUFFIXES = tuple(text + packed for text in (".jsonl", ".ndjson") for packed in PACKED)
+LISTS, OPEN = True, True
+
+BLOCK_BYTES = 8 * 2**20
+"""Text that becomes a batch."""
+MOST = 64 * 2**20
+"""Bytes that a line may have."""
+
+_KEY = re.compile(rb'"\s*:')
+
+
+def takes(name: str, head: bytes) -> bool:
+    """Whether it begins with an object, or is named as such files are; see `base.Source`."""
+    if name.lower().endswith(SUFFIXES):
+        return True
+    return head.lstrip().startswith(b"{") and file_kinds.detect(head) == "JSON"
+
+
+def header(path: Path, how: Reading) -> list[str]:
+    """The keys of all objects, sorted; see `base.Source`."""
+    found: dict[str, Any] = {}
+    look(path, how, found)
+    return typed.checked_names(str(path), sorted(found))
+
+
+def look(path: Path, how: Reading, found: dict[str, Any]) -> None:
+    """The columns' types, from all values; see `base.Source`."""
+    typed.look_at_rows(str(path), _batches(path, how), found, one_is_list=True)
+
+
+def batches(
+    path: Path, types: Mapping[str, str], how: Reading, tally: Tally
+) -> Iterator[pa.RecordBatch]:
+    """The file's rows; see `base.Source`."""
+    table = typed.Table(str(path), pa.schema([]), None, lambda columns: _batches(path, how))
+    return typed.batches(table, types, how, tally)
+
+
+def _batches(path: Path, how: Reading) -> Iterator[pa.RecordBatch]:
+    for first, lines in _lines(path, how.compression or compression_of(path)):
+        yield _batch(str(path), first, lines)
+
+
+def _lines(path: Path, compression: str) -> Iterator[tuple[int, list[bytes]]]:
+    """Parts of the file as lines, and the number of the first of them."""
+    rest, first = b"", 1
+    for block in blocks(path, compression, BLOCK_BYTES):
+        *lines, rest = (rest + block).split(b"\n")
+        if len(rest) > MOST:
+            raise MfxError(
+                f"{path}, line {first + len(lines)}: a line of more than {MOST / 2**20:.0f} MiB",
+                "Expected one JSON object per line.",
+            )
+        if lines:
+            yield first, lines
+            first += len(lines)
+    if rest:
+        yield first, [rest]
+
+
+def _batch(where: str, first: int, lines: list[bytes]) -> pa.RecordBatch:
+    if first == 1:
+        lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
+    rows = [
+        _object(where, number, line)
+        for number, line in enumerate(lines, first)
+        if line and not line.isspace()
+    ]
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    columns = [_array([row.get(name) for row in rows]) for name in names]
+    if not columns:  # Objects without keys: a batch without columns would have no rows.
+        return pa.RecordBatch.from_arrays([pa.nulls(len(rows))], [typed.NO_COLUMN])
+    return pa.RecordBatch.from_arrays(columns, list(names))
+
+
+def _object(where: str, number: int, line: bytes) -> dict[str, Any]:
+    import orjson
+
+    def fault(what: str, remedy: str) -> MfxError:
+        return MfxError(f"{where}, line {number}: {what}", remedy)
+
+    try:
+        made = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        shown = line[:60].decode("utf-8", "replace").strip()
+        nan = re.search(rb"[:,\[]\s*-?(NaN|Infinity)", line)
+        remedy = "Expected one JSON object per line, in UTF-8."
+        raise fault(
+            f"not JSON: {str(error).split(': line 1')[0]}: {shown!r}",
+            "JSON has no NaN and no infinity: write null." if nan else remedy,
+        ) from None
+    if not isinstance(made, dict):
+        raise fault(
+            f"expected an object, found {line[:60].decode('utf-8', 'replace').strip()!r}",
+            "Write one object per line; of a list, jq -c '.[]' makes them.",
+        )
+    # Every key ends so; texts may have it in them, or objects within.
+    if len(_KEY.findall(line)) != len(made):
+        _check_keys(line, fault)
+    if any(isinstance(value, float) and abs(value) >= 2**63 for value in made.values()) or (
+        b"[" in line
+    ):
+        # orjson makes floats of whole numbers beyond uint64.
+        made = json.loads(line)
+    return made
+
+
+def _check_keys(line: bytes, fault: Any) -> None:
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in found]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise fault(f"key {twice!r} is there twice", "Give each value a key of its own.")
+        return dict(found)
+
+    json.loads(line, object_pairs_hook=pairs)
+
+
+def _array(values: list[Any]) -> pa.Array:
+    """Values of one column as the Arrow type that holds all of them; text holds anything."""
+    kinds = {type(value) for value in values} - {type(None)}
+    if list in kinds:
+        # Beside lists, a value alone stands for a list of it.
+        lists = [v if v is None or isinstance(v, list) else [v] for v in values]
+        inner = _array([value for part in lists for value in part or ()])
+        ends = itertools.accumulate((len(part or ()) for part in lists), initial=0)
+        # A null offset makes the list that starts there null.
+        missing = [part is None for part in lists]
+        offsets = pa.array(list(ends), pa.int32(), mask=np.array([*missing, False]))
+        return pa.ListArray.from_arrays(offsets, inner)
+    if dict in kinds:
+        objects = [value for value in values if isinstance(value, dict)]
+        return pa.nulls(len(values), pa.struct([(key, pa.null()) for key in objects[0]]))
+    if not kinds:
+        return pa.nulls(len(values))
+    if kinds <= {int, bool}:
+        whole = [None if value is None else int(value) for value in values]
+        if all(value is None or -(2**63) <= value < 2**63 for value in whole):
+            return pa.array(whole, pa.int64())
+        return pa.array([None if value is None else str(value) for value in whole], pa.string())
+    if kinds <= {int, bool, float}:
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

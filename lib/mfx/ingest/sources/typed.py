@@ -1,0 +1,517 @@
+"""Files whose columns have types: told, looked at and read alike, whatever their format.
+
+A format brings its rows as Arrow batches; types become those of tf.Example by the rules in
+`arrow_types`. `null_values` under `[data]` hold for single values, whatever their type; the empty
+text is missing only where a column's own list names it, as these files have nulls.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mfx.columns import number_text
+from mfx.columns.types import SINGLE, is_list, list_kind, value_kind
+from mfx.config import Reading
+from mfx.errors import MfxError
+from mfx.ingest.sources import arrow_types
+from mfx.ingest.sources.arrow_types import Made
+from mfx.ingest.sources.base import Tally, check_titles
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file, opened by its format.
+
+    Args:
+        where: Its path, for messages.
+        schema: Its columns.
+        records: How many rows it says it has; None where a format does not say.
+        batches: Its rows in bounded memory; of the named columns at least, or of all.
+    """
+
+    where: str
+    schema: pa.Schema
+    records: int | None
+    batches: Callable[[list[str] | None], Iterator[pa.RecordBatch]]
+
+
+BATCH_BYTES = 32 * 2**20
+"""Bytes of rows that are worked on at a time."""
+_MOST_ROWS = 65536
+
+
+NO_COLUMN = "\0"
+"""Names the column of a batch whose rows have no features at all."""
+
+
+def rows_of_batch(rows: int, size: int) -> int:
+    """How many rows a batch may have, of so many that take `size` bytes together."""
+    return max(1, min(_MOST_ROWS, BATCH_BYTES * rows // max(size, 1)))
+
+
+def cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in parts of about BATCH_BYTES."""
+    size = rows_of_batch(batch.num_rows, batch.nbytes)
+    for start in range(0, batch.num_rows, size):
+        yield batch.slice(start, size)
+
+
+@contextmanager
+def one_error(path: Path, title: str, *kinds: type[Exception]) -> Iterator[None]:
+    """What a format's reader raises on a damaged file, as one `MfxError`.
+
+    Args:
+        path: The file.
+        title: Its format.
+        kinds: What the reader raises.
+    """
+    try:
+        yield
+    except MfxError:
+        raise
+    except kinds as error:
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise MfxError(
+            f"{path}: cannot read it as {title}: {words.splitlines()[0]}",
+            "The file may be damaged or cut off: bring it again, or write it anew.",
+        ) from None
+
+
+def header(table: Table) -> list[str]:
+    """The names of a file's columns.
+
+    Raises:
+        MfxError: It has none; or a name is empty, used twice or has spaces around it; or a column
+            is of a type that no rule is for.
+    """
+    names = checked_names(table.where, table.schema.names)
+    for field in table.schema:
+        _rule(table.where, field)
+    return names
+
+
+def checked_names(where: str, names: Iterable[str]) -> list[str]:
+    """The names of a file's columns, if a data set can have them.
+
+    Raises:
+        MfxError: There are none, or one is empty, used twice, or has spaces around it.
+    """
+    found = list(names)
+    if not found:
+        raise MfxError(f"{where}: no columns", "Expected a file with at least one column.")
+    check_titles(where, found)
+    return found
+
+
+@dataclass
+class Seen:
+    """What is known of a column from its type and, where that is not enough, from its values.
+
+    Args:
+        where: The first file with values in it.
+        type: Its type there, in words.
+        base: What the rule makes of it: int64, float64, float32 or bytes; "" if nothing tells.
+        listed: Whether rows have lists.
+        whole: Whether all its numbers are whole and within int64.
+        lost: How many of them are other whole numbers as float32.
+        wide: Whether there are whole numbers beyond int64.
+        fault: What keeps it from having a type of its own, if anything.
+    """
+
+    where: str
+    type: str
+    base: str = ""
+    listed: bool = False
+    whole: bool = True
+    lost: int = 0
+    wide: bool = False
+    fault: MfxError | None = None
+
+    @property
+    def kind(self) -> str | None:
+        """The column's type, a name in `columns.types.TYPES`; None if there is no value.
+
+        Raises:
+            MfxError: Files, or rows, have values of different types.
+        """
+        if self.fault:
+            raise self.fault
+        kind = "bytes" if self.wide else self.base
+        if kind == "float64":
+            kind = "int64" if self.whole and self.lost else "float32"
+        return (list_kind(kind) if self.listed else kind) or None
+
+    def note(self, name: str) -> str:
+        """A line on a type that may surprise; "" for any other."""
+        if self.wide:
+            return f"column {name!r} is text, as some of its whole numbers are beyond int64"
+        if self.base == "float64" and self.whole and self.lost:
+            return (
+                f"column {name!r} is int64: all its values are whole, and as float32 "
+                f"{self.lost:,} of them would become other numbers"
+            )
+        return ""
+
+    def join(self, name: str, here: Seen, mixed: bool = False) -> None:
+        """Take in what another file, or part of one, has of the column.
+
+        Args:
+            name: The column's.
+            here: The other.
+            mixed: Whether rows of one file may differ in type: numbers beside text are text then,
+                and a list of one value stands beside lists of several.
+        """
+        if not self.base or not here.base:
+            if here.base:
+                self.where, self.type, self.base = here.where, here.type, here.base
+            self.listed = self.listed or here.listed
+            return
+        bases = {self.base, here.base}
+        same = len(bases) == 1 or bases <= {"float32", "float64"}
+        if mixed or (same and self.listed == here.listed):
+            self.listed = self.listed or here.listed
+            self.base = next(base for base in ("bytes", "float64", *bases) if base in bases)
+        else:
+            beside = f" in {self.where}" if self.where != here.where else " in other rows"
+            self.fault = MfxError(
+                f"{here.where}: column {name!r} is {here.type}, but {self.type}{beside}",
+                "Write all rows with the same type, or give the feature its type in the schema.",
+            )
+
+    def add(self, made: pa.Array) -> None:
+        """Look at values, as the rule made them."""
+        if pa.types.is_binary(made.type):
+            self.wide = self.wide or self.base in ("int64", "float64")
+            return
+        values = np.asarray(made.drop_null())
+        self.lost += int(_is_lost(values).sum())
+        if values.dtype.kind == "f":
+            finite = values[np.isfinite(values)]
+            self.whole = self.whole and bool((np.floor(finite) == finite).all())
+            self.whole = self.whole and bool((abs(finite) < 2.0**63).all())
+
+
+def look(table: Table, found: dict[str, Any]) -> None:
+    """Add what a file says of its columns' types to what other files said; see `base.Source`."""
+    by_values = []
+    for field in table.schema:
+        rule = _rule(table.where, field)
+        kind, listed = arrow_types.value_type(field.type)
+        here = Seen(table.where, str(field.type), _base(rule, kind), listed)
+        found.setdefault(field.name, Seen(table.where, str(field.type))).join(field.name, here)
+        if kind == pa.uint64() or pa.types.is_decimal(kind) or here.base == "float64":
+            by_values.append(field.name)
+    for batch in table.batches(by_values) if by_values else ():
+        for name in by_values:
+            values, _ = _split_up(batch.column(batch.schema.get_field_index(name)))
+            found[name].add(_made(values)[0])
+
+
+def look_at_rows(
+    where: str, parts: Iterable[pa.RecordBatch], found: dict[str, Any], one_is_list: bool
+) -> None:
+    """The same where rows name their features, so that all of them need to be looked at.
+
+    Args:
+        where: The file.
+        parts: All its rows; the columns of parts may differ, and their types.
+        found: As in `base.Source`.
+        one_is_list: Whether a list of one value tells that the column has lists.
+    """
+    for batch in parts:
+        for field, column in zip(batch.schema, batch.columns, strict=True):
+            if field.name == NO_COLUMN:
+                continue
+            rule = _rule(where, field)
+            kind, listed = arrow_types.value_type(field.type)
+            values, counts = _split_up(column)
+            listed = counts is not None and (one_is_list or bool((counts > 1).any()))
+            here = Seen(where, str(kind), _base(rule, kind), listed)
+            seen = found.setdefault(field.name, Seen(where, str(kind)))
+            seen.join(field.name, here, mixed=one_is_list or seen.base == here.base)
+            if not pa.types.is_null(kind):
+                seen.add(_made(values)[0])
+
+
+def _base(rule: arrow_types.Rule, kind: pa.DataType) -> str:
+    if pa.types.is_null(kind):
+        return ""
+    return _short_name(rule.make(pa.array([], kind))[0].type)
+
+
+def _made(values: pa.Array) -> Made:
+    rule = arrow_types.rule_of(values.type)
+    assert rule is not None  # `_rule` refuses such columns.
+    return rule.make(values)
+
+
+def _rule(where: str, field: pa.Field) -> arrow_types.Rule:
+    kind, _ = arrow_types.value_type(field.type)
+    rule = arrow_types.rule_of(kind)
+    if rule is None:
+        raise MfxError(
+            f"{where}: column {field.name!r} is {_short(field.type)}, which no tf.Example can hold",
+            arrow_types.why_refused(field.type, field.name),
+        )
+    return rule
+
+
+def batches(
+    table: Table, types: Mapping[str, str], how: Reading, tally: Tally
+) -> Iterator[pa.RecordBatch]:
+    """A file's rows with the types of `types`; see `base.Source`."""
+    rows = 0
+    for batch in table.batches(None):
+        columns = []
+        for name, kind in types.items():
+            place = batch.schema.get_field_index(name)
+            column = batch.column(place) if place >= 0 else pa.nulls(batch.num_rows)
+            cells = _Cells(table.where, rows, name, value_kind(kind), how, tally)
+            columns.append(cells.listed(column) if is_list(kind) else cells.single(column))
+        rows += batch.num_rows
+        tally.records += batch.num_rows
+        yield pa.RecordBatch.from_arrays(columns, names=list(types))
+    if table.records is not None and rows != table.records:
+        raise MfxError(
+            f"{table.where}: says that it has {table.records:,} rows, but holds {rows:,}",
+            "The file is damaged: bring it again.",
+        )
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """One column of a batch, on its way to the type that it is to have.
+
+    Args:
+        where: The file.
+        first: How many rows of the file come before the batch.
+        name: The column.
+        kind: What its values are to be, a name in `columns.types.SINGLE`.
+        how: How files are read.
+        tally: Counts what becomes of cells.
+    """
+
+    where: str
+    first: int
+    name: str
+    kind: str
+    how: Reading
+    tally: Tally
+
+    def single(self, column: pa.Array) -> pa.Array:
+        """One value per row; lists of one value or none are taken for it."""
+        values, counts = _split_up(column)
+        if counts is None:
+            return self._typed(values, np.arange(len(values)), with_nulls=True)
+        if (counts > 1).any():
+            row = int(np.argmax(counts > 1))
+            raise self._misfit(row, "one value", column[row].as_py())
+        at = np.flatnonzero(counts == 1)
+        typed = self._typed(values, at, with_nulls=True)
+        places = np.cumsum(counts) - 1
+        return typed.take(pa.array(places, pa.int64(), mask=counts == 0))
+
+    def listed(self, column: pa.Array) -> pa.Array:
+        """A list per row; a single value is a list of one, and a missing one no list."""
+        values, counts = _split_up(column)
+        missing = np.asarray(column.is_null())
+        if counts is None:
+            typed = self._typed(values, np.arange(len(values)), with_nulls=True)
+            missing = np.asarray(typed.is_null())
+            counts, typed = (~missing).astype(np.int64), typed.drop_null()
+        else:
+            at = np.repeat(np.arange(len(column)), counts)
+            typed = self._typed(values, at, with_nulls=False)
+            if typed.null_count:
+                row = int(at[int(np.argmax(np.asarray(typed.is_null())))])
+                raise self._misfit(row, "lists without null or NaN", column[row].as_py())
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        # A null offset makes the list that starts there null.
+        mask = np.concatenate([missing, [False]])
+        return pa.ListArray.from_arrays(pa.array(offsets, mask=mask), typed)
+
+    def _typed(self, values: pa.Array, rows: np.ndarray, with_nulls: bool) -> pa.Array:
+        """Values as `kind`; `rows` tells in which row of the batch each is."""
+        made, bad = _made(values)
+        if bad is not None:
+            rule = arrow_types.rule_of(values.type)
+            raise self._fault(values, rows, bad, rule.expected if rule else "")
+        if with_nulls:
+            made = self._without_nulls(made)
+        typed, bad = _TO[_short_name(made.type), self.kind](made)
+        if bad is not None:
+            raise self._fault(values, rows, bad, _EXPECTED[self.kind])
+        if pa.types.is_floating(made.type):
+            self._count_nans(made, typed)
+        if self.kind == "float32" and not pa.types.is_binary(made.type):
+            self._count_rounded(made)
+        return typed
+
+    def _without_nulls(self, made: pa.Array) -> pa.Array:
+        texts = self.how.null_values.columns.get(self.name)
+        if texts is None:
+            texts = [text for text in self.how.null_values.default if text]
+        for text in texts:
+            value = _TO["bytes", _NULL_AS[_short_name(made.type)]](pa.array([text.encode()]))[0]
+            if not value[0].is_valid:
+                continue
+            found = pc.equal(made, pa.scalar(value[0].as_py(), made.type)).fill_null(False)
+            if cells := pc.sum(found).as_py() or 0:
+                self.tally.missing[self.name, text] += cells
+                made = pc.if_else(found, pa.scalar(None, made.type), made)
+        return made
+
+    def _count_nans(self, made: pa.Array, typed: pa.Array) -> None:
+        if nans := typed.null_count - made.null_count:
+            self.tally.missing[self.name, "NaN"] += nans
+
+    def _count_rounded(self, made: pa.Array) -> None:
+        numbers = np.asarray(made.drop_null())
+        lost = _is_lost(numbers)
+        if cells := int(lost.sum()):
+            self.tally.rounded += Counter(
+                {(self.name, str(int(numbers[int(np.argmax(lost))]))): cells}
+            )
+
+    def _fault(
+        self, values: pa.Array, rows: np.ndarray, bad: np.ndarray, expected: str
+    ) -> MfxError:
+        place = int(np.argmax(bad))
+        return self._misfit(int(rows[place]), expected, _shown(values[place]))
+
+    def _misfit(self, row: int, expected: str, found: Any) -> MfxError:
+        return MfxError(
+            f"{self.where}, row {self.first + row + 1}, column {self.name!r}: expected {expected}, "
+            f"found {found!r:.80}",
+            "Mend the value, or name it in null_values under [data] if it means missing, or give "
+            "the feature another type in the schema.",
+        )
+
+
+def _shown(value: pa.Scalar) -> Any:
+    try:
+        found = value.as_py()
+    except (ValueError, OverflowError):  # a date that Python has not
+        return str(value.cast(pa.int64()))
+    return found.decode(errors="replace") if isinstance(found, bytes) else found
+
+
+def _short(kind: pa.DataType) -> str:
+    return text if len(text := str(kind)) <= 80 else text[:80] + "…"
+
+
+def _short_name(kind: pa.DataType) -> str:
+    return "float64" if kind == pa.float64() else next(n for n, k in SINGLE.items() if k == kind)
+
+
+def _split_up(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
+    """All values of a column in row order, without dictionaries; and how many each row has, 0
+    where a list is missing, or None where rows have single values, null where missing."""
+    _, listed = arrow_types.value_type(column.type)
+    if not listed:
+        return _decoded(column), None
+    present = column.drop_null()
+    if pa.types.is_fixed_size_list(column.type):
+        counts = np.where(np.asarray(column.is_valid()), column.type.list_size, 0)
+    else:
+        counts = np.asarray(pc.list_value_length(column).fill_null(0), np.int64)
+    return _decoded(present.flatten()), counts.astype(np.int64)
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    while pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return values
+
+
+def _is_lost(numbers: np.ndarray) -> np.ndarray:
+    """Which whole numbers are others as float32."""
+    if numbers.dtype == np.float32:
+        return np.zeros(len(numbers), bool)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if numbers.dtype == np.int64:
+            rounded = numbers.astype(np.float32).astype(np.float64)
+            # As float64 the largest int64 is beyond int64.
+            within = abs(rounded) < 2.0**63
+            return ~within | (np.where(within, rounded, 0).astype(np.int64) != numbers)
+        whole = np.isfinite(numbers) & (np.floor(numbers) == numbers)
+        return whole & (numbers.astype(np.float32) != numbers)
+
+
+def _same(values: pa.Array) -> Made:
+    return values, None
+
+
+def _whole_to_float(values: pa.Array) -> Made:
+    numbers = np.asarray(values.fill_null(0)).astype(np.float32)
+    return pa.array(numbers, mask=np.asarray(values.is_null())), None
+
+
+def _digits(values: pa.Array) -> Made:
+    return values.cast(pa.string()).cast(pa.binary()), None
+
+
+def _to_float32(values: pa.Array) -> Made:
+    numbers = np.asarray(values.fill_null(0))
+    with np.errstate(over="ignore"):
+        made = numbers.astype(np.float32)
+    bad = np.isinf(made)
+    missing = np.asarray(values.is_null()) | np.isnan(made) | bad
+    return pa.array(made, mask=missing), bad if bad.any() else None
+
+
+def _to_whole(values: pa.Array) -> Made:
+    numbers = np.asarray(values.fill_null(0))
+    nan = np.isnan(numbers)
+    with np.errstate(invalid="ignore"):
+        good = (np.floor(numbers) == numbers) & (abs(numbers) < 2.0**63)
+    made = np.where(good, numbers, 0).astype(np.int64)
+    bad = ~good & ~nan
+    return pa.array(made, mask=np.asarray(values.is_null()) | ~good), bad if bad.any() else None
+
+
+def _never(values: pa.Array) -> Made:
+    there = np.asarray(values.is_valid())
+    return pa.nulls(len(values), pa.binary()), there if there.any() else None
+
+
+def _from_text(convert: Callable[[pa.Array], Made]) -> Callable[[pa.Array], Made]:
+    def made(values: pa.Array) -> Made:
+        try:
+            return convert(values.cast(pa.string()))
+        except pa.ArrowInvalid:
+            texts = [
+                None if v is None else v.decode("utf-8", "replace") for v in values.to_pylist()
+            ]
+            return convert(pa.array(texts, pa.string()))
+
+    return made
+
+
+_EXPECTED = {"int64": "an integer", "float32": "a finite number", "bytes": "text"}
+_NULL_AS = {"int64": "int64", "float32": "float32", "float64": "float32", "bytes": "bytes"}
+
+_TO: dict[tuple[str, str], Callable[[pa.Array], Made]] = {
+    ("int64", "int64"): _same,
+    ("int64", "float32"): _whole_to_float,
+    ("int64", "bytes"): _digits,
+    ("float32", "float32"): _to_float32,
+    ("float64", "float32"): _to_float32,
+    ("float32", "int64"): _to_whole,
+    ("float64", "int64"): _to_whole,
+    ("float32", "bytes"): _never,
+    ("float64", "bytes"): _never,
+    ("bytes", "bytes"): _same,
+    ("bytes", "int64"): _from_text(number_text.to_int64),
+    ("bytes", "float32"): _from_text(number_text.to_float32),
+}
+"""How what a rule makes becomes what a column is to be."""

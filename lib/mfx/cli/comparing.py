@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mfx.cli.runs import change_lines
-from mfx.cli.text import NONE, as_json, command, some, table, where
+from mfx.cli.text import NONE, as_json, command, table, where
 from mfx.figures import interval, metric
 
 SLICES = 12
@@ -82,7 +82,7 @@ def _metric_lines(metrics: Any) -> list[str]:
     if clear:
         lines.append(f"{len(clear)} metrics of slices differ clearly, largest first")
         rows = [(f"{row.slice} {row.metric}", *_cells(row)) for row in clear[:SLICES]]
-        lines += some(table(rows, headers).splitlines(), SLICES + 1)
+        lines.append(table(rows, headers))
         if len(clear) > SLICES:
             lines.append(f"… {len(clear) - SLICES} more: --html or --json")
     else:

@@ -331,13 +331,18 @@ def _overall(evaluation: Evaluation) -> Components:
     rows = []
     for name, new in candidate.items():
         old = baseline.get(name)
-        row = [text(name), metric(new, evaluation.why_none(name))]
+        row = [text(name), _shown(name, new, evaluation.why_none(name))]
         if baseline:
             why = evaluation.why_none(name, baseline=True)
-            row += [metric(old, why), _difference(number(new), number(old))]
+            row += [_shown(name, old, why), _difference(number(new), number(old))]
         rows.append(row)
     headers = ["metric", "candidate", *(["baseline", "difference"] if baseline else [])]
     return table(headers, rows) or [Markdown("No metrics.")]
+
+
+def _shown(name: str, value: float | None, why_none: str) -> str:
+    """A metric's value; counts of examples without decimals."""
+    return figure(value) if name in charts.COUNTS else metric(value, why_none)
 
 
 def _difference(new: float | None, old: float | None) -> str:
@@ -369,7 +374,7 @@ def _slices(evaluation: Evaluation) -> Components:
     rows.sort(key=lambda row: _order(row.slice))
     why = evaluation.why_none
     cells = [
-        [text(row.slice), *(metric(row.metrics.get(n), why(n, row.slice)) for n in names)]
+        [text(row.slice), *(_shown(n, row.metrics.get(n), why(n, row.slice)) for n in names)]
         for row in rows
     ]
     return [

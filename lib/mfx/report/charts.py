@@ -10,6 +10,8 @@ from typing import Any
 from mfx.artifacts import OVERALL, SliceMetrics
 from mfx.report.vega_lite import GREY, Row, Spec, chart, color, number, only, text, tooltip
 
+COUNTS = ("example_count", "weighted_example_count")
+"""Metrics that are no measure of a model."""
 MAX_CHARTS = 60
 """Most small charts in one picture."""
 MAX_CATEGORIES = 60
@@ -101,7 +103,7 @@ def overall(rows: Iterable[SliceMetrics]) -> dict[str, float | None]:
 def metric_names(rows: Iterable[SliceMetrics]) -> list[str]:
     """The metrics in the rows' order, without counts of examples."""
     names = dict.fromkeys(name for row in rows for name in row.metrics)
-    return [n for n in names if n not in ("example_count", "weighted_example_count")]
+    return [n for n in names if n not in COUNTS]
 
 
 def _curve_layers() -> list[Spec]:
@@ -209,7 +211,7 @@ def _slice_chart(
     if any(row["examples"] is None for row in rows):
         # Vega draws no point without a size.
         for layer in layers:
-            del layer["encoding"]["size"]
+            layer["encoding"].pop("size", None)
     if (whole := number(overall.get(metric))) is not None:
         rule = {"type": "rule", "strokeDash": [4, 4], "color": GREY}
         layers.insert(
@@ -255,7 +257,7 @@ def _slice_layers(order: list[str], series: list[str], feature: str) -> list[Spe
     }
     hollow = {"type": "point", "filled": False, "strokeWidth": 1.5}
     full = {"type": "point", "filled": True, "opacity": 0.85}
-    return [
+    points = [
         {
             "transform": only(s),
             "mark": full if s == "candidate" else hollow,
@@ -263,3 +265,17 @@ def _slice_layers(order: list[str], series: list[str], feature: str) -> list[Spe
         }
         for s in reversed(series)
     ]
+    return [_change(encoding), *points] if len(series) > 1 else points
+
+
+def _change(encoding: Spec) -> Spec:
+    """A thin line in each slice from the one model's value to the other's."""
+    low = {**encoding["y"], "aggregate": "min"}
+    return {
+        "mark": {"type": "rule", "color": GREY, "opacity": 0.6, "aria": False},
+        "encoding": {
+            "x": encoding["x"],
+            "y": low,
+            "y2": {"field": "value", "aggregate": "max"},
+        },
+    }

@@ -125,7 +125,7 @@ def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
     return [
         {
             "transform": vega_lite.only("train"),
-            "mark": {"type": "rect", "opacity": 0.55, "stroke": "white", "strokeWidth": 0.5},
+            "mark": {"type": "rect", "opacity": 0.55, "x2Offset": -1},
             "encoding": {
                 **shared,
                 "x": x,

@@ -148,6 +148,7 @@ def test_evaluate_puts_failures_first_and_compares():
     assert [row[2] for row in checks[2:]] == ["Overall", "hour:10"]
     assert ["auc", "0.9312", "0.9500", "-0.0188"] in rows(drawn)
     assert ["example_count", "4,897", "4,897", "0"] in rows(drawn)
+    assert ["hour:9", "4", cards.NONE] in rows(drawn), "a count has no decimals"
     curves, hours = of(VegaChart, drawn)
     assert [c["title"]["text"] for c in curves["spec"]["concat"]] == ["ROC", "Calibration"]
     assert [c["title"]["text"] for c in hours["spec"]["concat"]] == ["auc"]

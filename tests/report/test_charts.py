@@ -51,7 +51,8 @@ def check(chart: dict) -> None:
 
 def shares(chart: dict, series: str) -> list[float]:
     """A histogram's shares, without the point that ends the line."""
-    return [r["share"] for r in chart["data"]["values"] if r["series"] == series][:-1]
+    rows = [row for row in chart["data"]["values"] if row["high"] > row["low"]]
+    return [row["share"] for row in rows if row["series"] == series]
 
 
 def test_natural_order():
@@ -87,9 +88,10 @@ def test_histograms_are_bars_of_train_and_steps_of_eval():
     add_numeric(train, "x", [(0, 10, 60), (10, 20, 20)])
     add_numeric(evaluated, "x", [(0, 10, 50)])
     (chart,), *_ = distributions.draw(train, evaluated)
-    bars = [bar for bar in marks(chart, "rect") if bar["width"] > 0]
+    bars = marks(chart, "rect")
     assert [bar["height"] for bar in bars] == pytest.approx([66] * 5 + [22] * 5)
-    assert [bar["x"] + bar["width"] / 2 for bar in bars] == pytest.approx(range(12, 240, 24))
+    assert [bar["x"] for bar in bars] == pytest.approx(range(0, 240, 24))
+    assert [bar["width"] for bar in bars] == pytest.approx([23] * 10), "a pixel apart"
     assert {bar["fill"] for bar in bars} == {BLUE}
     steps = marks(chart, "line")
     assert [step["y"] for step in steps] == pytest.approx([0] * 5 + [110] * 6)
@@ -263,7 +265,7 @@ def test_slices_are_in_natural_order_and_keep_their_counts():
     assert list(by_feature) == ["h"], "a slice without a value has no picture"
     (chart,) = by_feature["h"]
     check(chart)
-    overall, baseline, candidate = chart["layer"]
+    overall, change, baseline, candidate = chart["layer"]
     assert overall["data"]["values"] == [{"value": 0.9}]
     assert candidate["encoding"]["x"]["sort"] == ["2", "9", "10"]
     assert baseline["transform"][0]["filter"]["equal"] == "baseline"
@@ -276,13 +278,18 @@ def test_slices_are_in_natural_order_and_keep_their_counts():
     assert points[ORANGE, first]["y"] > points[BLUE, first]["y"], "0.7 is below 0.8"
     by_place = [points[key]["size"] for key in sorted(points) if key[0] == BLUE]
     assert by_place == sorted(by_place) and by_place[-1] == 150, "area grows with examples"
-    (rule,) = marks(chart, "rule")
-    assert rule["y"] == 0 or rule["y"] < points[BLUE, first]["y"], "0.9 is above"
+    whole, *changes = marks(chart, "rule")
+    assert whole["y"] < points[BLUE, first]["y"], "0.9 is above"
+    changes.sort(key=lambda rule: rule["x"])
+    ends = {rule["x"]: {rule["y"], rule["y2"]} for rule in changes}
+    assert ends[first] == {points[BLUE, first]["y"], points[ORANGE, first]["y"]}
+    assert [len(found) for found in ends.values()] == [2, 1, 1], "one slice has a baseline"
+    assert change["encoding"]["y2"]["field"] == "value"
 
 
 def test_slices_without_counts_are_drawn_all_the_same():
     (chart,) = charts.slices([by({"h": 1}, auc=0.8)], [by({"h": 1}, auc=0.7)])["h"]
-    assert len(chart["layer"]) == 2
+    assert len(marks(chart, "symbol")) == 2
     assert not [layer for layer in chart["layer"] if "size" in layer["encoding"]]
 
 

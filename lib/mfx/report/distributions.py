@@ -101,8 +101,8 @@ def _histogram(name: str, features: Mapping[str, Any], examples: Mapping[str, in
             {"low": a, "high": b, "share": share, "series": split}
             for (a, b), share in zip(pairwise(edges), shares, strict=True)
         ]
-        # The line of steps needs an end.
-        rows.append({"low": edges[-1], "high": edges[-1], "share": shares[-1], "series": split})
+        if split == "eval":  # Its line of steps needs an end.
+            rows.append({"low": edges[-1], "high": edges[-1], "share": shares[-1], "series": split})
     subtitle = "; ".join(note for note in notes if note)
     return vega_lite.chart(name, rows, _histogram_layers(edges), subtitle, width=240, height=110)
 

@@ -78,6 +78,8 @@ SHARING = [
     "registry/test_runs",
     "registry/test_steps",
     "serve/test_model",
+    "ui/test_browser",
+    "ui/test_pages",
 ]
 """Files that share `flow_run` or `small_runs`: one process has them all, which makes these once."""
 

@@ -7,6 +7,7 @@ lineage, so that no two runs share the blobs that a list of runs reads.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -40,7 +41,7 @@ def copy_run(run: Any, root: Path, began: datetime, chance: random.Random) -> st
     _copy_metadata(root / flow / old, root / flow / new, {old: new, **keys}, later)
     cards = root / "mf.cards" / flow / "runs"
     if (cards / old).is_dir():
-        shutil.copytree(cards / old, cards / new)
+        shutil.copytree(cards / old, cards / new, copy_function=os.link)
     return new
 
 

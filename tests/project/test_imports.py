@@ -48,6 +48,7 @@ def _loaded(code: str) -> set[str]:
         ("mfx.registry", set()),
         ("mfx.registry.comparison", set()),
         ("mfx.registry.page", set()),
+        ("mfx.ui.app", set()),
         ("mfx.flow.code", set()),
         ("mfx.report.summary", set()),
         ("mfx.train.input", {"tensorflow"}),

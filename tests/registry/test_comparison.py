@@ -73,7 +73,7 @@ def test_a_metric_without_a_value_says_why_on_either_side(small_runs):
         assert row.differences == [None]
         assert "- (one class only)" in _cells(row)
         whole = Comparison([one.id, two.id], [row], two.id, 20, [])
-        assert "&ndash; (one class only)" in page(whole, [], [one, two])
+        assert "— (one class only)" in page(whole, [], [one, two])
 
 
 def test_a_run_of_an_older_version_is_measured_again(small_runs, monkeypatch):

@@ -88,6 +88,20 @@ def asking() -> Iterator[None]:
         ) from None
 
 
+def source() -> str:
+    """Where the metadata of runs are, such as `local@/home/ada/taxi`."""
+    from metaflow import get_metadata
+
+    return get_metadata()
+
+
+def is_metaflows(error: BaseException) -> bool:
+    """Whether an error is Metaflow's own, which says in one message what is wrong."""
+    from metaflow.exception import MetaflowException
+
+    return isinstance(error, MetaflowException)
+
+
 def absent(*more: type[Exception]) -> tuple[type[Exception], ...]:
     """Metaflow's exceptions for what is not there; others say that it cannot be found out."""
     from metaflow.exception import (

@@ -46,7 +46,8 @@ class RunSummary:
         metrics: Metrics of the whole eval split.
         blessed: None if it was not evaluated.
         version: Version that the run itself pushed, or None.
-        production: Whether its model is in production now; None if its destination cannot be read.
+        production: Whether its model is in production now; None if that cannot be read, or was not
+            asked.
         unreadable: Why its results cannot be read; empty if they can.
         place: Where its model is served from, if it is promoted; None if it did not get that far.
     """
@@ -234,13 +235,14 @@ def _within() -> str:
     return f" in namespace {get_namespace()}" if get_namespace() else ""
 
 
-def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
+def summary(found: Results, production: dict[Place, str | None] | None = None) -> RunSummary:
     """One line of `mfx ls`.
 
     Args:
         found: The run.
         production: Id of the run in production by place, None where that cannot be read; filled as
-            needed, so that each place is read once.
+            needed, so that each place is read once. Without it nothing is asked, and the summary's
+            `production` is None.
     """
     about: dict[str, Any] = {
         "run": found.id,
@@ -265,13 +267,13 @@ def summary(found: Results, production: dict[Place, str | None]) -> RunSummary:
         return RunSummary(**about, **unknown)
 
 
-def _told(found: Results, production: dict[Place, str | None]) -> dict[str, Any]:
+def _told(found: Results, production: dict[Place, str | None] | None) -> dict[str, Any]:
     """What a run's results say of it."""
     settings, sources, evaluation = found.settings, found.sources, found.evaluation
     examples, pushed, code = found.examples, found.pushed, found.code
-    served: str | None = ""
     place = found.place if settings else None
-    if place:
+    served: str | None = "" if production is not None else None
+    if place and production is not None:
         if place not in production:
             production[place] = production_run(place)
         served = production[place]

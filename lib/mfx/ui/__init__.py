@@ -1,0 +1,1 @@
+"""`mfx ui`: a page on this machine that shows runs; it changes nothing and asks no network."""

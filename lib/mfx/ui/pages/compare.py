@@ -1,0 +1,132 @@
+"""Any runs side by side: what differs between them, and their metrics on the same rows."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+from mfx import registry
+from mfx.errors import MfxError
+from mfx.registry.changes import changes
+from mfx.registry.client import UnreadableError, began
+from mfx.registry.page import change_section, metric_sections
+from mfx.registry.runs import Results
+from mfx.report.html import Html, element
+from mfx.ui.answers import Answer, Query, WrongQueryError
+from mfx.ui.site import (
+    Site,
+    address,
+    as_far_as_read,
+    badge,
+    blessed_badge,
+    callout,
+    later,
+    moment,
+    part,
+    run_link,
+    state_badge,
+)
+
+MOST = 5
+"""Most runs side by side: so many colours can be told apart."""
+_KEPT = 20
+"""Comparisons that are kept: of finished runs they do not change."""
+
+
+def page(site: Site, query: str) -> Answer:
+    """The whole page; metrics come later, as an older model may have to answer the rows anew."""
+    given = Query(query, ("run", "drift"))
+    found = _find(given)
+    drift = given.one("drift") == "1"
+    names = [one.run.pathspec for one in found]
+    first, *others = found
+    metrics = later(address("/part/metrics", run=names), "Comparing metrics on the same rows …")
+    return site.page(
+        f"Compare {' and '.join(one.id for one in found)}",
+        element("h1", "Compare"),
+        element("p", _links(names, drift), class_="badges"),
+        element("div", [_about(site, one, n) for n, one in enumerate(found)], class_="sides"),
+        [_difference(first, one, drift) for one in others],
+        metrics,
+    )
+
+
+class Comparisons:
+    """Metrics compared, one comparison at a time, and kept."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: dict[tuple[str, ...], Html] = {}
+
+    def metrics(self, site: Site, query: str) -> Answer:
+        """Metrics on the same rows."""
+        found = _find(Query(query, ("run",)))
+        names = tuple(one.run.pathspec for one in found)
+        with self._lock:
+            if names not in self._kept:
+                try:
+                    shown = _metrics(found)
+                except UnreadableError:
+                    raise
+                except MfxError as error:
+                    if error.is_transient:
+                        raise
+                    return part(callout(error.what, error.remedy))
+                if len(self._kept) >= _KEPT:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[names] = shown
+            return part(self._kept[names])
+
+
+def _metrics(found: list[Results]) -> Html:
+    from mfx.registry.comparison import compare_metrics
+    from mfx.report.html import join
+
+    return join(metric_sections(compare_metrics(found), found))
+
+
+def _find(given: Query) -> list[Results]:
+    names = list(dict.fromkeys(given.all("run")))
+    if not 2 <= len(names) <= MOST or not all(names):
+        raise WrongQueryError(
+            f"{len(names)} runs to compare", f"Choose two to {MOST} of the list of runs."
+        )
+    return [registry.run(name) for name in names]
+
+
+def _links(names: list[str], drift: bool) -> list[Any]:
+    swapped = [names[1], names[0], *names[2:]]
+    shown = [element("a", "Swap", href=address("/compare", run=swapped), class_="button")]
+    if not drift:
+        target = address("/compare", run=names, drift="1")
+        about = "Needs TensorFlow Data Validation, which takes some seconds to load"
+        shown.append(element("a", "Measure drift", href=target, class_="button", title=about))
+    return shown
+
+
+def _about(site: Site, found: Results, number: int) -> Html:
+    """A run in a few lines."""
+    flow = found.run.pathspec.partition("/")[0]
+    heading = element("h2", run_link(flow, found.id))
+    return element(
+        "section",
+        element("p", "The first run" if number == 0 else "Compared with it", class_="note"),
+        heading,
+        as_far_as_read(lambda one: _outcome(site, one), found),
+        element("p", "began ", moment(began(found.run)), class_="note"),
+    )
+
+
+def _outcome(site: Site, found: Results) -> Html:
+    evaluation = found.evaluation
+    served = found.settings and site.catalog.production([found.place])[found.place]
+    shown = [
+        badge("in production", "live") if served == found.id else None,
+        state_badge(found.state),
+        blessed_badge(evaluation.blessing.blessed if evaluation else None),
+    ]
+    return element("p", shown, class_="badges")
+
+
+def _difference(first: Results, other: Results, drift: bool) -> Any:
+    return as_far_as_read(lambda one: change_section(changes(first, one, drift)), other)

@@ -18,11 +18,12 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import math
 import operator
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -64,10 +65,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Signature:
-    """A signature: the type of each input by name, such as DT_FLOAT, and the outputs' names."""
+    """A signature.
+
+    Attributes:
+        inputs: The type of each input by name, such as DT_FLOAT.
+        outputs: The outputs' names.
+        shapes: For each input the size of its dimensions after the rows, -1 for any size.
+    """
 
     inputs: dict[str, str]
     outputs: tuple[str, ...]
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,9 @@ class Client:
 
         Args:
             rows: For each row its values by feature: numbers for float and integer features, str or
-                bytes for strings. Features that are left out or None are missing.
+                bytes for strings; a list of them for a feature with lists. Features that are left
+                out or None are missing. Lists are filled up to the longest one, as the model takes
+                them; so it cannot see texts that are empty at the end of a list.
 
         Raises:
             ServingError: A row does not fit the signature, or the server refused or did not answer.
@@ -143,7 +153,7 @@ class Client:
         raise NotImplementedError
 
     def _ask(self, rows: Sequence[Mapping[str, Any]], known: Signature) -> Answer:
-        columns = to_columns(rows, known.inputs)
+        columns = to_columns(rows, known.inputs, known.shapes)
         return self._patiently(lambda: self._predict(columns, known))
 
     def _describe(self) -> Signature:
@@ -217,6 +227,10 @@ class RestClient(Client):
             name: Signature(
                 {name: tensor["dtype"] for name, tensor in given.get("inputs", {}).items()},
                 tuple(sorted(given.get("outputs", {}))),
+                {
+                    name: tuple(int(each["size"]) for each in tensor["tensor_shape"]["dim"][1:])
+                    for name, tensor in given.get("inputs", {}).items()
+                },
             )
             for name, given in found.items()
         }
@@ -303,6 +317,10 @@ class GrpcClient(Client):
             name: Signature(
                 {name: types_pb2.DataType.Name(info.dtype) for name, info in given.inputs.items()},
                 tuple(sorted(given.outputs)),
+                {
+                    name: tuple(each.size for each in info.tensor_shape.dim[1:])
+                    for name, info in given.inputs.items()
+                },
             )
             for name, given in found.signature_def.items()
         }
@@ -329,7 +347,8 @@ class GrpcClient(Client):
         request.model_spec.signature_name = self.signature
         for name, column in columns.items():
             dtype = tf.dtypes.as_dtype(known.inputs[name].removeprefix("DT_").lower())
-            tensor = tf.make_tensor_proto(column, dtype, [len(column)])
+            flat = not known.shapes.get(name)
+            tensor = tf.make_tensor_proto(column, dtype, [len(column)] if flat else None)
             request.inputs[name].CopyFrom(tensor)
         said = self._call(self._stub.Predict, request)
         outputs = {name: tf.make_ndarray(tensor).tolist() for name, tensor in said.outputs.items()}
@@ -359,9 +378,16 @@ TensorFlow Serving does not accept JSON's null, so these values are sent."""
 
 
 def to_columns(
-    rows: Sequence[Mapping[str, Any]], inputs: Mapping[str, str]
+    rows: Sequence[Mapping[str, Any]],
+    inputs: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> dict[str, list[Any]]:
     """Turn rows into one list per input, with MISSING where a row has no value.
+
+    Args:
+        rows: The rows.
+        inputs: The type of each input.
+        shapes: The shape of each input, as in `Signature`; by default all have single values.
 
     Raises:
         ServingError: A row has an unknown feature, or a value of the wrong type.
@@ -372,10 +398,40 @@ def to_columns(
         if unknown := sorted(set(row) - set(inputs)):
             message = f"row {number}: unknown features {unknown}; the model takes {sorted(inputs)}"
             raise ServingError("INVALID_ARGUMENT", message)
-    return {
-        name: [_value(row.get(name), kind, name, number) for number, row in enumerate(rows)]
-        for name, kind in inputs.items()
-    }
+    columns = {}
+    for name, kind in inputs.items():
+        values = [row.get(name) for row in rows]
+        if shape := (shapes or {}).get(name, ()):
+            columns[name] = _lists(values, kind, name, shape)
+        else:
+            columns[name] = [_value(value, kind, name, at) for at, value in enumerate(values)]
+    return columns
+
+
+def _lists(values: list[Any], kind: str, name: str, shape: tuple[int, ...]) -> list[Any]:
+    """The lists of one feature, of equal shape: shorter ones are filled up with MISSING."""
+    lists = []
+    for number, value in enumerate(values):
+        flat = [] if value is None else _flat(value)
+        lists.append([_value(one, kind, name, number) for one in flat])
+        size = math.prod(shape)
+        if size > 0 and len(flat) != size:
+            message = f"row {number}: feature {name!r}: expected {size} values, found {len(flat)}"
+            raise ServingError("INVALID_ARGUMENT", message)
+    if -1 in shape:
+        width = max([1, *map(len, lists)])
+        return [found + [MISSING[kind]] * (width - len(found)) for found in lists]
+    for size in reversed(shape[1:]):
+        lists = [[row[at : at + size] for at in range(0, len(row), size)] for row in lists]
+    return lists
+
+
+def _flat(value: Any) -> list[Any]:
+    """The values of a list, of lists in a list, or of a NumPy array; of any other value, itself."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(value, list | tuple):
+        return [value]
+    return [each for part in value for each in _flat(part)]
 
 
 def _value(value: Any, kind: str, name: str, number: int) -> Any:
@@ -394,6 +450,8 @@ def _value(value: Any, kind: str, name: str, number: int) -> Any:
 
 
 def _json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_json(each) for each in value]
     if isinstance(value, bytes):
         return {"b64": base64.b64encode(value).decode()}
     return value

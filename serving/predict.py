@@ -47,6 +47,12 @@ def predict(model: Path, rows: list[dict[str, Any]]) -> list[list[float]]:
     tensors = {}
     for name, spec in specs.items():
         given = [row.get(name) for row in rows]
+        if spec.shape.rank > 1:
+            # Lists are filled up to the longest: see lib/mfx/columns/raw_features.py.
+            lists = tf.ragged.constant([value or [] for value in given], spec.dtype, 1)
+            given = lists.to_tensor(missing[spec.dtype], [None, *spec.shape[1:]])
+            tensors[arguments[name]] = given
+            continue
         filled = [missing[spec.dtype] if value is None else value for value in given]
         tensors[arguments[name]] = tf.constant(filled, spec.dtype)
     return signature(**tensors)["outputs"].numpy().tolist()

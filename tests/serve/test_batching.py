@@ -188,3 +188,25 @@ def test_batches_run_at_a_lower_priority_than_the_rest():
     submit(batcher_of(run), [1.0])()
     assert found == [min(19, own + NICE)]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+
+
+def test_lists_of_different_widths_run_together():
+    """Shorter ones are filled up with what the signature takes for nothing."""
+    fed = []
+
+    def run(values, words):
+        fed.append((values.tolist(), words.tolist()))
+        return {"sum": np.nansum(values, axis=1)}
+
+    dtypes = {"values": np.float32, "words": object}
+    batcher = Batcher(run, dtypes, BatchingParameters(), fillings={"values": np.nan, "words": ""})
+    sink = Waiting()
+    tasks = [
+        Task({"values": [[1.0, 2.0]], "words": [[b"a"]]}, 1, sink),
+        Task({"values": np.array([[4.0], [8.0]]), "words": [[b"b", b"c"], [b"d", b"e"]]}, 2, sink),
+    ]
+    outcome = batcher._outcome([(task, task.rows) for task in tasks])
+    assert [task.outputs["sum"].tolist() for task, _ in outcome] == [[3.0], [4.0, 8.0]]
+    ((values, words),) = fed
+    np.testing.assert_equal(values, [[1.0, 2.0], [4.0, np.nan], [8.0, np.nan]])
+    assert words == [[b"a", b""], [b"b", b"c"], [b"d", b"e"]]

@@ -5,7 +5,6 @@ The signature `predict` takes such tensors: one per raw feature, with one value 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -18,17 +17,6 @@ def encoded(dtype: tf.DType) -> Any:
     """The value for "missing" of a dtype, as it is in a tensor: strings are bytes."""
     value = MISSING[dtype]
     return value.encode() if isinstance(value, str) else value
-
-
-def filled(values: Iterable[Any], dtype: tf.DType) -> list[Any]:
-    """Replace None by the value for "missing".
-
-    Args:
-        values: Values of type `dtype`, or None.
-        dtype: A key of `MISSING`.
-    """
-    missing = encoded(dtype)
-    return [missing if value is None else value for value in values]
 
 
 def present(values: tf.Tensor) -> tf.Tensor:

@@ -107,6 +107,8 @@ class Batcher:
         parameters: Sizes and limits.
         name: Part of the names of its threads.
         together: Whether a batch may have rows of several tasks, or only some rows of a task.
+        fillings: For inputs whose rows are lists of any length, the value that shorter lists are
+            filled up with in a batch.
     """
 
     def __init__(
@@ -116,7 +118,9 @@ class Batcher:
         parameters: BatchingParameters,
         name: str = "",
         together: bool = True,
+        fillings: Mapping[str, Any] | None = None,
     ) -> None:
+        self._fillings = dict(fillings or {})
         self._run_signature, self._dtypes = run, dict(sorted(dtypes.items()))
         self._parameters, self._name, self._together = parameters, name, together
         self._limit = parameters.max_enqueued_batches * parameters.max_batch_size
@@ -254,8 +258,23 @@ class Batcher:
                 else task.inputs[name][task.answered : task.answered + size]
                 for task, size in batch
             ]
+            if name in self._fillings:
+                pieces = same_width(pieces, dtype, self._fillings[name])
             feeds.append(merged(pieces, dtype, padding))
         return self._run_signature(*feeds)
+
+
+def same_width(pieces: Sequence[Any], dtype: Any, filling: Any) -> list[np.ndarray]:
+    """Arrays of shape [rows, width] with one width: the smaller ones are filled up at the end."""
+    arrays = [np.asarray(piece, dtype) for piece in pieces]
+    filling = filling.encode() if isinstance(filling, str) else filling
+    width = max(array.shape[1] for array in arrays)
+    return [
+        np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=filling)
+        if array.shape[1] < width
+        else array
+        for array in arrays
+    ]
 
 
 def merged(pieces: Sequence[Any], dtype: Any, padding: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
+from mfx.columns.missing import MISSING
 from mfx.serve import _private
 from mfx.serve.batching import Batcher, Task
 from mfx.serve.errors import RequestError
 from mfx.serve.parameters import BatchingParameters
 
+MISSING_SIGNATURE = "predict"
+"""The signature that has a value for "missing"."""
 NOT_SERVED = ("__saved_model_init_op", "__saved_model_train_op")
 _CODES = {
     tf.errors.InvalidArgumentError: "INVALID_ARGUMENT",
@@ -65,6 +68,17 @@ class Signature:
     definition: Any = field(repr=False, compare=False)
     batched: bool = True
 
+    @cached_property
+    def fillings(self) -> dict[str, Any]:
+        """For each input with lists of any length, the value that fills up shorter lists.
+
+        Only the signature `predict` has any: it takes the value for nothing.
+        """
+        if self.name != MISSING_SIGNATURE or not self.batched:
+            return {}
+        lists = {name: each for name, each in self.inputs.items() if each.shape == (None, None)}
+        return {name: MISSING[each.dtype] for name, each in lists.items() if each.dtype in MISSING}
+
 
 class ServedModel:
     """A loaded version. It answers until it is closed.
@@ -95,7 +109,12 @@ class ServedModel:
             for name, signature in self.signatures.items():
                 run = self._callable(signature.definition)
                 self._batchers[name] = Batcher(
-                    run, _dtypes(signature), parameters, name, signature.batched
+                    run,
+                    _dtypes(signature),
+                    parameters,
+                    name,
+                    signature.batched,
+                    signature.fillings,
                 )
         except BaseException:
             self._session.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from helpers.flows import ROOT
 from helpers.serving_models import small_model
@@ -78,3 +79,30 @@ def test_serialized_examples(connect):
         (name,) = server.signatures()["serving_default"].inputs
         row = {"amount": 1.5, "count": 2, "kind": b"abc"}
         assert server.predict([{name: to_example(row)}]).outputs == {"score": [6.5]}
+
+
+def test_lists_are_filled_up_and_given_their_shape():
+    inputs = {"ids": "DT_INT64", "words": "DT_STRING", "pixels": "DT_FLOAT"}
+    shapes = {"ids": (-1,), "words": (-1,), "pixels": (2, 2)}
+    rows = [
+        {"ids": [1, 2], "words": np.array(["a"]), "pixels": [1, 2, 3, 4]},
+        {"ids": 3, "pixels": [[5, 6], [7, 8]]},
+    ]
+    assert client.to_columns(rows, inputs, shapes) == {
+        "ids": [[1, 2], [3, -(2**63)]],
+        "words": [["a"], [""]],
+        "pixels": [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"pixels": [1.0, 2.0]}, "row 0: feature 'pixels': expected 4 values, found 2"),
+        ({}, "row 0: feature 'pixels': expected 4 values, found 0"),
+        ({"pixels": [1.0, 2.0, 3.0, "x"]}, "row 0: feature 'pixels': expected a number, found 'x'"),
+    ],
+)
+def test_lists_that_do_not_fit_are_refused(row, said):
+    with pytest.raises(client.ServingError, match=said):
+        client.to_columns([row], {"pixels": "DT_FLOAT"}, {"pixels": (2, 2)})

@@ -113,6 +113,42 @@ def test_null_and_what_is_left_out_are_missing_on_predict_alone():
     assert "keys must be equal" in refused(flags, {"instances": [{"y": 1}]})
 
 
+LISTS = PredictReader(
+    signature("predict", ids=(tf.int64, (None, None)), words=(tf.string, (None, None)))
+)
+
+
+def test_lists_of_different_lengths_are_filled_up_on_predict():
+    rows = [{"ids": [1, 2], "words": []}, {"ids": None, "words": ["é", ""]}, {"ids": [3]}]
+    expected = {
+        "ids": [[1, 2], [LOWEST, LOWEST], [3, LOWEST]],
+        "words": [[b"", b""], ["é".encode(), b""], [b"", b""]],
+    }
+    columns = {"ids": [[1, 2], None, [3]], "words": [[], ["é", ""], None]}
+    for document in ({"instances": rows}, {"inputs": columns}):
+        inputs, count, _ = read(LISTS, document)
+        assert {name: array.tolist() for name, array in inputs.items()} == expected
+        assert count == 3
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"ids": 1, "words": []}, "expecting shape [-1,-1] but got: [1]"),
+        ({"ids": [[1]], "words": []}, "expecting shape [-1,-1] but got: [1,1,1]"),
+        ({"ids": [None], "words": []}, "JSON Value: null"),
+        ({"ids": ["a"], "words": []}, "is not of expected type: int64"),
+    ],
+)
+def test_lists_that_do_not_fit_are_refused(row, said):
+    assert said in refused(LISTS, {"instances": [row]})
+
+
+def test_lists_of_different_lengths_are_refused_elsewhere():
+    reader = PredictReader(signature(ids=(tf.int64, (None, None))))
+    assert "unexpected size" in refused(reader, {"instances": [[1], [1, 2]]})
+
+
 def test_literals_are_numbers():
     inputs, *_ = read(DEFAULT, b'{"instances":[{"a":-Infinity,"b":1,"c":"NaN"}]}')
     assert inputs == {"a": [-math.inf], "b": [1], "c": [b"NaN"]}

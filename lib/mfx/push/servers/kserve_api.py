@@ -9,13 +9,14 @@ import http.client
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mfx.columns.tf_examples import to_example
 from mfx.push.servers.base import TIMEOUT_SECONDS, AnswerError, Call, Row
+from mfx.push.servers.client import ServingError, to_columns
 
 _DTYPES: dict[str, np.dtype] = {
     "FP32": np.dtype(np.float32),
@@ -23,6 +24,8 @@ _DTYPES: dict[str, np.dtype] = {
     "BYTES": np.dtype(object),
 }
 """V2's data types that raw features can have, and their NumPy types."""
+_KINDS = {"FP32": "DT_FLOAT", "INT64": "DT_INT64", "BYTES": "DT_STRING"}
+"""Their names in TensorFlow."""
 _LENGTH = "Inference-Header-Content-Length"
 
 
@@ -33,11 +36,14 @@ class ModelInputs:
     Attributes:
         examples: The name of the input for serialized tf.Examples; "" if there is one input per
             feature.
-        datatypes: V2's data type of each input. Each has the shape [rows, 1].
+        datatypes: V2's data type of each input.
+        dims: For each input the size of its dimensions after the rows, -1 for any size; (1,) for
+            single values.
     """
 
     examples: str
     datatypes: Mapping[str, str]
+    dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def read_inputs(address: str, name: str) -> ModelInputs:
@@ -54,12 +60,13 @@ def read_inputs(address: str, name: str) -> ModelInputs:
     try:
         given = _answer(connection, "GET", f"/v2/models/{name}/config", b"", {})
         datatypes = {each["name"]: _datatype(each["data_type"]) for each in given["input"]}
+        dims = {each["name"]: tuple(map(int, each["dims"])) for each in given["input"]}
         signature = given["parameters"]["signature"]["string_value"]
     except LookupError as error:
         raise AnswerError(f"V2 REST: no {error} in the model's configuration") from None
     finally:
         connection.close()
-    return ModelInputs("" if signature == "predict" else next(iter(datatypes)), datatypes)
+    return ModelInputs("" if signature == "predict" else next(iter(datatypes)), datatypes, dims)
 
 
 def arrays(rows: Sequence[Row], inputs: ModelInputs) -> dict[str, np.ndarray]:
@@ -70,20 +77,32 @@ def arrays(rows: Sequence[Row], inputs: ModelInputs) -> dict[str, np.ndarray]:
         inputs: The model's inputs.
 
     Returns:
-        For each input an array of shape [rows, 1]; bytes are objects.
+        For each input an array of shape [rows, 1], or of lists [rows, width] or [rows, *dims];
+        bytes are objects.
+
+    Raises:
+        AnswerError: A row's values do not fit.
     """
     if inputs.examples:
         return {inputs.examples: _column([to_example(row) for row in rows], np.dtype(object))}
-    import tensorflow as tf
-
-    from mfx.columns import missing
-
+    kinds = {name: _KINDS[datatype] for name, datatype in inputs.datatypes.items()}
+    shapes = {name: dims for name, dims in inputs.dims.items() if dims != (1,)}
+    try:
+        columns = to_columns([{n: row.get(n) for n in kinds} for row in rows], kinds, shapes)
+    except ServingError as error:
+        raise AnswerError(f"V2: {error}") from None
     found = {}
-    for name, datatype in inputs.datatypes.items():
-        dtype = _DTYPES[datatype]
-        values = missing.filled((row.get(name) for row in rows), tf.as_dtype(dtype))
-        found[name] = _column([v.encode() if isinstance(v, str) else v for v in values], dtype)
+    for name, values in columns.items():
+        array = np.array(_as_bytes(values), _DTYPES[inputs.datatypes[name]])
+        found[name] = array if name in shapes else array.reshape(-1, 1)
     return found
+
+
+def _as_bytes(values: list[Any]) -> list[Any]:
+    return [
+        _as_bytes(v) if isinstance(v, list) else v.encode() if isinstance(v, str) else v
+        for v in values
+    ]
 
 
 def rest_body(rows: Sequence[Row], inputs: ModelInputs) -> tuple[bytes, dict[str, str]]:

@@ -5,9 +5,10 @@ dtype: errors are a float for an integer input, a number outside the dtype's ran
 number that a float cannot hold. (TF Serving also refuses whole numbers from 2^24 on that float32
 can hold.)
 
-One thing is not in TF Serving: on the signature `predict`, `null` means a missing value, and so
-does a name that is left out of an object in `instances`. This is for inputs with one value per row
-and a dtype in `missing.MISSING`; the value from there is used.
+Two things are not in TF Serving, on the signature `predict` for inputs with a dtype in
+`missing.MISSING`. `null` means a missing value, and so does a name that is left out of an object in
+`instances`; the value from there is used. And if an input has lists of any length, shape
+[rows, None], the rows' lists may differ in length: shorter ones are filled up with that value.
 """
 
 from __future__ import annotations
@@ -23,10 +24,8 @@ import tensorflow as tf
 from mfx.columns.missing import MISSING
 from mfx.serve.errors import RequestError
 from mfx.serve.http.json_text import MOST_FLOAT, decoded, invalid, is_object, shown, type_name
-from mfx.serve.model import Signature
+from mfx.serve.model import MISSING_SIGNATURE, Signature
 
-MISSING_SIGNATURE = "predict"
-"""The signature that has a value for "missing"."""
 _DTYPE_NAMES = {tf.float32: "float", tf.float64: "double", tf.float16: "half"}
 _FLOATS = (tf.float32, tf.float64)
 _INTEGERS = (tf.int64, tf.int32, tf.int16, tf.int8, tf.uint8, tf.uint32, tf.uint64)
@@ -160,7 +159,12 @@ class PredictReader:
 
     def _may_miss(self, name: str) -> bool:
         tensor = self._signature.inputs[name]
-        return self._nulls and tensor.dtype in MISSING and len(tensor.shape or ()) == 1
+        single = len(tensor.shape or ()) == 1
+        return self._nulls and tensor.dtype in MISSING and (single or self._has_lists(name))
+
+    def _has_lists(self, name: str) -> bool:
+        """Whether the lists of an input may have any length."""
+        return name in self._signature.fillings
 
     def _column(self, name: str, values: list[Any], key: str) -> Any:
         """The values of one input from all rows. Errors name the row, as in TF Serving."""
@@ -202,10 +206,13 @@ class PredictReader:
     def _values(self, name: str, given: Any) -> Any:
         """The values of one input: a list, or an array if there are many or the rank is not 1."""
         tensor = self._signature.inputs[name]
+        if self._has_lists(name) and type(given) is list:
+            given = _filled(given, self._signature.fillings[name])
         flat, shape = _flattened(given)
         per_row = math.prod(shape[1:])
         try:
-            values = _converted(flat, tensor.dtype, self._may_miss(name))
+            nulls = self._may_miss(name) and not self._has_lists(name)
+            values = _converted(flat, tensor.dtype, nulls)
         except _BadValueError as error:
             error.per_row = per_row
             raise
@@ -267,6 +274,15 @@ def _flattened(given: Any) -> tuple[list[Any], tuple[int, ...]]:
         shape.append(size)
         flat = list(chain.from_iterable(flat))
     return flat, tuple(shape)
+
+
+def _filled(rows: list[Any], filling: Any) -> list[Any]:
+    """Lists of one length: shorter ones and missing ones (None) are filled up."""
+    lists = [[] if row is None else row for row in rows]
+    if not all(type(row) is list for row in lists):
+        return rows  # The shape is wrong, and the caller says so.
+    width = max([1, *map(len, lists)])
+    return [row + [filling] * (width - len(row)) for row in lists]
 
 
 def _depth(value: Any) -> int:

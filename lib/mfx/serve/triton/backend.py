@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mfx.serve.batching import merged
+from mfx.serve.batching import merged, same_width
 from mfx.serve.model import ServedModel, first_lines
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.server import warm_up
@@ -70,6 +70,9 @@ class TritonPythonModel:
         for name, tensor in self._signature.inputs.items():
             pieces = [self._values(request, name) for request in requests]
             rows = [len(piece) for piece in pieces]
+            if name in self._signature.fillings:
+                filling = self._signature.fillings[name]
+                pieces = same_width(pieces, pieces[0].dtype, filling)
             padding = self._parameters.padded(sum(rows)) - sum(rows)
             values = merged(pieces, pieces[0].dtype, padding)
             # A tensor of shape [rows] comes as [rows, 1].

@@ -269,7 +269,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(MfxError, match=r"bad\.toml: not valid TOML: .*line 1"):
         config.load(tmp_path / "bad.toml")
     (tmp_path / "bad.toml").write_bytes(b"# caf\xe9\n")
-    with pytest.raises(MfxError, match=r"bad\.toml: not UTF-8 at byte 5"):
+    with pytest.raises(MfxError, match=r"bad\.toml: not UTF-8 at byte 5\nSave the file as UTF-8"):
         config.load(tmp_path / "bad.toml")
 
 
@@ -292,7 +292,7 @@ def test_settings_cannot_be_changed(settings):
 
 
 def test_equal_settings_are_equal_bytes_in_every_process():
-    """Or Metaflow could not merge the tasks of a foreach."""
+    """Otherwise Metaflow could not merge the tasks of a foreach."""
     code = (
         "import hashlib, pickle, sys; from mfx import config; "
         "made = config.load(sys.argv[1]); again = pickle.loads(pickle.dumps(made)); "

@@ -1,4 +1,4 @@
-"""What a pipeline's `config.toml` may say: typed, checked in one pass, errors in one line."""
+"""A pipeline's `config.toml`: its tables, read and checked; each mistake is one line."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ __all__ = [
 ]
 
 GIVEN = "the config given as text"
-"""What errors call a config that was read from no file."""
-
+"""How errors name a config that was not read from a file."""
 
 PipelineName = Annotated[
     str, AfterValidator(Spelled("[A-Za-z0-9_-]+", "letters, digits, '-' and '_'"))
@@ -68,7 +67,7 @@ class Pipeline(Table):
 
 
 class Settings(Placed):
-    """A whole `config.toml`; `from_dict` takes back what `to_dict` gives."""
+    """A whole `config.toml`. `from_dict` makes it again from what `to_dict` returns."""
 
     pipeline: Pipeline
     data: Data
@@ -83,16 +82,21 @@ class Settings(Placed):
     @model_validator(mode="before")
     @classmethod
     def _project_is_the_pipelines_name(cls, tables: Any) -> Any:
-        """Or pipelines of one flow would be deployed over one another."""
+        """The default of `deploy.project`: with one name for all pipelines, deploying one would
+        overwrite another."""
         try:
             name = Pipeline.model_validate(tables["pipeline"]).name.lower().replace("-", "_")
             return {**tables, "deploy": {"project": name, **tables.get("deploy", {})}}
         except (KeyError, TypeError, ValidationError):
-            return tables  # not what was asked for, which is found next
+            return tables  # something is wrong with it, and the checks of the fields say what
 
     def kept(self, path: str) -> str:
-        """A path from the current folder as it is kept: from `home` if it lies in the project, so
-        that both may move; otherwise absolute. URLs and absolute paths stay."""
+        """How a path given on the command line is kept.
+
+        A relative path starts at the current folder. If it lies in the project, it is kept relative
+        to `home`, so that the project can be moved; otherwise it becomes absolute. URLs and
+        absolute paths stay as they are.
+        """
         if address.is_absolute(path):
             return path
         absolute = os.path.normpath(Path.cwd() / path)
@@ -101,19 +105,26 @@ class Settings(Placed):
         return self.from_home(absolute)
 
     def from_home(self, path: str) -> str:
-        """An absolute path, from `home`."""
+        """An absolute path as a path relative to `home`."""
         return Path(os.path.relpath(path, folder_of(self.home))).as_posix()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Equal settings are equal bytes, in every process.
+        """Pickle equal settings to equal bytes in every process.
 
-        Pydantic's own pickle has a set of names, whose order is each process's own: tasks of a
-        foreach would then leave settings that Metaflow cannot merge.
+        Pydantic's own pickle holds a set of names, whose order differs from process to process. The
+        tasks of a foreach would leave different bytes, which Metaflow cannot merge.
         """
         return from_dict, (self.to_dict(), "settings")
 
     def override(self, **changes: Any) -> Settings:
-        """A copy with `table__key=value` set where value is not None, checked again."""
+        """A checked copy with other values.
+
+        Args:
+            changes: The new values, as `table__key=value`; None keeps the old one.
+
+        Raises:
+            MfxError: A value does not fit.
+        """
         tables = self.to_dict()
         for name, value in changes.items():
             if value is not None:
@@ -126,7 +137,8 @@ def load(path: str | Path) -> Settings:
     """Read and check a `config.toml`.
 
     Raises:
-        MfxError: The file is missing, is not TOML, or says something that no pipeline can use.
+        MfxError: The file is missing or not TOML; a key is unknown or missing; a value does not
+            fit; or there is no such `pipeline.module`.
     """
     path = Path(path)
     try:
@@ -134,17 +146,22 @@ def load(path: str | Path) -> Settings:
     except OSError as error:
         raise MfxError(f"{path}: cannot read the config: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise MfxError(f"{path}: not UTF-8 at byte {error.start}") from None
+        raise MfxError(
+            f"{path}: not UTF-8 at byte {error.start}", "Save the file as UTF-8."
+        ) from None
     return parse(text, path)
 
 
 def parse(text: str, path: Path | None) -> Settings:
-    """Check the text of a config, TOML or JSON; errors as `load`.
+    """Check the text of a config.
 
     Args:
-        text: The config.
-        path: The file that it was read from; None if the text itself was given: then relative paths
-            start at the current folder.
+        text: The config, TOML or JSON.
+        path: The file that it was read from, where relative paths start. None if the text itself
+            was given; relative paths then start at the current folder.
+
+    Raises:
+        MfxError: As `load`.
     """
     where = str(path) if path else GIVEN
     home = path.resolve().parent if path else Path.cwd()
@@ -164,7 +181,7 @@ def parse(text: str, path: Path | None) -> Settings:
 
 
 def _toml_or_json(text: str, where: str) -> dict[str, Any]:
-    # No TOML begins so; Metaflow hands a dict over as JSON.
+    # Metaflow passes a dict on as JSON, and no TOML begins with a brace.
     kind, read = ("JSON", json.loads) if text.lstrip()[:1] == "{" else ("TOML", tomllib.loads)
     try:
         return read(text)
@@ -173,7 +190,15 @@ def _toml_or_json(text: str, where: str) -> dict[str, Any]:
 
 
 def from_dict(tables: dict[str, Any], where: str) -> Settings:
-    """Check plain values; `where` names their origin in errors."""
+    """Check plain values.
+
+    Args:
+        tables: The config, by tables and keys.
+        where: Where it is from, for errors.
+
+    Raises:
+        MfxError: A key is unknown or missing, or a value does not fit.
+    """
     try:
         return Settings.model_validate(tables)
     except ValidationError as error:
@@ -181,9 +206,10 @@ def from_dict(tables: dict[str, Any], where: str) -> Settings:
 
 
 def _with_addresses(settings: Settings, where: str) -> Settings:
-    """The settings, if their addresses have a form that is known here.
+    """The settings as they are, if their addresses have a known form; otherwise an error.
 
-    Not part of `from_dict`, by which the settings of earlier runs are read: those stay readable.
+    `from_dict` does not check this: it also reads the settings of earlier runs, which must stay
+    readable.
     """
     temp = settings.beam.temp
     faults = {

@@ -105,8 +105,8 @@ class LabelRows(Table):
     """Which raw rows have a label."""
 
     columns: list[str] = Field(min_length=1, examples=[["tips"]])
-    """Raw columns that the label is made from. They are unknown when the model is asked, so it does
-    not ask for them."""
+    """Raw columns that the label is made from. They are not known yet when the model serves, so
+    requests do not have them."""
     missing: Literal["stop", "drop", "fill"] = Field("stop", examples=["drop"])
     """What happens to rows without a value in one of `columns`: `"stop"` stops the run, `"drop"`
     leaves them out everywhere and counts them, `"fill"` takes the label that `preprocessing_fn`

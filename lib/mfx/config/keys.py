@@ -1,4 +1,4 @@
-"""The keys of a config: their names, what each may be, and how its values are written."""
+"""The keys of a config: their names, their types in words, and values as TOML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORDS = {
     float: ("a number", "numbers"),
     str: ("text", "texts"),
 }
-"""One and several of a type."""
+"""Each type in words, for one value and for several."""
 
 
 def fields(table: type[Table]) -> dict[str, FieldInfo]:
@@ -47,12 +47,11 @@ def tables(kind: Any) -> Iterator[type[Table]]:
 
 
 def find(table: type[Table], place: Sequence[str | int]) -> FieldInfo:
-    """What may stand at a place below a table.
+    """The field that describes a place in a table.
 
     Args:
-        table: Where to begin.
-        place: Keys, places in lists, and pydantic's own words for a choice among types, which are
-            passed over.
+        table: The table.
+        place: Keys and positions in lists. A part that fits nothing is skipped.
     """
     found = FieldInfo.from_annotation(table)
     for part in place:
@@ -68,11 +67,11 @@ def find(table: type[Table], place: Sequence[str | int]) -> FieldInfo:
 
 
 def words(field: FieldInfo, several: bool = False) -> str:
-    """What a field may be, such as "a whole number, at least 1".
+    """The type of a field in words, such as "a whole number, at least 1".
 
     Args:
         field: The field.
-        several: Whether it is the item of a list or table.
+        several: Whether the words are about the items of a list or table.
     """
     kind, origin = field.annotation, get_origin(field.annotation)
     if stated := extra(field, "words"):
@@ -99,13 +98,13 @@ def words(field: FieldInfo, several: bool = False) -> str:
 
 
 def extra(field: FieldInfo, name: str) -> str:
-    """What a field states in words because its type does not say it; or ''."""
+    """Words that a field states itself because its type cannot give them; or ''."""
     stated = field.json_schema_extra
     return str(stated.get(name, "")) if isinstance(stated, dict) else ""
 
 
 def _limits(field: FieldInfo, several: bool) -> str:
-    """What a field asks of its value besides a type, such as ", at least 1"."""
+    """What a value must fulfil besides having the type, such as ", at least 1"."""
     bounds = []
     for mark in field.metadata:
         if isinstance(mark, AfterValidator) and isinstance(mark.func, Spelled):
@@ -117,7 +116,7 @@ def _limits(field: FieldInfo, several: bool) -> str:
 
 
 def toml(value: Any) -> str:
-    """A value as a config says it, on one line."""
+    """A value as it is written in a config, on one line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

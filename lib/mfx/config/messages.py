@@ -1,4 +1,4 @@
-"""What is said of a config's mistakes: one line each, and where the reference explains the keys."""
+"""Error messages about a config: one line for each mistake, and a pointer to the reference."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mfx.config.table import Table
 from mfx.errors import MfxError, nearest
 
 PAGE = "docs/reference/config.md"
-"""The reference, whose anchors are the names of the keys."""
+"""The page that explains all keys; a key's anchor is its name."""
 TAGS = ("str", "Metric")
-"""Types of an item that may be one of several."""
+"""Tags of types: pydantic puts one into a mistake's place where an item may have several types."""
 LONGEST = 80
-"""Most characters of a value that are shown."""
+"""How many characters of a wrong value are shown at most."""
 
 
 def of(error: ValidationError, where: str, table: type[Table]) -> MfxError:
-    """The error for people.
+    """Turn pydantic's error into one for people.
 
     Args:
-        error: What pydantic found.
+        error: Pydantic's error.
         where: What was checked, such as the path of a file.
-        table: What it was checked to be.
+        table: The table that it was checked against.
     """
     found = error.errors()
     known = dict(keys.walk(table))
@@ -34,10 +34,12 @@ def of(error: ValidationError, where: str, table: type[Table]) -> MfxError:
 
 
 def see(names: Iterable[str]) -> str:
-    """Where keys are explained: the page, and the command, which works wherever mfx is installed.
+    """A line that says where keys are explained.
+
+    It names the page, and the command, which also works where mfx is installed without its docs.
 
     Args:
-        names: Tables and keys, such as `train.steps`; none for all.
+        names: Tables and keys, such as `train.steps`. If there are none, the line is about all.
     """
     once = list(dict.fromkeys(names))
     anchors = ", ".join(f"#{name}" for name in once)
@@ -45,7 +47,7 @@ def see(names: Iterable[str]) -> str:
 
 
 def _said(error: Any, table: type[Table]) -> str:
-    """What is wrong, without where."""
+    """One mistake in words, such as "train.steps: expected a whole number, found 'x'"."""
     place = _place(error["loc"])
     name = ".".join(map(str, place)) or "config"
     if error["type"] == "extra_forbidden":
@@ -55,20 +57,22 @@ def _said(error: Any, table: type[Table]) -> str:
         return f"missing key '{name}': expected {expected}"
     if error["type"] != "value_error":
         return f"{name}: expected {expected}, found {_shown(error['input'])}"
+    # A check of our own says what it expected, and what it found only if that is not the value.
     said = error["msg"].removeprefix("Value error, ")
     says_all = not said.startswith("expected ") or ", found " in said
     return f"{name}: {said}" if says_all else f"{name}: {said}, found {_shown(error['input'])}"
 
 
 def _place(given: tuple[str | int, ...]) -> list[str | int]:
-    """Keys and places in lists, without the type that pydantic chose for an item."""
+    """Where a mistake is: keys and positions in lists, without pydantic's tags."""
     return [
         p for n, p in enumerate(given) if not (n and isinstance(given[n - 1], int) and p in TAGS)
     ]
 
 
 def _meant(place: list[str | int], table: type[Table]) -> str:
-    """The key that was probably meant: one of the same table, or of the same name in another."""
+    """A question whether another key was meant: a similar one of the same table, or one of the same
+    name in another table. Empty if there is none."""
     unknown = str(place[-1])
     here = [k for t in keys.tables(keys.find(table, place[:-1]).annotation) for k in keys.fields(t)]
     elsewhere = [name for name, _ in keys.walk(table) if name.endswith(f".{unknown}")]
@@ -76,7 +80,8 @@ def _meant(place: list[str | int], table: type[Table]) -> str:
 
 
 def _explained(place: Iterable[Any], known: dict[str, Any]) -> list[str]:
-    """The nearest key or table around a place that the reference has; none for an unknown table."""
+    """The key at a place, or the table around it if the reference does not have the key. Empty if
+    it has neither."""
     parts = [part for part in place if isinstance(part, str)]
     names = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
     return [name for name in names if name in known][:1]

@@ -1,4 +1,4 @@
-"""The reference of the config: what each key may be, what it means, an example; from the models."""
+"""The config reference: type, default, meaning and an example of each key, from the models."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from mfx.errors import MfxError
 
 Write = Callable[[dict[str, Any]], str]
 CLOSE = 0.75
-"""How alike names are, from 0 to 1, of which one is suggested for the other."""
+"""How similar a known name must be, from 0 to 1, to be suggested for an unknown one."""
 WIDTH = 100
-"""Most characters on a line of text."""
+"""How many characters a line of text has at most."""
 _INTRO = f"""<!-- Written by `make reference` from the models in lib/mfx/config. Do not edit. -->
 
 # The config: every key
 
-A pipeline is configured by one file, `config.toml`. Its tables are listed here with all their keys:
-what a key may be, its default, what it means, and an example. `mfx config` shows the same in a
-terminal: `mfx config train` a table, `mfx config train.steps` a key.
+A pipeline has one config file, `config.toml`. This page lists its tables with all their keys: what
+a key means, its type, its default, and an example. `mfx config` shows the same in a terminal:
+`mfx config train` shows a table, `mfx config train.steps` a key.
 
-Unknown keys and wrong values are errors of one line each, which name the key and its place here,
-such as `{PAGE}#train.steps`. Relative paths in the config start at its own folder.
+An unknown key or a wrong value stops a run before it starts. The error has one line for each
+mistake, and names the place here that explains the key, such as `{PAGE}#train.steps`.
+Relative paths in the config start at the folder that the config is in.
 """
 
 
@@ -43,10 +44,10 @@ class Key:
 
     Args:
         name: Its dotted name, such as `train.steps`.
-        kind: What it may be, in words.
-        default: In words; TOML where it is a value.
-        meaning: Paragraphs, in Markdown.
-        example: TOML, with the table's header.
+        kind: Its type in words.
+        default: Its default in Markdown.
+        meaning: What it means, in Markdown.
+        example: An example in TOML, with the header of its table.
     """
 
     name: str
@@ -63,8 +64,13 @@ class Key:
 
 @dataclass(frozen=True)
 class Section:
-    """A table of the config: its name, such as `train`, what it is for, and its keys, those of
-    tables in it behind their own."""
+    """A table of the config.
+
+    Args:
+        name: Its name, such as `train`.
+        meaning: What it is for, in Markdown.
+        keys: Its keys. A key that is a table itself is followed by the keys in it.
+    """
 
     name: str
     meaning: str
@@ -72,7 +78,7 @@ class Section:
 
 
 def sections() -> list[Section]:
-    """The whole reference."""
+    """All tables of the config."""
     return [
         Section(
             name, _paragraphs(kind.__doc__), tuple(_keys(kind, name, partial(_lines, f"[{name}]")))
@@ -83,14 +89,14 @@ def sections() -> list[Section]:
 
 
 def find(name: str) -> Section | list[Key]:
-    """The part of the reference about a table or key.
+    """Look a table or key up.
 
     Args:
-        name: A table such as `train`, a key such as `train.steps`, or a key's last part; places in
-            lists, which error messages have, are passed over.
+        name: A table such as `train`, a key such as `train.steps`, or a key's last part such as
+            `steps`. Positions in lists, which error messages have, are ignored.
 
     Returns:
-        The table, or the keys that are meant, with those in them.
+        The table; or all keys of that name, each followed by the keys in it.
 
     Raises:
         MfxError: There is no such table or key.
@@ -136,7 +142,7 @@ def filled(paragraphs: str) -> str:
 
 
 def _near(asked: str, names: list[str]) -> str:
-    """The names most like what was asked for, by all of it or by the last part."""
+    """A question whether a similar name was meant, compared as a whole and by its last part."""
     last = {name: name.rpartition(".")[2] for name in names}
     close = difflib.get_close_matches(asked, names, 3, CLOSE)
     ends = difflib.get_close_matches(asked.rpartition(".")[2], list(last.values()), 3, CLOSE)
@@ -145,12 +151,12 @@ def _near(asked: str, names: list[str]) -> str:
 
 
 def _keys(table: type[Table], prefix: str, write: Write) -> Iterator[Key]:
-    """The keys of a table, those that it must have first, each followed by those of tables in it.
+    """The keys of a table, required ones first.
 
     Args:
         table: The table.
         prefix: Its dotted name.
-        write: Gives values of the table as TOML.
+        write: Turns keys and values of this table into TOML.
     """
     texts = _texts(table)
     for name, field in sorted(keys.fields(table).items(), key=lambda key: not key[1].is_required()):
@@ -163,7 +169,8 @@ def _keys(table: type[Table], prefix: str, write: Write) -> Iterator[Key]:
 
 
 def _written(dotted: str, field: FieldInfo, value: Any, write: Write) -> str:
-    """A key's value as TOML; tables have headers of their own, those of a mixed list have not."""
+    """The value of a key as TOML: below a header of its own if it is a table or a list of tables,
+    otherwise as a line of the table that the key is in."""
     rows = value if isinstance(value, list) else [value]
     header = _header(dotted, field)
     if header and all(isinstance(row, dict) for row in rows):
@@ -172,7 +179,10 @@ def _written(dotted: str, field: FieldInfo, value: Any, write: Write) -> str:
 
 
 def _adding(dotted: str, field: FieldInfo, value: Any, write: Write) -> Write:
-    """Gives keys of a table in `field` as TOML, beside those of the first table in its example."""
+    """A function that turns keys of the table in `field` into TOML.
+
+    It adds them to the table in the field's example, as a table may not be valid with one key.
+    """
     rows = value if isinstance(value, list) else [value]
     beside = next((row for row in rows if isinstance(row, dict)), {})
 
@@ -185,7 +195,7 @@ def _adding(dotted: str, field: FieldInfo, value: Any, write: Write) -> Write:
 
 
 def _header(dotted: str, field: FieldInfo) -> str:
-    """The header of a table, or of each table of a list; empty for what is neither."""
+    """The header of a table or of each table in a list; empty if the field is neither."""
     kind, items = field.annotation, get_args(field.annotation)
     if isinstance(kind, type) and issubclass(kind, Table):
         return f"[{dotted}]"
@@ -208,10 +218,10 @@ def _default(field: FieldInfo) -> str:
 
 
 def _texts(table: type[Table]) -> dict[str, str]:
-    """The text below each field of a table.
+    """The texts below the fields of a table, by the fields' names.
 
-    Read when they are wanted: pydantic's `use_attribute_docstrings` would read them at every
-    import, in each step's process, which took 50 ms of the 190 ms that `import mfx.config` takes.
+    Pydantic's `use_attribute_docstrings` would read them at each import, in the process of every
+    step: measured, it added 55 ms to the 140 ms of `import mfx.config`.
     """
     found: dict[str, str] = {}
     for kind in reversed(table.__mro__):
@@ -225,5 +235,5 @@ def _texts(table: type[Table]) -> dict[str, str]:
 
 
 def _paragraphs(text: str | None) -> str:
-    """A docstring with each paragraph on one line."""
+    """A docstring with each paragraph as one line."""
     return "\n\n".join(" ".join(p.split()) for p in inspect.cleandoc(text or "").split("\n\n"))

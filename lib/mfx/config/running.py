@@ -20,30 +20,30 @@ VariableName = Annotated[
 
 
 class Push(Table):
-    """Where blessed models go, and how they are put to the test before."""
+    """Where blessed models go, and how they are tested before."""
 
     destination: str = Field(examples=["s3://example-mfx/models"])
     """A folder, or `s3://bucket/prefix`. Models go to `<name>/<version>/` below it, where `name` is
-    the pipeline's. A relative path starts at the config's folder. The step `start` tries the
-    destination out before the expensive work. The command line's `--destination` is used instead,
-    if given."""
+    the pipeline's. A relative path starts at the config's folder. The step `start` tries out
+    whether the destination works, before the expensive steps. The command line's `--destination` is
+    used instead, if given."""
     promote: Literal["auto", "manual"] = Field("auto", examples=["manual"])
-    """Who puts a blessed and valid model into production: `"auto"` is the run itself, `"manual"`
-    leaves it to `mfx promote`."""
+    """Who puts a blessed and valid model into production: with `"auto"` the run does, with
+    `"manual"` you do, by `mfx promote`."""
     keep: int | None = Field(None, ge=2, examples=[10])
     """How many versions stay at the destination after a push. Older ones are removed there, and can
     still be rolled back to. If not set, all stay. It cannot be 1: until servers have switched, they
     serve the version before."""
     replay_rows: int = Field(100, ge=1, examples=[500])
-    """How many eval rows the model is asked for, served in a clean process, before it is pushed. It
-    must answer as it did when it was evaluated."""
+    """How many eval rows are sent to the model before it is pushed. It is served in a clean
+    process, and must answer as it did when it was evaluated."""
     batch_sizes: list[Annotated[int, Field(ge=1)]] = Field(
         [1, 8, 32, 128], min_length=1, examples=[[1, 16, 64]]
     )
-    """How many rows a request holds when the model is asked, in ascending order. The server fills
-    batches up to these sizes (TensorFlow Serving's `allowed_batch_sizes`)."""
+    """How many rows those requests have: each size is tried, in ascending order. The server also
+    fills batches up to these sizes (TensorFlow Serving's `allowed_batch_sizes`)."""
     tolerance: float = Field(1e-5, ge=0, examples=[1e-3])
-    """How far an answer may be from the evaluator's."""
+    """The largest difference allowed between an answer and the prediction that was evaluated."""
 
     @field_validator("batch_sizes")
     @classmethod
@@ -120,8 +120,8 @@ class Deploy(Table):
         examples=["taxi_tips"],
         json_schema_extra={"default": "the pipeline's name, in small letters, with `_` for `-`"},
     )
-    """Metaflow's `@project`: the name of what is deployed, below which branches and production are
-    kept apart."""
+    """Metaflow's `@project`: how the names of deployments begin, such as `taxi.prod.pipeline` for
+    production."""
     schedule: str | None = Field(None, examples=["30 5 * * MON-FRI"])
     """When runs start, as five fields of cron: minute, hour, day of month, month, day of week. In
     UTC, unless `timezone` is set. If not set, no schedule."""
@@ -138,7 +138,7 @@ class Deploy(Table):
     """The environment variable that holds the URL of a webhook which takes Slack's `{"text": …}`,
     for notifications. If not set, there are none."""
     notify: list[Literal["failure", "pushed"]] = Field(["failure", "pushed"], examples=[["pushed"]])
-    """What notifications are sent: of a failed run (Argo Workflows only), of a newly pushed
+    """Which notifications are sent: of a failed run (Argo Workflows only), of a newly pushed
     model."""
 
     @field_validator("schedule")

@@ -1,4 +1,4 @@
-"""A step as a declaration: what goes in, which tables of the config it reads, what makes it."""
+"""How a step is declared: its inputs, the tables of the config that it reads, its function."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Self = TypeVar("Self", bound="Reads")
 
 
 class Reads(Placed):
-    """The part of a config that one step is handed: a subclass has a field for each table.
+    """The part of a config that one step gets. A subclass has a field for each table.
 
-    A field's type may be narrower than the config's own table; it then has those keys alone. A step
-    sees nothing else, and so nothing else can make a difference to its result.
+    A field's type may have fewer keys than the config's own table; the step then gets only these. A
+    step sees nothing else, so nothing else can change its result.
     """
 
     @classmethod
     def of(cls: type[Self], settings: Placed) -> Self:
-        """This part of a whole config."""
+        """Take this part out of a whole config."""
         return cls.model_validate(_only(cls, settings.to_dict()))
 
     def values(self) -> dict[str, Any]:
-        """What the step reads, each value by its dotted name, such as `train.steps`."""
+        """All values that the step reads, by dotted names such as `train.steps`."""
         return {
             key: value
             for name, table in self.to_dict().items()
@@ -36,10 +36,10 @@ class Reads(Placed):
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a pipeline, as `mfx.<step>.spec` declares it; a subclass's fields are what goes in.
+    """A step of a pipeline, declared in `mfx.<step>.spec`. A subclass's fields are its inputs.
 
-    Fields declared with `field(compare=False)` make no difference to the result, such as where to
-    report. Declaring a step imports nothing heavy; `make` does.
+    A field declared with `field(compare=False)` does not change the result, such as a function that
+    takes reports. Declaring a step imports nothing heavy; only `make` does.
     """
 
     reads: ClassVar[type[Reads]]
@@ -51,11 +51,11 @@ class Step:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What the result is made from, by the fields' names."""
+        """The inputs that the result depends on, by the names of their fields."""
         return {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
 
     def make(self, settings: Any) -> Any:
-        """The step's result.
+        """Make the step's result.
 
         Args:
             settings: An object of the class `reads`.
@@ -64,14 +64,14 @@ class Step:
 
 
 def flat(name: str, value: Any) -> dict[str, Any]:
-    """A value of a config, or the values in it if it is a table, by dotted names."""
+    """A value by its name; for a table, all values in it, by dotted names."""
     if not isinstance(value, dict):
         return {name: value}
     return {k: v for key, inner in value.items() for k, v in flat(f"{name}.{key}", inner).items()}
 
 
 def _only(table: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
-    """Those of a table's values that a narrower table has."""
+    """The values of a table that a table with fewer keys has too."""
     found = {}
     for name, field in table.model_fields.items():
         key, kind = field.alias or name, field.annotation

@@ -1,4 +1,4 @@
-"""What all tables of a config have in common."""
+"""What all tables of a config share."""
 
 from __future__ import annotations
 
@@ -14,47 +14,46 @@ from mfx.environment import folder_of
 
 
 class Table(BaseModel):
-    """A table of the config: no unknown keys, no silent conversions, read-only once checked.
+    """A table of the config: no unknown keys, no conversions of types, read-only once checked.
 
-    The text below a field is its description. It and the field's `examples` are what the reference
-    and `mfx config` show.
+    The reference and `mfx config` show the text below each field and the field's `examples`.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Placed(Table):
-    """Tables of one config; relative paths in them start at `home`, the folder it lies in."""
+    """Tables of one config. Relative paths in them start at `home`, the config's folder."""
 
     home: str = "."
-    """From the project's folder, if it lies in it; else absolute."""
+    """Relative to the project's folder if it lies in the project, otherwise absolute."""
 
     def resolve(self, path: str) -> str:
-        """`path` as this config means it: URLs as they are, the rest from `home`, absolute."""
+        """A path of this config as an absolute path; a URL stays as it is."""
         return path if "://" in path else os.path.normpath(Path(folder_of(self.home), path))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, by the names that the config gives them."""
+        """The config as plain values, by the names that `config.toml` uses."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 @dataclass(frozen=True)
 class Spelled:
-    """Text of one form, as `Annotated[str, AfterValidator(Spelled(…))]`.
+    """A check that a text has a certain form: `Annotated[str, AfterValidator(Spelled(…))]`.
 
     Args:
-        pattern: The form, as a regular expression for the whole text.
-        words: The same in words, which follow "text of".
+        pattern: A regular expression that the whole text must match.
+        words: The same in words, to follow "text of".
     """
 
     pattern: str
     words: str
 
     def __call__(self, value: str) -> str:
-        """The text as it is.
+        """Return the text unchanged.
 
         Raises:
-            ValueError: It has another form.
+            ValueError: It does not have the form.
         """
         if not re.fullmatch(self.pattern, value):
             raise ValueError(f"expected text of {self.words}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from helpers import hermetic, local_s3
+from helpers import cost, hermetic, local_s3
 from helpers.flows import REAL, ROOT, FlowResult, call_flow
 from helpers.pushes import ADDRESSES
 from helpers.small_runs import SmallRuns, small_runs_in
@@ -31,6 +31,8 @@ def pytest_configure(config):
     """Refuse to run where `assert` does nothing; processes of pytest-xdist start without -O."""
     if sys.flags.optimize and not config.getoption("numprocesses", None):
         raise pytest.UsageError("python -O or PYTHONOPTIMIZE leaves out the tests' assertions")
+    if file := os.environ.get("MFX_TEST_COST"):
+        config.pluginmanager.register(cost.Cost(Path(file)))
 
 
 @pytest.fixture(scope="session", autouse=True)

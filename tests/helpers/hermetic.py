@@ -23,7 +23,7 @@ KEPT = {
     *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"),
     *("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"),
     # What tests are told from outside; docs/developing.md and the Makefile say by whom.
-    *("MFX_TEST_S3", "MFX_KILLS", "MFX_KILLS_REPORT", "MFX_LOAD_SECONDS"),
+    *("MFX_TEST_S3", "MFX_KILLS", "MFX_KILLS_REPORT", "MFX_LOAD_SECONDS", "MFX_TEST_COST"),
     *("MFX_METAFLOW_SERVICE", "MFX_IMAGE_VENV"),
 }
 PREFIXES = ("PYTEST_", "PIP_", "UV_", "COV", "LD_")

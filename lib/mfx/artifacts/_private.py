@@ -81,6 +81,21 @@ def around_card_root(make: Make) -> None:
     put(CardDatastore, "get_storage_root", make)
 
 
+def around_card_drawing(make: Make) -> None:
+    """How a card is drawn, in a process of its own: of the running step's maker of cards, and by
+    keyword what card. No table has it."""
+    from metaflow.plugins.cards.card_creator import CardCreator
+
+    put(CardCreator, "create", make)
+
+
+def is_empty_card(card: str) -> bool:
+    """Whether nothing was put on the running step's card of this id."""
+    from metaflow import current
+
+    return not current.card._serialize_components(card)  # type: ignore[attr-defined]
+
+
 def around_retry(make: Make) -> None:
     """Replace how the scheduler retries a worker's step. There is no table for the scheduler."""
     from metaflow.runtime import NativeRuntime

@@ -26,7 +26,7 @@ from mfx.artifacts import _private, metaflow_local, metaflow_s3, trial
 from mfx.deploy import decorators
 from mfx.environment import code_package
 from mfx.errors import MfxError
-from mfx.flow import metaflow_config, resuming
+from mfx.flow import cards, metaflow_config, resuming
 from mfx.registry import liveness
 
 if TYPE_CHECKING:
@@ -207,7 +207,8 @@ class mfx_steps(FlowMutator):  # noqa: N801 (a decorator's name)
 
     def mutate(self, mutable_flow: MutableFlow) -> None:
         """Put `one_message` around every step, and the decorators of `[deploy]` if deployed."""
-        keep_cards_beside_runs()
+        cards.keep_beside_runs()
+        cards.draw_only_what_is_seen()
         self._prepare_launch(mutable_flow)
         for step_name, step in mutable_flow.steps:
             step.add_decorator(one_message, duplicates=step.IGNORE)
@@ -273,27 +274,6 @@ def spare_the_garbage_collector() -> None:
     """
     gc.set_threshold(100_000, 50, 100)
     atexit.register(gc.freeze)
-
-
-def keep_cards_beside_runs() -> None:
-    """Make Metaflow look for local cards in the local datastore, as it does for everything else.
-
-    Metaflow looks in the current folder's `.metaflow`, or nowhere if METAFLOW_CARD_LOCALROOT is
-    set. So cards of a run that was started in another folder would not be found.
-    """
-    from metaflow.metaflow_config import CARD_SUFFIX
-    from metaflow.plugins.datastores.local_storage import LocalStorage
-
-    def beside(storage_root: Callable[..., str | None]) -> Callable[..., str | None]:
-        def get_storage_root(cls: Any, storage_type: str) -> str | None:
-            if storage_type != LocalStorage.TYPE or LocalStorage.SYSROOT_VAR is None:
-                return storage_root(cls, storage_type)
-            root = LocalStorage.get_datastore_root_from_config(lambda *_: None)
-            return str(Path(root, CARD_SUFFIX))
-
-        return get_storage_root
-
-    _private.around_card_root(beside)
 
 
 def parser() -> Callable[[str], dict[str, Any]]:

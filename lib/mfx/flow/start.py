@@ -19,7 +19,7 @@ from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
 from mfx.ingest import input_files, shards, sources
-from mfx.ingest.sources.base import Seen
+from mfx.ingest.sources.base import FOR_SOME, Seen
 from mfx.storage.address import is_absolute, on_s3
 from mfx.validate.schema_file import column_types
 
@@ -149,6 +149,7 @@ def _look_at(
             source = sources.source_of(path)
             first = first or source
             _check_kind(address, source.TITLE, addresses[0], first.TITLE)
+            _check_options(address, source, how)
             if source.OPEN:
                 source.look(path, how, found)
             else:
@@ -169,6 +170,15 @@ def _look_at(
 
 def _is_settled(declared: Declared | None, source: sources.Source) -> bool:
     return declared is not None and (declared.counted or not source.LISTS)
+
+
+def _check_options(address: str, source: sources.Source, how: Reading) -> None:
+    for key in FOR_SOME:
+        if key not in source.OPTIONS and getattr(how, key) != type(how).model_fields[key].default:
+            raise MfxError(
+                f"data.{key}: no such choice for {source.TITLE} files such as {address}",
+                f"Remove {key} under [data].",
+            )
 
 
 def _check_lists(address: str, source: sources.Source, known: dict[str, Declared]) -> None:

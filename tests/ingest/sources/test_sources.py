@@ -13,6 +13,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from helpers.flows import REAL, SAMPLE
 
 from mfx.columns.tf_examples import serialize
 from mfx.columns.types import TYPES, is_list, kind_of, value_kind
@@ -120,7 +121,7 @@ def _nan(kind: str, path) -> None:
 class Lines(ModuleType):
     """Another package's source: lines with values of `n` and `w`, as short as can be."""
 
-    TITLE, SUFFIXES, LISTS, OPEN = "Lines", (".lines",), False, False
+    TITLE, SUFFIXES, LISTS, OPEN, OPTIONS = "Lines", (".lines",), False, False, ()
 
     @staticmethod
     def takes(name, head):
@@ -259,6 +260,50 @@ def test_a_run_reads_it(file, settings, datastore):
     assert examples.rows_in == sum(examples.rows.values()) == TABLE.num_rows
     read = [n for split in examples.rows for n in examples.to_arrow(split)["n"].to_pylist()]
     assert Counter(read) == Counter(TABLE["n"].to_pylist())
+
+
+def _taxi_examples(path, settings):
+    """What a run's `start` and `ingest` make of a file, by the committed schema."""
+    given = settings.override(data__path=str(path))
+    resolved = start.resolve(given)
+    return merge([ingest(shard, resolved, given) for shard in resolved.shards], resolved)
+
+
+@pytest.fixture(scope="module", params=[SAMPLE, REAL], ids=["sample", "real"])
+def taxi(request):
+    return request.param if request.param.is_file() else pytest.skip("no ../shared/data")
+
+
+def test_equal_rows_are_equal_examples_byte_by_byte(taxi, tmp_path, settings, datastore):
+    expected = _taxi_examples(taxi, settings)
+    parts = [expected.to_arrow(split) for split in expected.rows]
+    table = pa.concat_tables(parts)
+    found = {}
+    for kind, write in WRITERS.items():
+        path = tmp_path / f"trips{sources.SOURCES.get(kind).SUFFIXES[0]}"
+        write(table, path)
+        found[kind] = _taxi_examples(path, settings)
+    tabs = tmp_path / "trips.tsv"
+    pacsv.write_csv(_as_text(table), tabs, pacsv.WriteOptions(delimiter="\t"))
+    found["tsv"] = _taxi_examples(tabs, settings)
+    # Rows of a split keep their order, so all of them are those of the file as it was.
+    assert {kind: made.digest for kind, made in found.items()} == dict.fromkeys(
+        found, expected.digest
+    )
+    assert {made.rows_in for made in found.values()} == {expected.rows_in}
+
+
+def test_choices_that_a_kind_does_not_have_are_refused(source, file, settings):
+    for key, value in {"compression": "none", "delimiter": ",", "trim": True}.items():
+        changes = {f"data__{key}": value, "schema__path": str(file.parent / "none.pbtxt")}
+        given = settings.override(data__path=str(file), **changes)
+        if key in source.OPTIONS:
+            start.resolve(given)
+            continue
+        with pytest.raises(
+            MfxError, match=rf"data\.{key}: no such choice for {source.TITLE} files"
+        ):
+            start.resolve(given)
 
 
 @pytest.fixture

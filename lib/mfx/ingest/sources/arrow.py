@@ -16,6 +16,7 @@ from mfx.ingest.sources.base import Tally
 TITLE = "Arrow"
 SUFFIXES = (".arrow", ".feather", ".ipc", ".arrows")
 LISTS, OPEN = True, False
+OPTIONS: tuple[str, ...] = ()
 
 _FILE, _STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 _END = b"\xff\xff\xff\xff\0\0\0\0"

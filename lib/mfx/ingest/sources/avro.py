@@ -16,6 +16,7 @@ from mfx.ingest.sources.base import Tally
 TITLE = "Avro"
 SUFFIXES = (".avro",)
 LISTS, OPEN = True, False
+OPTIONS: tuple[str, ...] = ()
 
 _BATCH = 16384
 """Records that become a batch."""

@@ -13,6 +13,9 @@ import pyarrow as pa
 from mfx.config import Reading
 from mfx.errors import MfxError
 
+FOR_SOME = ("compression", "delimiter", "trim", "ragged_rows")
+"""Keys under `[data]` that mean nothing to some kinds of files."""
+
 
 @dataclass
 class Tally:
@@ -69,12 +72,14 @@ class Source(Protocol):
         LISTS: Whether such a file can hold several values of a column in one row.
         OPEN: Whether rows name their columns, so that files of one data set may differ in them: a
             column that a row or file does not name is missing there.
+        OPTIONS: The names in `FOR_SOME` that it goes by.
     """
 
     TITLE: str
     SUFFIXES: tuple[str, ...]
     LISTS: bool
     OPEN: bool
+    OPTIONS: tuple[str, ...]
 
     def takes(self, name: str, head: bytes) -> bool:
         """Whether a file is of this kind.

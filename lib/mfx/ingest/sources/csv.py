@@ -25,6 +25,7 @@ from mfx.ingest.sources.csv_records import Records
 
 TITLE = "CSV"
 LISTS, OPEN = False, False
+OPTIONS: tuple[str, ...] = ("compression", "delimiter", "trim", "ragged_rows")
 SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in PACKED)
 
 BLOCK_BYTES = 16 * 2**20

@@ -21,6 +21,7 @@ from mfx.ingest.sources.compression import PACKED, blocks, compression_of
 TITLE = "JSON Lines"
 SUFFIXES = tuple(text + packed for text in (".jsonl", ".ndjson") for packed in PACKED)
 LISTS, OPEN = True, True
+OPTIONS: tuple[str, ...] = ("compression",)
 
 BLOCK_BYTES = 8 * 2**20
 """Text that becomes a batch."""

@@ -15,6 +15,7 @@ from mfx.ingest.sources.base import Tally
 TITLE = "Parquet"
 SUFFIXES = (".parquet", ".pq")
 LISTS, OPEN = True, False
+OPTIONS: tuple[str, ...] = ()
 
 
 def takes(name: str, head: bytes) -> bool:

@@ -24,6 +24,7 @@ from mfx.ingest.sources.compression import PACKED, blocks, compression_of
 TITLE = "TFRecord"
 SUFFIXES = tuple(text + packed for text in (".tfrecord", ".tfrecords") for packed in PACKED)
 LISTS, OPEN = True, True
+OPTIONS: tuple[str, ...] = ("compression",)
 
 BLOCK_BYTES = 16 * 2**20
 """Bytes of records that become a batch."""

@@ -190,7 +190,7 @@ def test_paths_that_containers_see_are_accepted(remote):
     ("change", "where", "expected"),
     [
         ({"data__path": "../../data/taxi"}, KUBERNETES, r"data\.path: '\.\./\.\./data/taxi'"),
-        ({"push__destination": "pushed"}, BATCH, r"push\.destination: 'pushed' lies on this"),
+        ({"push__destination": "pushed"}, BATCH, r"push\.destination: 'pushed' is on this"),
         ({"pipeline__module": "../model.py"}, KUBERNETES, r"pipeline\.module: .* outside"),
         ({"schema__path": "/schema.pbtxt"}, KUBERNETES, r"schema\.path: .* outside"),
         ({"deploy__trigger": "event"}, BATCH, r"deploy\.trigger: Step Functions does not have it"),

@@ -32,7 +32,8 @@ class NullValues(Table):
     """Texts that mean "missing"."""
 
     default: list[str] = Field([""], examples=[["", "NA"]])
-    """Texts that mean "missing" in every column that `columns` does not name."""
+    """Texts that mean "missing" in every column that `columns` does not name. The empty text among
+    them holds for CSV only, as files of other kinds have nulls."""
     columns: dict[str, list[str]] = Field({}, examples=[{"depth": ["", "9999"]}])
     """Texts that mean "missing" in one column; they replace `default` there."""
 
@@ -58,14 +59,16 @@ class Reading(Table):
     compression: Literal["none", "gzip", "bz2", "xz", "zstd"] | None = Field(
         None, examples=["gzip"]
     )
-    """How the files are compressed. If not set, the first bytes of each file decide."""
+    """How files of CSV, JSON Lines or TFRecord are compressed. If not set, the first bytes of each
+    file decide."""
     delimiter: Delimiter | None = Field(None, examples=[";"])
-    """The character between cells. If not set, it is comma, semicolon, tab or
+    """The character between cells of a CSV file. If not set, it is comma, semicolon, tab or
     pipe, whichever the header shows."""
     trim: bool = Field(False, examples=[True])
-    """Whether spaces and tabs around column names and cells are removed, also inside quotes."""
+    """Whether spaces and tabs around column names and cells of CSV files are removed, also inside
+    quotes."""
     ragged_rows: Literal["stop", "reject"] = Field("stop", examples=["reject"])
-    """What happens to a row with too many or too few cells: `"stop"` stops the run, `"reject"`
+    """What happens to a row of a CSV file with too many or too few cells: `"stop"` stops the run, `"reject"`
     leaves the row out and counts it."""
 
     @field_validator("null_values", mode="before")
@@ -78,10 +81,10 @@ class Data(Reading):
     """Where examples come from and how they are read."""
 
     path: str = Field(examples=["../../data/taxi/trips.csv"])
-    """A CSV or TSV file, a folder of them, or a pattern such as `trips-*.csv`; on disk or at
-    `s3://bucket/…`. Of a folder, the files `*.csv` and `*.tsv` are read, also with `.gz`, `.bz2`,
-    `.xz` or `.zst` behind it. A relative path starts at the config's folder. The command line's
-    `--data` is used instead, if given."""
+    """A file, a folder of files, or a pattern such as `trips-*.csv`; on disk or at `s3://bucket/…`.
+    Files are CSV, TSV, Parquet, Arrow, Avro, JSON Lines or TFRecord. In a folder they are known by
+    the endings of their names, such as `.csv`, `.csv.gz` or `.parquet`. A relative path starts at
+    the config's folder. The command line's `--data` is used instead, if given."""
     shard_mb: float = Field(32, gt=0, examples=[128])
     """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file is a
     shard of its own, smaller files are read together, and less data than this is one shard. A run

@@ -68,8 +68,8 @@ class Reading(Table):
     """Whether spaces and tabs around column names and cells of CSV files are removed, also inside
     quotes."""
     ragged_rows: Literal["stop", "reject"] = Field("stop", examples=["reject"])
-    """What happens to a row of a CSV file with too many or too few cells: `"stop"` stops the run, `"reject"`
-    leaves the row out and counts it."""
+    """What happens to a row of a CSV file with too many or too few cells: `"stop"` stops the run,
+    `"reject"` leaves the row out and counts it."""
 
     @field_validator("null_values", mode="before")
     @classmethod

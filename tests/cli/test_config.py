@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -88,3 +89,13 @@ def test_it_loads_no_tensorflow():
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_reader_may_stop_reading():
+    """As `mfx config | head` does; here nobody reads at all."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "mfx.cli", "config"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

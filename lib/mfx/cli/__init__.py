@@ -7,6 +7,7 @@ wrong; 3 another promotion came first, nothing was changed.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +65,12 @@ def _run(given: argparse.Namespace) -> int:
             from mfx.registry import flows
 
             given.flow = flows.flow_of_pipeline(given.pipeline)
-        print(given.run_command(given))
+        said = given.run_command(given)
     except MetaflowException as error:
         raise MfxError(f"mfx {given.command}: Metaflow says: {error}") from None
+    try:
+        print(said, flush=True)
+    except BrokenPipeError:
+        # The reader, such as `head`, has enough. At exit Python would try again, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

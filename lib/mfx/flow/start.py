@@ -19,7 +19,7 @@ from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
 from mfx.ingest import input_files, shards, sources
-from mfx.ingest.sources.base import FOR_SOME, Seen
+from mfx.ingest.sources.base import FOR_SOME, Seen, checked_names
 from mfx.storage.address import is_absolute, on_s3
 from mfx.validate.schema_file import column_types
 
@@ -159,7 +159,7 @@ def _look_at(
                 if not all(_is_settled(known.get(name), source) for name in names):
                     source.look(path, how, found)
             files.append(SourceFile(address, hash_file(path), path.stat().st_size))
-    names = names or sorted(found)
+    names = names or checked_names(addresses[0], sorted(found))
     _check_columns(how, names)
     if first:
         _check_lists(addresses[0], first, {n: known[n] for n in names if n in known})

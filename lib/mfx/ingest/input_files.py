@@ -80,8 +80,20 @@ def _in_folder(names: list[str]) -> tuple[list[str], list[str]]:
     return found, [name for name in names if name not in set(found)]
 
 
+def _check_links(folder: Path) -> None:
+    """A link to nothing, or to itself, may have been meant as an input file."""
+    for file in sorted(folder.iterdir()):
+        lost = file.is_symlink() and not file.exists()
+        if lost and file.name.lower().endswith(sources.suffixes()):
+            raise MfxError(
+                f"{file}: a link that leads to no file",
+                "Remove the link, or make it lead to a file.",
+            )
+
+
 def _find_on_disk(path: Path) -> tuple[list[str], list[str]]:
     if path.is_dir():
+        _check_links(path)
         return _in_folder(sorted(str(file) for file in path.iterdir() if file.is_file()))
     if any(character in path.name for character in _PATTERN) and not path.exists():
         return sorted(str(file) for file in path.parent.glob(path.name)), []

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 
+import fastavro
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mfx.config import Data
 from mfx.errors import MfxError
-from mfx.ingest.sources import arrow
+from mfx.ingest.sources import arrow, avro
 from mfx.ingest.sources.base import Tally
 
 D = decimal.Decimal
@@ -222,3 +223,51 @@ def test_large_files_are_read_in_parts(tmp_path, monkeypatch):
     parts = list(arrow.batches(path, {"x": "int64"}, how(), Tally()))
     assert len(parts) > 50
     assert pa.Table.from_batches(parts).column(0).to_pylist() == list(range(10_000))
+
+
+def test_avros_logical_types(tmp_path):
+    kinds = {
+        "date": ("int", "date", DAY.date(), "bytes", b"2024-02-29"),
+        "ms": (
+            "long",
+            "timestamp-millis",
+            DAY.replace(tzinfo=dt.timezone.utc),
+            "int64",
+            MICROSECONDS,
+        ),
+        "us": (
+            "long",
+            "timestamp-micros",
+            DAY.replace(tzinfo=dt.timezone.utc),
+            "int64",
+            MICROSECONDS,
+        ),
+        "time": ("int", "time-millis", dt.time(0, 0, 1), "int64", 10**6),
+        "local": ("long", "local-timestamp-micros", DAY, "int64", MICROSECONDS),
+    }
+    fields = [
+        {"name": name, "type": ["null", {"type": stored, "logicalType": logical}]}
+        for name, (stored, logical, *_) in kinds.items()
+    ]
+    decimal_type = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
+    fields += [
+        {"name": "price", "type": decimal_type},
+        {"name": "color", "type": {"type": "enum", "name": "color", "symbols": ["red", "blue"]}},
+    ]
+    row = {name: given for name, (_, _, given, *_) in kinds.items()}
+    rows = [row | {"price": D("1.25"), "color": "red"}]
+    rows.append(dict.fromkeys(kinds) | {"price": D("-2.50"), "color": "blue"})
+    path = tmp_path / "data.avro"
+    with path.open("wb") as file:
+        fastavro.writer(file, {"type": "record", "name": "row", "fields": fields}, rows)
+    found = {}
+    avro.look(path, how(), found)
+    types = {name: kind for name, (*_, kind, _) in kinds.items()}
+    types |= {"price": "float32", "color": "bytes"}
+    assert {name: column.kind for name, column in found.items()} == types
+    (batch,) = avro.batches(path, types, how(), Tally())
+    expected = {name: value for name, (*_, value) in kinds.items()}
+    assert batch.to_pylist() == [
+        expected | {"price": 1.25, "color": b"red"},
+        dict.fromkeys(kinds) | {"price": -2.5, "color": b"blue"},
+    ]

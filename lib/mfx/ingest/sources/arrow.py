@@ -63,7 +63,7 @@ def _open(path: Path) -> typed.Table:
         with path.open("rb") as file:
             in_file = file.read(len(_FILE)) == _FILE
         if not in_file and not _ends_as_stream(path):
-            raise MfxError(f"{path}: the Arrow stream is cut off", "Bring the file again.")
+            raise MfxError(f"{path}: the Arrow stream is cut off", "Get the file again.")
         with pa.memory_map(str(path)) as opened:
             schema = (ipc.open_file if in_file else ipc.open_stream)(opened).schema
     return typed.Table(str(path), schema, None, rows)

@@ -75,7 +75,7 @@ def _open(path: Path) -> typed.Table:
         names = schema.names if columns is None else columns
         with _one_error(path), path.open("rb") as file:
             records: list[Any] = []
-            for record in fastavro.reader(file, reader_schema=without_logical):
+            for record in fastavro.reader(file):
                 records.append(record)
                 if len(records) == _BATCH:
                     yield _batch(schema, names, records)
@@ -89,7 +89,6 @@ def _open(path: Path) -> typed.Table:
         raise MfxError(f"{path}: Avro without records", "Expected a file whose schema is a record.")
     fields = [(field["name"], _arrow_type(field["type"])) for field in written["fields"]]
     schema = pa.schema(fields)
-    without_logical = _stripped(written)
     return typed.Table(str(path), schema, None, rows)
 
 
@@ -97,25 +96,8 @@ def _batch(schema: pa.Schema, names: list[str], records: list[Any]) -> pa.Record
     columns = []
     for name in names:
         kind = schema.field(name).type
-        columns.append(_array([record[name] for record in records], kind))
+        columns.append(pa.array([record[name] for record in records], kind))
     return pa.RecordBatch.from_arrays(columns, names)
-
-
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """Values as Avro stores them, as the type that they mean."""
-    inner = kind.value_type if pa.types.is_list(kind) else kind
-    stored = _stored(inner)
-    if stored is None:
-        return pa.array(values, kind)
-    made = pa.array(values, pa.list_(stored) if inner is not kind else stored)
-    return made.cast(kind)
-
-
-def _stored(kind: pa.DataType) -> pa.DataType | None:
-    """How Avro stores dates and times; None for types that it stores as they are."""
-    if pa.types.is_date32(kind) or pa.types.is_time32(kind):
-        return pa.int32()
-    return pa.int64() if pa.types.is_timestamp(kind) or pa.types.is_time64(kind) else None
 
 
 def _arrow_type(kind: Any) -> pa.DataType:
@@ -142,16 +124,6 @@ def _arrow_type(kind: Any) -> pa.DataType:
     if kind.get("logicalType") == "decimal" and kind["precision"] <= 38:
         return pa.decimal128(kind["precision"], kind.get("scale", 0))
     return _arrow_type(kind["type"])
-
-
-def _stripped(schema: Any) -> Any:
-    """A schema whose dates and times stay numbers: Python has not all that Avro can hold."""
-    if isinstance(schema, list):
-        return [_stripped(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    dropped = {"logicalType"} if schema.get("logicalType") in _LOGICAL else set()
-    return {key: _stripped(value) for key, value in schema.items() if key not in dropped}
 
 
 def _one_error(path: Path) -> Any:

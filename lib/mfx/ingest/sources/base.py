@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -127,6 +127,19 @@ class Source(Protocol):
         Raises:
             MfxError: A cell does not fit its type; the message names file, row, column and value.
         """
+
+
+def checked_names(where: str, names: Iterable[str]) -> list[str]:
+    """The names of a file's columns, if a data set can have them.
+
+    Raises:
+        MfxError: There are none, or one is empty, used twice, or has spaces around it.
+    """
+    found = list(names)
+    if not found:
+        raise MfxError(f"{where}: no columns", "Expected a file with at least one column.")
+    check_titles(where, found)
+    return found
 
 
 def check_titles(where: str, names: list[str]) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import file_kinds, typed
-from mfx.ingest.sources.base import Tally
+from mfx.ingest.sources.base import Tally, checked_names
 from mfx.ingest.sources.compression import PACKED, blocks, compression_of
 
 TITLE = "JSON Lines"
@@ -42,7 +42,7 @@ def header(path: Path, how: Reading) -> list[str]:
     """The keys of all objects, sorted; see `base.Source`."""
     found: dict[str, Any] = {}
     look(path, how, found)
-    return typed.checked_names(str(path), sorted(found))
+    return checked_names(str(path), sorted(found))
 
 
 def look(path: Path, how: Reading, found: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import typed
-from mfx.ingest.sources.base import Tally
+from mfx.ingest.sources.base import Tally, checked_names
 from mfx.ingest.sources.compression import PACKED, blocks, compression_of
 
 TITLE = "TFRecord"
@@ -45,7 +45,7 @@ def header(path: Path, how: Reading) -> list[str]:
     """The names of all features, sorted; see `base.Source`."""
     found: dict[str, Any] = {}
     look(path, how, found)
-    return typed.checked_names(str(path), sorted(found))
+    return checked_names(str(path), sorted(found))
 
 
 def look(path: Path, how: Reading, found: dict[str, Any]) -> None:
@@ -196,7 +196,7 @@ def _parts(path: Path, compression: str) -> Iterator[list[bytes]]:
     if rest:
         raise MfxError(
             f"{path}, record {number + 1}: the file ends within it",
-            "The file is cut off: bring it again.",
+            "The file is cut off: get it again.",
         )
 
 
@@ -226,7 +226,7 @@ def _whole(where: str, text: bytes, number: int) -> tuple[list[bytes], int]:
 def _damaged(where: str, number: int) -> MfxError:
     return MfxError(
         f"{where}, record {number}: its checksum is wrong",
-        "The file is damaged: bring it again, or write it anew.",
+        "The file is damaged: get it again, or write it anew.",
     )
 
 

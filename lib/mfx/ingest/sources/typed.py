@@ -24,7 +24,7 @@ from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import arrow_types
 from mfx.ingest.sources.arrow_types import Made
-from mfx.ingest.sources.base import Tally, check_titles
+from mfx.ingest.sources.base import Tally, checked_names
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def one_error(path: Path, title: str, *kinds: type[Exception]) -> Iterator[None]
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise MfxError(
             f"{path}: cannot read it as {title}: {words.splitlines()[0]}",
-            "The file may be damaged or cut off: bring it again, or write it anew.",
+            "The file may be damaged or cut off: get it again, or write it anew.",
         ) from None
 
 
@@ -97,19 +97,6 @@ def header(table: Table) -> list[str]:
     for field in table.schema:
         _rule(table.where, field)
     return names
-
-
-def checked_names(where: str, names: Iterable[str]) -> list[str]:
-    """The names of a file's columns, if a data set can have them.
-
-    Raises:
-        MfxError: There are none, or one is empty, used twice, or has spaces around it.
-    """
-    found = list(names)
-    if not found:
-        raise MfxError(f"{where}: no columns", "Expected a file with at least one column.")
-    check_titles(where, found)
-    return found
 
 
 @dataclass
@@ -283,7 +270,7 @@ def batches(
     if table.records is not None and rows != table.records:
         raise MfxError(
             f"{table.where}: says that it has {table.records:,} rows, but holds {rows:,}",
-            "The file is damaged: bring it again.",
+            "The file is damaged: get it again.",
         )
 
 

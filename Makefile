@@ -45,7 +45,7 @@ test-load: setup
 
 test-deploy: setup
 	$(BIN)/pytest -n 0 -m deploy tests/deploy/test_argo.py tests/deploy/test_step_functions.py \
-		tests/flows/test_metadata_service.py tests/serve/triton/test_triton.py $(ARGS)
+		tests/flows/test_metadata_service.py tests/flows/test_lists.py tests/serve/triton/test_triton.py $(ARGS)
 
 # Without the variable mkdocs-material advertises another program.
 docs: setup

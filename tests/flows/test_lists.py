@@ -18,7 +18,7 @@ from mfx.columns.tf_examples import serialize, to_example
 from mfx.evaluate.evaluate import ask, evaluate
 from mfx.flow import start
 from mfx.ingest.ingest import ingest, merge
-from mfx.push import infra_validation
+from mfx.push import infra_validation, servers
 from mfx.train import train
 from mfx.transform.transform import transform
 from mfx.validate.validate import validate
@@ -189,12 +189,15 @@ def test_all_signatures_answer_alike(trained):
     assert scores[:, 1] == pytest.approx(answers[:, 0], abs=1e-6)
 
 
-def test_a_server_answers_as_was_evaluated(trained):
+@pytest.mark.parametrize("kind", ["mfx", pytest.param("triton", marks=pytest.mark.deploy)])
+def test_a_server_answers_as_was_evaluated(trained, kind):
     """By REST and gRPC, with both signatures, in batches of several sizes."""
+    if missing := servers.find(kind).missing():
+        pytest.skip(missing)
     (batch,) = trained.examples.batches("eval")
     expected = np.array(ask(trained.folder, trained.examples)[0].to_pylist()).reshape(-1, 1)
     replay = infra_validation.validate(
-        trained.folder, "lists", batch.to_pylist()[:50], expected[:50], trained.settings.push, "mfx"
+        trained.folder, "lists", batch.to_pylist()[:50], expected[:50], trained.settings.push, kind
     )
     assert replay.error == ""
     assert replay.max_difference < 1e-5

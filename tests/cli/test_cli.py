@@ -191,8 +191,8 @@ def test_what_could_be_freed(mfx, small_runs, all_small_runs):
         (["show", "999"], "no run Pipeline/999 in namespace user:tester"),
         (["promote", "999"], "no run Pipeline/999"),
         (["compare", "999", "latest"], "no run Pipeline/999"),
-        (["compare", "latest"], "expected two runs or more to compare"),
-        (["promote", "17"], "run 17 may be any of 7"),
+        (["compare", "latest"], "there must be two different runs or more"),
+        (["promote", "17"], "7 runs begin with 17"),
         (["rollback"], "nothing to roll back to"),
         (["rollback", "--to", "999"], "run 999 was never in production"),
         (

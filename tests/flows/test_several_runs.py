@@ -90,7 +90,7 @@ def test_three_runs_are_compared_on_the_newest_rows_as_tfma_would(runs, tmp_path
     found = comparison.compare_metrics(runs)
     differing = [changes.changes(runs[0], one) for one in runs[1:]]
     assert found.eval_run == runs[2].id and found.eval_rows == runs[2].examples.rows["eval"] < 4931
-    assert len(found.notes) == 2 and all("evaluated anew" in note for note in found.notes)
+    assert len(found.notes) == 2 and all("evaluated again" in note for note in found.notes)
     values = {(row.slice, row.metric): row.values for row in found.rows}
     assert values[OVERALL, "auc"][2] == runs[2].evaluation.overall["auc"]
     problem, prediction = comparison._predict(runs[0], runs[2].examples)
@@ -154,7 +154,7 @@ def test_a_model_that_does_not_fit_the_rows_is_said_so(runs, tmp_path):
         def get(self, step, name):
             return fewer if name == "examples" else super().get(step, name)
 
-    with pytest.raises(MfxError, match="does not answer the eval rows of run") as caught:
+    with pytest.raises(MfxError, match="cannot predict the eval rows of run") as caught:
         comparison.compare_metrics([runs[0], Fewer(runs[2].run)])
     assert "fare" in str(caught.value)
 

@@ -141,7 +141,7 @@ def test_older_versions_go_as_the_config_says(tmp_path, examples, settings, stan
     model = tiny_model(tmp_path / "model")
     made = [push.push(model, judged, examples, keeping, run) for run in "123"]
     assert [path.name for path in versions(settings)] == [str(p.version) for p in made[1:]]
-    assert f"older versions removed, as [push] keep = 2: {made[0].version}" in made[2].reason
+    assert f"older versions removed ([push] keep = 2): {made[0].version}" in made[2].reason
     assert "removed" not in made[1].reason
 
 

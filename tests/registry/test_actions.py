@@ -122,7 +122,7 @@ def test_promoting_keeps_as_many_versions_as_the_run_says(small_runs, pushed, mo
     outcome = actions.promote(small_runs["two"])
     destination = open_destination(str(pushed), "small")
     assert destination.versions() == [versions[2], outcome.entry.version]
-    gone = f"older versions removed, as [push] keep = 2: {versions[0]}, {versions[1]}"
+    gone = f"older versions removed ([push] keep = 2): {versions[0]}, {versions[1]}"
     assert gone in outcome.remarks
     entry = registry.rollback("small", to=small_runs["one"])
     assert (entry.run, served(pushed)) == (small_runs["one"], "1"), "from its run's payload"
@@ -134,7 +134,7 @@ def test_promoting_keeps_as_many_versions_as_the_run_says(small_runs, pushed, mo
         ([], None, "nothing to roll back to"),
         (["one"], None, "nothing to roll back to"),
         (["one"], "two", "was never in production"),
-        (["one", "two", "three"], "17", "run 17 may be any of"),
+        (["one", "two", "three"], "17", "several runs begin with 17"),
     ],
 )
 def test_what_cannot_be_rolled_back_to_is_one_error(promoted, to, message, small_runs):
@@ -200,7 +200,7 @@ def test_a_rollback_after_a_crash_does_not_go_back_twice(small_runs, monkeypatch
     where = registry.find_place("small")
     outcome = actions.rollback(where)
     assert (outcome.entry.kind, outcome.entry.run) == ("rollback", small_runs["two"])
-    assert not outcome.new and "had been interrupted in the rollback" in outcome.remarks[0]
+    assert not outcome.new and "was interrupted during the rollback" in outcome.remarks[0]
     assert registry.production("small").run == small_runs["two"]
     assert tagged() == [small_runs["two"]]
     assert actions.rollback(where).entry.run == small_runs["one"]

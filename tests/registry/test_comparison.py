@@ -99,13 +99,13 @@ def test_other_labels_cannot_be_compared(small_runs, tmp_path):
     with saving(tmp_path / "datastore"):
         predictions = store.save(tmp_path / "p")
     other = replace(one.evaluation, predictions=predictions)
-    with pytest.raises(MfxError, match="of the same eval rows it makes other labels than run"):
+    with pytest.raises(MfxError, match="it makes other labels from the same eval rows than run"):
         comparison.compare_metrics([Changed(one.run, evaluation=other), two])
 
 
 @pytest.mark.parametrize("names", [["one"], ["one", "one"], []])
 def test_one_run_is_not_a_comparison(names, small_runs):
-    with pytest.raises(MfxError, match="expected two runs or more"):
+    with pytest.raises(MfxError, match="two different runs or more"):
         registry.compare([small_runs[name] for name in names])
 
 

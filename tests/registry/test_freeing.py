@@ -46,7 +46,7 @@ def test_only_what_no_kept_run_shares_is_free(small_runs, plan):
     found = plan(keep=1)
     why = {h.run: h.kept for h in found.holdings}
     assert why[small_runs["branch"]] == "one of the newest 1"
-    assert why[small_runs["one"]] == "was in production: may be rolled back to"
+    assert why[small_runs["one"]] == "was in production: needed for a rollback"
     assert why[small_runs["two"]].startswith("in production at ")
     assert why[small_runs["three"]] == why[small_runs["invalid"]] == ""
     # The graph, the examples and the code are the same in all; each has its weights, and its
@@ -72,7 +72,7 @@ def test_what_is_freed_is_gone_and_all_else_is_there(small_runs, small, plan):
 
 
 def test_a_run_that_may_be_running_stops_it(small_runs, small, all_small_runs):
-    """It may rely on a blob that is there already, and say so only when its step ends."""
+    """A run may need a blob that is there already, and record that only when its step ends."""
     made = all_small_runs[1]
     source = all_small_runs[0].store / ".metaflow" / "Pipeline" / made["stopped"]
     shutil.copytree(source, small.store / ".metaflow" / "Pipeline" / made["stopped"])
@@ -186,7 +186,7 @@ def test_a_run_that_only_the_datastore_knows_is_kept(small_runs, small, plan):
     found = plan(keep=1)
     (kept,) = [h for h in found.holdings if h.run == run]
     # Its id is a time of today: it may be running, on a machine that cannot be seen from here.
-    assert (kept.kept, kept.freeable, found.busy) == ("unknown, may be under way", 0, [run])
+    assert (kept.kept, kept.freeable, found.busy) == ("unknown, may be running", 0, [run])
     assert found.blobs.keys() < whole.blobs.keys()
 
 

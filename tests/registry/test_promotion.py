@@ -246,7 +246,7 @@ def test_a_version_that_is_not_what_was_pushed_is_withdrawn(taxi, monkeypatch):
     """Bytes that change on the way, between the look at the staged ones and the served ones."""
     promote(taxi, "1")
     monkeypatch.setattr(type(taxi), "digest", lambda *_: "something else")
-    with pytest.raises(MfxError, match="does not hold the bytes that were pushed"):
+    with pytest.raises(MfxError, match="does not have the files that were pushed"):
         promote(taxi, "2")
     monkeypatch.undo()
     assert check(taxi) == "1"

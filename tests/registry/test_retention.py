@@ -109,7 +109,7 @@ def test_what_was_removed_is_remarked_and_a_failure_is_no_error(tmp_path, monkey
             retain(taxi, 2, versions[-1])
     assert (
         retain_or_warn(taxi, 2, versions[-1])
-        == f"older versions removed, as [push] keep = 2: {shown}"
+        == f"older versions removed ([push] keep = 2): {shown}"
     )
     assert check_kept(taxi) == "4"
 

@@ -27,7 +27,7 @@ def test_a_run_is_found_by_id_prefix_pathspec_and_word(small_runs):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("17", r"run 17 may be any of 7: \d+, \d+, \d+, …"),
+        ("17", r"7 runs begin with 17: \d+, \d+, \d+, …"),
         ("999", "no run Pipeline/999 in namespace user:tester"),
         ("", "no run Pipeline/ in namespace"),
         ("Unknown/1", "no run Unknown/1"),

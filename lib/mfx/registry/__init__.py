@@ -1,4 +1,4 @@
-"""What is in production, what was, and how to change it: runs compared, promoted, rolled back.
+"""See and change what is in production: compare, promote and roll back runs.
 
     from mfx import registry
 
@@ -9,9 +9,9 @@
     registry.rollback("taxi", reason="complaints from drivers")
     registry.load("production").signatures["predict"]
 
-A run is given by its id, the beginning of one, `latest`, `production`, or a pathspec. Functions
-that list or search honour the namespace of Metaflow's client (`metaflow.namespace`); what is in
-production is read from the push destination, whoever put it there.
+Name a run by its id, the begin of an id, `latest`, `production`, or a pathspec. Functions that list
+or search runs use the namespace of Metaflow's client (`metaflow.namespace`). What is in production
+is read from the push destination, whoever put it there.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class Production:
     """The model now in production.
 
     Args:
-        run: Id of the run that made it; `unknown` if something else pushed it.
+        run: The id of the run that made it; `unknown` if something else pushed it.
         version: Its version at the destination.
-        destination: The versions and the log.
-        entry: How it got there; None if no promotion put it there.
+        destination: The destination, with the versions and the log.
+        entry: The log's entry of its promotion; None if no promotion put it there.
     """
 
     run: str
@@ -75,28 +75,29 @@ class Production:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what tells it from other models that are or were in production."""
+        """A hash that differs for each model that is or was in production."""
         return hash_json([self.run, self.version])
 
     @contextmanager
     def files(self) -> Iterator[Path]:
-        """The served SavedModel in a temporary folder."""
+        """A context that gives the served SavedModel in a temporary folder."""
         with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
             self.destination.fetch(self.version, Path(directory))
             yield Path(directory)
 
 
 Model = str | Settings | Place | None
-"""A model: its name, its config, its place, or None for that of the latest run."""
+"""A model: its name, its config or its place; None for the model of the latest run."""
 
 
 def find_place(model: Model = None, flow: str = "", branch: str = "") -> Place:
-    """Where a model is served from.
+    """Find the place from which a model is served.
 
     Args:
-        model: Its name: the destination is that of the latest run that has one of this name.
-        flow: The flow whose runs are looked through; by default all of the project's for a name,
-            and its only one for the latest run.
+        model: The model. For a name, it is the destination of the latest run that makes a model
+            with this name.
+        flow: The flow whose runs are searched. By default, for a name all flows of the project; for
+            the latest run the default flow (`flows.default`).
         branch: The `@project` branch; by default the production branch.
 
     Raises:
@@ -120,14 +121,15 @@ def find_place(model: Model = None, flow: str = "", branch: str = "") -> Place:
 
 
 def production(model: Model = None, flow: str = "", branch: str | None = None) -> Production | None:
-    """The model in production: the highest version at the push destination, which is what servers
-    serve; None before the first push.
+    """The model in production; None before the first push.
+
+    It is the highest version at the push destination, since this is what servers serve.
 
     Args:
-        model: Its name, config or place.
-        flow: The flow whose runs tell the destination, where only a name is given.
-        branch: The `@project` branch; by default that of the running flow, or the
-            production branch.
+        model: The model's name, config or place.
+        flow: The flow whose runs say the destination, if only a name is given.
+        branch: The `@project` branch; by default that of the running flow, or else the production
+            branch.
 
     Raises:
         MfxError: The destination cannot be read.
@@ -145,12 +147,12 @@ def production(model: Model = None, flow: str = "", branch: str | None = None) -
 
 
 def entries(model: Model = None, flow: str = "", branch: str = "") -> list[Entry]:
-    """The whole log of promotions, oldest first, also what was undone."""
+    """The whole log of promotions, oldest first, with entries that were undone."""
     return Log(find_place(model, flow, branch).open()).entries()
 
 
 def history(model: Model = None, flow: str = "", branch: str = "") -> pd.DataFrame:
-    """The whole log of promotions as a table, oldest first, one column a field of `Entry`."""
+    """The whole log of promotions as a table, oldest first, with a column per field of `Entry`."""
     import pandas as pd
 
     columns = list(Entry.__dataclass_fields__)
@@ -159,16 +161,16 @@ def history(model: Model = None, flow: str = "", branch: str = "") -> pd.DataFra
 
 
 def at(time: str, model: Model = None, flow: str = "", branch: str = "") -> Entry | None:
-    """What was in production at a time; None if nothing was yet.
+    """The entry that was in production at a time; None if there was none yet.
 
     Args:
-        time: ISO 8601; local time where no zone is given.
+        time: A time in ISO 8601; without a zone it is local time.
         model: The model's name, config or place.
-        flow: The flow whose runs tell the destination, where only a name is given.
+        flow: The flow whose runs say the destination, if only a name is given.
         branch: The `@project` branch; by default the production branch.
 
     Raises:
-        MfxError: It is no time, or the destination cannot be read.
+        MfxError: `time` is not a time, or the destination cannot be read.
     """
     moment = parse_time(time)
     served = promotion.read_view(find_place(model, flow, branch).open()).served
@@ -177,14 +179,14 @@ def at(time: str, model: Model = None, flow: str = "", branch: str = "") -> Entr
 
 
 def run(name: str, flow: str = "") -> Results:
-    """A run's results, lazily read.
+    """Find a run. Its results are only read when they are used.
 
     Args:
-        name: Its id, the beginning of one, `latest`, `production`, or a pathspec.
-        flow: The flow's name; by default any of the project's that has the run.
+        name: The run's id, the begin of it, `latest`, `production`, or a pathspec.
+        flow: The flow's name; by default any flow of the project that has the run.
 
     Raises:
-        MfxError: There is no such run, or several.
+        MfxError: There is no such run, or there are several.
     """
     if name == PRODUCTION:
         flow = flow or flows.default()
@@ -207,23 +209,25 @@ def promote(
 ) -> Entry:
     """Put a run's model into production, under a new, higher version.
 
-    Promoting what is in production changes nothing.
+    If it is in production already, nothing changes.
 
     Args:
         name: The run.
-        reason: Why; goes into the log.
-        override: Why a model that is not blessed or not valid shall be promoted; goes into the log.
-        flow: The flow's name; by default any of the project's that has the run.
-        branch: The `@project` branch to promote to; by default the run's own. Another needs
-            `override`: the model was never compared with what is served there.
-        dry_run: Check everything, change nothing.
+        reason: Why; it is written to the log.
+        override: Why a model is promoted although it is not blessed or not valid; it is written to
+            the log.
+        flow: The flow's name; by default any flow of the project that has the run.
+        branch: The `@project` branch to promote to; by default the run's own. Another branch needs
+            `override`, since the model was not compared with the one that is served there.
+        dry_run: Check everything, but change nothing.
 
     Returns:
         The entry in the log.
 
     Raises:
         ConflictError: Another promotion came first.
-        MfxError: No such run, not blessed or not valid, or the destination cannot be written.
+        MfxError: There is no such run, its model is not blessed or not valid, or the destination
+            cannot be written.
     """
     found = run(name, flow)
     asked = (found.run.pathspec, reason, override)
@@ -239,34 +243,34 @@ def rollback(
     branch: str = "",
     dry_run: bool = False,
 ) -> Entry:
-    """Serve an earlier production model's bytes again, under a new, higher version.
+    """Serve an earlier production model again, with the same files, under a new, higher version.
 
     Args:
         model: The model's name, config or place.
-        to: A run that was in production; by default the one before the present. Rolling back twice
-            goes back twice.
-        reason: Why; goes into the log.
-        flow: The flow whose runs tell the destination, where only a name is given.
+        to: A run that was in production; by default the one before the present one. Two rollbacks
+            go back two models.
+        reason: Why; it is written to the log.
+        flow: The flow whose runs say the destination, if only a name is given.
         branch: The `@project` branch; by default the production branch.
-        dry_run: Check everything, also the bytes' hash; change nothing.
+        dry_run: Check everything, even the files' hash, but change nothing.
 
     Returns:
         The entry in the log.
 
     Raises:
         ConflictError: Another promotion came first.
-        MfxError: There is nothing to roll back to, or its bytes are gone.
+        MfxError: There is nothing to roll back to, or its files do not exist any more.
     """
     where = find_place(model, flow, branch)
     return actions.rollback(where, to, reason, dry_run=dry_run).entry
 
 
 def load(name: str, flow: str = "") -> Any:
-    """A run's SavedModel, ready to be called: `load("production").signatures["predict"]`.
+    """Load a run's SavedModel, for example: `load("production").signatures["predict"]`.
 
     Args:
         name: The run, or `production` for the files that are served.
-        flow: The flow's name; by default any of the project's that has the run.
+        flow: The flow's name; by default any flow of the project that has the run.
 
     Raises:
         MfxError: There is no such run, or it made no model.
@@ -281,19 +285,20 @@ def load(name: str, flow: str = "") -> Any:
 
 
 def compare(names: Sequence[str], flow: str = "") -> pd.DataFrame:
-    """Metrics of several runs on the same eval rows, with differences from the first.
+    """Compare the metrics of several runs on the same eval rows.
 
     Args:
-        names: Two runs or more.
-        flow: The flow's name; by default any of the project's that has the run.
+        names: Two runs or more. Differences are from the first.
+        flow: The flow's name; by default any flow of the project that has the run.
 
     Returns:
-        One row a slice and metric; a column a run, and for each but the first `<run> difference`,
-        `<run> low` and `<run> high`, the bounds of the 95% interval (paired bootstrap), NaN where
-        there is none. `attrs["notes"]` says what could not be compared and why.
+        A table with one row per slice and metric. There is a column for each run. Each run except
+        the first also has `<run> difference` and the bounds of its 95% interval (paired bootstrap),
+        `<run> low` and `<run> high`; NaN if there is none. `attrs["notes"]` says what could not be
+        compared and why.
 
     Raises:
-        MfxError: There is no such run, or its metrics cannot be compared with the others'.
+        MfxError: There is no such run, or fewer than two runs can be compared.
     """
     from mfx.registry.comparison import compare_metrics
 
@@ -301,23 +306,23 @@ def compare(names: Sequence[str], flow: str = "") -> pd.DataFrame:
 
 
 def artifact(flow: str, run: str | None, step: str, name: str) -> Any:
-    """A result that a run's step left, also of a run that was stopped.
+    """Read a result of a run's step. The run may have stopped later.
 
     Args:
-        flow: The flow's name; by default any of the project's that has the run.
-        run: Id of the run; None is the latest, of any user.
-        step: The step that made it.
+        flow: The flow's name; '' for the flow of the project that has the run.
+        run: The run's id; None for the latest run of any user.
+        step: The step that made the result.
         name: The artifact's name.
 
     Raises:
-        MfxError: There is no such flow, run or result; the metadata service does not answer.
+        MfxError: There is no such flow, run or result, or the metadata service does not answer.
     """
     (found,) = artifacts(flow, run, (step, name))
     return found
 
 
 def artifacts(flow: str, run: str | None, *wanted: tuple[str, str]) -> list[Any]:
-    """Results of one run, each by step and name; otherwise as `artifact`."""
+    """Read several results of one run, each given by step and name; see `artifact`."""
     from metaflow import Flow, Run
 
     step, name = wanted[0]
@@ -325,7 +330,7 @@ def artifacts(flow: str, run: str | None, *wanted: tuple[str, str]) -> list[Any]
     which = f"run {flow}/{run}" if run else f"latest run of {flow}"
     lacking = MfxError(
         f"the {which} has no '{name}' of step '{step}'",
-        "Give the id of a run that got that far; `mfx ls --all` lists runs.",
+        "Give the id of a run that got that far; `mfx ls --all` lists all runs.",
     )
     try:
         with asking():

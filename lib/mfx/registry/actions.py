@@ -1,4 +1,4 @@
-"""Promote and roll back: what is asked for, whether it may be, and the tags that tell of it."""
+"""Promote and roll back: check whether it is allowed, change production, update the runs' tags."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mfx.registry.promotion import Request, View
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of asking for a change.
+    """The result of a promotion or rollback.
 
     Args:
-        entry: The entry of the log that is in production now; in a dry run the planned one.
-        remarks: For people.
+        entry: The log's entry that is in production now; in a dry run the planned one.
+        remarks: Lines of text for people.
         new: Whether this call made the entry.
-        place: What was changed.
+        place: The place that was changed.
     """
 
     entry: Entry
@@ -36,8 +36,8 @@ class Outcome:
 
 
 def facts(model: Model, evaluation: Evaluation, replayed: Replay | None) -> dict[str, Any]:
-    """What the version's record and the log say of a model."""
-    # Not `asdict`: what older runs left has no latencies.
+    """Facts about a model for the version's record and the log."""
+    # `asdict` does not work here: results of older runs have no latencies.
     served = dict(vars(replayed)) if replayed else {}
     served["latencies"] = [asdict(latency) for latency in served.get("latencies", [])]
     return {
@@ -77,13 +77,20 @@ def promote_model(
     keep: int | None = None,
     replayed: Replay | None = None,
 ) -> tuple[Entry, str]:
-    """What the flow's `push` does with a blessed and valid model: the code path of `promote`.
+    """Promote a blessed and valid model. The flow's step `push` calls this.
 
-    `warmup` are files that go with the model's, `keep` is `[push] keep`, `replayed` is how the
-    model was served.
+    Args:
+        place: Where the model is served from.
+        view: The state of the destination on which the decision is based.
+        model: The model.
+        evaluation: Its evaluation.
+        run: The run's id.
+        warmup: Warm-up requests to add to the model's files.
+        keep: The config's `[push] keep`; None to keep all versions.
+        replayed: How a model server answered with the model.
 
     Returns:
-        The entry in the log, and what is to be said of the run's tags and older versions, or ''.
+        The entry in the log, and remarks about the run's tags and older versions, or ''.
     """
     flow = model.payload.flow
     known = {"flow": flow, "run": run, **facts(model, evaluation, replayed)}
@@ -116,13 +123,13 @@ def promote(
     reasons = refusals(evaluation, replayed)
     if place.model != found.place.model:
         reasons.append(
-            f"of branch {found.place.branch or PRODUCTION_BRANCH}: not compared with what "
-            f"{place} serves"
+            f"of branch {found.place.branch or PRODUCTION_BRANCH}: not compared with the model "
+            f"that {place} serves"
         )
     if reasons and not override:
         raise MfxError(
             f"run {found.id} is {'; '.join(reasons)}",
-            'Nothing was changed. Promote it nevertheless with --override "why"; that is recorded.',
+            'Nothing was changed. To promote it anyway: --override "why"; this is recorded.',
         )
     request = Request(
         "promote",
@@ -136,8 +143,8 @@ def promote(
     compared = evaluation.blessing.baseline.run
     if view.current and view.current.run not in (compared, found.id):
         remarks.append(
-            f"it was compared with {evaluation.blessing.baseline}; run {view.current.run} is in "
-            "production since"
+            f"it was compared with {evaluation.blessing.baseline}, but now run "
+            f"{view.current.run} is in production"
         )
     warmup = pushed.warmup if pushed else None
     entry = promotion.apply(
@@ -157,7 +164,7 @@ def rollback(
     destination = place.open()
     view = promotion.read_view(destination) if dry_run else promotion.begin(destination)
     if view.finished and to is None:
-        # Whoever asked did not know of it: going back one more might be one too many.
+        # The user did not know of this change. To go back once more might be once too often.
         return Outcome(view.finished, _after(place, view, view.finished), False, place)
     target = _target(place, view, to)
     request = Request(
@@ -176,9 +183,9 @@ def rollback(
 
 
 def candidates(view: View) -> list[Entry]:
-    """What rolling back would serve, nearest first, after the entry in production.
+    """The entries to which one can roll back from the present one, nearest first.
 
-    Rolling back twice goes back twice: entries that were rolled back from do not come up again.
+    Entries from which somebody rolled back are left out. So two rollbacks go back two models.
     """
     by_number = {entry.number: entry for entry in view.served}
     stack: list[Entry] = []
@@ -203,7 +210,7 @@ def _target(place: Place, view: View, to: str | None) -> Entry:
         if not earlier:
             raise MfxError(
                 f"{place}: nothing to roll back to",
-                "No earlier model was in production; `mfx history` shows the log.",
+                "No other model was in production before. `mfx history` shows the log.",
             )
         return earlier[0]
     to = to.rpartition("/")[2]
@@ -211,21 +218,23 @@ def _target(place: Place, view: View, to: str | None) -> Entry:
     if to in fitting:
         return fitting[to]
     if len(fitting) > 1:
-        raise MfxError(f"run {to} may be any of {', '.join(fitting)}", "Give more of the id.")
+        raise MfxError(
+            f"several runs begin with {to}: {', '.join(fitting)}", "Give more of the id."
+        )
     if not fitting:
         raise MfxError(
             f"{place}: run {to} was never in production",
-            f"`mfx history` shows what was; to serve it for the first time: mfx promote {to}",
+            f"`mfx history` shows which runs were. To put it into production: mfx promote {to}",
         )
     return next(iter(fitting.values()))
 
 
 def _bring_back(destination: Destination, view: View, target: Entry, folder: Path) -> None:
-    """The bytes of an earlier entry: from a version still there, else from the run's payload."""
+    """Write the files of an earlier entry: from a version at the destination, or from its run."""
     for entry in view.served:
         there = entry.digest == target.digest and entry.version in view.versions
         if there and destination.digest(entry.version) == target.digest:
-            with suppress(MfxError):  # removed while we read it, by another's `[push] keep`
+            with suppress(MfxError):  # Another process's `[push] keep` may remove it meanwhile.
                 destination.fetch(entry.version, folder)
                 if folder_digest(folder) == target.digest:
                     return
@@ -236,14 +245,14 @@ def _bring_back(destination: Destination, view: View, target: Entry, folder: Pat
         )
     except MfxError as error:
         raise MfxError(
-            f"the bytes of run {target.run} are neither at the destination nor in Metaflow's "
+            f"the files of run {target.run} are neither at the destination nor in Metaflow's "
             f"datastore: {error.what}",
             "Nothing was changed.",
         ) from None
 
 
 def _save(model: Model, warmup: Payload | None, folder: Path) -> None:
-    """All files of a version but its record."""
+    """Write all files of a version, except its record."""
     model.save_to(folder)
     if warmup:
         warmup.save_to(folder)
@@ -254,8 +263,8 @@ def _after(place: Place, view: View, entry: Entry) -> list[str]:
     if view.finished:
         e = view.finished
         remarks.append(
-            f"{e.who} had been interrupted in the {e.kind} of run {e.run} ({e.time}): "
-            + ("finished now" if not e.outcome else f"undone, {e.outcome}")
+            f"{e.who} was interrupted during the {e.kind} of run {e.run} ({e.time}): "
+            + ("it is finished now" if not e.outcome else f"it was undone, {e.outcome}")
         )
     if entry.state not in (PLANNED, UNDONE) and (untagged := tag(place, entry)):
         remarks.append(untagged)
@@ -263,9 +272,12 @@ def _after(place: Place, view: View, entry: Entry) -> list[str]:
 
 
 def tag(place: Place, entry: Entry) -> str:
-    """Give the run in production, and no other, the place's tag; why that was not possible, or ''.
+    """Give the place's tag to the run in production, and remove it from all other runs.
 
-    Tags are for people and may be edited by anyone; the log at the destination is the truth.
+    Tags are only for people, and anyone can edit them. What counts is the log at the destination.
+
+    Returns:
+        Why the run could not be tagged; '' if it was.
     """
     from metaflow import Flow, Run
     from metaflow.exception import MetaflowException

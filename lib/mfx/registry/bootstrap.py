@@ -1,8 +1,9 @@
-"""Paired bootstrap intervals of metric differences between models on the same rows.
+"""Paired bootstrap intervals for differences of metrics between models on the same rows.
 
-Percentile intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13): rows
-are drawn with replacement, the same for all models, and the difference is taken in each draw. A
-draw is a vector of counts, one a row, so that a metric made of sums is a matrix product.
+They are percentile intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch.
+13). Rows are drawn with replacement, the same rows for all models, and each draw gives a
+difference. A draw is a vector with a count for each row, so a metric that is made of sums over rows
+is computed by a matrix product.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _BLOCK_BYTES = 64 * 2**20
 
 Array = np.ndarray
 Sums = tuple[Array, Array]
-"""What to sum over rows, above and below the line."""
+"""For each row, its parts of the numerator and of the denominator, to be summed."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds of a difference, and the difference as the bootstrap's own formula has it."""
+    """The bounds of a difference, and the difference itself by the bootstrap's own formula."""
 
     low: float
     high: float
@@ -35,7 +36,7 @@ class Interval:
 
 
 def _threshold(config: Mapping[str, Any], *names: str) -> float | None:
-    """The one threshold of a metric; None if there are several."""
+    """The threshold of a metric; None if it has several."""
     found = next((config[name] for name in names if config.get(name) is not None), 0.5)
     found = found[0] if isinstance(found, list | tuple) and len(found) == 1 else found
     return found if isinstance(found, int | float) else None
@@ -55,7 +56,7 @@ def _recall(label: Array, score: Array, threshold: float) -> Sums:
 
 
 def _crossentropy(label: Array, score: Array) -> Sums:
-    score = np.clip(score, 1e-7, 1 - 1e-7)  # as Keras
+    score = np.clip(score, 1e-7, 1 - 1e-7)  # As in Keras.
     return -(label * np.log(score) + (1 - label) * np.log(1 - score)), np.ones_like(score)
 
 
@@ -85,8 +86,9 @@ class Formula:
     """A metric as sums over rows, or as the area under the ROC curve.
 
     Args:
-        name: Its name in TFMA's results.
-        sums: What to sum; None for the area under the ROC curve.
+        name: The metric's name in TFMA's results.
+        sums: Gives the numerators and denominators to sum, from labels and predictions. None for
+            the area under the ROC curve.
     """
 
     name: str
@@ -94,7 +96,7 @@ class Formula:
 
 
 def formula(class_name: str, config: Mapping[str, Any]) -> Formula | None:
-    """The formula of one of TFMA's or Keras' metrics; None if it has none here."""
+    """The formula of a metric of TFMA or Keras; None if this module has none for it."""
     rest = set(config) - {"name", "dtype", "num_thresholds"}
     if class_name in _BY_THRESHOLD:
         name, by_threshold = _BY_THRESHOLD[class_name]
@@ -119,24 +121,24 @@ def intervals(
     slices: Mapping[SliceKey, Array],
     weight: Array | None = None,
 ) -> dict[tuple[SliceKey, str], list[Interval | None]]:
-    """The differences of each model from the first, by slice and metric.
+    """Compute intervals for the differences of each model from the first.
 
     Args:
         formulas: The metrics.
         label: 0 or 1, or a number for regression; shape [rows].
         scores: Each model's predictions, of shape [rows].
-        slices: Row numbers by slice.
-        weight: Each row's weight, of shape [rows].
+        slices: The indices of each slice's rows.
+        weight: Each row's weight, of shape [rows]; by default 1.
 
     Returns:
-        For each slice and metric an interval for each model but the first; None where some draw
-        has no value, such as AUC where a slice has hardly any positives.
+        For each slice and metric, an interval for each model except the first. It is None if the
+        metric has no value in some draw, such as AUC for a slice with hardly any positives.
     """
     label = label.astype(np.float64)
     scores = [score.astype(np.float64) for score in scores]
     weight = np.ones(len(label)) if weight is None else weight.astype(np.float64)
     summed = [f for f in formulas if f.sums is not None]
-    # Columns in the order metric, model, above and below the line: one product for all of them.
+    # Columns by metric, then model, then numerator and denominator: one product for all of them.
     sums = [part for f in summed if f.sums for score in scores for part in f.sums(label, score)]
     columns = np.stack(sums, axis=1) if sums else np.empty((len(label), 0))
     binary = set(np.unique(label)) <= {0.0, 1.0}
@@ -160,8 +162,8 @@ def intervals(
 
 
 def _draws(rows: int, key: SliceKey) -> Iterator[Array]:
-    """Blocks of counts, of shape [draws, rows]; the first draw takes each row once."""
-    # Each slice draws among its own rows, and the same in whatever company it is looked at.
+    """Yield blocks of counts of shape [draws, rows]. The first draw has each row once."""
+    # A slice draws from its own rows, and its draws do not depend on which other slices there are.
     rng = np.random.default_rng([SEED, *str(key).encode()])
     block = max(1, _BLOCK_BYTES // (8 * max(rows, 1)))
     yield np.ones((1, rows))
@@ -180,8 +182,8 @@ def _ratio(above: Array, below: Array) -> Array:
 class _Roc:
     """The area under the ROC curve for many weightings of the same rows.
 
-    It is the probability that a positive has a higher score than a negative, ties counting half
-    (Hanley and McNeil, Radiology 143, 1982).
+    The area is the probability that a positive has a higher score than a negative; a tie counts
+    half (Hanley and McNeil, Radiology 143, 1982).
     """
 
     def __init__(self, label: Array, score: Array) -> None:
@@ -191,7 +193,14 @@ class _Roc:
         self._starts = np.flatnonzero(np.diff(ordered, prepend=-np.inf) > 0)
 
     def areas(self, counts: Array) -> Array:
-        """One area for each row of `counts`, of shape [draws, rows]."""
+        """The area for each draw.
+
+        Args:
+            counts: The weight of each row in each draw, of shape [draws, rows].
+
+        Returns:
+            float64 of shape [draws]; NaN if a draw has no positives or no negatives.
+        """
         counts = counts[:, self._order]
         positive, negative = counts * self._label, counts * (1 - self._label)
         if len(self._starts) < len(self._order):
@@ -203,7 +212,7 @@ class _Roc:
 
 
 def _bounds(values: Array) -> list[Interval | None]:
-    """From values of shape [models, 1 + draws]."""
+    """The intervals, from values of shape [models, 1 + draws]."""
     found: list[Interval | None] = []
     for other in values[1:]:
         differences = other - values[0]

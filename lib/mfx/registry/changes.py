@@ -1,4 +1,4 @@
-"""What differs between two runs besides their metrics: config, data, code."""
+"""Find what differs between two runs besides their metrics: config, data and code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that differs; `before` or `after` is None where it is in one run only."""
+    """A value that differs between two runs. If only one run has it, the other value is None."""
 
     what: str
     before: Any
@@ -27,7 +27,7 @@ class Change:
 
 @dataclass(frozen=True)
 class FileChange:
-    """Lines added to and removed from a file of code."""
+    """How many lines were added to and removed from a file of code."""
 
     path: str
     added: int
@@ -36,12 +36,12 @@ class FileChange:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far a feature's train split is from the other run's, by TFDV.
+    """How much a feature differs between the train splits of two runs, by TFDV's distances.
 
     Args:
-        feature: The feature.
+        feature: The feature's name.
         infinity: L-infinity distance of the values' shares; None for floats.
-        jensen_shannon: Jensen-Shannon divergence; None where TFDV has none.
+        jensen_shannon: Jensen-Shannon divergence; None if TFDV gives none.
     """
 
     feature: str
@@ -50,7 +50,7 @@ class Drift:
 
     @property
     def largest(self) -> float:
-        """The larger of the two, for sorting."""
+        """The larger of the two distances, for sorting."""
         return max(self.infinity or 0.0, self.jensen_shannon or 0.0)
 
 
@@ -59,14 +59,15 @@ class Changes:
     """How one run differs from another.
 
     Args:
-        before: The other run.
-        after: This run.
-        config: Settings that differ, by their keys, such as `train.steps`.
-        data: Files, rows and rejected rows that differ.
-        schema: Features added, removed and changed.
-        drift: All features that both runs have, largest first; None if it was not asked for.
-        commits: The runs' git commits.
-        code: Files of code that differ; None if one of the runs did not keep its code.
+        before: The id of the other run.
+        after: The id of this run.
+        config: The settings that differ, with keys such as `train.steps`.
+        data: Differences in files, rows and rejected rows.
+        schema: Features that were added, removed or changed.
+        drift: All features that both runs have, the largest difference first; None if it was not
+            measured.
+        commits: The runs' Git commits.
+        code: Files of code that differ; None if one of the runs did not save its code.
     """
 
     before: str
@@ -80,12 +81,12 @@ class Changes:
 
 
 def changes(before: Results, after: Results, with_drift: bool = True) -> Changes:
-    """What differs between two runs.
+    """Find what differs between two runs.
 
     Args:
-        before: The run that it is compared with.
+        before: The run to compare with.
         after: The run.
-        with_drift: Whether to measure drift, which needs TensorFlow Data Validation.
+        with_drift: Whether to measure drift. This imports TensorFlow Data Validation.
     """
     schemas = before.get("validate", "schema"), after.get("validate", "schema")
     statistics = before.get("validate", "statistics"), after.get("validate", "statistics")
@@ -102,7 +103,7 @@ def changes(before: Results, after: Results, with_drift: bool = True) -> Changes
 
 
 def config_changes(before: Results, after: Results) -> list[Change]:
-    """Settings that differ, run-time parameters included."""
+    """The settings that differ, including the runs' parameters."""
     old, new = (_flat(one.need("start", "settings").to_dict()) for one in (before, after))
     return [
         Change(key, old.get(key), new.get(key))
@@ -122,7 +123,7 @@ def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def data_changes(before: Results, after: Results) -> list[Change]:
-    """Input files, rows of each split and rejected rows."""
+    """Differences in the input files, the rows of each split and the rejected rows."""
     old, new = (_data(one) for one in (before, after))
     return [
         Change(what, old.get(what), new.get(what))
@@ -144,7 +145,7 @@ def _data(one: Results) -> dict[str, Any]:
 
 
 def schema_changes(before: Schema, after: Schema) -> list[Change]:
-    """Features added, removed, or described otherwise."""
+    """Features that were added or removed, or whose description has changed."""
     from google.protobuf import text_format
 
     old, new = (
@@ -159,10 +160,10 @@ def schema_changes(before: Schema, after: Schema) -> list[Change]:
 
 
 def drift(before: Statistics, after: Statistics) -> list[Drift]:
-    """TFDV's distances between the train splits, for each feature that both have.
+    """TFDV's distances between two train splits, for each feature that both have.
 
-    A feature that only one run's schema calls a category has none: the runs' statistics of it are
-    of different kinds.
+    If a feature is a category in only one run's schema, its statistics cannot be compared, and it
+    has no distances.
     """
     import tensorflow_data_validation as tfdv
 
@@ -175,7 +176,7 @@ def drift(before: Statistics, after: Statistics) -> list[Drift]:
     for feature in schema.feature:
         if (feature.name in counted) != (feature.name in values_counted(old)):
             continue
-        # Any threshold does: TFDV measures where there is one.
+        # TFDV measures a distance only if it has a threshold; any will do.
         feature.drift_comparator.jensen_shannon_divergence.threshold = 1.0
         if feature.name in counted:
             feature.drift_comparator.infinity_norm.threshold = 1.0
@@ -203,13 +204,13 @@ def _measure(name: str) -> int:
 
 
 def commit(one: Results) -> str:
-    """The git commit, `+` for changes besides; empty if unknown."""
+    """The Git commit, with `+` if there were uncommitted changes; empty if it is not known."""
     code = one.code
     return f"{code.commit[:12]}{'+' * code.changed}" if code and code.commit else ""
 
 
 def code_changes(before: Results, after: Results) -> list[FileChange] | None:
-    """Lines added and removed, file by file; None if a run did not keep its code."""
+    """Lines added and removed in each file; None if one of the runs did not save its code."""
     if before.code is None or after.code is None:
         return None
     if before.code.payload == after.code.payload:

@@ -1,4 +1,4 @@
-"""Metaflow's client asked with care: what is absent, what cannot be read, who does not answer."""
+"""Use Metaflow's client and tell three cases apart: absent, unreadable, service out of reach."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class UnreadableError(MfxError):
-    """A result that is there, but cannot be read."""
+    """A result exists, but cannot be read."""
 
 
 def read(artifact: Any, run: str, step: str) -> Any:
-    """What an artifact of Metaflow's client holds.
+    """Read the value of an artifact.
 
     Args:
-        artifact: The artifact.
-        run: The run's pathspec, for errors.
-        step: The step, for errors.
+        artifact: The artifact, an object of Metaflow's client.
+        run: The run's pathspec, for messages.
+        step: The step's name, for messages.
 
     Raises:
-        UnreadableError: Its bytes are not there, or of a class that this version does not have.
+        UnreadableError: Its data is missing, or has a class that this version does not have.
     """
     what = f"run {run}: '{artifact.id}' of step '{step}' cannot be read"
     try:
@@ -42,16 +42,19 @@ def read(artifact: Any, run: str, step: str) -> Any:
         if metaflow_s3.is_own_error(error):
             raise
         where = str(_private.record(artifact).get("location", "")).removeprefix(":root:")
-        # Metaflow's way to say that a file is not there.
-        why = "it is not there" if isinstance(error, TypeError) else error
+        # With a TypeError, Metaflow says that a file does not exist.
+        why = "it does not exist" if isinstance(error, TypeError) else error
         raise UnreadableError(
             f"{what} from the datastore at {where}: {why}",
-            "Was the datastore moved or cleaned? Run the pipeline again to make it anew.",
+            "Was the datastore moved or cleaned? Run the pipeline again to make it again.",
         ) from None
 
 
 def at_home(settings: Settings) -> Settings:
-    """A run's settings in this project: older versions kept where the project was."""
+    """A run's settings with the present folder of the project.
+
+    Runs of older versions have the absolute path that the project had then.
+    """
     for project in metaflow_local.former_projects():
         if Path(settings.home).is_relative_to(project):
             home = Path(settings.home).relative_to(project).as_posix()
@@ -61,9 +64,9 @@ def at_home(settings: Settings) -> Settings:
 
 @contextmanager
 def asking() -> Iterator[None]:
-    """Around what asks Metaflow's metadata: a service that does not answer is no absent run.
+    """A context for calls to Metaflow's metadata. It tells a failing service from an absent run.
 
-    What is not there stays Metaflow's exception.
+    For something that does not exist, Metaflow's own exception is raised (see `absent`).
 
     Raises:
         MfxError: The metadata service is out of reach, or answers with an error.
@@ -83,8 +86,8 @@ def asking() -> Iterator[None]:
             raise
         raise MfxError(
             f"Metaflow's metadata service at {where.removeprefix('service@')}: {error}",
-            "Is it up, and METAFLOW_SERVICE_URL its address? "
-            "METAFLOW_DEFAULT_METADATA=local asks for this machine's own runs.",
+            "Is it running, and is METAFLOW_SERVICE_URL its address? To see this machine's own "
+            "runs, set METAFLOW_DEFAULT_METADATA=local.",
         ) from None
 
 
@@ -103,7 +106,10 @@ def is_metaflows(error: BaseException) -> bool:
 
 
 def absent(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Metaflow's exceptions for what is not there; others say that it cannot be found out."""
+    """Metaflow's exceptions for something that does not exist, and `more`.
+
+    Other exceptions mean that it is not known whether it exists.
+    """
     from metaflow.exception import (
         MetaflowInvalidPathspec,
         MetaflowNamespaceMismatch,
@@ -114,16 +120,17 @@ def absent(*more: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def began(run: Any) -> datetime:
-    """When a run began, local time, with its zone: an hour that comes twice in autumn is in order.
+    """When a run began, in local time with its time zone.
 
-    Metaflow's local metadata forgets it when a run is tagged: `created_at` is then the time of the
-    tag. But there the id is the time, in microseconds since 1970.
+    With the zone, runs are in order even in the hour that comes twice in autumn. Metaflow's local
+    metadata forgets the time when a run is tagged: `created_at` is then the time of the tag. But
+    there the id is the time, in microseconds since 1970.
     """
     return time_named(run.id) or run.created_at.astimezone()
 
 
 def time_named(run: str) -> datetime | None:
-    """When a run began, local time, if its id says so."""
+    """When a run began, in local time, if its id says so; otherwise None."""
     if not (run.isdecimal() and len(run) == 16):
         return None
     return datetime.fromtimestamp(int(run) / 1e6, timezone.utc).astimezone()

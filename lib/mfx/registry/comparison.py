@@ -1,4 +1,4 @@
-"""Metrics of several runs on the same eval rows, with intervals of their differences."""
+"""Compare the metrics of several runs on the same eval rows, with intervals for differences."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from mfx.config import Evaluate
 
 AGREEMENT = 2e-3
-"""How far the bootstrap's own value of a metric's difference may be from TFMA's, which finds AUC
-from 10,000 thresholds, before no interval is given."""
+"""The bootstrap's own value for a difference may be this far from TFMA's, which computes AUC from
+10,000 thresholds. If it is further, no interval is given."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric's difference from the first run's; without an interval, bounds of None."""
+    """A metric's difference from the first run. The bounds are None if there is no interval."""
 
     value: float
     low: float | None
@@ -40,20 +40,21 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether there is an interval and 0 is outside of it."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric of one slice.
+    """One metric on one slice.
 
     Args:
         slice: The slice, OVERALL for all rows.
         metric: The metric's name.
-        values: TFMA's value for each run; None where there is none.
-        differences: From the first run's, for each other run; None where one has no value.
-        no_value: Why a run has no value; '' where it has one.
+        values: TFMA's value for each run; None if a run has none.
+        differences: The difference from the first run, for each other run; None if one of the two
+            has no value.
+        no_value: For each run, why it has no value; '' if it has one.
     """
 
     slice: SliceKey
@@ -63,7 +64,7 @@ class MetricRow:
     no_value: list[str] = field(default_factory=list)
 
     def why(self, run: int) -> str:
-        """Why the run of this number has no value; '' where it has one or nothing is known."""
+        """Why the run with this index has no value; '' if it has one or the reason is not known."""
         return self.no_value[run] if self.no_value else ""
 
 
@@ -72,11 +73,11 @@ class Comparison:
     """Metrics of several runs.
 
     Args:
-        runs: Their ids; differences are from the first.
-        rows: One a slice and metric, OVERALL first.
-        eval_run: The run whose eval rows all metrics are of.
-        eval_rows: How many those are.
-        notes: What was computed anew, what cannot be compared, and why.
+        runs: The runs' ids. Differences are from the first.
+        rows: One entry per slice and metric, OVERALL first.
+        eval_run: The run whose eval rows are used for all metrics.
+        eval_rows: The number of these rows.
+        notes: What was computed again, what could not be compared, and why.
     """
 
     runs: list[str]
@@ -86,7 +87,7 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
     def frame(self) -> pd.DataFrame:
-        """One row a slice and metric; see `mfx.registry.compare`."""
+        """A table with one row per slice and metric; see `mfx.registry.compare`."""
         import pandas as pd
 
         table = []
@@ -105,7 +106,7 @@ class Comparison:
 
 @dataclass
 class _Measured:
-    """One run's metrics and predictions on the common rows."""
+    """A run's metrics and predictions on the common rows."""
 
     run: str
     rows: dict[SliceKey, dict[str, float | None]]
@@ -114,13 +115,14 @@ class _Measured:
 
 
 def compare_metrics(found: Sequence[Results]) -> Comparison:
-    """Compare runs on the eval rows of the newest.
+    """Compare runs on the eval rows of the newest run.
 
     Raises:
-        MfxError: Fewer than two runs, one without metrics, or none can be compared with another.
+        MfxError: There are fewer than two runs, a run has no metrics, or fewer than two runs can be
+            compared.
     """
     if len({one.run.pathspec for one in found}) < 2:
-        raise MfxError("expected two runs or more to compare")
+        raise MfxError("there must be two different runs or more", "Give the ids of two runs.")
     newest = max(found, key=lambda one: began(one.run))
     examples: Examples = newest.need("validate", "examples")
     options = newest.need("start", "settings").evaluate
@@ -134,7 +136,7 @@ def compare_metrics(found: Sequence[Results]) -> Comparison:
 
 
 def _answers(found: Results) -> dict[str, pa.Array]:
-    """Label and prediction of each eval row, and the answer, which older runs did not keep."""
+    """The label, prediction and answer of each eval row. Older runs have no answers."""
     with found.need("evaluate", "evaluation").predictions.files() as folder:
         table = pq.read_table(folder / "predictions.parquet")
     return {name: table[name].combine_chunks() for name in table.column_names}
@@ -143,16 +145,16 @@ def _answers(found: Results) -> dict[str, pa.Array]:
 def _measure(
     found: Results, newest: Results, label: pa.Array, notes: list[str]
 ) -> _Measured | None:
-    """A run's metrics on the newest run's eval rows; None, and a note, if it has none."""
+    """Measure a run on the newest run's eval rows; None, with a note, if that is not possible."""
     evaluation = found.need("evaluate", "evaluation")
     examples, settings = newest.examples, newest.settings
-    assert examples is not None and settings is not None  # compare_metrics has read them
+    assert examples is not None and settings is not None  # compare_metrics has read them.
     ours: Examples = found.need("validate", "examples")
     if ours.split_digest("eval") == examples.split_digest("eval"):
         answers = _answers(found)
         if not answers["label"].equals(label):
             notes.append(
-                f"run {found.id} cannot be compared: of the same eval rows it makes other labels "
+                f"run {found.id} cannot be compared: it makes other labels from the same eval rows "
                 f"than run {newest.id}"
             )
             return None
@@ -163,18 +165,18 @@ def _measure(
             return _Measured(found.id, rows, evaluation.no_value, prediction)
         how = f"with the metrics and slices of run {newest.id}"
         if same:
-            how = "again: an older version took a metric without a value for a number"
-        notes.append(f"run {found.id} measured {how}")
+            how = "again: an older version gave a number for metrics without a value"
+        notes.append(f"run {found.id} was measured {how}")
     else:
         problem, answered = _predict(found, examples)
         if answered is None:
             notes.append(
-                f"run {found.id} cannot be compared: its model does not answer the eval rows of "
+                f"run {found.id} cannot be compared: its model cannot predict the eval rows of "
                 f"run {newest.id}: {problem}"
             )
             return None
         prediction = answered
-        notes.append(f"run {found.id} evaluated anew, on the eval rows of run {newest.id}")
+        notes.append(f"run {found.id} was evaluated again, on the eval rows of run {newest.id}")
     from mfx.evaluate.evaluate import not_probabilities, remeasure
     from mfx.evaluate.spec import Reads
 
@@ -186,7 +188,7 @@ def _measure(
 
 
 def _predict(found: Results, examples: Examples) -> tuple[str, pa.Array | None]:
-    """The model's predictions of these eval rows, or why there are none."""
+    """The model's predictions for these eval rows, or why there are none."""
     import tensorflow as tf
 
     from mfx.evaluate.evaluate import predict
@@ -199,7 +201,7 @@ def _predict(found: Results, examples: Examples) -> tuple[str, pa.Array | None]:
 
 
 def _measures(options: Evaluate) -> dict[str, Any]:
-    """What of `[evaluate]` decides on the numbers."""
+    """The part of `[evaluate]` on which the metrics' values depend."""
     given = options.model_dump()
     for name in ("select", "select_lowest", "thresholds"):
         del given[name]
@@ -270,7 +272,7 @@ def _intervals(
 
 
 def slice_rows(examples: Examples, slices: Sequence[Sequence[str]]) -> dict[SliceKey, np.ndarray]:
-    """Numbers of the eval rows in each slice; see `columns.groups`."""
+    """The indices of the eval rows in each slice; see `columns.groups`."""
     found = {OVERALL: np.arange(examples.rows["eval"])}
     for names in dict.fromkeys(tuple(sorted({*keys})) for keys in slices if keys):
         table = examples.to_arrow("eval", names)

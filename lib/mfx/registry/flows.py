@@ -1,6 +1,6 @@
-"""The project's pipelines, each a flow of its own: which there are, and which one is meant.
+"""Find the project's pipelines, and the one that a command is about. Each pipeline is a flow.
 
-A flow keeps its runs, their data, `latest` and its deployments apart from other flows'.
+Flows have separate runs, data, `latest` and deployments.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from mfx.errors import MfxError, nearest
 from mfx.registry.client import UnreadableError, absent, asking, read
 
 _LOOKED_AT = 20
-"""Runs of a flow that are asked for the pipeline's name, newest first: some stop before they have
-one."""
+"""How many of a flow's newest runs are searched for the pipeline's name: some runs stop before they
+have one."""
 
 
 def declared() -> dict[str, Path]:
-    """The project's flows and their files: classes in `flows/*.py` that come of `FlowSpec`.
+    """The project's flows and their files: subclasses of `FlowSpec` in `flows/*.py`.
 
-    Found by reading, nothing is run.
+    The files are read, but not run.
 
     Raises:
         MfxError: One of the files is not Python.
     """
-    package = environment.code_package()  # holds what is in the flow's folder, without the folder
+    package = environment.code_package()  # It has the files of the folder `flows`, but not `flows`.
     classes: dict[str, tuple[Path, list[str]]] = {}
     for path in sorted((package or environment.project() / "flows").glob("*.py")):
         for node in _parse(path).body:
@@ -44,7 +44,7 @@ def declared() -> dict[str, Path]:
 
 
 def known() -> list[str]:
-    """The project's flows; where there is no project, those whose runs Metaflow knows."""
+    """The project's flows. Without a project: all flows whose runs Metaflow knows."""
     if found := declared():
         return list(found)
     from metaflow import Metaflow
@@ -54,10 +54,12 @@ def known() -> list[str]:
 
 
 def default() -> str:
-    """The flow that is meant where nobody names one.
+    """The flow to use if the user names none.
+
+    It is the only flow, or the only one with runs.
 
     Raises:
-        MfxError: There are several, or none.
+        MfxError: There are several such flows, or none.
     """
     flows = known()
     if len(flows) == 1:
@@ -68,24 +70,24 @@ def default() -> str:
     if not ran:
         raise MfxError(
             f"no run of {' or '.join(flows) or 'any flow'} yet",
-            "Run a pipeline first, or go to the project whose runs are meant.",
+            "Run a pipeline first, or go to the folder of the project that has runs.",
         )
     shown = ", ".join(sorted(f"{pipeline_of(flow) or '?'} (flow {flow})" for flow in ran))
     raise MfxError(
         f"several pipelines have runs here: {shown}",
-        'Say which: --pipeline NAME, or --flow FLOW; in Python flow="FLOW".',
+        'Name one: --pipeline NAME or --flow FLOW; in Python flow="FLOW".',
     )
 
 
 def flow_of_pipeline(pipeline: str) -> str:
-    """The flow that makes a pipeline.
+    """The flow of a pipeline.
 
     Args:
-        pipeline: The name under `[pipeline]` that its latest run had; or its file's, without
-            `.py`, as of a flow that has no runs yet.
+        pipeline: The name under `[pipeline]` in the flow's latest run. Or the flow's name, or the
+            name of its file without `.py`, for a flow without runs.
 
     Raises:
-        MfxError: There is none.
+        MfxError: There is no such pipeline.
     """
     files = declared()
     names = {flow: pipeline_of(flow) for flow in known()}
@@ -103,10 +105,13 @@ def flow_of_pipeline(pipeline: str) -> str:
 
 
 def flow_of_run(run: str) -> str:
-    """The flow that a run is of, by the run's whole id; the only flow, whether it has it or not.
+    """The flow to which a run belongs.
+
+    Args:
+        run: The run's whole id. If there is only one flow, it is not checked.
 
     Raises:
-        MfxError: None of several flows has it.
+        MfxError: There are several flows and none has this run; or there is no flow.
     """
     from metaflow import Run
 
@@ -122,18 +127,18 @@ def flow_of_run(run: str) -> str:
         return flows[0]
     raise MfxError(
         f"no run {run} of {' or '.join(flows) or 'any flow'}",
-        "`mfx ls --all` lists the runs there are.",
+        "`mfx ls --all` lists all runs.",
     )
 
 
 def pipeline_of(flow: str) -> str:
-    """The name of the pipeline that a flow last ran; empty if no run tells it."""
+    """The pipeline's name in a flow's newest runs; empty if none of them has it."""
     for run in _newest(flow, _LOOKED_AT):
         try:
             with asking():
                 artifact = run["start"].task["settings"]
             return read(artifact, run.pathspec, "start").pipeline.name
-        except absent(KeyError, TypeError, UnreadableError):  # stopped before, or of old
+        except absent(KeyError, TypeError, UnreadableError):  # It stopped before, or is old.
             continue
     return ""
 
@@ -154,7 +159,7 @@ def _parse(path: Path) -> ast.Module:
     except SyntaxError as error:
         raise MfxError(
             f"{path}, line {error.lineno}: SyntaxError: {error.msg}",
-            "Fix it, or name the flow that is meant: --flow FLOW.",
+            "Fix it, or name the flow: --flow FLOW.",
         ) from None
 
 

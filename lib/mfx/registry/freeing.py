@@ -1,6 +1,7 @@
-"""What old runs hold in Metaflow's datastore, and freeing it.
+"""Find and remove the data of old runs in Metaflow's datastore.
 
-Payload blobs only: they are nearly all of the bytes. Runs stay listed, with their metrics.
+Only payload blobs are removed: they are nearly all of the bytes. The runs are still listed, with
+their metrics.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from mfx.registry.states import FINISHED, UNKNOWN, YOUNG, State, state_of
 from mfx.storage import address, s3
 
 BATCH = 64
-"""Blobs removed at a time, after a look whether a run has begun."""
+"""How many blobs are removed at a time. Before, it is checked whether a new run has begun."""
 LOOK_SECONDS = 1.0
-"""So old may that look be: a run takes longer from its beginning to its first blob."""
+"""The check may be this old: a run takes longer from its begin to its first blob."""
 
 
 @dataclass(frozen=True)
 class Holding:
-    """What one run holds.
+    """How much data a run has.
 
     Args:
-        run: Its id.
+        run: The run's id.
         created: When it began.
-        kept: Why it is kept; empty if what it alone holds may be freed.
-        size: Bytes of all its blobs.
-        freeable: Bytes of its blobs that no kept run shares; of blobs that several old runs share
-            only the newest of them counts.
+        kept: Why its data is kept; empty if data that no other run needs may be freed.
+        size: The bytes of all its blobs.
+        freeable: The bytes of its blobs that no kept run needs. Blobs that several old runs share
+            count for the newest of them.
     """
 
     run: str
@@ -51,15 +52,15 @@ class Holding:
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to be freed.
+    """What can be freed.
 
     Args:
         holdings: All runs, newest first.
-        blobs: What to free, with sizes in bytes.
+        blobs: The blobs to free, with their sizes in bytes.
         busy: Runs that may still be running.
-        unread: Runs of which something cannot be read, and what: they may hold any blob.
-        flow: The flow that runs are of.
-        place: Where the blobs lie.
+        unread: Runs with something that cannot be read, and why. They may need any blob.
+        flow: The runs' flow.
+        place: The place of the blobs.
     """
 
     holdings: list[Holding]
@@ -71,19 +72,19 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Bytes to be freed."""
+        """The bytes that can be freed."""
         return sum(self.blobs.values())
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A run, as the metadata and the datastore have it.
+    """A run, from the metadata and the datastore.
 
     Args:
-        id: Its id.
+        id: The run's id.
         created: When it began.
-        state: What became of it.
-        held: What it left in the datastore.
+        state: Its state.
+        held: Its data in the datastore.
         branch: Its `@project` branch.
     """
 
@@ -103,25 +104,25 @@ class _Run:
 
 
 def plan(flow: str, keep: int) -> Plan:
-    """Find out what all but the newest runs hold for themselves, whoever ran them.
+    """Find out which data of old runs can be freed, for runs of all users.
 
-    Kept are the `keep` newest finished runs of each pipeline; of the last day those that failed or
-    were killed too, as they may be resumed; and all that ever were in production: what is served,
-    and what could be rolled back to.
+    The data of these runs is kept: the `keep` newest finished runs of each pipeline; runs that
+    failed or were killed during the last day, since they may be resumed; and all runs that are or
+    were in production, since one can roll back to them.
 
     Args:
         flow: The flow's name.
         keep: How many of each pipeline's newest finished runs to keep, at least 1.
 
     Raises:
-        MfxError: A log of promotions cannot be read: then nothing is known to be free.
+        MfxError: A log of promotions cannot be read: then it is not known what can be freed.
     """
     datastore = Datastore(flow)
     found = _all_runs(flow, datastore)
     reasons = _reasons(found, keep)
     needed = {key.sha for one in found if one.id in reasons for key in one.held.blobs}
     needed |= {sha for one in found if one.id in reasons for sha in one.held.mentioned}
-    # What is held in a way that this library does not know cannot be freed, and so protects.
+    # A blob that a run mentions in a way that this library does not know is kept.
     needed |= {sha for one in found for sha in _only_mentioned(one.held)}
     blobs: dict[BlobKey, int] = {}
     holdings = []
@@ -136,23 +137,26 @@ def plan(flow: str, keep: int) -> Plan:
 
 
 def free(planned: Plan) -> int:
-    """Remove the blobs of a plan; how many there were.
+    """Remove the blobs of a plan.
+
+    Returns:
+        How many blobs were removed.
 
     Raises:
-        MfxError: A run may be storing blobs right now, a run cannot be read, or the datastore
-            cannot be written.
+        MfxError: A run may be using blobs now, a run cannot be read, or the datastore cannot be
+            written.
     """
     if planned.busy:
         raise MfxError(
-            f"run {planned.busy[0]} is unfinished, and may rely on blobs that are there already",
-            "Nothing was freed. Ask again when it has ended, or a day after it began; `mfx ls` "
-            "tells what became of runs.",
+            f"run {planned.busy[0]} is unfinished, and may need blobs that are there already",
+            "Nothing was freed. Try again when it has ended, or a day after it began. `mfx ls` "
+            "shows the state of runs.",
         )
     if planned.unread:
         run, why = next(iter(planned.unread.items()))
         raise MfxError(
-            f"run {run} cannot be read ({why}), so it may hold any blob",
-            f"Nothing was freed in {planned.place}. Give back what is missing there, or remove "
+            f"run {run} cannot be read ({why}), so it may need any blob",
+            f"Nothing was freed in {planned.place}. Restore what is missing there, or remove "
             "that run from it.",
         )
     known = {holding.run for holding in planned.holdings}
@@ -163,8 +167,8 @@ def free(planned: Plan) -> int:
             looked = time.monotonic()
             if planned.flow and (begun := _ids(planned.flow) - known):
                 raise MfxError(
-                    f"run {min(begun)} has begun meanwhile, and may rely on blobs that are there",
-                    f"Freed so far: {count:,} blobs that no run held. Ask again when it has ended.",
+                    f"run {min(begun)} has begun meanwhile, and may need blobs that are there",
+                    f"{count:,} blobs that no run needs were freed. Try again when it has ended.",
                 )
         batch, keys = keys[:BATCH], keys[BATCH:]
         for storage in {key.storage for key in batch}:
@@ -174,18 +178,18 @@ def free(planned: Plan) -> int:
 
 
 def remover(storage: str) -> Callable[[list[BlobKey]], int]:
-    """What removes blobs where Metaflow's content-addressed store has put them on a storage.
+    """A function that removes blobs of Metaflow's datastore on a storage.
 
-    It takes the blobs' keys, and returns how many there were; on S3, how many it was asked.
+    The function takes the blobs' keys. It returns how many blobs existed; on S3 the number of keys.
 
     Raises:
-        MfxError: Blobs on this storage cannot be freed.
+        MfxError: Blobs on this storage cannot be removed.
     """
     try:
         return _REMOVERS[storage]()
     except KeyError:
         raise MfxError(
-            f"blobs on {storage} cannot be freed by mfx", "See what could be with --dry-run."
+            f"mfx cannot free blobs on {storage}", "--dry-run shows which runs have old data."
         ) from None
 
 
@@ -210,7 +214,7 @@ def _on_s3() -> Callable[[list[BlobKey]], int]:
 
     def remove_one(key: BlobKey) -> None:
         root = address.on_s3(key.root)
-        assert root  # as Metaflow's root on S3 is
+        assert root  # Metaflow's root on S3 is such an address.
         client.delete_object(Bucket=root.bucket, Key=root.prefix + _below(key))
 
     def remove(keys: list[BlobKey]) -> int:
@@ -235,7 +239,7 @@ def _ids(flow: str) -> set[str]:
 
 
 def _all_runs(flow: str, datastore: Datastore) -> list[_Run]:
-    """Runs of all namespaces, newest first; also those that only the datastore knows of."""
+    """The runs of all namespaces, newest first, with those that only the datastore knows."""
     from metaflow import Flow
     from metaflow.exception import MetaflowException
 
@@ -246,7 +250,7 @@ def _all_runs(flow: str, datastore: Datastore) -> list[_Run]:
         raise MfxError(f"no run of {flow} yet", "There is nothing to free.") from None
     found = [_known(run, datastore) for run in runs]
     for name in datastore.runs() - {one.id for one in found}:
-        # Of another machine's local metadata, or of a metadata service that was used before.
+        # They belong to another machine's local metadata, or to an earlier metadata service.
         now = datetime.now().astimezone()
         named = time_named(name)
         moment = named or now
@@ -263,15 +267,15 @@ def _known(run: Any, datastore: Datastore) -> _Run:
     with asking():
         try:
             state = state_of(run, created)
-        except (OSError, TypeError, DataException) as error:  # an artifact's file is gone
+        except (OSError, TypeError, DataException) as error:  # An artifact's file is missing.
             state, held.unread = State(UNKNOWN, over=True), held.unread or one_line(error)
         if not (held.found or held.unread) and _lies_here(run, datastore):
-            held.unread = "its steps have left nothing that is still there"
+            held.unread = "nothing that its steps saved is still there"
     return _Run(run.id, created, state, held, places.branch_of(run))
 
 
 def _lies_here(run: Any, datastore: Datastore) -> bool:
-    """Whether the metadata says that the run's first step left results in this datastore."""
+    """Whether, by the metadata, the run's first step has saved results in this datastore."""
     task = run["start"].task if "start" in run else None
     said = task.metadata_dict if task else {}
     root = said.get("ds-root", "").rstrip("/")
@@ -281,7 +285,7 @@ def _lies_here(run: Any, datastore: Datastore) -> bool:
 
 
 def _reasons(found: list[_Run], keep: int) -> dict[str, str]:
-    """Why runs are kept, by id; runs newest first."""
+    """Why the data of runs is kept, by the run's id. `found` must be sorted newest first."""
     promoted = _promoted({_place(one) for one in found if one.held.evaluated and one.held.settings})
     finished: Counter[str] = Counter()
     reasons = {}
@@ -295,9 +299,9 @@ def _reasons(found: list[_Run], keep: int) -> dict[str, str]:
         elif one.state.name == FINISHED and finished[one.pipeline] <= keep:
             reasons[one.id] = f"one of the newest {keep}"
         elif one.state.name == UNKNOWN and one.state.over:
-            reasons[one.id] = "not of this metadata"
+            reasons[one.id] = "not in this metadata"
         elif not one.state.over:
-            reasons[one.id] = f"{one.state.name}, may be under way"
+            reasons[one.id] = f"{one.state.name}, may be running"
         elif one.state.name != FINISHED and one.young:
             reasons[one.id] = f"{one.state.name}, may be resumed"
     return reasons
@@ -312,15 +316,15 @@ def _only_mentioned(held: Held) -> set[str]:
 
 
 def _promoted(where: set[Place]) -> dict[str, str]:
-    """Why runs must be kept, by id, as the logs of promotions have it."""
+    """Why runs must be kept by the logs of promotions, by the run's id."""
     found: dict[str, str] = {}
     for place in where:
-        if address.fault(place.destination):  # of an older version; nothing was ever pushed there
+        if address.fault(place.destination):  # An older version allowed it; nothing was pushed.
             continue
         destination = place.open()
         for entry in Log(destination).entries():
             if entry.state != UNDONE:
-                found[entry.run] = "was in production: may be rolled back to"
+                found[entry.run] = "was in production: needed for a rollback"
         if current := promotion.read_view(destination).current:
             found[current.run] = f"in production at {place}"
         elif versions := destination.versions():

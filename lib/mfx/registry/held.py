@@ -1,7 +1,7 @@
-"""What runs hold of the payload blobs in this project's datastore, read from the datastore itself.
+"""Find out which payload blobs a run needs, from this project's datastore itself.
 
-So it does not matter where the project was when a run was made, nor whether the metadata that is
-asked now knows of it. What cannot be read is never taken for nothing.
+So it does not matter in which folder the project was when the run was made, or whether the present
+metadata knows the run. If something cannot be read, that is an error and never counts as "nothing".
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from mfx.storage import s3
 from mfx.storage.address import S3Address, on_s3
 
 _TEXT = re.compile(rb"[0-9a-f]{40}")
-"""What may be a blob's key, in the bytes of an artifact."""
+"""Anything in the bytes of an artifact that may be a blob's key."""
 _SAID, _DONE = ".data.json", ".DONE.lock"
 _GZIP = b"\x1f\x8b"
 _OURS = b"mfx"
-"""In the bytes of every artifact that holds an object of this library, the name of its module."""
+"""These bytes are in every artifact that has an object of this library: its module's name."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class BlobKey:
 
 @dataclass
 class Held:
-    """What one run holds.
+    """The data that a run has in the datastore.
 
     Args:
-        blobs: Its blobs, with sizes in bytes.
-        mentioned: All that may be a blob's key in what its steps left, whatever holds it there.
-        found: Whether it left anything here.
+        blobs: Its blobs, with their sizes in bytes.
+        mentioned: Everything in its artifacts that may be a blob's key.
+        found: Whether it has anything in this datastore.
         settings: Its config; None if it did not get that far.
         evaluated: Whether it made a model that might have been promoted.
-        unread: What could not be read, and why; empty if all could be.
+        unread: What could not be read, and why; empty if everything could be read.
     """
 
     blobs: dict[BlobKey, int] = field(default_factory=dict)
@@ -61,13 +61,13 @@ class Held:
 
 
 class Datastore:
-    """One flow's part of the datastore that Metaflow's settings name.
+    """A flow's part of the datastore that Metaflow's settings name.
 
     Args:
         flow: The flow's name.
 
     Raises:
-        MfxError: The settings name none.
+        MfxError: There is no datastore.
     """
 
     def __init__(self, flow: str) -> None:
@@ -79,7 +79,9 @@ class Datastore:
             lambda *_, **__: None, create_on_absent=False
         )
         if root is None:
-            raise MfxError("there is no datastore here", "Go to the project whose runs are meant.")
+            raise MfxError(
+                "there is no datastore here", "Go to the folder of the project that has runs."
+            )
         self.flow, self.storage, self.root = flow, storage.TYPE, str(root)
         self._files = _S3Files(self.root) if storage.TYPE == "s3" else _Files(storage(root))
         self._seen: dict[str, tuple[dict[BlobKey, int], set[str], Any]] = {}
@@ -88,11 +90,11 @@ class Datastore:
         return f"{self.root.rstrip('/')}/{self.flow}/data"
 
     def runs(self) -> set[str]:
-        """Ids of the runs that have results here."""
+        """The ids of the runs that have results in this datastore."""
         return self._files.folders(self.flow) - {"data", "_meta"}
 
     def read(self, run: str) -> Held:
-        """What a run's steps left here, as far as they have ended."""
+        """The data that a run's finished steps have in this datastore."""
         try:
             # <step>/<task>/<attempt>.data.json has the hashes of an attempt's artifacts by name.
             names = self._files.below(f"{self.flow}/{run}")
@@ -107,7 +109,7 @@ class Datastore:
             self._load({sha for _, sha in artifacts if sha not in self._seen})
         except MfxError:
             raise
-        except Exception as error:  # of the storage, of gzip: whatever it is, something is unread
+        except Exception as error:  # Whatever the error is, something could not be read.
             return Held(unread=one_line(error))
         held = Held(found=bool(said))
         for name, sha in artifacts:
@@ -118,13 +120,13 @@ class Datastore:
                 held.settings = value
             held.evaluated |= name == "evaluate/evaluation"
         if held.evaluated and held.settings is None:
-            held.unread = "its settings: of a version that is not known here"
+            held.unread = "its settings: this version of MFX does not know their class"
         return held
 
     def _load(self, shas: set[str]) -> None:
         names = {f"{self.flow}/data/{sha[:2]}/{sha}": sha for sha in shas}
         for name, packed in self._files.read(names).items():
-            # Packed, unless it was copied from another datastore.
+            # It is compressed, unless it was copied from another datastore.
             sha, data = names[name], gzip.decompress(packed) if packed[:2] == _GZIP else packed
             if hashlib.sha1(data).hexdigest() != sha:
                 raise FileGoneError(f"{name} has other bytes than were stored")
@@ -134,7 +136,7 @@ class Datastore:
             self._seen[sha] = blobs, {text.decode() for text in _TEXT.findall(data)}, settings
 
     def _keys(self, payload: Payload) -> Iterator[tuple[BlobKey, int]]:
-        # A project that was moved or copied has its blobs with it.
+        # The blobs of a local datastore move with the project.
         if payload.storage == self.storage and (
             self.storage == "local" or payload.root == self.root
         ):
@@ -143,13 +145,13 @@ class Datastore:
 
 
 class _Files:
-    """The datastore's files, as Metaflow reads them on each of its storages."""
+    """Reads the datastore's files by Metaflow's own classes, which know all its storages."""
 
     def __init__(self, storage: Any) -> None:
         self._storage = storage
 
     def folders(self, folder: str) -> set[str]:
-        """Names of the folders in one."""
+        """The names of the folders in a folder."""
         found = self._storage.list_content([folder])
         return {entry.path.rstrip("/").rpartition("/")[2] for entry in found if not entry.is_file}
 
@@ -161,10 +163,10 @@ class _Files:
         return files + [file for inner in folders for file in self.below(inner)]
 
     def read(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Files' contents by name.
+        """The contents of files, by name.
 
         Raises:
-            FileGoneError: One is not there.
+            FileGoneError: A file does not exist.
         """
         read = {}
         with self._storage.load_bytes(list(names)) as loaded:
@@ -176,11 +178,11 @@ class _Files:
 
 
 class _S3Files:
-    """The same on S3, through the library's own client: Metaflow's starts 64 processes a time."""
+    """The same on S3 by this library's own client: Metaflow's starts 64 processes each time."""
 
     def __init__(self, root: str) -> None:
         there = on_s3(root)
-        assert there  # as Metaflow's root on S3 is
+        assert there  # Metaflow's root on S3 is such an address.
         self._root, self._prefix = there, there.prefix
         self._client = s3.client()
 
@@ -214,26 +216,26 @@ class _S3Files:
 
 
 class FileGoneError(Exception):
-    """A file that should be in the datastore is not, or not as it was."""
+    """A file in the datastore is missing, or has changed."""
 
 
 def one_line(error: Exception) -> str:
-    """What an error says first, or its kind."""
+    """The first line of an error's text; if it has none, its class."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def chunks(payload: Payload) -> Iterator[tuple[str, int]]:
-    """Keys of a payload's blobs, and how many bytes each has."""
+    """Yield the keys of a payload's blobs, with their sizes in bytes."""
     for blob in payload.blobs:
         for number, sha in enumerate(blob.keys):
             yield sha, min(CHUNK_BYTES, blob.size - number * CHUNK_BYTES)
 
 
 def _unpickled(data: bytes) -> Any:
-    """The object; None if its class is not here, and so none that holds payloads for `blobs`."""
+    """Unpickle an object; None if that fails, for example because its class does not exist here."""
     try:
         return pickle.loads(data)
-    except Exception:  # whatever the class's own code raises
+    except Exception:  # A class's own code may raise anything.
         return None
 
 

@@ -1,10 +1,11 @@
-"""Whether a run's processes still live: a lock that they hold, and that ends with the last of them.
+"""Tell whether a run's processes are alive, by a lock that they hold.
 
-The run's scheduler, and each of its steps, hold a shared lock on one small file in the local
-datastore, `mfx.alive/<flow>/<run>`. The kernel gives it back however a process ends, also by
-`kill -9`. `gc` holds the flow's own lock alone, so that no run begins while blobs are removed.
+The run's scheduler and each of its steps hold a shared lock on a small file in the local datastore,
+`mfx.alive/<flow>/<run>`. The kernel releases a lock however its process ends, even by `kill -9`.
+`mfx gc` holds an exclusive lock of the flow, so that no run begins while blobs are removed.
 
-Seen is what runs on this machine, or on a disk that it shares; of anything else nothing is said.
+This works for runs on this machine, and on machines that share its disk with locks. For all other
+runs, nothing is known here.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from mfx.errors import MfxError
 
 _FOLDER = "mfx.alive"
 _TRIES = 5
-"""Looks at a lock: two that look at the same moment see each other's."""
+"""How often a lock is tried: two processes that try at the same moment hinder each other."""
 _held: list[int] = []
-"""File descriptors, open until the process ends."""
+"""File descriptors that stay open until the process ends."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Life:
     """What is known of a run's processes.
 
     Args:
-        alive: Whether one of them lives; None if that cannot be told from here.
-        failed: Whether the scheduler said, at its end, that the run had failed.
+        alive: Whether one of them is alive; None if that is not known here.
+        failed: Whether the scheduler recorded at its end that the run had failed.
     """
 
     alive: bool | None
@@ -42,12 +43,12 @@ class Life:
 
 
 def hold(flow: str, run: str, report: Callable[[str], object]) -> None:
-    """Let others see that this process, a run's scheduler, lives.
+    """Take the lock that shows that this process, a run's scheduler, is alive.
 
     Args:
         flow: The flow's name.
         run: The run's id.
-        report: Takes a line when this has to wait for `gc`.
+        report: Called with one line if this has to wait for `mfx gc`.
     """
     try:
         file = _file(flow, run)
@@ -55,20 +56,23 @@ def hold(flow: str, run: str, report: Callable[[str], object]) -> None:
         with _together(file.parent.with_suffix(".gc"), report):
             file.write_text(json.dumps({"machine": socket.gethostname()}), encoding="utf-8")
             _take(file)
-    except OSError:  # a disk without locks, or that cannot be written: then nothing is known
+    except OSError:  # The disk has no locks or cannot be written: then nothing is known.
         with suppress(OSError):
             file.unlink(missing_ok=True)
 
 
 def join(flow: str, run: str) -> None:
-    """Let others see that this process, a step of the run, lives, if its scheduler did so."""
+    """Take the lock that shows that this process, a step of the run, is alive.
+
+    This does nothing if the run's scheduler has no lock.
+    """
     with suppress(OSError):
         if (file := _file(flow, run)).is_file():
             _take(file)
 
 
 def end(flow: str, run: str, failed: bool) -> None:
-    """Note how the run that this process schedules ended; not called if it is killed."""
+    """Record how the run of this scheduler ended. (If it is killed, this is never called.)"""
     with suppress(OSError):
         file = _file(flow, run)
         if failed:
@@ -101,16 +105,16 @@ def life_of(flow: str, run: str) -> Life:
         os.close(handle)
     if said.get("failed"):
         return Life(False, failed=True)
-    # Not every shared disk shares its locks.
+    # Some shared disks do not share their locks.
     return Life(False if said.get("machine") == socket.gethostname() else None)
 
 
 @contextmanager
 def nobody_begins(flow: str) -> Iterator[None]:
-    """Around what no run of the flow may begin beside: those on this machine wait until it ends.
+    """A context during which no run of the flow begins on this machine: new runs wait.
 
     Raises:
-        MfxError: A run is beginning, or another process is here.
+        MfxError: A run is just beginning, or another process is in this context.
     """
     file = _file(flow, "").with_suffix(".gc")
     try:
@@ -124,10 +128,10 @@ def nobody_begins(flow: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise MfxError(
-                f"a run of {flow} is just beginning, or another gc is at work",
-                "Nothing was freed. Ask again.",
+                f"a run of {flow} is just beginning, or another `mfx gc` is running",
+                "Nothing was freed. Try again.",
             ) from None
-        except OSError:  # a disk without locks
+        except OSError:  # The disk has no locks.
             pass
         yield
     finally:
@@ -159,7 +163,11 @@ def _take(file: Path) -> None:
 
 
 def _file(flow: str, run: str) -> Path:
-    """Raises OSError where there is no local datastore."""
+    """The run's file.
+
+    Raises:
+        OSError: There is no local datastore.
+    """
     from metaflow.plugins.datastores.local_storage import LocalStorage
 
     root = LocalStorage.datastore_root or LocalStorage.get_datastore_root_from_config(

@@ -1,9 +1,9 @@
-"""The append-only log of promotions, beside the versions that are served.
+"""The append-only log of promotions. It is beside the versions at the destination.
 
-One immutable object an entry: `promotions/<number>-intent.json` claims the number and says what
-shall be in production; `promotions/<number>-outcome.json` says what came of it. Both are created
-exclusively, so that of several writers one wins. docs/explanation/promotion.md
-has the states as a table.
+Each entry has two files that never change. `promotions/<number>-intent.json` claims the number and
+says what will be in production. `promotions/<number>-outcome.json` says whether that succeeded.
+Both are created exclusively: if several processes write one, exactly one of them succeeds.
+docs/explanation/promotion.md has a table of the states.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mfx.destinations.base import Destination
 from mfx.errors import MfxError
 
 DONE, UNDONE, OPEN, PLANNED = "done", "undone", "open", "planned"
-"""States of an entry; PLANNED is a dry run's, and stands in no log."""
+"""States of an entry. PLANNED is for dry runs; it is never in the log."""
 
 
 @dataclass(frozen=True)
@@ -24,23 +24,23 @@ class Entry:
     """One change of what is in production.
 
     Args:
-        number: Its place in the log, from 1.
-        kind: `promote`, `rollback`, or `found` for a version that something else had put there.
-        flow: Flow of the run that made the model.
-        run: Id of that run.
-        version: The version served.
-        digest: `destination.files_digest` of the bytes served.
-        push: Name under which the bytes were staged; also in the version's own record.
-        who: User who asked for it.
-        time: When it was asked for, ISO 8601, UTC.
+        number: Its number in the log, from 1.
+        kind: `promote`, `rollback`, or `found` for a version that something else put there.
+        flow: The flow of the run that made the model.
+        run: The id of that run.
+        version: The version that is served.
+        digest: The hash of the served files (`destination.files_digest`).
+        push: The name under which the files were staged. It is also in the version's record.
+        who: The user who made the change.
+        time: When the change was requested: ISO 8601, UTC.
         reason: Why, in the user's words.
-        override: Why a model that was not blessed or not valid was promoted nevertheless.
-        replaces: Id of the run that was in production before; empty if none was.
-        restores: For a rollback, the number of the entry whose bytes are served again.
-        facts: What the version's record says: hashes of model, data, code, config; metrics.
+        override: Why a model was promoted although it was not blessed or not valid.
+        replaces: The id of the run that was in production before; empty if there was none.
+        restores: For a rollback, the number of the entry whose files are served again.
+        facts: Facts from the version's record: hashes of model, data, code and config; metrics.
         state: `done`, `undone` or `open`; `planned` in a dry run.
-        since: From when on it was served, ISO 8601, UTC; empty if it never was.
-        outcome: Why it was undone.
+        since: Since when it is served: ISO 8601, UTC; empty if it never was.
+        outcome: Why it was undone; empty if it was not.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Entry:
 
     @property
     def pathspec(self) -> str:
-        """The run as Metaflow's client names it."""
+        """The run's pathspec in Metaflow."""
         return f"{self.flow}/{self.run}"
 
 
@@ -77,7 +77,7 @@ class Log:
         self._destination = destination
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first, as they stand in the log."""
+        """All entries, oldest first."""
         names = [name.rpartition("-") for name in self._destination.entries()]
         intents = [number for number, _, what in names if what == "intent"]
         settled = [number for number, _, what in names if what == "outcome"]
@@ -88,12 +88,16 @@ class Log:
         ]
 
     def claim(self, entry: Entry) -> bool:
-        """Write an intent; False if another has its number."""
+        """Write an intent. Returns False if its number is already taken."""
         intent = {k: v for k, v in asdict(entry).items() if k not in _OUTCOME}
         return self._destination.write_entry(f"{entry.number:08d}-intent", intent)
 
     def settle(self, entry: Entry, state: str, since: str = "", outcome: str = "") -> Entry:
-        """Write the outcome of an intent; the entry with the outcome that stands."""
+        """Write the outcome of an intent.
+
+        Returns:
+            The entry with the outcome in the log. If another process was first, it is that one's.
+        """
         found = {"state": state, "since": since, "outcome": outcome, "time": now()}
         name = f"{entry.number:08d}-outcome"
         if not self._destination.write_entry(name, found):
@@ -101,7 +105,7 @@ class Log:
         return replace(entry, state=found["state"], since=found["since"], outcome=found["outcome"])
 
     def get(self, number: int) -> Entry:
-        """One entry as it stands now."""
+        """The entry with this number."""
         return next(entry for entry in self.entries() if entry.number == number)
 
     def _read(self, numbers: list[str], what: str) -> list[dict[str, Any]]:
@@ -109,25 +113,28 @@ class Log:
 
 
 def _entry(intent: dict[str, Any], outcome: dict[str, Any] | None) -> Entry:
-    """Fields that this version does not know are left out: the log outlives versions."""
+    """Make an entry from its two files.
+
+    Fields that this version does not know are ignored, since newer versions may write the log.
+    """
     given = {**intent, **{k: v for k, v in (outcome or {}).items() if k in _OUTCOME}}
     try:
         return Entry(**{f.name: given[f.name] for f in fields(Entry) if f.name in given})
     except TypeError:
         raise MfxError(
             f"the log of promotions cannot be read: entry {intent.get('number', '?')} lacks fields",
-            "Was it edited? Its entries are written once and never changed.",
+            "Was it edited? Entries must not be changed after they are written.",
         ) from None
 
 
 def in_effect(entries: list[Entry], versions: list[int]) -> list[Entry]:
-    """The entries that are or were served, in order.
+    """The entries whose versions are or were served, in order.
 
-    An open intent counts from the moment that its version is there: a server has it already.
+    An open intent counts if its version is there, since a server may have it already.
 
     Args:
         entries: The log.
-        versions: Versions at the destination, listed before the log was read.
+        versions: The versions at the destination. They must be listed before the log is read.
     """
     return [
         replace(entry, since=entry.since or entry.time)
@@ -137,18 +144,18 @@ def in_effect(entries: list[Entry], versions: list[int]) -> list[Entry]:
 
 
 def now() -> str:
-    """The time as the log writes it."""
+    """The present time in the log's format."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def parse_time(text: str) -> datetime:
-    """A time as people write it: ISO 8601, local where no zone is given; a date is its start.
+    """Parse a time in ISO 8601. Without a zone it is local time; a date means its first moment.
 
     Raises:
-        MfxError: It is no time.
+        MfxError: The text is not a time.
     """
     try:
-        # Python 3.10 does not read the Z.
+        # Python 3.10 cannot parse the Z.
         found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
         raise MfxError(

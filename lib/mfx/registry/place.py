@@ -1,4 +1,4 @@
-"""Where the models of one pipeline and branch are served from."""
+"""The place from which the model of a pipeline and branch is served."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfx.destinations import open_destination
 from mfx.destinations.base import Destination
 
 PRODUCTION_BRANCH = "prod"
-"""Metaflow's name of the branch of `--production`."""
+"""Metaflow's name for the branch of `--production`."""
 _TAG = "project_branch:"
 
 
@@ -24,8 +24,8 @@ class Place:
         destination: A folder or `s3://bucket/prefix`.
         name: The pipeline's name.
         branch: Metaflow's `@project` branch; empty without `@project`. Runs of the production
-            branch and of flows without `@project` share one place; every other branch has its own,
-            `<name>.<branch>`, so that trying things out never changes what is served.
+            branch and runs without `@project` share one place. Every other branch has its own
+            place, `<name>.<branch>`, so that experiments never change what is served.
     """
 
     destination: str
@@ -40,11 +40,11 @@ class Place:
 
     @property
     def tag(self) -> str:
-        """The tag of the run whose model is in production here."""
+        """The tag of the run whose model is in production at this place."""
         return f"production:{self.model}"
 
     def open(self) -> Destination:
-        """The place's versions and log."""
+        """Open the destination, which has the versions and the log."""
         return open_destination(self.destination, self.model)
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Place:
 
 
 def for_settings(settings: Settings, branch: str = "") -> Place:
-    """The place that a config pushes to."""
+    """The place to which a config pushes."""
     return Place(settings.resolve(settings.push.destination), settings.pipeline.name, branch)
 
 
@@ -64,7 +64,7 @@ def current_branch() -> str:
 
 
 def branch_of(run: Any) -> str:
-    """The `@project` branch that a run belongs to, by its system tags."""
+    """The `@project` branch to which a run belongs, by its system tags; '' if it has none."""
     return _branch(run.system_tags)
 
 
@@ -73,7 +73,7 @@ def _branch(tags: Iterable[str]) -> str:
 
 
 def user() -> str:
-    """Who is asking, as Metaflow names users."""
+    """The name of the present user, as in Metaflow."""
     from metaflow.util import get_username
 
     return get_username() or getpass.getuser()

@@ -1,14 +1,15 @@
-"""Changing what is in production, so that a crash at any point leaves one production model.
+"""Change what is in production. A crash at any point still leaves exactly one production model.
 
-1. Stage: copy the bytes to where no server looks, read them back, compare the hash.
-2. Intent: claim the next number of the log; it fixes run, hash and version. Nothing happened yet.
-3. Publish: make the staged bytes the version. From here on it is served.
-4. Outcome: read the version back, compare the hash, write `done`.
+1. Stage: copy the files to a place where no server looks, read them back, compare the hash.
+2. Intent: claim the next number in the log. The intent fixes run, hash and version. Nothing has
+   changed for servers yet.
+3. Publish: turn the staged files into the version. From now on it is served.
+4. Outcome: read the version back, compare the hash, write `done` to the log.
 
-All that is needed after 2 lies at the destination, and each part may be done again, and by several
-at once. So whoever comes next, after a crash or beside a slow promoter, finishes an open intent
-before doing anything else; there are no locks to expire. An intent is undone only where its bytes
-are not what it says.
+After step 2, everything that is needed is at the destination. Each further step can be repeated,
+even by several processes at the same time. So the next process, after a crash or beside a slow one,
+finishes an open intent before it does anything else. No locks are needed that could expire. An
+intent is undone only if the files do not have the hash that it says.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from mfx.registry.log import DONE, OPEN, PLANNED, UNDONE, Entry, Log, in_effect,
 from mfx.registry.place import user
 
 ABANDONED_SECONDS = 24 * 3600
-"""Staged files of this age are from a promoter that was killed before its intent."""
+"""Staged files of this age were left by a process that was killed before it wrote its intent."""
 
 UNKNOWN = "unknown"
-"""Run of a version that was not pushed by this library."""
+"""The run of a version that this library did not push."""
 
 Files = Callable[[Path], None]
 """Writes a model's files into a folder."""
@@ -42,17 +43,17 @@ class ConflictError(MfxError):
 
 @dataclass(frozen=True)
 class Request:
-    """What shall be in production, and why.
+    """A request to put a model into production.
 
     Args:
         kind: `promote` or `rollback`.
-        flow: Flow of the run that made the model.
-        run: Id of that run.
-        facts: For the version's record and the log.
-        reason: Why.
-        override: Why, although the model is not blessed or not valid.
-        restores: Number of the entry to serve again.
-        digest: The hash that the files must have; empty if any will do.
+        flow: The flow of the run that made the model.
+        run: The id of that run.
+        facts: Facts about the model, for the version's record and the log.
+        reason: Why it is put into production.
+        override: Why it is put into production although it is not blessed or not valid.
+        restores: The number of the entry to serve again, for a rollback.
+        digest: The hash that the files must have; empty if it is not known.
     """
 
     kind: str
@@ -67,14 +68,14 @@ class Request:
 
 @dataclass(frozen=True)
 class View:
-    """What a promoter saw before it decided.
+    """The state of a destination, on which a request is based.
 
     Args:
-        number: Number of the newest entry, 0 if there is none.
-        served: Entries that are or were served, oldest first.
-        versions: Versions at the destination.
+        number: The number of the newest entry; 0 if there is none.
+        served: The entries that are or were served, oldest first.
+        versions: The versions at the destination, ascending.
         open: Whether the newest entry has no outcome yet.
-        finished: The entry that a killed promoter had left open, and that was finished just now.
+        finished: An entry that a killed process had left open, and that was just finished; or None.
     """
 
     number: int
@@ -91,8 +92,8 @@ class View:
 
 
 def read_view(destination: Destination) -> View:
-    """What is served and was served; writes nothing."""
-    # In this order: a version without its intent would look like somebody else's.
+    """Read what is and was served. Nothing is written."""
+    # Versions are read before the log: otherwise a new version could seem to have no intent.
     versions = destination.versions()
     log = Log(destination)
     entries = log.entries()
@@ -105,32 +106,35 @@ def read_view(destination: Destination) -> View:
 
 
 def verify(destination: Destination) -> None:
-    """Read the served bytes back.
+    """Check that the served files have the hash in the log.
 
     Raises:
-        MfxError: They are not those that the log tells of.
+        MfxError: They have another hash, are not in the log, or nothing is in production.
     """
     view = read_view(destination)
     if not view.versions:
         raise MfxError(f"nothing is in production at {destination.path(0).rpartition('/')[0]}")
     path, digest = destination.path(view.versions[-1]), destination.digest(view.versions[-1])
     if view.current is None:
-        raise MfxError(f"{path}: served, but not in the log", "The next change will enter it.")
+        raise MfxError(
+            f"{path}: served, but not in the log",
+            "The next promotion or rollback adds it to the log.",
+        )
     if digest != view.current.digest:
         raise MfxError(
-            f"{path}: the bytes have the SHA-256 {digest[:12]}, the log says "
+            f"{path}: the files have the SHA-256 {digest[:12]}, the log says "
             f"{view.current.digest[:12]}",
             "They were changed after the push: roll back, or promote a run.",
         )
 
 
 def begin(destination: Destination) -> View:
-    """`read_view`, after finishing what was left open and entering what something else pushed."""
+    """Finish an open entry, add foreign versions to the log (see `recover`), then read the view."""
     finished = None
     while True:
         finished = recover(destination) or finished
-        # Another may have opened an intent, and died, in between: the next number may be claimed
-        # only over an entry that has its outcome.
+        # Meanwhile another process may have written an intent and died. The next number may be
+        # claimed only if the newest entry has its outcome.
         if not (view := read_view(destination)).open:
             return replace(view, finished=finished)
 
@@ -141,18 +145,20 @@ def apply(
     """Put a model into production.
 
     Args:
-        destination: Where.
-        view: What the request was made in view of.
-        request: What, and why.
-        files: Writes the model's bytes.
-        dry_run: Check all that can be checked, write nothing.
+        destination: The destination.
+        view: The state on which the request is based.
+        request: The model, and why it is put into production.
+        files: Writes the model's files into a folder.
+        dry_run: Check everything that can be checked, but write nothing.
 
     Returns:
-        The entry in the log, also when it is there from an earlier call; `planned` in a dry run.
+        The entry in the log, which may be from an earlier call with the same model. In a dry run
+        the `planned` entry.
 
     Raises:
-        ConflictError: There was another promotion since `view`.
-        MfxError: The destination cannot be read or written, or the bytes are not those expected.
+        ConflictError: There was another promotion after `view` was read.
+        MfxError: The destination cannot be read or written, or the files do not have the expected
+            hash.
     """
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         folder = Path(directory, "model")
@@ -161,9 +167,9 @@ def apply(
         digest = folder_digest(folder)
         if request.digest and digest != request.digest:
             raise MfxError(
-                f"run {request.run}: the model's bytes have the SHA-256 {digest[:12]}, the log of "
+                f"run {request.run}: the model's files have the SHA-256 {digest[:12]}, the log of "
                 f"promotions says {request.digest[:12]}",
-                "They were changed since; nothing was pushed.",
+                "The files have changed since. Nothing was pushed.",
             )
         current = view.current
         if current and (current.run, current.digest) == (request.run, digest):
@@ -189,7 +195,7 @@ def apply(
 
 
 def _carry_out(destination: Destination, entry: Entry, folder: Path) -> Entry:
-    """Stage, claim, finish."""
+    """Stage the files, claim a number in the log, then finish the entry."""
     log = Log(destination)
     record = {**(entry.facts or {}), "run": entry.run, "digest": entry.digest, "push": entry.push}
     (folder / RECORD).parent.mkdir(parents=True, exist_ok=True)
@@ -197,13 +203,16 @@ def _carry_out(destination: Destination, entry: Entry, folder: Path) -> Entry:
     try:
         destination.stage(folder, entry.push)
         if destination.staged_digest(entry.push) != entry.digest:
-            raise MfxError(f"{destination.path(entry.version)}: not the bytes that were written")
-        # Staging takes time: others may have pushed meanwhile, and versions must grow.
+            raise MfxError(
+                f"{destination.path(entry.version)}: the staged files differ from those written",
+                "Nothing was changed. Try again.",
+            )
+        # Staging takes time. Others may have pushed meanwhile, and versions must grow.
         entry = replace(entry, version=max(entry.version, destination.next_version()))
         if not log.claim(entry):
             raise _conflict(log.get(entry.number))
     except BaseException:
-        # A claim that seems to have failed may stand; then its bytes are needed.
+        # A claim that seems to have failed may be in the log. Then its files are needed.
         if not any(other.push == entry.push for other in log.entries()):
             destination.discard(entry.push)
         raise
@@ -214,7 +223,7 @@ def _carry_out(destination: Destination, entry: Entry, folder: Path) -> Entry:
 
 
 def finish(destination: Destination, entry: Entry) -> Entry:
-    """Bring an open intent to its end, whoever opened it."""
+    """Finish an open intent, whoever wrote it, and return the entry with its outcome."""
     log = Log(destination)
     since = entry.time
     problem = ""
@@ -226,7 +235,7 @@ def finish(destination: Destination, entry: Entry) -> Entry:
     except VersionTakenError:
         problem = f"another push took version {entry.version}"
     if not problem and destination.digest(entry.version) != entry.digest:
-        problem = f"version {entry.version} does not hold the bytes that were pushed"
+        problem = f"version {entry.version} does not have the files that were pushed"
         if entry.push:
             destination.withdraw(entry.version)
     settled = log.settle(entry, UNDONE if problem else DONE, "" if problem else since, problem)
@@ -236,7 +245,7 @@ def finish(destination: Destination, entry: Entry) -> Entry:
 
 
 def _publish(destination: Destination, entry: Entry) -> str:
-    """Make the staged bytes the version; why that cannot be, or ''."""
+    """Turn the staged files into the version; return why that is not possible, or ''."""
     if not entry.push:
         return "the version is gone"
     if destination.staged_digest(entry.push) == entry.digest:
@@ -244,14 +253,15 @@ def _publish(destination: Destination, entry: Entry) -> str:
             destination.publish(entry.push, entry.version)
             return ""
         except MfxError:
-            # Somebody else finished and cleared up between our looks, or it is a real error.
+            # If the version is there, another process has finished the entry. Otherwise it is an
+            # error.
             if entry.version not in destination.versions():
                 raise
             return ""
-    # Staged bytes go only once the version is there, so look again, in this order.
+    # Staged files are removed only after the version is there, so look for the version again.
     if entry.version in destination.versions():
         return ""
-    return "the staged bytes are gone or damaged"
+    return "the staged files are gone or damaged"
 
 
 def _is_ours(destination: Destination, entry: Entry) -> bool:
@@ -259,10 +269,10 @@ def _is_ours(destination: Destination, entry: Entry) -> bool:
 
 
 def recover(destination: Destination) -> Entry | None:
-    """Finish what a killed promoter left, and enter into the log what something else pushed.
+    """Finish what a killed process left, and add to the log a version that something else pushed.
 
     Returns:
-        The entry that was open, with its outcome.
+        The entry that was open, with its outcome; None if no entry was open.
     """
     log = Log(destination)
     entries = log.entries()
@@ -277,13 +287,13 @@ def recover(destination: Destination) -> Entry | None:
 
 
 def _enter_foreign(destination: Destination, log: Log) -> None:
-    """Enter the version that is served, if no promotion put it there."""
+    """Add the served version to the log, if no promotion put it there."""
     versions = destination.versions()
     entries = log.entries()
     if not versions or versions[-1] in {e.version for e in entries if e.state != UNDONE}:
         return
     if entries and entries[-1].state == OPEN:
-        return  # opened just now; it is finished first
+        return  # It was just written, and must be finished first.
     record = destination.record(versions[-1])
     served = in_effect(entries, versions)
     entry = Entry(
@@ -308,5 +318,5 @@ def _enter_foreign(destination: Destination, log: Log) -> None:
 def _conflict(winner: Entry) -> ConflictError:
     return ConflictError(
         f"{winner.who} was first: {winner.kind} of run {winner.run} at {winner.time}",
-        "Nothing was changed. See `mfx history`; ask again if you still want it.",
+        "Nothing was changed. See `mfx history`, and try again if you still want the change.",
     )

@@ -1,7 +1,7 @@
-"""`[push] keep`: old versions are removed from the destination once a new one is served.
+"""`[push] keep`: remove old versions from the destination once a new one is served.
 
-The log of promotions stays, and `freeing` spares every run that was ever in production, so a
-version removed here can be rolled back to: from its run's payload, under a new number.
+One can still roll back to a removed version: the log of promotions keeps its entry, and `freeing`
+keeps the data of every run that was in production. It then gets a new version number.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from mfx.registry.log import DONE, Log
 def retain(destination: Destination, keep: int, pushed: int) -> list[int]:
     """Remove the oldest versions beyond `keep`.
 
-    Never the one in production, which is the highest, nor the one just pushed, which may no longer
-    be the highest; nor what something else put there, which no run could bring back.
+    Three kinds of versions are never removed: the version in production, which is the highest; the
+    version just pushed, which may not be the highest any more; and versions that something else
+    pushed, since no run could restore them.
 
     Args:
-        destination: Where.
-        keep: How many of our versions stay, at least 1.
+        destination: The destination.
+        keep: How many versions pushed by this library to keep, at least 1.
         pushed: The version just pushed.
 
     Returns:
-        The versions removed, oldest first.
+        The removed versions, oldest first.
 
     Raises:
         MfxError: The destination cannot be read or written.
@@ -38,12 +39,15 @@ def retain(destination: Destination, keep: int, pushed: int) -> list[int]:
 
 
 def retain_or_warn(destination: Destination, keep: int | None, pushed: int) -> str:
-    """`retain` after a push that has succeeded, whatever comes of this; what is to be said, or ''.
+    """Call `retain` after a successful push. An error becomes a remark.
 
     Args:
-        destination: Where.
-        keep: None keeps all.
+        destination: The destination.
+        keep: How many versions to keep; None to keep all.
         pushed: The version just pushed.
+
+    Returns:
+        A remark for the user, or ''.
     """
     if keep is None:
         return ""
@@ -52,4 +56,4 @@ def retain_or_warn(destination: Destination, keep: int | None, pushed: int) -> s
     except MfxError as error:
         return f"older versions could not be removed: {error.what}"
     shown = ", ".join(str(version) for version in removed)
-    return f"older versions removed, as [push] keep = {keep}: {shown}" if removed else ""
+    return f"older versions removed ([push] keep = {keep}): {shown}" if removed else ""

@@ -1,4 +1,4 @@
-"""Runs as Metaflow's client knows them: found, listed, and their results read."""
+"""Find and list runs with Metaflow's client, and read their results."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from mfx.config import Settings
 
 LATEST, PRODUCTION = "latest", "production"
-"""What may stand for a run's id."""
+"""Names that can be used instead of a run's id."""
 _SEARCHED = 2000
-"""Most runs looked at for a prefix, newest first."""
+"""How many of the newest runs are searched for the begin of an id."""
 
 
 class NoSuchRunError(MfxError):
-    """There is no such run, or none at all."""
+    """There is no such run, or there are no runs at all."""
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,24 @@ class RunSummary:
     """A run in one line.
 
     Args:
-        run: Its id.
-        flow: The flow that it is of.
-        pipeline: The pipeline's name; empty if it did not get that far, or cannot be read.
-        created: When it began, local time.
-        user: Who ran it.
+        run: The run's id.
+        flow: The run's flow.
+        pipeline: The pipeline's name; empty if the run did not get that far, or cannot be read.
+        created: When it began, in local time.
+        user: The user who started it.
         branch: Its `@project` branch, or empty.
         state: `finished`, `running`, `failed`, `killed` or `unknown`; see `mfx.registry.states`.
-        files: Input files, first and last.
-        rows: Examples in all splits; None if it did not get that far.
-        commit: Git commit, with `+` if there were changes besides.
-        metrics: Metrics of the whole eval split.
-        blessed: None if it was not evaluated.
-        version: Version that the run itself pushed, or None.
+        files: The first and the last input file.
+        rows: The number of examples in all splits; None if it did not get that far.
+        commit: The Git commit, with `+` if there were uncommitted changes.
+        metrics: The metrics on the whole eval split.
+        blessed: Whether the model was blessed; None if it was not evaluated.
+        version: The version that the run itself pushed, or None.
         production: Whether its model is in production now; None if that cannot be read, or was not
-            asked.
+            asked for.
         unreadable: Why its results cannot be read; empty if they can.
-        place: Where its model is served from, if it is promoted; None if it did not get that far.
+        place: The place from which its model is served when it is promoted; None if the run did not
+            get that far.
     """
 
     run: str
@@ -71,7 +72,7 @@ class RunSummary:
 
 
 class Results:
-    """The results of one run's steps; each is None where the run did not get that far."""
+    """The results of a run's steps. A result is None if the run did not get that far."""
 
     def __init__(self, run: Any) -> None:
         self.run = run
@@ -94,34 +95,34 @@ class Results:
 
     @property
     def code(self) -> Code | None:
-        """What it was made with."""
+        """The code of the run."""
         return self.get("start", "code")
 
     @property
     def examples(self) -> Examples | None:
-        """All rows."""
+        """The examples of all shards."""
         return self.get("validate", "examples")
 
     @property
     def evaluation(self) -> Evaluation | None:
-        """Metrics and blessing."""
+        """The metrics and the blessing."""
         return self.get("evaluate", "evaluation")
 
     @property
     def pushed(self) -> PushedModel | None:
-        """What `push` did."""
+        """The result of the step `push`."""
         return self.get("push", "pushed")
 
     def get(self, step: str, name: str) -> Any:
-        """An artifact; None if the run did not make it.
+        """Read an artifact; None if the run did not make it.
 
         Raises:
-            UnreadableError: It is there, but cannot be read.
+            UnreadableError: It exists, but cannot be read.
             MfxError: Metaflow's metadata service does not answer.
         """
         try:
             with asking():
-                if step not in self._steps:  # each takes a service several requests
+                if step not in self._steps:  # Kept, since it takes several requests to a service.
                     self._steps[step] = self.run[step].task
                 task = self._steps[step]
                 artifact = task[name] if task else None
@@ -133,43 +134,44 @@ class Results:
         return at_home(found) if name == "settings" else found
 
     def need(self, step: str, name: str) -> Any:
-        """An artifact.
+        """Read an artifact that must exist.
 
         Raises:
-            MfxError: The run did not get that far.
+            MfxError: The run did not get that far, or the artifact cannot be read.
         """
         found = self.get(step, name)
         if found is None:
             raise MfxError(
                 f"run {self.run.pathspec} has no '{name}' of step '{step}'",
-                "It stopped or is not there yet; `mfx ls` lists runs.",
+                "The run has stopped before, or is not that far yet. `mfx ls` shows its state.",
             )
         return found
 
     @property
     def place(self) -> Place:
-        """Where its model is served from, if it is promoted."""
+        """The place from which its model is served when it is promoted."""
         return for_settings(self.need("start", "settings"), branch_of(self.run))
 
     @property
     def state(self) -> str:
-        """What became of it, in one word; see `mfx.registry.states`."""
+        """The run's state in one word; see `mfx.registry.states`."""
         with asking():
             return state_of(self.run, began(self.run)).name
 
 
 def results(run: str, flow: str = "") -> Results:
-    """A run's results.
+    """Find a run and give its results.
 
     Args:
-        run: Its id, the beginning of one, `latest`, or a pathspec such as `Pipeline/1795224967`.
-            A whole id is found in any namespace, the others in the client's.
-        flow: The flow's name, where `run` does not say it. By default an id is looked for in all
-            flows of the project, and the latest run is that of its only one.
+        run: The run's id, the begin of it, `latest`, or a pathspec such as `Pipeline/1795224967`.
+            A whole id is found in any namespace, all others only in that of Metaflow's client.
+        flow: The flow's name, if `run` does not have it. By default, an id is looked for in all
+            flows of the project, and `latest` is the latest run of the default flow
+            (`flows.default`).
 
     Raises:
         NoSuchRunError: There is no such run.
-        MfxError: There are several; or it is `latest`, and the project has several flows.
+        MfxError: There are several such runs; or it is not clear which flow's run is `latest`.
     """
     from metaflow import Run
 
@@ -187,19 +189,17 @@ def results(run: str, flow: str = "") -> Results:
         return Results(fitting[0])
     if not fitting:
         what = f"{searched[0]}/{run}" if len(searched) == 1 else f"{run} of {', '.join(searched)}"
-        raise NoSuchRunError(
-            f"no run {what}{_within()}", "`mfx ls --all` lists the runs there are."
-        )
+        raise NoSuchRunError(f"no run {what}{_within()}", "`mfx ls --all` lists all runs.")
     shown = ", ".join(r.id for r in fitting[:3]) + (", …" if len(fitting) > 3 else "")
-    raise MfxError(f"run {run} may be any of {len(fitting)}: {shown}", "Give more of the id.")
+    raise MfxError(f"{len(fitting)} runs begin with {run}: {shown}", "Give more of the id.")
 
 
 def newest(flow: str = "", count: int | None = None) -> Iterator[Results]:
-    """Runs in the client's namespace, newest first.
+    """Yield the runs in the namespace of Metaflow's client, newest first.
 
     Args:
         flow: The flow's name; by default runs of all flows of the project.
-        count: How many at most; by default all.
+        count: The most runs; by default all.
 
     Raises:
         NoSuchRunError: There is no run.
@@ -240,9 +240,9 @@ def summary(found: Results, production: dict[Place, str | None] | None = None) -
 
     Args:
         found: The run.
-        production: Id of the run in production by place, None where that cannot be read; filled as
-            needed, so that each place is read once. Without it nothing is asked, and the summary's
-            `production` is None.
+        production: The id of the run in production for each place; None if it cannot be read. It is
+            filled here as needed, so that each place is read only once. Without this dict, nothing
+            is read, and the summary's `production` is None.
     """
     about: dict[str, Any] = {
         "run": found.id,
@@ -255,7 +255,7 @@ def summary(found: Results, production: dict[Place, str | None] | None = None) -
     try:
         return RunSummary(**about, **_told(found, production))
     except UnreadableError as error:
-        # One run that cannot be read must not hide the other runs.
+        # If one run cannot be read, the other runs must still be shown.
         unknown: dict[str, Any] = {f.name: None for f in fields(RunSummary) if f.name not in about}
         unknown |= {
             "pipeline": "",
@@ -268,7 +268,7 @@ def summary(found: Results, production: dict[Place, str | None] | None = None) -
 
 
 def _told(found: Results, production: dict[Place, str | None] | None) -> dict[str, Any]:
-    """What a run's results say of it."""
+    """The part of a summary that comes from the run's results."""
     settings, sources, evaluation = found.settings, found.sources, found.evaluation
     examples, pushed, code = found.examples, found.pushed, found.code
     place = found.place if settings else None
@@ -292,13 +292,13 @@ def _told(found: Results, production: dict[Place, str | None] | None) -> dict[st
 
 
 def production_run(place: Place) -> str | None:
-    """Id of the run in production at a place, empty if there is none; None if it cannot be read."""
+    """The id of the run in production at a place; "" if there is none, None if it cannot be read."""
     from mfx.registry.promotion import read_view
 
     try:
         current = read_view(place.open()).current
     except MfxError:
-        # One run's destination that is out of reach must not hide the other runs.
+        # If the destination of one run is out of reach, the other runs must still be shown.
         return None
     return current.run if current else ""
 

@@ -18,21 +18,21 @@ from mfx.registry.promotion import UNKNOWN
 from mfx.registry.runs import Results
 
 _SHOWN = 5
-"""Columns that are named, of those with missing or rounded cells."""
+"""How many columns with missing or rounded cells are named."""
 
 
 @dataclass(frozen=True)
 class RunDetails:
-    """A run.
+    """Everything that is known about a run.
 
     Args:
-        facts: By name, for people.
-        parent: What changed against its parent: the run in production that it was compared with,
-            or else the finished run before it; None if there is none.
-        failures: Checks that the model did not pass.
-        unchecked: Checks that could not be made, as a metric has no value.
-        anomalies: Of the data.
-        promotions: Its entries in the log.
+        facts: Facts in words, by name.
+        parent: What has changed since its parent: the run in production that it was compared with,
+            or else the finished run before it; None if there is no parent.
+        failures: The checks that failed.
+        unchecked: The checks that could not be made, because a metric has no value.
+        anomalies: The anomalies in the data.
+        promotions: The run's entries in the log.
     """
 
     facts: dict[str, str]
@@ -44,7 +44,7 @@ class RunDetails:
 
 
 def gather(found: Results) -> RunDetails:
-    """Gather what is known of a run, however far it got."""
+    """Gather everything that is known about a run, however far it got."""
     evaluation, anomalies = found.evaluation, found.get("validate", "anomalies")
     facts, promotions = _facts(found), []
     parent = None
@@ -92,7 +92,7 @@ def _facts(found: Results) -> dict[str, str]:
         facts["missing"] = _cells(examples.missing)
         facts["rounded"] = _cells(examples.rounded)
     if schema := found.get("validate", "schema"):
-        # Not `schema.path`, which is where it was when the run was made.
+        # `schema.path` is not used: it is the path at the time of the run.
         settings = found.need("start", "settings")
         path = "inferred" if schema.inferred else settings.resolve(settings.schema_.path)
         facts["schema"] = f"{schema.digest[:12]}  {path}"
@@ -102,7 +102,7 @@ def _facts(found: Results) -> dict[str, str]:
 
 
 def _cells(counted: tuple[tuple[str, str, int], ...]) -> str:
-    """Columns and texts with the most cells first."""
+    """Columns and texts in words, those with the most cells first."""
     ordered = sorted(counted, key=lambda one: -one[2])
     shown = [f"{column} {cells:,} ({text!r})" for column, text, cells in ordered[:_SHOWN]]
     more = len(ordered) - len(shown)
@@ -136,7 +136,7 @@ def _outcome(found: Results) -> dict[str, str]:
 
 def _metric(evaluation: Evaluation, name: str, value: float | None) -> str:
     if value is None:
-        return f"no value ({evaluation.why_none(name) or 'not known why'})"
+        return f"no value ({evaluation.why_none(name) or 'the reason is not known'})"
     return figures.metric(value)
 
 
@@ -147,7 +147,7 @@ def _parent(found: Results) -> Results | None:
         try:
             if compared not in (None, UNKNOWN):
                 return runs.results(compared, flow)
-        except MfxError:  # its run is no longer in Metaflow
+        except MfxError:  # Metaflow does not have that run any more.
             pass
     earlier = [run for run in found.run.parent if began(run) < began(found.run)]
     for run in sorted(earlier, key=began, reverse=True):

@@ -1,6 +1,6 @@
-"""What became of a run: finished, running, failed, killed, or not to be told from here.
+"""The state of a run: finished, running, failed, killed, or unknown.
 
-docs/reference/run-states.md states the rule.
+docs/reference/run-states.md has the rules.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from mfx.registry import liveness
 FINISHED, RUNNING, FAILED, KILLED, UNKNOWN = "finished", "running", "failed", "killed", "unknown"
 
 YOUNG = timedelta(hours=24)
-"""Without any other sign, a run whose last step began this recently may still be running."""
+"""If nothing else is known, a run whose last step began this recently may still be running."""
 SILENT_SECONDS = 5 * 60
-"""A metadata service hears of a run every ten seconds; after this silence it counts as killed."""
+"""A run sends the metadata service a heartbeat every ten seconds. Without one for this time, it
+counts as killed."""
 GONE_SECONDS = 60 * 60
-"""After this silence, a machine that was asleep included, nothing of it runs any more."""
+"""Without a heartbeat for this time, nothing of the run is running any more, even if its machine
+was asleep for a while."""
 _DEPLOYED = ("argo-", "sfn-", "airflow-")
-"""Ids of runs that have no process of their own between two steps."""
+"""Beginnings of ids of deployed runs, which have no process between two steps."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What became of a run.
+    """The state of a run.
 
     Args:
         name: FINISHED, RUNNING, FAILED, KILLED or UNKNOWN.
-        over: Whether it is certain that nothing of it runs any more.
+        over: Whether it is certain that nothing of the run is running any more.
     """
 
     name: str
@@ -39,11 +41,11 @@ class State:
 
 
 def state_of(run: Any, began: datetime) -> State:
-    """What became of a run.
+    """Find out the state of a run.
 
     Args:
-        run: Metaflow's object of it.
-        began: When it began, with its zone.
+        run: The run, as an object of Metaflow's client.
+        began: When it began, with its time zone.
     """
     if run.successful:
         return State(FINISHED, over=True)
@@ -62,7 +64,11 @@ def state_of(run: Any, began: datetime) -> State:
 
 
 def _heard_of(run: Any) -> tuple[bool | None, bool]:
-    """Whether the run lives, and whether that is over for certain, by a service's heartbeats."""
+    """What the heartbeats at a metadata service say.
+
+    Returns:
+        Whether the run is alive (None if that is not known), and whether it is certainly over.
+    """
     if heard := _heartbeat(run):
         silent = time.time() - heard
         if silent < SILENT_SECONDS:
@@ -74,13 +80,13 @@ def _heard_of(run: Any) -> tuple[bool | None, bool]:
 
 
 def _heartbeat(thing: Any) -> float:
-    """When a metadata service heard of a run or task last, in seconds since 1970; 0 if never."""
-    # Metaflow's client has no name for it.
+    """The time of the last heartbeat of a run or task, in seconds since 1970; 0 if none."""
+    # Metaflow's client has no attribute for it.
     return float(_private.record(thing).get("last_heartbeat_ts") or 0)
 
 
 def _newest_tasks(run: Any) -> list[Any]:
-    """The tasks of the step that began last."""
+    """The tasks of the newest step."""
     steps = [step for step in run if not step.id.startswith("_")]
     newest = max(steps, key=lambda step: step.created_at, default=None)
     return list(newest) if newest else []
@@ -91,7 +97,7 @@ def _last_step_began(run: Any) -> datetime | None:
 
 
 def _has_failed(run: Any) -> bool:
-    """Whether the newest attempt of one of its tasks has failed, and said so."""
+    """Whether the newest attempt of some task has recorded that it failed."""
     return any(_newest_attempt_failed(task) for step in run for task in step)
 
 

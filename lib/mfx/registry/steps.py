@@ -1,4 +1,4 @@
-"""How a run went, step by step: when each step ran, what became of it, and the cards it left."""
+"""How a run went, step by step: the time and state of each step, and the cards of its tasks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from metaflow.plugins.cards.card_client import Card
 
 DONE, FAILED, NOT_DONE = "done", "failed", "not done"
-"""What became of a step. Whether one that is not done still runs is known of its run alone."""
+"""States of a step. If one is not done, the state of its run says whether it still runs."""
 _TASKS = 100
-"""Most tasks of a step that are looked at, the newest first."""
+"""How many of a step's newest tasks are read."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class StepTimes:
     """One step of a run.
 
     Args:
-        name: Its name.
+        name: The step's name.
         tasks: How many tasks it has so far.
-        began: When its first task began, local time.
-        ended: When its last task ended; None while one has not.
+        began: When its first task began, in local time.
+        ended: When its last task ended; None if a task has not ended.
         state: DONE, FAILED or NOT_DONE.
-        error: What a failed task said; empty if none failed.
+        error: The message of a failed task; empty if none failed.
     """
 
     name: str
@@ -42,19 +42,19 @@ class StepTimes:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None if it is not done."""
+        """How many seconds the step took; None if it has not ended."""
         return (self.ended - self.began).total_seconds() if self.ended else None
 
 
 @dataclass(frozen=True)
 class StepCard:
-    """A card that a task left.
+    """A task's card.
 
     Args:
         step: The task's step.
         task: The task's id.
-        number: Its place among the task's cards, from 0.
-        kind: Metaflow's name of its type, and its id if it has one.
+        number: The card's index among the task's cards.
+        kind: Metaflow's name for its type, with its id if it has one.
     """
 
     step: str
@@ -64,7 +64,7 @@ class StepCard:
 
 
 def steps(found: Results) -> list[StepTimes]:
-    """The steps that have begun, in the order in which they did.
+    """The steps that have begun, in the order of their begin.
 
     Raises:
         MfxError: The metadata service does not answer, or the datastore cannot be read.
@@ -88,20 +88,20 @@ def _times(found: Results, step: Any) -> StepTimes | None:
 
 
 def _error(found: Results, step: str, task: Any) -> str:
-    """What the task's newest attempt said when it failed; empty if it did not."""
+    """The message of the task's newest attempt if it failed; otherwise empty."""
     said = task.metadata_dict
     if said.get("attempt_ok") != "False":
         return ""
     try:
         error = read(task["_exception"], found.run.pathspec, step)
     except absent(KeyError):
-        return "it left no message"
-    # Metaflow keeps an exception as its text, and its class by name.
-    return str(getattr(error, "exception", "") or error or "it left no message").strip()
+        return "there is no message"
+    # Metaflow stores an exception's text, and the name of its class.
+    return str(getattr(error, "exception", "") or error or "there is no message").strip()
 
 
 def cards(found: Results) -> list[StepCard]:
-    """The cards that a run's tasks left, by step in the order of the run."""
+    """The cards of a run's tasks, in the order of the steps."""
     with asking():
         return [
             StepCard(step.id, task.id, number, card.type + (f" {card.id}" if card.id else ""))
@@ -137,5 +137,5 @@ def _cards(task: Any) -> Iterator[Card]:
 
     try:
         yield from get_cards(task)
-    except (CardNotPresentException, UnresolvableDatastoreException):  # none, or not begun
+    except (CardNotPresentException, UnresolvableDatastoreException):  # There are no cards yet.
         return

@@ -1,17 +1,23 @@
-# make run    set up .venv and run the taxi pipeline on data/taxi; DATASTORE=s3, ARGS="--steps 50"
-# make test   lint, types and tests
-# make test-kills  100 promotions and rollbacks killed at random moments, on disk and on S3
-# make test-load    a minute of requests while versions are pushed, one of them broken
-# make test-deploy  whole runs as Argo Workflows and Step Functions would execute them; and against
-#                   Netflix's metadata service, where PostgreSQL is installed
-# make drawing    the picture of the architecture, from the code's imports
+# make run          set up .venv and run the taxi pipeline; for example ARGS="--steps 50",
+#                   DATASTORE=s3
+# make test         lint, types and tests
+# make test-kills   kill 100 promotions and rollbacks at random moments, on disk and on S3
+# make test-load    send requests for a minute while versions are pushed, one of them broken
+# make test-deploy  whole runs as Argo Workflows and Step Functions execute them; also with
+#                   Netflix's metadata service, if PostgreSQL is installed
+# make docs         the documentation as a site, in the folder site
+# make drawing      the picture of the architecture, from the code's imports
 # make reference    docs/reference/config.md, from the models in lib/mfx/config
-# make image        the container image of deployed runs, IMAGE=name, GPU=1 for one with GPUs
-# make test-stack2  tests and a run on Python 3.13 in a root of Debian 13; as root
-# make chaos  runs killed at random moments and resumed, on disk and on S3
-# make bench  this pipeline beside TFX's own, step by step
-# make bench-train  training input beside model.fit on arrays, and the settings of [train]
-# make bench-serving  `mfx serve` under load, beside its core, Triton and servers as one would write
+# make image        the container image for deployed runs; IMAGE=name, GPU=1 for GPUs
+# make lint         check style, types and imports
+# make format       format the code
+# make lock         lock the dependencies after a change in pyproject.toml
+# make test-stack2  tests and a run on Python 3.13 in a root folder of Debian 13; as root
+# make chaos        kill runs at random moments and resume them, on disk and on S3
+# make bench        compare this pipeline with TFX's own, step by step
+# make bench-train  compare training input with model.fit on arrays, and the settings of [train]
+# make bench-serving  compare `mfx serve` under load with its core, Triton and simple servers
+# make clean        remove .venv and all caches
 
 PYTHON ?= python3
 VENV := .venv
@@ -47,13 +53,13 @@ test-deploy: setup
 	$(BIN)/pytest -n 0 -m deploy tests/deploy/test_argo.py tests/deploy/test_step_functions.py \
 		tests/flows/test_metadata_service.py tests/flows/test_lists.py tests/serve/triton/test_triton.py $(ARGS)
 
-# Without the variable mkdocs-material advertises another program.
+# Without the variable, mkdocs-material prints an advertisement.
 docs: setup
 	PYTHONPATH=tests $(BIN)/python -m helpers.cli_page
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The site: site/index.html"
 
-# The rooms and their imports, for docs/explanation/architecture.md.
+# The drawing of the packages and their imports, for docs/explanation/architecture.md.
 drawing: setup
 	$(BIN)/python .ci/drawing.py
 
@@ -80,13 +86,13 @@ $(INSTALLED): pyproject.toml uv.lock
 	@echo "Setting up $(VENV): about 300 packages, 4 GB, a few minutes, once"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-# Without byte-compiling, `import tensorflow` takes three times as long where
-# PYTHONDONTWRITEBYTECODE is set.
+# If PYTHONDONTWRITEBYTECODE is set, `import tensorflow` takes three times as long without this
+# byte-compiling.
 	@$(BIN)/uv sync --quiet --frozen --compile-bytecode --python $(BIN)/python $(SYNC_ARGS)
 	@touch $@
 
-# After a change of dependencies in pyproject.toml. Plain pip cannot leave out Beam's gcp extra,
-# which the lock overrides, so requirements.txt names its packages too.
+# Run this after a change of dependencies in pyproject.toml. The lock leaves out Beam's extra gcp.
+# Plain pip cannot do that, so requirements.txt lists the packages of this extra too.
 lock: setup
 	$(BIN)/uv lock
 	$(BIN)/uv export --quiet --frozen --no-dev --extra gcp --no-hashes --no-annotate \

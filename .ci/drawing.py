@@ -1,7 +1,7 @@
-"""The drawing of the architecture, made from the code: `make drawing`.
+"""Make the drawing of the architecture from the code: `make drawing`.
 
-Steps and what they leave are read from the flow. Rooms and arrows are the library's real imports,
-layers are those that `make lint` holds. Equal code gives equal bytes.
+The steps and their artifacts are read from the flow. The packages ("rooms") and arrows are the
+library's real imports. The layers are those that `make lint` checks. Equal code gives equal bytes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ WIDTH, SIDE = 1080, 24
 INK, SOFT, LINE = "#1f2933", "#616e7c", "#aab4bf"
 PAPER, PLAIN, OF_STEP = "#ffffff", "#eef1f5", "#cfe3f7"
 LETTER = 5.6
-"""How wide a letter of a note is, about."""
+"""The approximate width of a letter in a note."""
 PLUMBING = {"made", "settings"}
-"""Artifacts that steps leave for one another, not for people."""
+"""Artifacts that steps only use among themselves. They are not shown."""
 
 
 @dataclass
@@ -35,9 +35,9 @@ class Step:
     """A step of the flow.
 
     Args:
-        name: Its name.
+        name: The step's name.
         leaves: The artifacts that it sets.
-        each: The list that the step has one task for each member of; empty for a single task.
+        each: The list for which the step has one task per member; empty for a single task.
     """
 
     name: str
@@ -70,7 +70,7 @@ def _set_on_self(node: ast.AST) -> Iterator[str]:
 
 
 def read_imports() -> dict[str, set[str]]:
-    """The rooms that each room imports, at any depth."""
+    """For each room, the rooms that its modules import."""
     graph = grimp.build_graph("mfx", exclude_type_checking_imports=True, cache_dir=None)
     rooms = sorted(graph.find_children("mfx"))
     return {
@@ -85,7 +85,7 @@ def read_imports() -> dict[str, set[str]]:
 
 
 def needed(imports: dict[str, set[str]]) -> list[tuple[str, str]]:
-    """The imports without those that follow from others: of a > b > c, not a > c."""
+    """The imports without those that follow from others: if a > b and b > c, then not a > c."""
 
     def below(room: str) -> set[str]:
         return imports[room].union(*(below(other) for other in imports[room]))
@@ -99,9 +99,9 @@ def needed(imports: dict[str, set[str]]) -> list[tuple[str, str]]:
 
 
 def read_layers(pyproject: str, rooms: set[str]) -> list[list[str]]:
-    """The rooms from the top layer to the bottom one, as the contract has them.
+    """The rooms of each layer, from top to bottom, as in the import contract.
 
-    Rooms that the contract leaves out stand in the lowest layer.
+    Rooms that are not in the contract are put in the lowest layer.
     """
     contracts = tomllib.loads(pyproject)["tool"]["importlinter"]["contracts"]
     (lines,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
@@ -117,18 +117,18 @@ class Drawing:
         self._shapes: list[str] = []
 
     def box(self, x: float, y: float, width: float, height: float, fill: str) -> None:
-        """A box; `x` and `y` are its upper left corner."""
+        """Add a box; `x` and `y` are its upper left corner."""
         self._shapes.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="6" '
             f'fill="{fill}" stroke="{LINE}"/>'
         )
 
     def text(self, x: float, y: float, text: str, kind: str) -> None:
-        """A line of text around `x`; `kind` is a class of the style."""
+        """Add a line of text, centred at `x`; `kind` is a class of the style."""
         self._shapes.append(f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>')
 
     def arrow(self, start: float, end: float, y: float) -> None:
-        """An arrow to the right."""
+        """Add an arrow to the right."""
         self._shapes.append(
             f'<path d="M{start:.1f} {y:.1f}H{end - 6:.1f}" stroke="{SOFT}"/>'
             f'<path d="M{end - 7:.1f} {y - 4:.1f}L{end:.1f} {y:.1f}l-7 4z" fill="{SOFT}"/>'
@@ -154,7 +154,7 @@ class Drawing:
 
 
 def draw_flow(drawing: Drawing, steps: Sequence[Step], top: float) -> float:
-    """The steps from left to right, under each what it leaves; returns where that ends."""
+    """Draw the steps from left to right, each with its artifacts below; return the lower end."""
     gap, height, line, behind = 26, 34, 16, 6
     width = (WIDTH - 2 * SIDE - gap * (len(steps) - 1)) / len(steps)
     for number, step in enumerate(steps):
@@ -181,7 +181,7 @@ def draw_rooms(
     steps: set[str],
     top: float,
 ) -> float:
-    """The rooms, each layer a row, with the names of those that each imports; returns the end."""
+    """Draw the rooms, one row per layer, with the names of their imports; return the lower end."""
     gap, height = 8, 48
     for row, layer in enumerate(layers):
         y = top + row * (height + gap)

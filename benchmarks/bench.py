@@ -1,10 +1,10 @@
-"""This pipeline beside TFX's own, on the same file, steps, batch size, metrics and slices.
+"""Compare this pipeline with TFX's own, with the same file, steps, batch size, metrics and slices.
 
     python benchmarks/bench.py --data FILE --tfx-script SCRIPT --tfx-python python3.10
 
-Runs alternate in one session, so that a slow moment of a shared machine hits both; the figure is
-the ratio of medians. TFX lives in a virtual environment of its own, `.bench/tfx`, made on the
-first call. Then this pipeline alone, on more rows. Prints Markdown tables and writes them to
+Runs alternate in one session, so that a slow moment of a shared machine affects both. The figure is
+the ratio of medians. TFX has its own virtual environment, `.bench/tfx`, which the first call makes.
+After that, this pipeline runs alone on more rows. Markdown tables are printed and written to
 --output.
 """
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TFX_VENV = ROOT / ".bench" / "tfx"
 TFX_PACKAGES = ["tfx==1.16.0", "setuptools<80", "dill<0.3.2", "pip"]
 BATCH_SIZE = 40
-"""As TFX's module file has it."""
+"""The same as in TFX's module file."""
 
 STEPS = {
     "start + ingest": (["start", "ingest"], ["CsvExampleGen"]),
@@ -41,11 +41,11 @@ STEPS = {
     "evaluate": (["evaluate"], ["resolver", "Evaluator"]),
     "push + end": (["push", "end"], ["Pusher"]),
 }
-"""Rows of the table: our steps, TFX's components."""
+"""The rows of the table: our steps and TFX's components."""
 
 
 class Size(NamedTuple):
-    """A measurement: the file's rows repeated up to a number, training steps, runs of each."""
+    """A measurement: rows (the file's are repeated), training steps, runs of each pipeline."""
 
     rows: int
     steps: int
@@ -63,7 +63,7 @@ ALONE = [Size(10**6, 5000, 1), Size(3 * 10**6, 5000, 1), Size(10**7, 5000, 1)]
 
 
 def leave_the_callers_environment() -> None:
-    """What is measured is not what the caller's variables and settings make of it."""
+    """Remove variables and settings of the caller's environment that would change the figures."""
     sys.path.append(str(ROOT / "tests"))
     from helpers import hermetic
 
@@ -118,12 +118,12 @@ def main() -> None:
 
 
 def say(size: Size, name: str, run: dict) -> None:
-    """A line on a run that has ended."""
+    """Print a line about a run that has ended."""
     print(f"{size.rows:,} rows: {name} {run['seconds']['total']:.1f} s", file=sys.stderr)
 
 
 def install_tfx(python: str) -> Path:
-    """TFX in its own environment; its Python."""
+    """Install TFX in its own environment, once; return its Python."""
     done = TFX_VENV / ".installed"
     if not done.exists():
         uv = Path(sys.executable).with_name("uv")
@@ -137,7 +137,7 @@ def install_tfx(python: str) -> Path:
 
 
 def prepare(source: Path, rows: int, folder: Path) -> Path:
-    """The file alone in a folder, its rows repeated in order up to a number."""
+    """Write the file's rows, repeated in order up to a number, to a file alone in a folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     header, *lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -149,7 +149,7 @@ def prepare(source: Path, rows: int, folder: Path) -> Path:
 
 
 def run_mfx(data: Path, steps: int, folder: Path) -> dict:
-    """One run of flows/pipeline.py: seconds by step, peak memory in MB, metrics."""
+    """Run flows/pipeline.py once; return seconds by step, peak memory in MB, and metrics."""
     folder.mkdir(parents=True)
     # The same metrics and slices as the TFX script.
     config = (ROOT / "flows" / "taxi" / "config.toml").read_text(encoding="utf-8")
@@ -186,7 +186,7 @@ def run_mfx(data: Path, steps: int, folder: Path) -> dict:
 
 
 def run_tfx(python: Path | None, script: Path, size: Size, data: Path, folder: Path) -> dict:
-    """One run of TFX's pipeline: seconds by component, peak memory in MB."""
+    """Run TFX's pipeline once; return seconds by component and peak memory in MB."""
     folder.mkdir(parents=True)
     output, total, peaks = measure([python, script, data.parent, folder, size.steps])
     seconds = json.loads(output.strip().splitlines()[-1])
@@ -194,9 +194,11 @@ def run_tfx(python: Path | None, script: Path, size: Size, data: Path, folder: P
 
 
 def measure(command: list, **environment: str) -> tuple[str, float, dict[str, float]]:
-    """Run a command; its standard output, wall seconds, and peak MB by step ("" is the whole).
+    """Run a command.
 
-    A step's peak is that of the largest process among the step's own and its children.
+    Returns:
+        Its standard output, the wall time in seconds, and the peak memory in MB by step ("" for the
+        whole run). A step's peak is that of its largest process.
     """
     begin = time.perf_counter()
     text: dict[str, Any] = {"mode": "w+", "encoding": "utf-8", "errors": "replace"}
@@ -223,7 +225,7 @@ def measure(command: list, **environment: str) -> tuple[str, float, dict[str, fl
 
 
 def resident(pid: int, step: str = "") -> Iterator[tuple[str, float]]:
-    """The step and the peak resident MB so far of a process and of each of its descendants."""
+    """Yield step and peak resident MB so far, for a process and all processes that it started."""
     here = Path("/proc", str(pid))
     try:
         words = (here / "cmdline").read_text(encoding="utf-8").split("\0")
@@ -236,24 +238,24 @@ def resident(pid: int, step: str = "") -> Iterator[tuple[str, float]]:
             for p in (t / "children").read_text(encoding="utf-8").split()
         ]
     except OSError:
-        return  # It ended meanwhile.
+        return  # The process has ended meanwhile.
     yield step, int(peak[1]) / 1024 if peak else 0.0
     for child in children:
         yield from resident(int(child), step)
 
 
 def seconds(runs: list[dict], names: list[str]) -> list[float]:
-    """Of each run, the seconds of some steps or components together."""
+    """For each run, the seconds of some steps or components together."""
     return [sum(run["seconds"].get(name, 0.0) for name in names) for run in runs]
 
 
 def compare(size: Size, ours: list[dict], theirs: list[dict]) -> str:
-    """A table: ours, TFX's and the ratio by step."""
+    """A table with our time, TFX's time and the ratio, by step."""
 
     def cells(label: str, mine: list[float], other: list[float], unit: str) -> str:
         middle, peer = statistics.median(mine), statistics.median(other)
         ratios = sorted(m / o for m, o in zip(mine, other, strict=True) if o)
-        # A component of milliseconds is nothing to compare with.
+        # A component that takes milliseconds cannot be compared.
         compared = peer > 1 and middle
         spread = f" ({ratios[0]:.2f} to {ratios[-1]:.2f})" if len(ratios) > 1 else ""
         ratio = f"{middle / peer:.2f}{spread}" if compared else "-"
@@ -262,7 +264,7 @@ def compare(size: Size, ours: list[dict], theirs: list[dict]) -> str:
     lines = [
         cells(name, seconds(ours, a), seconds(theirs, b), "s") for name, (a, b) in STEPS.items()
     ]
-    # Our steps are processes that import what they need; TFX imports once.
+    # Each of our steps is a process with its own imports; TFX imports once.
     lines.append(cells("imports", [0.0] * len(ours), seconds(theirs, ["import"]), "s"))
     lines.append(cells("**whole**", seconds(ours, ["total"]), seconds(theirs, ["total"]), "s"))
     memory = [[run["memory"][""] for run in runs] for runs in (ours, theirs)]
@@ -284,7 +286,7 @@ def compare(size: Size, ours: list[dict], theirs: list[dict]) -> str:
 
 
 def grow(runs: dict[int, list[dict]]) -> str:
-    """A table: time and peak memory of our steps by number of rows."""
+    """A table with the time and peak memory of our steps, by number of rows."""
     if not runs:
         return ""
 
@@ -324,7 +326,7 @@ def _memory_gib() -> float:
 
 
 def _versions() -> str:
-    """What the figures depend on."""
+    """The versions of the packages on which the figures depend."""
     names = ["metaflow", "tensorflow", "tensorflow-transform", "apache-beam", "pyarrow"]
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 

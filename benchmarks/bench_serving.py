@@ -1,12 +1,12 @@
-"""`mfx serve` under load, beside its own core without a network and beside other servers.
+"""Compare `mfx serve` under load with its own core without a network, and with other servers.
 
     python benchmarks/bench_serving.py [--model DIR] [--seconds 10] [--rounds 3]
 
-Single rows of the taxi model: over REST by h2load, over gRPC by grpc_load. Servers run one at a
-time, in turn, so that a slow moment of a shared machine hits all; a figure is the median of the
-rounds. Server and load generator are pinned the same way for all: `--cpus SERVER:CLIENT`.
-Each server must first give the same prediction, and a request that fails ends the benchmark.
-Prints a Markdown page and, with --page, writes it there.
+Requests have single rows for the taxi model: over REST by h2load, over gRPC by grpc_load. Servers
+run one at a time, in turn, so that a slow moment of a shared machine affects all. A figure is the
+median of the rounds. For all servers, server and load generator run on the same cores:
+`--cpus SERVER:CLIENT`. Each server must first give the same prediction. A request that fails ends
+the benchmark. A Markdown page is printed and, with --page, written to that file.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def install_fastapi() -> None:
-    """FastAPI and uvicorn in a folder of their own, once."""
+    """Install FastAPI and uvicorn in a separate folder, once."""
     done = SITE / ".installed"
     if not done.exists():
         uv = Path(sys.executable).with_name("uv")
@@ -86,7 +86,7 @@ def install_fastapi() -> None:
 
 
 def pushed(data: Path, folder: Path) -> Path:
-    """The version that a run of the taxi pipeline pushes."""
+    """Run the taxi pipeline; return the version that it pushes."""
     print("training a model", file=sys.stderr)
     environment = {**os.environ, "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder)}
     command = [sys.executable, ROOT / "flows" / "pipeline.py", "run", "--data", data]
@@ -108,7 +108,7 @@ def version_of(folder: Path) -> Path:
 
 
 def inputs_of(version: Path) -> dict[str, str]:
-    """DT_ names of the inputs of the signature `predict`."""
+    """The types (DT_…) of the inputs of the signature `predict`, by name."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from tensorflow.core.framework.types_pb2 import DataType
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
@@ -119,7 +119,7 @@ def inputs_of(version: Path) -> dict[str, str]:
 
 
 def first_row(data: Path, dtypes: dict[str, str]) -> dict[str, Any]:
-    """The file's first row; 0 and '' for what it lacks, as not every server here knows missing."""
+    """The file's first row. Missing values are 0 or '', since not all servers know missing ones."""
     with data.open(encoding="utf-8") as lines:
         values = next(csv.DictReader(lines))
     row: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def first_row(data: Path, dtypes: dict[str, str]) -> dict[str, Any]:
 
 
 def one_round(setup: Setup) -> dict[str, dict[str, float]]:
-    """What each subject did, by a name that `serving_page` knows."""
+    """Measure each subject once; the results are by names that `serving_page` knows."""
     found: dict[str, dict[str, float]] = {}
     body = {"signature_name": SIGNATURE, "instances": [setup.row]}
     with server(setup, mfx(setup)) as ours:
@@ -162,7 +162,7 @@ def one_round(setup: Setup) -> dict[str, dict[str, float]]:
 
 
 def mfx(setup: Setup, *flags: str) -> list[str]:
-    """`mfx serve` on a folder of this one version."""
+    """The command `mfx serve` for a folder with only this version."""
     base = setup.folder / "served" / "taxi"
     if not base.exists():
         base.mkdir(parents=True)
@@ -171,7 +171,7 @@ def mfx(setup: Setup, *flags: str) -> list[str]:
 
 
 def subject(setup: Setup, kind: str) -> list[str]:
-    """One of `serving_subjects`."""
+    """The command for one of `serving_subjects`."""
     return [sys.executable, str(SUBJECTS), kind, str(setup.version)]
 
 
@@ -187,7 +187,7 @@ def triton_missing() -> str:
 
 @contextlib.contextmanager
 def server(setup: Setup, command: list[str]) -> Iterator[Server]:
-    """A server that answers at its ports; gone at the end."""
+    """A context with a server that answers at its ports. It is stopped at the end."""
     rest, grpc = free_ports(2)
     if str(SERVE) in command:
         command = [*command, "--rest-port", str(rest), "--grpc-port", str(grpc)]
@@ -225,7 +225,7 @@ def server(setup: Setup, command: list[str]) -> Iterator[Server]:
 
 
 def listening(port: int) -> bool:
-    """Whether a server is there."""
+    """Whether a server listens at this port."""
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
 
@@ -239,7 +239,7 @@ def answered(url: str, body: dict) -> Any:
 
 
 def batches(at: Server) -> tuple[float, float]:
-    """Batches that `mfx serve` has run, and their rows."""
+    """How many batches `mfx serve` has run so far, and how many rows they had."""
     with urllib.request.urlopen(
         f"http://127.0.0.1:{at.rest}/monitoring/prometheus/metrics", timeout=60
     ) as answer:
@@ -252,12 +252,12 @@ def batches(at: Server) -> tuple[float, float]:
 
 
 def mean_batch(before: tuple[float, float], after: tuple[float, float]) -> float:
-    """Rows of a batch between two counts."""
+    """The mean number of rows per batch between two counts."""
     return (after[1] - before[1]) / (after[0] - before[0])
 
 
 def ceilings(setup: Setup, sizes: dict[str, float]) -> dict[str, dict[str, float]]:
-    """The server's core by itself at some batch sizes, and at the mean ones of servers."""
+    """Measure the server's core alone at some batch sizes, and at the servers' mean batch sizes."""
     whole = sorted({1, 32, 64, *(n for size in sizes.values() for n in (int(size), int(size) + 1))})
     command = [*subject(setup, "ceiling"), f"{setup.seconds / 2:g}", json.dumps(setup.row)]
     done = subprocess.run(
@@ -277,7 +277,7 @@ def ceilings(setup: Setup, sizes: dict[str, float]) -> dict[str, dict[str, float
         low, high = by_size[int(size)], by_size[int(size) + 1]
         part = size - int(size)
         mixed = {key: (1 - part) * low[key] + part * high[key] for key in low}
-        # A batch's time is what lies between, not the rate.
+        # The time per batch is interpolated, not the rate.
         mixed |= {"rate": size / mixed["seconds_batch"], "cpu": mixed["cpu_batch"] / size}
         found[f"ceiling at {name}"] = mixed
     return found

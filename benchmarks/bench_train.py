@@ -1,11 +1,11 @@
-"""Training input beside plain `model.fit` on NumPy arrays, and what each setting of [train] gives.
+"""Compare training input with plain `model.fit` on NumPy arrays, and the settings of [train].
 
     python benchmarks/bench_train.py --data FILE [--rows N]
 
-Runs the taxi pipeline once on the file's rows, repeated up to --rows, and trains its model on the
-transformed examples: each variant in a process of its own, in turn, so that a slow moment of a
-shared machine hits all. A figure is the median of the epochs after the first, which has
-TensorFlow's tracing in it. Prints a Markdown table and writes it to --output.
+The taxi pipeline runs once on the file's rows, repeated up to --rows. Then its model is trained on
+the transformed examples: each variant in a separate process, in turn, so that a slow moment of a
+shared machine affects all. A figure is the median of all epochs but the first, which includes
+TensorFlow's tracing. A Markdown table is printed and written to --output.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ VARIANTS = {
     "MFX, jit_compile": {"jit_compile": True},
 }
 BATCHES = {40: 1000, 4096: 100}
-"""Rows in a step, and steps in an epoch."""
+"""For each number of rows per step, the steps per epoch."""
 EPOCHS = 4
 
 
@@ -90,7 +90,7 @@ def transformed(data: Path, rows: int, folder: Path) -> Path:
 
 
 def fit(examples: Path, options: dict, batch_size: int) -> dict:
-    """Seconds of each epoch, and peak MB, of one variant."""
+    """Train one variant; return the seconds of each epoch and the peak memory in MB."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.path.insert(0, str(ROOT / "flows" / "taxi"))
     import keras
@@ -113,7 +113,7 @@ def fit(examples: Path, options: dict, batch_size: int) -> dict:
         (batch,) = pq.read_table(examples).combine_chunks().to_batches()
         features = to_numpy(batch)
         label = features.pop(taxi.LABEL)
-        # As many rows as the steps take, as `model.fit` has no endless pass over arrays.
+        # As many rows as the steps need: `model.fit` cannot repeat arrays without end.
         rows = steps * batch_size
         arrays = ({name: values[:rows] for name, values in features.items()}, label[:rows])
         given = {"x": arrays[0], "y": arrays[1], "batch_size": batch_size}

@@ -1,10 +1,10 @@
-"""A load of single-row Predict requests over gRPC: requests per second and their times.
+"""Put a load of single-row Predict requests over gRPC on a server; measure rate and times.
 
     python benchmarks/grpc_load.py --address localhost:8500 --request request.bin --cpus 1
 
-`request.bin` is a serialized PredictRequest. So many requests are always under way, each on its way
-again once it is answered, from processes that do nothing else. They send bytes and count answers;
-what these say is the tests' business.
+`request.bin` is a serialized PredictRequest. A fixed number of requests is always open: when one is
+answered, it is sent again. The processes that send them do nothing else. They send bytes and count
+answers; whether these are right is checked elsewhere.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _together: Barrier
 
 @dataclass(frozen=True)
 class Load:
-    """What a load found.
+    """The results of a load.
 
     Attributes:
-        streams: Requests under way at once.
-        seconds: Measured, after the warm-up.
-        requests: Answered OK within them.
-        errors: Others, by gRPC code.
-        rate: Requests a second.
-        p50_ms: Half of the requests took no longer.
-        p99_ms: Nor did 99 % of them.
-        max_ms: The slowest. The three are None if there was no request.
+        streams: How many requests were open at the same time.
+        seconds: The measured time, without the warm-up.
+        requests: How many requests were answered OK in this time.
+        errors: How many were not, by gRPC code.
+        rate: Requests per second.
+        p50_ms: The median time of a request; None if there was no request.
+        p99_ms: The 99th percentile of the times; None if there was no request.
+        max_ms: The time of the slowest request; None if there was no request.
     """
 
     streams: int
@@ -67,11 +67,11 @@ def load(
     Args:
         address: `host:port`.
         request: A serialized PredictRequest.
-        streams: Requests under way at once, shared out to the processes.
-        seconds: To measure.
-        warm_up: Seconds before that.
-        processes: That send.
-        cpus: Processors to pin them to; none: anywhere.
+        streams: How many requests are open at the same time, in all processes together.
+        seconds: How long to measure.
+        warm_up: Seconds of load before that.
+        processes: How many processes send requests.
+        cpus: The processors on which they run; empty for any.
     """
     context = multiprocessing.get_context("spawn")
     share = [streams // processes + (n < streams % processes) for n in range(processes)]
@@ -106,7 +106,7 @@ def _set_up(together: Barrier, cpus: tuple[int, ...]) -> None:
 def _send(
     address: str, request: bytes, streams: int, warm_up: float, seconds: float
 ) -> tuple[list[float], Counter[str]]:
-    """One process's streams: seconds of each request within the measured time, and errors."""
+    """Send requests from one process; return the seconds of each measured request, and errors."""
     return asyncio.run(_streams(address, request, streams, warm_up, seconds))
 
 
@@ -142,15 +142,15 @@ async def _streams(
 
 
 def main() -> None:
-    """Put the load on that the command line asks for, and print what was found as JSON."""
+    """Run the load that the command line asks for, and print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--address", default="localhost:8500")
     parser.add_argument("--request", type=Path, required=True, help="a serialized PredictRequest")
-    parser.add_argument("--streams", type=int, default=32, help="requests under way at once")
+    parser.add_argument("--streams", type=int, default=32, help="requests open at the same time")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--warm-up", type=float, default=2, help="seconds before that")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--cpus", default="", help="to pin the processes to, as 1 or 2,3")
+    parser.add_argument("--cpus", default="", help="processors for the load, such as 1 or 2,3")
     given = parser.parse_args()
     found = load(
         given.address,

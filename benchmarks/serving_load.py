@@ -1,4 +1,4 @@
-"""Loads of `bench_serving`: single rows over REST and gRPC, and what they cost the server."""
+"""The loads of `bench_serving`: single rows over REST and gRPC, and the server's CPU time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cpus(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Cpus:
-        """`SERVER:CLIENT`, as `0:1` or `0,1:2,3`."""
+        """Parse `SERVER:CLIENT`, such as `0:1` or `0,1:2,3`."""
         server, client = (tuple(map(int, part.split(","))) for part in text.split(":"))
         return cls(server, client)
 
@@ -35,9 +35,11 @@ class Setup(NamedTuple):
 
     Attributes:
         version: The SavedModel's folder.
-        row: One row's features by name.
-        dtypes: Of the signature's inputs, as `DT_INT64`.
-        folder: For files.
+        row: The features of one row, by name.
+        dtypes: The types of the signature's inputs, such as `DT_INT64`.
+        cpus: Where servers and load generators run.
+        seconds: How long to measure.
+        folder: A folder for files.
     """
 
     version: Path
@@ -57,12 +59,12 @@ class Server(NamedTuple):
 
 
 def over_rest(setup: Setup, at: Server, url: str, body: dict, clients: int) -> dict[str, float]:
-    """Load by h2load over HTTP/1.1, each client with one request under way."""
+    """Put a load on a server by h2load over HTTP/1.1; each client has one open request."""
     file, log = setup.folder / "body.json", setup.folder / "requests.tsv"
     file.write_text(json.dumps(body), encoding="utf-8")
     command = ["h2load", "--h1", f"--clients={clients}", f"--data={file}"]
     command += ["--header=content-type: application/json", f"--log-file={log}"]
-    # Without a warm-up, h2load 1.52 now and then never gets past its first requests.
+    # Without a warm-up, h2load 1.52 sometimes hangs after its first requests.
     command += [f"--warm-up-time={WARM_UP_SECONDS}", f"--duration={setup.seconds:g}"]
     log.unlink(missing_ok=True)
     cpu = cpu_seconds(at.pid)
@@ -82,7 +84,7 @@ def over_rest(setup: Setup, at: Server, url: str, body: dict, clients: int) -> d
 
 
 def h2load(setup: Setup, command: list[str]) -> str:
-    """Run it on the client's cores; what it prints."""
+    """Run h2load on the client's cores; return its output."""
     done = subprocess.run(
         command,
         check=True,
@@ -94,12 +96,12 @@ def h2load(setup: Setup, command: list[str]) -> str:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
-    """So many of the ordered values are no larger."""
+    """The quantile `q` (0 to 1) of sorted values."""
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
 def over_grpc(setup: Setup, at: Server, expected: float) -> dict[str, float]:
-    """Load by `grpc_load`: Predict, 32 requests under way."""
+    """Put a load on a server by `grpc_load`: Predict, with 32 open requests."""
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -134,12 +136,12 @@ def over_grpc(setup: Setup, at: Server, expected: float) -> dict[str, float]:
 
 
 def in_measured(setup: Setup) -> float:
-    """How much of a load is measured: the warm-up's requests take CPU time as well."""
+    """The measured share of a load's time: the warm-up takes CPU time too."""
     return setup.seconds / (setup.seconds + WARM_UP_SECONDS)
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of a process and its children, so far."""
+    """The CPU time in seconds of a process and its children so far."""
     own = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     tasks = Path(f"/proc/{pid}/task").iterdir()
     children = [
@@ -150,6 +152,6 @@ def cpu_seconds(pid: int) -> float:
 
 
 def same(kind: str, got: float, expected: float) -> None:
-    """End the benchmark when a server answers something else."""
+    """End the benchmark if a server gives another prediction."""
     if abs(got - expected) > 1e-5:
         sys.exit(f"{kind} predicts {got}, mfx serve {expected}")

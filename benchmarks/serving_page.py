@@ -28,7 +28,7 @@ ROWS = {
     "keras": "FastAPI, Keras' `model.predict`, REST, 32 clients",
     "eager grpc": "gRPC thread pool, eager signature, 32 under way",
 }
-"""What was measured, in the page's order."""
+"""The measured subjects, in the order of the page."""
 Rounds = Sequence[dict[str, dict[str, float]]]
 
 
@@ -38,7 +38,7 @@ def middle(rounds: Rounds, name: str, key: str) -> float:
 
 
 def ratio(rounds: Rounds, name: str, other: str) -> float:
-    """The median over rounds of one rate to another of the same round."""
+    """The median over rounds of the ratio of two rates in the same round."""
     return statistics.median(found[name]["rate"] / found[other]["rate"] for found in rounds)
 
 
@@ -46,11 +46,11 @@ def render(rounds: Rounds, cpus: Any, seconds: float, triton_missing: str) -> st
     """The page.
 
     Args:
-        rounds: For each round and each of ROWS what was found; `rate`, `p50` and `p99` in ms, `cpu`
-            in microseconds for a row, `batch` in rows.
-        cpus: Where servers and load generators were pinned.
-        seconds: Of one measurement.
-        triton_missing: Why Triton is not among them; '' when it is.
+        rounds: The results of each round for each of ROWS: `rate` per second, `p50` and `p99` in
+            ms, `cpu` in microseconds per row, `batch` in rows.
+        cpus: The cores on which servers and load generators ran.
+        seconds: The length of one measurement.
+        triton_missing: Why Triton was not measured; '' if it was.
     """
     table = "\n".join(_row(rounds, name) for name in ROWS if name in rounds[0])
     bounds = "\n".join(_bounds(rounds))

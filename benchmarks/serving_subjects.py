@@ -1,10 +1,10 @@
-"""What `bench_serving` measures beside `mfx serve`, each in a process of its own.
+"""The subjects that `bench_serving` compares with `mfx serve`, each in a separate process.
 
     python benchmarks/serving_subjects.py ceiling VERSION_DIR SECONDS ROW_JSON IN_FLIGHT...
     python benchmarks/serving_subjects.py fastapi|keras|grpc VERSION_DIR PORT
 
-`fastapi`, `keras` and `grpc` are servers as one would write them: the model is called once for each
-request.
+`fastapi`, `keras` and `grpc` are simple servers, as many people would write them: they call the
+model once for each request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SITE = ROOT / ".bench" / "fastapi"
 SIGNATURE, OUTPUT = "predict", "outputs"
 CALLERS = 32
 GRPC_THREADS = 10
-"""As in gRPC's own examples."""
+"""The same as in gRPC's own examples."""
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
         print(json.dumps(ceiling(Path(folder), float(rest[0]), row, list(map(int, rest[2:])))))
     else:
         if kind != "grpc":
-            # First of all, so that FastAPI gets the packages that it came with.
+            # This comes first, so that FastAPI finds the packages that were installed with it.
             sys.path.insert(0, str(SITE))
         {"fastapi": fastapi, "keras": keras, "grpc": grpc}[kind](folder, int(rest[0]))
 
@@ -61,7 +61,7 @@ class Again:
         self.error: Exception | None = None
 
     def start(self, rows: int) -> None:
-        """Send so many rows."""
+        """Send this many rows."""
         for _ in range(rows):
             self.under_way += 1
             self._submit(self)
@@ -75,10 +75,10 @@ class Again:
 
 
 class Waking:
-    """A sink that wakes the coroutines of a whole batch at once, as the server's.
+    """A sink that wakes all coroutines of a batch at once, as the server's sink does.
 
     Args:
-        loop: Theirs.
+        loop: The coroutines' event loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -95,17 +95,18 @@ class Waking:
 
 
 def ceiling(folder: Path, seconds: float, row: dict, in_flight: list[int]) -> list[dict]:
-    """Rows a second of the server's core by itself, without HTTP, gRPC or JSON.
+    """Measure the rows per second of the server's core alone, without HTTP, gRPC or JSON.
 
     Args:
-        folder: The SavedModel's.
-        seconds: To measure for each of `in_flight`.
-        row: Inputs of one row.
-        in_flight: Rows submitted at once, each as a task; all of them make one batch.
+        folder: The SavedModel's folder.
+        seconds: How long to measure for each of `in_flight`.
+        row: The inputs of one row.
+        in_flight: Numbers of rows that are submitted together, each row as a task; they make one
+            batch.
 
     Returns:
-        For each of `in_flight`, then for 32 threads and for 32 coroutines that send a row and wait
-        for its answer, again and again.
+        Results for each of `in_flight`; then for 32 threads, and for 32 coroutines, that send a row
+        and wait for its answer again and again.
     """
     from mfx.serve.batching import Task
     from mfx.serve.model import ServedModel
@@ -147,7 +148,7 @@ def ceiling(folder: Path, seconds: float, row: dict, in_flight: list[int]) -> li
 
 @contextmanager
 def threads(model: Any, row: dict) -> Iterator[None]:
-    """32 threads, each with a row under way; an error ends the program."""
+    """Measure 32 threads, each with one row at a time. An error ends the program."""
     from mfx.serve.batching import Task, Waiting
 
     stop = threading.Event()
@@ -171,7 +172,7 @@ def threads(model: Any, row: dict) -> Iterator[None]:
 
 @contextmanager
 def coroutines(model: Any, row: dict) -> Iterator[None]:
-    """32 coroutines on uvloop in a thread of its own, each with a row under way."""
+    """Measure 32 coroutines on uvloop in a separate thread, each with one row at a time."""
     import uvloop
 
     from mfx.serve.batching import Task
@@ -202,7 +203,7 @@ def coroutines(model: Any, row: dict) -> Iterator[None]:
 
 
 def fastapi(folder: str, port: int) -> None:
-    """FastAPI on uvicorn; the eager signature."""
+    """Serve by FastAPI on uvicorn, with the eager signature."""
     import tensorflow as tf
 
     signature = tf.saved_model.load(folder).signatures[SIGNATURE]
@@ -216,7 +217,7 @@ def fastapi(folder: str, port: int) -> None:
 
 
 def keras(folder: str, port: int) -> None:
-    """FastAPI on uvicorn; Keras' `model.predict`."""
+    """Serve by FastAPI on uvicorn, with Keras' `model.predict`."""
     import keras as k
     import numpy as np
     import tensorflow as tf
@@ -232,7 +233,7 @@ def keras(folder: str, port: int) -> None:
     model = Model()
 
     def predict(row: dict[str, Any]) -> float:
-        # TensorFlow, not NumPy, for strings: Keras takes no arrays of objects.
+        # Strings are TensorFlow's, not NumPy's: Keras does not accept arrays of objects.
         arrays = {
             name: tf.constant([row[name]])
             if dtype == tf.string
@@ -260,14 +261,14 @@ def _serve(predict: Callable[[dict[str, Any]], float], dtypes: dict, port: int) 
     def answer(row: Any) -> dict[str, list[float]]:
         return {"predictions": [predict(row.model_dump())]}
 
-    # A class made here cannot be named in the annotation itself.
+    # The annotation is set here, since it cannot name a class that is made inside the function.
     answer.__annotations__["row"] = row_model
     app.post("/predict")(answer)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 
 
 def grpc(folder: str, port: int) -> None:
-    """gRPC's thread pool and TF Serving's stock servicer; the eager signature."""
+    """Serve by gRPC's thread pool and TF Serving's own servicer, with the eager signature."""
     import grpc as g
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc

@@ -3,8 +3,8 @@
     python serving/predict.py pushed/taxi '{"payment_type": "Credit Card", "fare": 12.5}'
     python serving/predict.py pushed/taxi rows.json
 
-A row is a dict of raw features; features left out, or null, are missing. Prints one JSON line a
-row: the model's answer and the version that gave it.
+A row is a dict of raw features. Features left out, or null, are missing. One JSON line per row is
+printed: the model's answer and the model's version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def newest(folder: Path) -> Path:
-    """The highest version below a model's folder, as TF Serving picks it."""
+    """The highest version below a model's folder. TF Serving picks the same one."""
     numbered = [path for path in folder.glob("[0-9]*") if path.name.isdecimal()]
     versions = [path for path in numbered if int(path.name) < 2**63]
     if not versions:
@@ -26,20 +26,20 @@ def newest(folder: Path) -> Path:
 
 
 def predict(model: Path, rows: list[dict[str, Any]]) -> list[list[float]]:
-    """The SavedModel's outputs for raw rows, by its `predict` signature."""
+    """The SavedModel's outputs for raw rows, by its signature `predict`."""
     import tensorflow as tf
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     signature = tf.saved_model.load(str(model)).signatures["predict"]
     saved = SavedModel.FromString((model / "saved_model.pb").read_bytes())
-    # A feature's title need not be what Python takes: see lib/mfx/columns/input_names.py.
+    # A feature's title may be no valid Python name: see lib/mfx/columns/input_names.py.
     arguments = {
         title: info.name.removeprefix("predict_").removesuffix(":0")
         for title, info in saved.meta_graphs[0].signature_def["predict"].inputs.items()
     }
     taken = signature.structured_input_signature[1]
     specs = {title: taken[argument] for title, argument in arguments.items()}
-    # What stands for a missing value: see lib/mfx/columns/missing.py.
+    # The values that mean "missing": see lib/mfx/columns/missing.py.
     missing = {tf.float32: float("nan"), tf.int64: tf.int64.min, tf.string: ""}
     for row in rows:
         if unknown := sorted(set(row) - set(specs)):
@@ -59,7 +59,7 @@ def predict(model: Path, rows: list[dict[str, Any]]) -> list[list[float]]:
 
 
 def main() -> None:
-    """Read the arguments, print the answers."""
+    """Read the command line, ask the model, print the answers."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -2,9 +2,9 @@
 
     python data/taxi/fetch.py --since 2013-01-01 --until 2017-01-01 --limit 1000000
 
-The rows come in pages, ordered by trip id, which is random: the first rows of a period are a fair
-sample of it. Each page is appended to OUTPUT.part, then OUTPUT.state records how far the file is
-good. Kill it at any time: the same command goes on after the last recorded page.
+The rows come in pages, ordered by trip id. Ids are random, so the first rows of a period are a fair
+sample of it. Each page is appended to OUTPUT.part; then OUTPUT.state records how much of the file
+is complete. You can kill it at any time: the same command continues after the last recorded page.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import urllib.request
 import zlib
 from pathlib import Path
 
-# Our columns in the sample's order: the column in the data portal, and the type.
+# Our columns in the order of the sample, each with its name in the data portal and its type.
 COLUMNS = {
     "pickup_community_area": ("pickup_community_area", "integer"),
     "fare": ("fare", "float"),
@@ -50,7 +50,7 @@ LONGEST_PAUSE = 60.0
 
 
 class FetchError(Exception):
-    """What went wrong, where and what to do, in one line."""
+    """An error in one line: what went wrong, where, and what to do."""
 
 
 def local_time(value):
@@ -70,7 +70,7 @@ CONVERTERS = {
 
 
 def convert(trip):
-    """Turns one trip of the portal into a row of ours; what is missing stays empty."""
+    """Turns one trip of the portal into a row of the CSV; missing values stay empty."""
     row = []
     for name, (source, kind) in COLUMNS.items():
         value = trip.get(source)
@@ -105,7 +105,7 @@ def query_url(options, after, size):
 
 
 def fetch_page(options, after, size):
-    """Returns a page's trips, and asks again after what may pass by itself."""
+    """Returns a page's trips. Errors that may pass are tried again."""
     request = urllib.request.Request(query_url(options, after, size))
     request.add_header("Accept-Encoding", "gzip")
     if options.app_token:
@@ -138,7 +138,7 @@ def fetch_page(options, after, size):
     else:
         raise FetchError(
             f"{options.base_url}: {problem} (attempt {attempts} of {attempts}); "
-            "check the network and --base-url, then run the same command to go on"
+            "check the network and --base-url, then run the same command to continue"
         )
     if not isinstance(trips, list) or not all(
         isinstance(trip, dict) and trip.get("trip_id") for trip in trips
@@ -175,7 +175,7 @@ def save_state(path, state):
 
 
 def load_state(path, query, output):
-    """Returns the state of an earlier run of the same command, or that of a new one."""
+    """Returns the state of an earlier run of the same command, or a new state."""
     new = {"query": query, "after": "", "rows": 0, "bytes": 0, "done": False}
     if not path.exists():
         return new
@@ -183,17 +183,17 @@ def load_state(path, query, output):
         state = json.loads(path.read_text(encoding="utf-8"))
         same = state["query"] == query and state.keys() == new.keys()
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise FetchError(f"{path}: not a state of fetch.py; remove it to start anew") from None
+        raise FetchError(f"{path}: not a state of fetch.py; remove it to start again") from None
     if not same:
         raise FetchError(
             f"{path}: belongs to a run with other options ({json.dumps(state['query'])}); "
-            f"use the same ones, or remove it and {output.name} to start anew"
+            f"use the same ones, or remove it and {output.name} to start again"
         )
     return state
 
 
 def fetch(options):
-    """Fetches all pages which an earlier run has not, and completes the output."""
+    """Fetches all pages that an earlier run has not fetched, and completes the output."""
     output = options.output
     part, state_path = (output.with_name(output.name + end) for end in (".part", ".state"))
     query = {name: getattr(options, name) for name in ("base_url", "since", "until", "limit")}
@@ -210,11 +210,11 @@ def fetch(options):
             part.unlink()
             return say(f"{output} is complete: {state['rows']:,} rows")
         if size < state["bytes"]:
-            say(f"{part} is shorter than recorded: starting anew")
+            say(f"{part} is shorter than recorded: starting again")
             state.update(after="", rows=0, bytes=0, done=False)
         elif state["rows"]:
-            say(f"going on after {state['rows']:,} rows")
-        # What follows the recorded bytes is a page which a kill cut short: it comes again.
+            say(f"continuing after {state['rows']:,} rows")
+        # Bytes after the recorded ones belong to a page that a kill cut off: it is fetched again.
         file.truncate(state["bytes"])
         while not state["done"]:
             rest = options.page_size if options.limit is None else options.limit - state["rows"]
@@ -227,13 +227,13 @@ def fetch(options):
                 writer.writerow(COLUMNS)
             writer.writerows(map(convert, trips))
             page = text.getvalue().encode()
-            # First the page, then the state which counts it: never the other way round.
+            # First write the page, then the state that counts it, never the other way round.
             file.write(page)
             file.flush()
             os.fsync(file.fileno())
             state["rows"] += len(trips)
             state["bytes"] += len(page)
-            # Not at a short page: the portal may give fewer rows than asked for.
+            # A short page is not the end: the portal may give fewer rows than asked for.
             state["done"] = not trips
             state["after"] = trips[-1]["trip_id"] if trips else state["after"]
             save_state(state_path, state)
@@ -261,7 +261,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--output", type=Path, default=Path(__file__).with_name("full.csv"))
-    add("--since", type=date, help="first day, as 2013-01-01")
+    add("--since", type=date, help="first day, such as 2013-01-01")
     add("--until", type=date, help="the day after the last")
     add("--limit", type=positive, help="stop after so many rows")
     add("--page-size", type=positive, default=50000, help="rows per request")
@@ -280,7 +280,7 @@ def main():
     except OSError as error:
         sys.exit(f"fetch.py: error: {error}; free or allow the place, then run the same command")
     except KeyboardInterrupt:
-        sys.exit("fetch.py: stopped; run the same command to go on")
+        sys.exit("fetch.py: stopped; run the same command to continue")
 
 
 if __name__ == "__main__":

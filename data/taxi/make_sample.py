@@ -1,8 +1,8 @@
 """Writes a synthetic sample of Chicago taxi trips: every row is invented.
 
-The file has the columns, the textual conventions and the statistics of the real data set (missing
-values, categories, the label `tips > 0.2 * fare`). No real row is read or copied: what is known of
-the real data are the constants below.
+The file has the columns, the way of writing and the statistics of the real data set (missing
+values, categories, the label `tips > 0.2 * fare`). No real row is read or copied: all that is known
+of the real data are the constants below.
 
     python data/taxi/make_sample.py [--rows 15000] [--seed 2013] [--output data/taxi/trips.csv]
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Weights: trips in the real set.
+# Weights: how many trips the real data set has.
 YEARS = {2013: 4388, 2014: 5145, 2015: 4636, 2016: 833}
 MONTHS = [1079, 1147, 1275, 1293, 1311, 1302, 1255, 1308, 1217, 1353, 1215, 1247]
 DAYS = [1957, 1948, 1943, 2016, 2201, 2502, 2435]  # Sunday is day 1.
@@ -37,7 +37,7 @@ BUSY_AREAS = {
     3: (41.965, -87.656, 269, 301, 12, 0.59),
     22: (41.922, -87.694, 175, 293, 16, 0.63),
 }
-# The others, as "area latitude longitude pickups dropoffs".
+# The others, each as "area latitude longitude pickups dropoffs".
 QUIET_AREAS = """\
 1 42.009 -87.670 71 104,2 42.001 -87.695 57 70,4 41.974 -87.687 57 116,5 41.948 -87.683 111 157,
 9 42.008 -87.814 1 4,10 41.985 -87.805 12 18,11 41.980 -87.771 12 17,12 41.994 -87.758 8 12,
@@ -102,8 +102,8 @@ MEAN_COMPANIES = 0.06  # ... and with every company but the largest and the unna
 def pick(rng, weights, size):
     """Draws `size` positions in `weights`: each as often as its weight says, in random order.
 
-    Even steps instead of independent draws give the rare values their due in a small sample.
-    Everything is drawn with `random()` only, whose stream is the same in every NumPy.
+    Even steps are used instead of independent draws, so that a small sample has rare values too.
+    Only `random()` is used, whose numbers are the same in every version of NumPy.
     """
     edges = np.cumsum(np.asarray(weights, float))
     steps = (np.argsort(rng.random(size), kind="stable") + rng.random()) / max(size, 1)
@@ -319,7 +319,7 @@ def main():
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
-    os.replace(part, options.output)  # Never a half file.
+    os.replace(part, options.output)  # So there is never an incomplete file.
 
 
 if __name__ == "__main__":

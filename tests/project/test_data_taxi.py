@@ -431,7 +431,7 @@ def test_gives_up_and_can_go_on_later(portal, expected, tmp_path):
     assert code == 1
     assert lines[-1] == (
         f"fetch.py: error: {portal.url}: HTTP 503 Service Unavailable (attempt 3 of 3); "
-        "check the network and --base-url, then run the same command to go on"
+        "check the network and --base-url, then run the same command to continue"
     )
     assert run(portal.url, output)[0] == 0
     assert output.read_bytes() == expected

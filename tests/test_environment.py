@@ -1,4 +1,4 @@
-"""What Metaflow needs is there on a bare machine, and what the user has set stays."""
+"""On a bare machine, Metaflow gets what it needs; what the user has set stays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ S3 += ("METAFLOW_RUN_MAX_NUM_SPLITS", "METAFLOW_RESUME_MAX_NUM_SPLITS")
 @pytest.fixture(autouse=True)
 def bare(monkeypatch, tmp_path):
     for name in (*NAMES, *S3, "METAFLOW_PROFILE", "USER", "LOGNAME", "USERNAME"):
-        # Set before deleting, so that what the code sets is undone afterwards.
+        # Set first, then deleted, so that values set by the code are undone afterwards.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("METAFLOW_HOME", str(tmp_path))
@@ -49,7 +49,7 @@ def test_the_users_metaflow_profile_stays(tmp_path):
 
 
 def test_more_than_a_hundred_candidates_are_let_through(tmp_path, monkeypatch):
-    """As the options of Metaflow's commands read the environment."""
+    """Read the environment as the options of Metaflow's commands do."""
     from metaflow._vendor import click
     from metaflow.cli_components.run_cmds import resume, run
 
@@ -63,7 +63,7 @@ def test_more_than_a_hundred_candidates_are_let_through(tmp_path, monkeypatch):
 
 
 def test_metaflow_gets_short_tries_on_s3(tmp_path):
-    """As Metaflow itself reads them, in a process of its own."""
+    """Read them as Metaflow itself does, in a separate process."""
     set_defaults(tmp_path)
     code = (
         "from metaflow import metaflow_config as m; print(m.S3_RETRY_COUNT, "
@@ -81,7 +81,7 @@ def test_the_users_settings_of_s3_stay(tmp_path, monkeypatch):
 
 
 def test_a_container_keeps_metaflows_own_datastore(tmp_path, monkeypatch):
-    """There the flow lies in an unpacked code package, whose parent may not be writable."""
+    """There, the flow is in an unpacked code package. The folder above may not be writable."""
     (tmp_path / ".mf_install").touch()
     monkeypatch.setattr("sys.argv", [str(tmp_path / "pipeline.py"), "step"])
     set_defaults(tmp_path.parent)

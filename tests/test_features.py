@@ -1,4 +1,4 @@
-"""Missing values filled in, in batches of every kind that TFT and TF Serving hand over."""
+"""Missing values are filled in all kinds of batches that TFT and TF Serving make."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_another_default(dtype, default, filled):
 
 @pytest.mark.parametrize("width", [0, 1])
 def test_a_batch_without_any_value_keeps_its_rows(width):
-    """A batch of tf.Examples of which none has the feature is parsed to width 0."""
+    """If no tf.Example of a batch has the feature, it is parsed with width 0."""
     assert fill_missing(sparse([None, None], tf.float32, width)).numpy().tolist() == [0.0, 0.0]
 
 

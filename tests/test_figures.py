@@ -1,4 +1,4 @@
-"""Numbers are said alike wherever people read them."""
+"""Numbers have the same format wherever people read them."""
 
 from __future__ import annotations
 

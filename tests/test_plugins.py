@@ -1,4 +1,4 @@
-"""What other packages add by entry points, and what is known without any."""
+"""Members that other packages add by entry points, and those without any."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN = {"first": "json:JSONDecoder", "second": "json:JSONEncoder"}
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Call to have a package with entry points on the path, as an installer leaves it."""
+    """A function that puts a package with entry points on the path, as an installer does."""
 
     def install(package: str, **entries: str) -> None:
         folder = tmp_path / f"{package}-1.0.dist-info"
@@ -52,7 +52,7 @@ def test_another_packages_members_stand_behind_our_own(installed):
 
 
 def test_what_is_installed_of_this_library_changes_nothing(installed):
-    """An old version's metadata, beside newer code."""
+    """The metadata of an old version beside newer code."""
     installed("mfx", first="json:gone", other="json:gone")
     assert toys().names() == ["first", "second"]
     assert toys().get("first") is json.JSONDecoder
@@ -106,7 +106,7 @@ def test_this_librarys_own_can_be_loaded(registry):
 
 
 def test_a_copy_without_metadata_knows_its_own(tmp_path):
-    """As Metaflow's code package brings the library into a container."""
+    """The library in a container, as Metaflow's code package brings it."""
     (tmp_path / "mfx").symlink_to(ROOT / "lib" / "mfx")
     code = """
 import importlib.metadata, sys

@@ -1,4 +1,4 @@
-"""The small objects between steps: what a notebook gets from them, and how small they are."""
+"""The small objects between steps: their size, and what a notebook gets from them."""
 
 from __future__ import annotations
 

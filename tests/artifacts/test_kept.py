@@ -1,4 +1,4 @@
-"""What a run of each version left can be read: values, digests and files."""
+"""The results of runs of each version can be read: values, digests and files."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_the_file_of_this_version_is_of_the_classes_as_they_are():
     each = pickle.loads(path.read_bytes())
     now = {name: pickle.dumps(found, PROTOCOL) for name, found in kept_artifacts.made().items()}
     assert each.keys() == now.keys(), kept_artifacts.__doc__
-    # Settings are tables of the config, which may well get new ones.
+    # Settings may get new tables of the config.
     for name in each.keys() - {"settings"}:
         assert words(now[name]) <= words(each[name]), f"{name}: {kept_artifacts.__doc__}"
     travel = {name for name in artifacts.__all__ if isinstance(getattr(artifacts, name), type)}

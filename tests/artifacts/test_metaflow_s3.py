@@ -18,7 +18,7 @@ def patient(monkeypatch):
     metaflow_s3.limit_time()
     monkeypatch.setenv(s3.PATIENCE, "1")
     monkeypatch.setattr(metaflow_s3._Gone, "until", 0.0)
-    # A process that knows no run: nothing was begun.
+    # A process without a run: nothing was started.
     monkeypatch.setattr("sys.argv", ["pipeline.py", "run"])
 
 
@@ -29,7 +29,7 @@ def proxy(server, monkeypatch, patient):
     from metaflow.plugins.datatools.s3 import s3util
 
     boto3.client("s3").create_bucket(Bucket="given")
-    # Tries inside boto, as `environment.set_defaults` gives them.
+    # The number of tries inside boto, as `environment.set_defaults` sets it.
     retries = {"mode": "standard", "max_attempts": s3.RETRIES}
     monkeypatch.setitem(s3util.DATATOOLS_CLIENT_PARAMS, "config", {"retries": retries})
     proxy = FaultyProxy(os.environ["AWS_ENDPOINT_URL"].removeprefix("http://"), 0.0, ["503"])
@@ -83,7 +83,7 @@ def test_s3_that_is_gone_is_not_asked_again_by_the_same_process(proxy):
         assert "Nothing was started. Check METAFLOW_DATASTORE_SYSROOT_S3" in str(first.value)
         assert metaflow_s3.is_own_error(first.value) and not metaflow_s3.is_own_error(ValueError())
         proxy.share = 0.0
-        time.sleep(1.1)  # as long as its patience; then it may be back
+        time.sleep(1.1)  # As long as its patience. After that it may be back.
         found.put("a", b"1")
 
 
@@ -91,7 +91,7 @@ def test_s3_that_is_gone_is_not_asked_again_by_the_same_process(proxy):
 def test_many_at_a_time_give_up_too(operation, proxy, monkeypatch):
     from metaflow.plugins.datatools.s3 import MetaflowS3Exception
 
-    # Of a listing; read by the process of its own that does it.
+    # For listings. The separate process that lists reads it.
     monkeypatch.setenv("METAFLOW_S3_RETRY_COUNT", "0")
     monkeypatch.setenv("METAFLOW_S3_CLIENT_RETRY_CONFIG", '{"mode": "standard", "max_attempts": 1}')
     proxy.share = 1.0

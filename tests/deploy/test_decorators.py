@@ -45,7 +45,7 @@ def test_where_a_process_deploys_to_or_runs(line, environment, expected):
         ("init", {"ARGO_WORKFLOW_TEMPLATE": "t", "METAFLOW_KUBERNETES_WORKLOAD": "1"}, True),
         ("step train", {"SFN_STATE_MACHINE": "s", "AWS_BATCH_JOB_ID": "b"}, True),
         ("run", {}, False),
-        # A container of `run --with …`, whose run has no branch: it must not push to one.
+        # A container of `run --with …`: its run has no branch and must not push to one.
         ("step push", {"METAFLOW_KUBERNETES_WORKLOAD": "1"}, False),
         ("step push", {"AWS_BATCH_JOB_ID": "b"}, False),
     ],

@@ -148,7 +148,7 @@ def test_it_is_created_with_its_schedule(place):
 
 
 def policy(heading: str) -> str:
-    """A policy of the pages on AWS for this account.
+    """A policy from the pages about AWS, for this account.
 
     moto looks at the resource of S3's actions only, so the others' are widened; and it reads the
     names of Batch's actions off their paths, in small letters.

@@ -1,4 +1,4 @@
-"""Which checkpoint a task goes on from; Metaflow's client is played by plain objects."""
+"""The checkpoint from which a task continues. Plain objects stand in for Metaflow's client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Task(SimpleNamespace):
     """A task of step `train`, with the checkpoints of each of its attempts."""
 
     def __init__(self, *attempts: list[dict], origin: str | None = None) -> None:
-        # As Metaflow has it, "None" included.
+        # As Metaflow writes it, even the text "None".
         metadata = {"origin-run-id": str(origin), "ds-root": "s3://store"}
         super().__init__(
             attempts=attempts, current_attempt=len(attempts) - 1, metadata_dict=metadata
@@ -23,7 +23,7 @@ class Task(SimpleNamespace):
 
 
 class World:
-    """Runs by id, and what was done to the checkpoint of the task in question."""
+    """Runs by id, and what was done with the checkpoint of the present task."""
 
     def __init__(self, monkeypatch, origin: str | None, is_loaded: bool = False) -> None:
         self.runs: dict[str, dict] = {}

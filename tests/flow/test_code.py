@@ -1,4 +1,4 @@
-"""A run keeps the code and the commit that it was made with."""
+"""A run saves its code and its Git commit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def pipeline(tmp_path, settings) -> Settings:
-    """A pipeline of its own, outside any repository."""
+    """A pipeline outside of any repository."""
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "model.py").write_text("one = 1\n")

@@ -1,4 +1,4 @@
-"""A config is read with the folder that it came from, as Metaflow's own options hand it over."""
+"""A config is read with the folder of its file, however it is given to Metaflow."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def ask(project):
-    """What a flow with our parser makes of a command line and an environment."""
+    """Read a config by a flow with our parser, from a command line and an environment."""
 
     class Asked(FlowSpec):
         config = Config(
@@ -96,7 +96,7 @@ def as_json(text: str) -> str:
     ],
 )
 def test_where_relative_paths_start(ask, project, arguments, home):
-    """All of these configs say the same, and so tell nothing of where they lie."""
+    """All of these configs have the same text, so the text does not tell their folder."""
     found = ask(*(argument.replace("{project}", str(project)) for argument in arguments))
     assert (found["home"], found["pipeline"]["name"]) == (home, "mine")
 

@@ -1,4 +1,4 @@
-"""What is done before Metaflow's `run`, `resume` and `spin` begin, and beside them."""
+"""What MFX does before and while Metaflow's `run`, `resume` and `spin` run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mfx.registry import runs
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory):
-    """Calls the flow; what it said, with its exit code in front."""
+    """Runs the flow; returns its output, with its exit code in front."""
     small = small_runs_in(tmp_path_factory.mktemp("launched"))
 
     def start(*arguments: str, **environment: str) -> subprocess.Popen:
@@ -66,7 +66,7 @@ def tags(run: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def story(launched):
-    """A run that fails, its resume that gets further and fails, and the resume of that."""
+    """A run that fails, its resume that gets further and fails, and the resume of that one."""
     first = launched.call("run", "--tag", "experiment:wider", "--tag", "two words", FAILS="middle")
     assert first.startswith("1\n"), first
     launched.look()
@@ -155,7 +155,7 @@ def test_an_option_in_one_word_becomes_two(words, expected):
 
 
 def test_metaflow_itself_may_resume_into_a_run(launched, story):
-    """So it does from several containers at once."""
+    """Metaflow does so from several containers at the same time."""
     options = {"run_id": run_id(story[0]), "origin_run_id": run_id(story[0])}
     metadata = SimpleNamespace(add_sticky_tags=lambda tags: None)
     for reentrant in (True, False):

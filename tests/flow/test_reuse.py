@@ -1,4 +1,4 @@
-"""Keys change with what a result is made from and with nothing else."""
+"""Keys depend on everything that a result is made from, and on nothing else."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ingest_key(shard, settings, sources=SOURCES) -> reuse.ReuseKey:
 
 
 def steps() -> dict[str, Step]:
-    """One of each, made from the same."""
+    """One key for each step, all made from the same inputs."""
     a, b = examples("a"), examples("b")
     found = [
         Ingest(SOURCES.shards[0], SOURCES),
@@ -60,7 +60,7 @@ def steps() -> dict[str, Step]:
 
 @pytest.fixture
 def taxi(tmp_path, settings):
-    """The taxi pipeline's settings, its folder a copy."""
+    """The taxi pipeline's settings, in a copy of its folder."""
     shutil.copytree(settings.resolve("."), tmp_path / "taxi")
     return config.load(tmp_path / "taxi" / "config.toml")
 
@@ -72,7 +72,7 @@ def test_a_key_knows_the_content_of_a_file_and_not_its_place(taxi):
 
 
 def test_other_files_of_the_data_set_do_not_matter_to_a_shard(taxi):
-    """So a new file of a rolling window is the only one read."""
+    """So if a window of files moves on, only the new file is read."""
     more = replace(SOURCES, shards=(*SOURCES.shards, shard("b.csv", "2")))
     first = SOURCES.shards[0]
     assert ingest_key(first, taxi) == ingest_key(
@@ -88,7 +88,7 @@ def test_only_the_config_that_a_step_reads_matters(taxi):
 
 
 def test_a_step_is_handed_what_it_reads_and_nothing_else(taxi):
-    """So a key cannot forget what a result depends on."""
+    """So a key cannot lack anything on which a result depends."""
     given = Ingest.reads.of(taxi)
     assert given.data.split == taxi.data.split and given.label.columns == taxi.label.columns
     for hidden in ("train", "push"):
@@ -99,7 +99,7 @@ def test_a_step_is_handed_what_it_reads_and_nothing_else(taxi):
 
 
 def test_what_makes_no_difference_to_a_result_is_in_no_key(taxi):
-    """Such as where to report, and where checkpoints go."""
+    """For example where to report, and where checkpoints are saved."""
     step = steps()["train"]
     assert list(key(step, taxi).inputs) == ["graph", "transformed", "candidate"]
     assert key(replace(step, report=len, checkpoint=1), taxi) == key(step, taxi)
@@ -124,7 +124,7 @@ def test_nothing_in_production_is_told_from_a_model(taxi):
 
 @pytest.fixture
 def library(tmp_path, monkeypatch) -> Path:
-    """A copy of the library's files, which tests may edit; what runs stays as it is."""
+    """A copy of the library's files that tests may edit. The code that runs is not changed."""
     shutil.copytree(code.LIBRARY, tmp_path / "mfx", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(code, "LIBRARY", tmp_path / "mfx")
     return tmp_path / "mfx"
@@ -133,7 +133,7 @@ def library(tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize(
     ("edited", "made_anew"),
     [
-        ("__init__.py", set()),  # the version: a release by itself makes nothing anew
+        ("__init__.py", set()),  # The version: a release alone changes no key.
         ("cli/runs.py", set()),
         ("registry/show.py", set()),
         ("push/push.py", set()),
@@ -155,7 +155,7 @@ def test_only_steps_that_import_an_edited_module_are_made_anew(taxi, library, ed
 
 
 def test_all_that_a_table_of_kinds_may_load_counts(library):
-    """It is loaded by name: no import says which."""
+    """Such a module is loaded by name; no import names it."""
     sources = library / "ingest" / "sources"
     (library / "plugins.py").touch()
     (sources / "__init__.py").write_text("from mfx import plugins\n")

@@ -1,4 +1,4 @@
-"""Which errors of a step are tried again."""
+"""Which errors of a step make Metaflow try it again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfx.storage.s3 import S3GoneError
 
 
 class Store(dict):
-    """A datastore that holds what attempts left."""
+    """A datastore with the artifacts of earlier attempts."""
 
     def get_task_datastore(self, run, step, task, attempt, allow_not_done):
         assert allow_not_done
@@ -23,21 +23,21 @@ class Store(dict):
 
 @pytest.fixture(autouse=True)
 def nothing_else_of_a_step(monkeypatch):
-    """What else is done before a step would stay with the tests' process."""
+    """Other work before a step is left out, since it would change the tests' process."""
     monkeypatch.setattr(runtime, "quiet", lambda: None)
     monkeypatch.setattr(runtime, "spare_the_garbage_collector", lambda: None)
     monkeypatch.setattr(runtime.liveness, "join", lambda flow, run: None)
 
 
 def wrapped():
-    """What is put around a step, as Metaflow makes it."""
+    """The wrapper around a step, made as by Metaflow."""
     made = runtime.one_message()
     made.init()
     return made
 
 
 def raised(error: Exception) -> Exception:
-    """What `one_message` makes of an error in a step."""
+    """The error that `one_message` makes from an error in a step."""
     step = wrapped()
     flow = SimpleNamespace(name="Pipeline")
     step.pre_step("train", flow, None)
@@ -80,7 +80,7 @@ def test_a_killed_attempt_is_tried_again(retry):
 
 
 def test_another_attempt_elsewhere_ends_at_once(monkeypatch):
-    """Argo and Batch start one all the same: it says what the first said, and does nothing."""
+    """Argo and Batch still start another attempt: it gives the first one's message at once."""
     left = {"_exception": MetaflowExceptionWrapper(raised(MfxError("no label", "mend it")))}
     store = Store({("1", "train", "5", 0): left, ("1", "train", "5", 1): {}})
     for retry_count, ends in ((1, True), (2, False)):

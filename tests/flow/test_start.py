@@ -1,4 +1,4 @@
-"""What a run reads: which files, of which types, with which hashes."""
+"""The input of a run: its files, their types and hashes."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_parameters_replace_the_config(settings, tmp_path, monkeypatch):
 
 
 def test_a_relative_path_in_the_project_is_kept_relative(settings, monkeypatch):
-    """So that a project that was moved finds it; what was given absolutely stays so."""
+    """So that a project that was moved finds its file. An absolute path stays absolute."""
     monkeypatch.chdir(ROOT / "data")
     made = start.settings(_flow(settings, data="taxi/trips.csv", destination=f"{ROOT}/pushed"))
     assert made.data.path == "../../data/taxi/trips.csv"

@@ -1,4 +1,4 @@
-"""What a user's mistakes look like: one clear message, exit code 1, nothing pushed.
+"""A user's mistake gives one clear message and exit code 1, and nothing is pushed.
 
 One run for each place where a run can stop; which mistakes stop it there, tests of the rooms say.
 """

@@ -1,4 +1,4 @@
-"""The exported taxi model as a user of it sees it: invariance, direction, minimum function."""
+"""The exported taxi model behaves as its users expect: invariance, direction, minimum function."""
 
 from __future__ import annotations
 

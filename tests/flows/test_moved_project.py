@@ -1,4 +1,4 @@
-"""A project that was moved or copied gives the same answers, and changes itself alone."""
+"""A project that was moved or copied gives the same answers, and changes no other project."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfx.registry.comparison import compare_metrics
 
 
 def go_to(project: Path, monkeypatch) -> None:
-    """As a shell does that starts a command in `project`."""
+    """Set the environment as a shell does that starts a command in `project`."""
     monkeypatch.chdir(project)
     monkeypatch.setattr(environment, "_project", None)
     monkeypatch.setenv("METAFLOW_DATASTORE_SYSROOT_LOCAL", str(project))

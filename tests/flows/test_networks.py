@@ -28,7 +28,7 @@ from mfx.transform.transform import transform
 from mfx.user_code import loading
 
 TITLES = LENGTH, TRIES, WORD, NOISE, KEY = "Länge, in cm", "class", "1 a/b.c", "noise: %", 'row "k"'
-"""Columns' titles; networks take features of the first three."""
+"""The columns' names. Networks take features made from the first three."""
 COLUMNS = {
     LENGTH: "float32",
     WORD: "bytes",
@@ -69,7 +69,7 @@ def preprocessing_fn(inputs):
         "LENGTH": tft.scale_to_z_score(fill_missing(inputs["LENGTH"])),
         "WORD": words,
         "TRIES": fill_missing(inputs["TRIES"]),
-        # No input takes these: the first sorts before all that one takes, the second is text.
+        # No input takes these two: one sorts before all others, one is text.
         "A_NOISE": 100 * fill_missing(inputs["NOISE"]),
         "KEY": fill_missing(inputs["KEY"]),
         "yes": fill_missing(inputs["yes"]),
@@ -167,13 +167,13 @@ def settings_of(folder: Path, kind: str):
 
 
 class Trained:
-    """A network of a kind, as it was evaluated, and what the same rows get elsewhere."""
+    """A network of some kind: its evaluation, and answers to the same rows by other ways."""
 
     def __init__(self, kind: str, base: Path, folder: Path) -> None:
         self.kind = kind
         self.examples, graph, self.transformed = _world(base)
         settings, checkpoints = settings_of(folder / "p", kind), Checkpoints(folder / "kept")
-        graph = dataclasses.replace(graph, label=None)  # it is of another label
+        graph = dataclasses.replace(graph, label=None)  # The graph's label differs.
         self.lines: list[str] = []
         self.model = train.train(
             graph, self.transformed, settings, 0, checkpoints, self.lines.append
@@ -190,7 +190,7 @@ class Trained:
         return np.array(table[column].to_pylist()).reshape(table.num_rows, -1)
 
     def keras_answers(self) -> np.ndarray:
-        """Of the network's own predict, each input given its feature by hand."""
+        """The answers of the network's own predict, with each input set by hand."""
         made = self.transformed.to_arrow("eval")
         names = ("WORD", "TRIES", "LENGTH")
         by_hand = [made[name].to_numpy() for name in names]
@@ -216,7 +216,7 @@ def trained(request, base, tmp_path_factory) -> Trained:
 
 
 def probability(kind: str, answers: np.ndarray) -> np.ndarray:
-    """What the loss of a network of this kind takes its answers for."""
+    """The meaning of the answers of such a network for its loss."""
     if kind == "logits":
         return 1 / (1 + np.exp(-answers))
     if kind == "class logits":
@@ -232,7 +232,7 @@ def test_evaluated_is_what_plain_keras_says(trained):
 
 
 def test_training_saw_the_features_that_are_served(trained):
-    """The loss that Keras said after the last epoch, worked out from what was evaluated."""
+    """The loss that Keras reported after the last epoch equals that of the evaluated answers."""
     label, found = trained.evaluated("label")[:, 0], trained.evaluated("prediction")
     if trained.kind == "number":
         losses = (found[:, 0] - label) ** 2
@@ -301,7 +301,7 @@ def expected_heads(prediction: np.ndarray, kind: str) -> dict[str, dict[str, np.
 
 
 def test_the_server_answers_so_too(trained):
-    """By the server's own code, as TF Serving runs it."""
+    """Run by the server's own code, in the way of TF Serving."""
     examples = list(serialize(trained.batch()))
     model = ServedModel(trained.folder, 1, BatchingParameters())
     try:

@@ -53,7 +53,7 @@ def lines_of(text: str) -> list[str]:
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    """A project with the taxi pipeline and the folder of another."""
+    """A project with the taxi pipeline, and the folder of another pipeline."""
     ours = tmp_path / "flows" / "penguins"
     ours.mkdir(parents=True)
     shutil.copy(ROOT / "flows" / "pipeline.py", tmp_path / "flows")

@@ -1,4 +1,4 @@
-"""Two pipelines of one project: their runs, what is in production, and what is freed do not mix."""
+"""Two pipelines of one project do not mix: neither runs, nor production, nor freed data."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def both(all_small_runs, tmp_path_factory):
 
 @pytest.fixture
 def project(both, small_runs, tmp_path, monkeypatch):
-    """The project, in a copy of the test's own; ids of the runs of each pipeline."""
+    """A copy of the project for one test, and the ids of each pipeline's runs."""
     shutil.copytree(both[0], tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     SmallRuns(tmp_path / "project", Path()).look()

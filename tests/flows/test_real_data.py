@@ -1,4 +1,4 @@
-"""The whole flow on the real taxi file, where that is at hand."""
+"""The whole flow on the real taxi file, if there is one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory):
-    """The same command, at once in two places."""
+    """The same command runs in two folders at the same time."""
 
     def run(name: str):
         store = tmp_path_factory.mktemp(name)

@@ -37,7 +37,7 @@ def build_model(**hyperparameters):
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    """A small pipeline whose training dies as often as the file `deaths` says."""
+    """A small pipeline whose training is killed as often as the file `deaths` says."""
     folder = tmp_path_factory.mktemp("resume")
     taxi = ROOT / "flows" / "taxi"
     (folder / "model.py").write_text((taxi / "model.py").read_text() + KILLER)
@@ -47,13 +47,13 @@ def pipeline(tmp_path_factory):
     text = (taxi / "config.toml").read_text()
     text = text.replace("../../data/taxi/trips.csv", "trips.csv").replace("../../pushed", "pushed")
     text = re.sub(r"steps = \d+", "steps = 50", text).replace("epochs = 10", "epochs = 5")
-    # What is tested is training; a model of 50 steps need not be good.
+    # This tests training; a model of 50 steps need not be good.
     text = re.sub(r"\[\[evaluate\.thresholds\]\].*(?=\[push\])", "", text, flags=re.DOTALL)
     (folder / "config.toml").write_text(text)
 
     def call(*arguments: str, deaths: int, **environment: str):
         (folder / "deaths").write_text(str(deaths))
-        # `resume` takes the config of the run that it resumes.
+        # `resume` uses the config of the run that it resumes.
         config = ["--config", "config", str(folder / "config.toml")] * (arguments[0] == "run")
         environment["DEATHS"] = str(folder / "deaths")
         return call_flow(folder, *config, *arguments, **environment)
@@ -74,7 +74,7 @@ def unbroken(pipeline, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(unbroken):
-    """What training without a break gave."""
+    """The result of training without interruption."""
     return unbroken[0].run["train"].task.data.model
 
 
@@ -105,7 +105,7 @@ def test_resume_goes_on_from_the_last_epoch_of_the_failed_run(pipeline, model):
     failed = pipeline("run", deaths=3)
     assert failed.code == 1
     assert _epochs(failed.output) == [1, 2]
-    # The first run that is resumed dies as well, before an epoch, and so a checkpoint, of its own.
+    # The first resumed run is killed too, before it finishes an epoch and saves a checkpoint.
     again = pipeline("resume", "--origin-run-id", failed.run_id, deaths=3)
     assert again.code == 1
     assert again.output.count("continuing after epoch 2 from a checkpoint") == 3

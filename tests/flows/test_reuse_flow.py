@@ -1,4 +1,4 @@
-"""A second run takes over what has not changed, and says why it makes the rest anew."""
+"""A second run reuses what has not changed, and says why it makes the rest again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rows(tmp_path_factory):
 
 
 def told(output: str) -> dict[str, str]:
-    """What was said of each step."""
+    """The line about each step."""
     return dict(re.findall(r"\] (\w+): (reused from run \d+|not reused: .*)", output))
 
 

@@ -1,4 +1,4 @@
-"""S3 that fails now and then costs time and nothing else; S3 that is gone is one error, soon."""
+"""If S3 fails sometimes, this only costs time. If S3 is gone, there is one error, soon."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MODEL |= {"saved_model.pb": b"graph", RECORD: json.dumps({"run": "7"}).encode()}
 
 @contextmanager
 def behind(share: float, kind: str, proxy: FaultyProxy | None = None) -> Iterator[FaultyProxy]:
-    """The module's S3 behind a proxy, for all clients made from now on."""
+    """The module's S3 behind a proxy, for all clients that are created from now on."""
     target = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
     proxy = proxy or FaultyProxy(target, share, [kind])
     with pytest.MonkeyPatch.context() as patch, running(proxy) as url:
@@ -44,7 +44,7 @@ def behind(share: float, kind: str, proxy: FaultyProxy | None = None) -> Iterato
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Little time before S3 counts as silent, and as gone."""
+    """Short time limits, after which S3 counts as silent and as gone."""
     monkeypatch.setattr(s3, "READ_SECONDS", 0.5)
     monkeypatch.setattr(faulty_proxy, "SLOW_SECONDS", 2.0)
     monkeypatch.setenv(s3.PATIENCE, "1")
@@ -52,13 +52,13 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def bucket(request) -> str:
-    """A bucket of the test's own, on a server without faults."""
+    """A bucket for one test, on a server without faults."""
     return request.getfixturevalue("s3_client").bucket
 
 
 @pytest.fixture
 def s3_client(server, request):
-    """A client that knows no faults."""
+    """A client that talks to the server without faults."""
     import boto3
 
     client = boto3.client("s3")
@@ -91,7 +91,7 @@ def payloads(bucket, monkeypatch) -> str:
     monkeypatch.setattr(S3Storage, "datastore_root", f"s3://{bucket}/metaflow")
     monkeypatch.setattr(FlowDataStore, "default_storage_impl", S3Storage)
     monkeypatch.setattr(current, "_flow_name", "Pipeline", raising=False)
-    # What `environment.set_defaults` gives a flow before Metaflow is imported.
+    # The settings that `environment.set_defaults` makes before Metaflow is imported.
     config = {"retries": {"mode": "standard", "max_attempts": s3.RETRIES}, "read_timeout": 0.5}
     monkeypatch.setitem(s3util.DATATOOLS_CLIENT_PARAMS, "config", config)
     return bucket
@@ -137,7 +137,7 @@ def test_payloads_come_back(kind, payloads, model, tmp_path, impatient, monkeypa
 
 
 def operations(bucket: str, model: Path) -> dict:
-    """What the library does on S3, each a call."""
+    """Everything that the library does on S3, each as a function."""
     taxi = open_destination(f"s3://{bucket}/models", "taxi")
     return {
         "list": taxi.versions,
@@ -169,8 +169,10 @@ def test_s3_that_is_gone_is_one_error_in_the_stated_time(
         with pytest.raises(Exception, match="does not answer, tried for") as caught:
             call()
         seconds = time.monotonic() - begin
-    # A second of patience between two tries, each with boto's own wait and second request.
-    if operation == "save":  # Metaflow starts a process for each try, as slow as the machine is now
+    # One second of patience between two tries. Each has boto's own wait and second request.
+    if (
+        operation == "save"
+    ):  # Metaflow starts a process for each try, which takes longer on a busy machine.
         assert proxy.counts[kind] <= 2 * 2 * len(MODEL)
     else:
         assert seconds < 1 + 2 * 2 * (1 + 0.5) + 1
@@ -211,7 +213,7 @@ def test_an_answer_that_was_lost_is_not_anothers_write(bucket):
     with behind(0, "", FirstWrite(target, 0)) as proxy:
         taxi = open_destination(f"s3://{bucket}", "taxi")
         assert taxi.write_entry("00000001-intent", {})
-        assert proxy.counts["all"] == 4  # lost, refused, looked at, refused again
+        assert proxy.counts["all"] == 4  # Lost, refused, looked up, refused again.
         assert not open_destination(f"s3://{bucket}", "taxi").write_entry("00000001-intent", {})
 
 

@@ -1,4 +1,4 @@
-"""Several runs of the taxi pipeline, compared; and the notebook, from top to bottom."""
+"""Compare several runs of the taxi pipeline; run the notebook from top to bottom."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_on_the_same_rows_the_figures_are_the_evaluators(runs):
 
 
 def test_three_runs_are_compared_on_the_newest_rows_as_tfma_would(runs, tmp_path):
-    """Different config, code and data; the figures are those of TFMA's pipeline on Beam."""
+    """With different config, code and data, figures equal those of TFMA's pipeline on Beam."""
     found = comparison.compare_metrics(runs)
     differing = [changes.changes(runs[0], one) for one in runs[1:]]
     assert found.eval_run == runs[2].id and found.eval_rows == runs[2].examples.rows["eval"] < 4931
@@ -100,7 +100,7 @@ def test_three_runs_are_compared_on_the_newest_rows_as_tfma_would(runs, tmp_path
         for metric, value in row.metrics.items():
             if value is not None:
                 ours = values[row.slice, metric][0]
-                if ours is None:  # TFMA gives 0.0 where the labels are of one class
+                if ours is None:  # TFMA gives 0.0 if all labels are of one class.
                     without_value.add((str(row.slice), metric, value))
                 else:
                     assert ours == pytest.approx(value, rel=1e-6), (str(row.slice), metric)
@@ -135,7 +135,7 @@ def test_drift_is_what_tfdv_says(runs):
 
 
 def test_a_model_that_does_not_fit_the_rows_is_said_so(runs, tmp_path):
-    """The newer run's data have lost a feature that the older run's model asks for."""
+    """The newer run's data lacks a feature that the older run's model takes."""
     import pyarrow.parquet as pq
 
     from mfx.artifacts import store
@@ -180,7 +180,7 @@ def test_the_command_shows_it_on_a_screen_and_writes_a_page(runs, tmp_path, caps
 
 
 def test_the_served_model_is_loaded(runs):
-    """By run and by what it is."""
+    """Intervals by run and by their column."""
     assert registry.production(runs[1].place).run in {one.id for one in runs[1:]}
     loaded = registry.load(runs[0].id)
     specs = loaded.signatures["predict"].structured_input_signature[1]

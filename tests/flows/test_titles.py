@@ -80,7 +80,7 @@ batch_sizes = [1, 8]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """All that a run makes of a table with odd titles, each step's function called."""
+    """The results of all steps' functions for a table with unusual column names."""
     from mfx.evaluate.evaluate import evaluate
     from mfx.flow import start
     from mfx.ingest import ingest
@@ -114,12 +114,12 @@ def made(tmp_path_factory):
 
 def test_the_schema_has_them(made):
     assert {feature.name for feature in made.schema.proto().feature} == {*TITLES, "y"}
-    # A small sample: its splits differ in some values.
+    # In a small sample, the splits differ in some values.
     assert {anomaly.feature for anomaly in made.anomalies.found} <= set(TITLES)
 
 
 def test_a_column_is_read_by_its_exact_title(made):
-    """For Parquet `a.b` is a part of `a`."""
+    """Parquet takes `a.b` for a part of `a`."""
     (batch,) = made.examples.batches("eval", columns=["a.b", "a"])
     assert batch.schema.names == ["a.b", "a"]
     whole = made.examples.to_arrow("eval")
@@ -174,6 +174,6 @@ def _serving(name: str):
     path = Path(ROOT, "serving", f"{name}.py")
     spec = importlib.util.spec_from_file_location(f"{name}_of_titles", path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up
+    sys.modules[spec.name] = module  # Dataclasses look up their module there.
     spec.loader.exec_module(module)
     return module

@@ -192,15 +192,15 @@ class Portal(http.server.ThreadingHTTPServer):
         self.trips = trips
         self.queries = []
         self.tokens = []
-        self.failures = []  # Answers to give before the true ones: (status, headers, body).
-        self.most = 1000  # Rows a page has at most, whatever was asked for.
+        self.failures = []  # Answers to give before the right ones: (status, headers, body).
+        self.most = 1000  # The most rows per page, however many were asked for.
         self.hang_at = None
         self.hanging = threading.Event()
         self.closing = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}/resource/trips.json"
 
     def select(self, query):
-        """Answers a query as the portal's language has it."""
+        """Answers a query in the portal's language."""
         assert query["$order"] == "trip_id"
         names = query["$select"].split(",")
         found = self.trips
@@ -270,7 +270,7 @@ def start(url, output, *options, kill_at=None):
     )
 
 
-# A kill -9 of its own process, where a kill from outside could not be aimed.
+# The process kills itself by kill -9: from outside the right moment could not be hit.
 RUN = """
 import os, runpy, signal, sys
 left = int(sys.argv[1])
@@ -375,14 +375,14 @@ def test_goes_on_after_a_kill_while_it_waits(portal, expected, tmp_path, request
     assert not output.exists()
     assert run(portal.url, output)[0] == 0
     assert output.read_bytes() == expected
-    # The page which was under way came again, no other did.
+    # Only the interrupted page was fetched again.
     assert len(portal.queries) == 7
 
 
 def test_goes_on_after_a_kill_at_any_step(portal, expected, tmp_path):
     for kill_at in range(1, 100):
         output = tmp_path / f"{kill_at}.csv"
-        # Three pages and the empty one keep this short.
+        # Three pages and the empty one are enough, and fast.
         code, lines = run(portal.url, output, "--page-size", "149", kill_at=kill_at)
         if code == 0:
             break

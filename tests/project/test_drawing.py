@@ -11,7 +11,7 @@ from helpers.flows import ROOT
 _spec = spec_from_file_location("drawing", ROOT / ".ci" / "drawing.py")
 assert _spec and _spec.loader
 drawing = module_from_spec(_spec)
-sys.modules[_spec.name] = drawing  # dataclasses look their module up
+sys.modules[_spec.name] = drawing  # Dataclasses look up their module there.
 _spec.loader.exec_module(drawing)
 
 FLOW = """

@@ -1,4 +1,4 @@
-"""Text is UTF-8 wherever a file lies, and can be printed on whatever the user has."""
+"""Text files are UTF-8, and every message can be printed on any terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROCESSES = {"run", "Popen", "check_output", "call", "check_call"}
 
 
 def by_locale(code: str) -> Iterator[int]:
-    """The lines that read or write text as the user's locale has it."""
+    """The lines that read or write text in the encoding of the user's locale."""
     for node in ast.walk(ast.parse(code)):
         if not isinstance(node, ast.Call):
             continue
@@ -31,7 +31,7 @@ def by_locale(code: str) -> Iterator[int]:
         found = {
             "read_text": True,
             "write_text": True,
-            # `place.open()` and `os.open(path, flags)` give no mode.
+            # `place.open()` and `os.open(path, flags)` have no mode.
             "open": "b" not in mode and bool(mode or isinstance(node.func, ast.Name)),
             "TemporaryFile": bool(mode) and "b" not in mode,
             "NamedTemporaryFile": bool(mode) and "b" not in mode,

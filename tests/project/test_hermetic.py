@@ -1,4 +1,4 @@
-"""Nothing of the caller's environment changes what tests find."""
+"""Nothing in the caller's environment changes the results of tests."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ HOSTILE = {
     "http_proxy": "http://localhost:1",
     "PROMETHEUS_MULTIPROC_DIR": "/x",
 }
-"""What a caller may have set, each wrong for tests in some way."""
+"""Variables that a caller may have set, each of them wrong for tests."""
 
 
 def hostile_home(folder: Path) -> None:
@@ -119,7 +119,7 @@ def test_of_this_process_metaflow_aws_and_git_have_no_settings_but_ours():
 
 @pytest.mark.parametrize("processes", [0, 1])
 def test_a_hostile_caller_changes_no_result(processes, tmp_path):
-    """A part of the tests, called from another folder with all of HOSTILE and a hostile home."""
+    """Run some tests from another folder, with all of HOSTILE and a hostile home folder."""
     hostile_home(tmp_path)
     environment = {
         **{name: text for name, text in LEFT.items() if not name.startswith("PYTEST_")},
@@ -128,7 +128,7 @@ def test_a_hostile_caller_changes_no_result(processes, tmp_path):
         "PYTHONPATH": str(tmp_path / "modules"),
     }
     if not processes:
-        # What Python has been started with stays, where tests get no process of their own.
+        # Without a separate process, the settings with which Python was started stay.
         for name in ("PYTHONOPTIMIZE", "PYTHONUTF8", "PYTHONIOENCODING"):
             del environment[name]
     names = ("test_environment", "flow/test_code", "artifacts/test_lineage")

@@ -1,4 +1,4 @@
-"""The Dockerfile, read as Docker reads it; it is built only where a Docker daemon is."""
+"""The Dockerfile is read as Docker does; it is only built if there is a Docker daemon."""
 
 from __future__ import annotations
 

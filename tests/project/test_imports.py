@@ -1,4 +1,4 @@
-"""Each step loads what it needs and no more: imports are most of a small run's time."""
+"""Each step imports only what it needs: imports take most of the time of a small run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that docs, comments and messages name are there: after a move the names move too."""
+"""Files that docs, comments and messages name exist, even after files were moved."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from helpers.flows import ROOT
 FILES = subprocess.run(
     ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
 ).stdout.split()
-if not FILES:  # not a clone
+if not FILES:  # This is not a Git clone.
     FILES = [p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*") if ".venv" not in p.parts]
 READ = ("README.md", "Makefile", "docs", "lib", "flows", "serving", "benchmarks", "data")
 NAMED = re.compile(r"(?<![\w/.<…-])(?:\w[\w-]*/)+\w[\w-]*\.(?:py|md|sh)\b")
 EXAMPLES = ("flows/penguins", "flows/mine")
-"""What readers are told to make."""
+"""Files that readers are asked to create."""
 
 
 def missing(text: str) -> list[str]:
-    """Paths in a text that end no file's path."""
+    """The paths in a text to which no file's path ends."""
     known = {f"/{name}" for name in FILES}
     return [
         name

@@ -1,4 +1,4 @@
-"""What is not public in a library is named in one `_private.py`, with the versions looked at."""
+"""Private names of a library are used in one `_private.py`, with the versions checked."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ INTERNAL = re.compile(
     r"|tensorflow_transform\.(?!beam$)|tensorflow_data_validation\."
     r"|tensorflow_model_analysis\.(?!proto$)|tensorflow\.python"
 )
-"""Modules that no library's documentation names."""
+"""Modules that are in no library's documentation."""
 
 
 def _checked(path: Path) -> dict[str, tuple[str, ...]]:
-    """What a `_private.py` says of itself: libraries, and the versions that were looked at."""
+    """The libraries of a `_private.py`, with the versions for which it was checked."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CHECKED":
             return ast.literal_eval(node.value)
@@ -33,7 +33,7 @@ EACH = pytest.mark.parametrize(("path", "library", "checked"), CASES, ids=[c[1] 
 
 
 def _complaint(path: Path, library: str, checked: tuple[str, ...], found: set[str]) -> str:
-    """What is to do about versions that were not checked; '' if all were."""
+    """What to do about versions that were not checked; '' if all were."""
     if not (new := found - {*checked}):
         return ""
     name = path.relative_to(ROOT)
@@ -75,7 +75,7 @@ def test_a_library_has_one_file():
 
 
 def _outside(tree: ast.Module) -> list[str]:
-    """Private names of other objects, and internal modules, that a module uses."""
+    """The private names and internal modules that a module uses."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr):
@@ -89,7 +89,7 @@ def _outside(tree: ast.Module) -> list[str]:
 
 
 OURS = {"_replace"}
-"""Public, though they begin with an underscore: those of a named tuple."""
+"""Names of named tuples: they begin with an underscore, but are public."""
 
 
 OTHERS = sorted({*LIB.rglob("*.py")} - {*FILES})

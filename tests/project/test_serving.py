@@ -27,7 +27,7 @@ def _load(name: str) -> Any:
     """A script of serving/ as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "serving" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look themselves up
+    sys.modules[name] = module  # Dataclasses look up their module there.
     spec.loader.exec_module(module)
     return module
 
@@ -68,7 +68,7 @@ def test_an_empty_folder_says_what_to_run(ask, tmp_path):
     assert "make run" in done.stderr
 
 
-# What the client sends and makes of answers.
+# What the client sends, and how it reads answers.
 
 INPUTS = {"fare": "DT_FLOAT", "hour": "DT_INT64", "company": "DT_STRING"}
 
@@ -125,12 +125,12 @@ def test_a_value_that_does_not_fit_is_named(row, message):
     assert caught.value.message.startswith(message)
 
 
-# What it makes of a server's ways: answers on demand.
+# How the client copes with a server's behaviour; the server answers as told.
 
 
 @dataclass
 class Script:
-    """Answers to give in turn; requests that came, and from where."""
+    """The answers to give in turn, and the requests that came, with their senders."""
 
     url: str = ""
     answers: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
@@ -140,7 +140,7 @@ class Script:
 
 @pytest.fixture
 def script() -> Iterator[Script]:
-    """A server of HTTP that answers as told; metadata of INPUTS."""
+    """An HTTP server that answers as told, and with the metadata of INPUTS."""
     script = Script()
     metadata = {
         "inputs": {name: {"dtype": kind} for name, kind in INPUTS.items()},
@@ -273,7 +273,7 @@ def test_a_server_that_does_not_answer_is_left_in_time():
         assert time.monotonic() - begin < 5
 
 
-# And with a real one.
+# With a real server.
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""What a pipeline's module needs of the project is found, whichever way it imports it."""
+"""All files that a pipeline's module needs are found, however it imports them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfx.user_code import bundle
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project with a pipeline in `flows/mine`, started as its flow starts it."""
+    """A project with a pipeline in `flows/mine`, set up as by its flow."""
     folder = tmp_path / "flows" / "mine"
     folder.mkdir(parents=True)
     monkeypatch.setattr(environment, "_project", tmp_path)
@@ -72,7 +72,7 @@ def test_what_is_found(project, line, others, expected):
 
 
 def test_what_is_installed_is_not_the_projects(project, monkeypatch):
-    """Though the environment lies in the project."""
+    """Even if the virtual environment is inside the project."""
     installed = project / ".venv" / "lib" / "site-packages"
     installed.mkdir(parents=True)
     (installed / "theirs.py").write_text("x = 1\n")

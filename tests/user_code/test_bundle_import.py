@@ -1,4 +1,4 @@
-"""Files beside a pipeline's module can be imported, and stay that pipeline's own."""
+"""Files beside a pipeline's module can be imported, and other pipelines do not get them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTS = {"parts/__init__.py": "from . import a\n", "parts/a.py": "from helper im
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    """Loads a pipeline from its files; `../` is the flow's folder."""
+    """Loads a pipeline from files; `../` is the flow's folder."""
     monkeypatch.setattr(environment, "_project", tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path / "flows"))
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
@@ -67,7 +67,7 @@ def test_what_is_not_there_is_pythons_own_error(make):
 
 
 def test_two_pipelines_keep_their_helpers(make):
-    """Also of one name, and imported only when it is called."""
+    """Even if helpers have the same name and are only imported in a call."""
     model = "def share():\n    import helper\n    return helper.SHARE\n"
     first = make(model, {"helper.py": "SHARE = 1\n"}, "first")
     second = make(model, {"helper.py": "SHARE = 2\n"}, "second")
@@ -75,7 +75,7 @@ def test_two_pipelines_keep_their_helpers(make):
 
 
 def test_an_edit_counts_at_once(make):
-    """Of the same length within the same second, which compiled files do not notice."""
+    """The edit has the same length and second: compiled files would not notice it."""
     for share in (1, 2, 3):
         assert (
             share == make("from helper import SHARE\n", {"helper.py": f"SHARE = {share}\n"}).SHARE

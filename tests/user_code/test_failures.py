@@ -1,4 +1,4 @@
-"""What fails in the user's files is one message: file, line, the line's text, what was given."""
+"""An error in the user's files is one message: file, line, its text, what the code was given."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfx.user_code.failures import MOST_NAMES, listed, running
 
 
 def call(folder: Path, text: str, function: str = "go", names=(), about: str = "", given=()):
-    """Run a function of a file that holds `text`."""
+    """Run a function of a file with this text."""
     path = folder / "model.py"
     path.write_text(text)
     spec = importlib.util.spec_from_file_location("users", path)

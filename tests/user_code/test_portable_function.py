@@ -1,4 +1,4 @@
-"""A user's function goes to a process that has not got its file."""
+"""A user's function can run in a process that does not have its file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_it_calls_the_function(module):
 
 
 def test_another_process_runs_it_without_the_file(module, tmp_path):
-    """Also where AutoGraph needs its source: `if` on a tensor."""
+    """Even if AutoGraph needs its source code: it has an `if` on a tensor."""
     data = pickle.dumps([PortableFunction(module, n) for n in ("preprocessing_fn", "branches")])
     (tmp_path / "functions.pickle").write_bytes(data)
     (tmp_path / "pipeline" / "model.py").unlink()
@@ -62,7 +62,7 @@ def test_another_process_runs_it_without_the_file(module, tmp_path):
 
 
 def test_it_can_be_sent_on(module):
-    """Beam pickles what it has unpickled."""
+    """Beam pickles functions again that it has unpickled."""
     sent = pickle.loads(pickle.dumps(PortableFunction(module, "preprocessing_fn")))
     again = pickle.loads(pickle.dumps(sent))
     assert isinstance(again, PortableFunction)

@@ -69,7 +69,7 @@ def test_the_committed_files_are_what_the_command_makes(tmp_path):
     assert committed == {path.name: path.read_text() for path in tmp_path.iterdir()}
 
 
-# TF Serving's own files.
+# Files for TF Serving itself.
 
 
 def models(served: Served) -> Any:
@@ -301,7 +301,7 @@ def test_no_container_has_more_rights_than_it_needs():
         assert context["capabilities"] == {"drop": ["ALL"]}
         assert not context["allowPrivilegeEscalation"]
         assert {"cpu", "memory"} <= set(container["resources"]["limits"])
-    # Who serves has no key to the bucket.
+    # The server's container has no credentials for the bucket.
     assert "env" not in pod["containers"][0] and "envFrom" not in pod["containers"][0]
 
 
@@ -402,7 +402,7 @@ def http_status() -> Iterator[tuple[int, list[int]]]:
 def test_the_health_check_tells_whether_a_version_answers(http_status):
     port, status = http_status
     kind, *command = _servers(TAXI)[0]["healthcheck"]["test"]
-    # As Compose reads $$.
+    # Compose turns $$ into $.
     script = command[-1].replace("$$", "$").replace("8501", str(port))
 
     def healthy() -> bool:
@@ -413,7 +413,7 @@ def test_the_health_check_tells_whether_a_version_answers(http_status):
     assert not healthy()
 
 
-# The script that brings models from S3.
+# The script that copies models from S3.
 
 
 @pytest.fixture
@@ -465,7 +465,7 @@ def test_whole_versions_come_and_go(s3, tmp_path, fetch):
     destination = open_destination(f"s3://{s3.bucket}/models", "taxi")
     first = push_folder(destination, _saved_model(tmp_path / "a", "first"))
     second = push_folder(destination, _saved_model(tmp_path / "b", "second"))
-    # What is no version: half of one, a staged one, the log, another model.
+    # These are no versions: half of one, a staged one, the log, another model.
     half = second + 1
     for key in (
         f"{half}/variables/variables.index",
@@ -480,12 +480,12 @@ def test_whole_versions_come_and_go(s3, tmp_path, fetch):
     files = {f"{version}/{name}" for version in (first, second) for name in model}
     assert _tree(target) == files | {f"{second}/assets/17/saved_model.pb", ".fetched"}
     assert json.loads((target / str(first) / "saved_model.pb").read_text()) == {"text": "first"}
-    # The half becomes whole; the first is withdrawn.
+    # The half version becomes complete, and the first version is removed.
     s3.put_object(Bucket=s3.bucket, Key=f"models/taxi/{half}/saved_model.pb", Body=b"x")
     destination.withdraw(first)
     fetch(f"s3://{s3.bucket}/models/taxi")
     assert {p.name for p in target.iterdir()} == {str(second), str(half), ".fetched"}
-    # Nothing there is more likely a mistake than a wish.
+    # An empty place is probably a mistake and not intended.
     destination.withdraw(second)
     destination.withdraw(half)
     fetch(f"s3://{s3.bucket}/models/taxi")
@@ -497,7 +497,7 @@ def test_it_goes_on_until_it_is_told_to_end(s3, tmp_path, fetching):
     folder = _saved_model(tmp_path / "a", "first")
     process, target = fetching(f"s3://{s3.bucket}/models/taxi", 1)
     try:
-        for _ in range(2):  # the first push comes after its start too
+        for _ in range(2):  # The first push comes after its start too.
             version = push_folder(destination, folder)
             deadline = time.monotonic() + 60
             while not (target / str(version) / "saved_model.pb").exists():

@@ -1,4 +1,4 @@
-"""Promoting runs and rolling back: who may, what is said, which tags; bytes from the datastore."""
+"""Promoting and rolling back: what is allowed, remarks, tags, files from the datastore."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def newest(pushed: Path) -> Path:
 
 
 def served(pushed: Path) -> str:
-    """The weight that the newest version holds."""
+    """The weight in the newest version's model."""
     return (newest(pushed) / "variables" / "data").read_text()
 
 
@@ -98,7 +98,7 @@ def test_bytes_come_from_the_datastore_when_no_version_has_them(small_runs, push
 
 
 def test_the_runs_warm_up_requests_go_with_its_model(small_runs, pushed):
-    """They count as its bytes: promoting again, and from anywhere, finds them unchanged."""
+    """They are part of the model's files: promoting again finds the same hash."""
     first = registry.promote(small_runs["one"])
     assert (newest(pushed) / WARMUP).read_text() == "requests for 1"
     assert first.digest == folder_digest(newest(pushed))
@@ -169,7 +169,7 @@ def test_a_branch_promotes_to_itself_and_elsewhere_only_by_override(small_runs, 
     assert registry.production("small").run == small_runs["one"]
     assert registry.production("small", branch="user.tester").run == small_runs["branch"]
     assert "production:small.user.tester" in registry.run(small_runs["branch"]).run.user_tags
-    with pytest.raises(MfxError, match=r"of branch user.tester: not compared with what .*small"):
+    with pytest.raises(MfxError, match=r"of branch user.tester: not compared with the model that .*small"):
         registry.promote(small_runs["branch"], branch="prod")
     registry.promote(small_runs["branch"], branch="prod", override="proven in the field")
     assert registry.production("small").run == small_runs["branch"]
@@ -179,11 +179,11 @@ def test_a_branch_promotes_to_itself_and_elsewhere_only_by_override(small_runs, 
 def test_a_promotion_says_that_production_has_changed_since_the_blessing(small_runs):
     registry.promote(small_runs["one"])
     (remark,) = actions.promote(small_runs["two"]).remarks
-    assert remark.startswith("it was compared with first run; run ")
+    assert remark.startswith("it was compared with first run, but now run ")
 
 
 def test_a_rollback_after_a_crash_does_not_go_back_twice(small_runs, monkeypatch):
-    """The killed command had come so far that the next one finishes it; and stops there."""
+    """The killed command had got so far that the next one finishes it, and does no more."""
     from mfx.registry import promotion
 
     for name in ("one", "two", "three"):
@@ -220,7 +220,7 @@ def test_history_and_at_tell_what_was_in_production(small_runs):
 
 
 def test_a_run_pushes_as_promote_does(all_small_runs, small_runs, pushed):
-    """`push` in the flow: the same log, the same tag."""
+    """The flow's step `push` writes the same log and the same tag."""
     small, _ = all_small_runs
     run = small.make("--weight", "7", "--auto", "1")
     small.look()
@@ -234,7 +234,7 @@ def test_a_run_pushes_as_promote_does(all_small_runs, small_runs, pushed):
 
 
 def test_a_production_run_pushes_to_the_place_without_a_branch(all_small_runs, small_runs, pushed):
-    """`--production` of a flow with `@project`, beside a run of the user's own branch."""
+    """A run of `--production` of a flow with `@project`, and a run of the user's own branch."""
     small, _ = all_small_runs
     run = small.make("--auto", "1", before=("--production",), PROJECT="demo")
     small.look()

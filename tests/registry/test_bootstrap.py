@@ -1,4 +1,4 @@
-"""Intervals of differences: formulas against TFMA-like hand counts, widths against theory."""
+"""Intervals of differences: formulas equal counts by hand, widths fit the theory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECOND = np.array([0.9, 0.4, 0.4, 0.8, 0.1, 0.6])
 
 
 def difference(name: str, first=FIRST, second=SECOND, label=LABEL, weight=None, **config) -> float:
-    # Twenty of each row have the metrics of one, and no draw without positives.
+    # Twenty copies of each row have the same metrics, and each draw has positives.
     rows = [np.tile(values, 20) for values in (label, first, second)]
     weight = None if weight is None else np.tile(weight, 20)
     everything = {OVERALL: np.arange(len(rows[0]))}
@@ -48,7 +48,7 @@ def difference(name: str, first=FIRST, second=SECOND, label=LABEL, weight=None, 
             {},
             (-np.log(0.6) - np.log(0.4) + np.log(0.4) + np.log(0.8)) / 6,
         ),
-        # Pairs of a positive and a negative in the right order, of 9: 8 and, with none tied, 7 and
+        # Of 9 pairs of a positive and a negative, 8 are in the right order; in SECOND 7, and
         # a tie of 0.4 with 0.4.
         ("AUC", {}, 7.5 / 9 - 8 / 9),
     ],
@@ -59,7 +59,7 @@ def test_formulas_by_hand(name, config, expected):
 
 
 def test_weights_count_as_rows():
-    """A row of weight 3 is three rows."""
+    """A row with weight 3 counts as three rows."""
     weight = np.array([3, 1, 2, 1, 1, 2])
     for name in ("BinaryAccuracy", "Precision", "Calibration", "AUC"):
         repeated = [np.repeat(values, weight) for values in (FIRST, SECOND, LABEL)]
@@ -109,7 +109,7 @@ def test_the_interval_of_a_mean_has_the_width_of_theory():
 
 
 def test_pairing_makes_like_models_comparable():
-    """Two models that differ in one row: the interval is far narrower than of unpaired draws."""
+    """Two models differ in one row: the interval is far narrower than with unpaired draws."""
     rng = np.random.default_rng(1)
     label = (rng.random(1000) < 0.5).astype(float)
     first = rng.random(1000)

@@ -21,7 +21,7 @@ from mfx.registry.page import page
 
 
 class Changed(registry.Results):
-    """A run with some other results."""
+    """A run with some of its results replaced."""
 
     def __init__(self, run, **results):
         super().__init__(run)
@@ -37,7 +37,7 @@ def test_runs_with_the_same_rows_keep_their_own_figures(small_runs):
     assert (found.runs, found.eval_rows, found.eval_run) == ([one.id, two.id], 20, two.id)
     (count, auc) = found.rows
     assert (count.metric, count.values, auc.values) == ("example_count", [20, 20], [0.75, 0.75])
-    # The small runs' figures are made up: predictions that do not bear them out give no interval.
+    # The small runs' figures are invented. If predictions do not fit them, there is no interval.
     assert auc.differences == [Difference(0.0, None, None)]
     frame = registry.compare([one.id, two.id])
     assert list(frame.columns) == [
@@ -77,7 +77,7 @@ def test_a_metric_without_a_value_says_why_on_either_side(small_runs):
 
 
 def test_a_run_of_an_older_version_is_measured_again(small_runs, monkeypatch):
-    """Its rows may hold a number where a metric has no value."""
+    """Its rows may have a number for a metric without a value."""
     from mfx.evaluate import evaluate
 
     one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
@@ -115,7 +115,7 @@ def test_a_run_without_metrics_cannot_be_compared(small_runs):
 
 
 def test_slices_are_tfmas(tmp_path, datastore):
-    """By hand: crossed features in name order; a missing value is in no slice; text is decoded."""
+    """By hand: features are sorted by name, missing values are in no slice, text is decoded."""
     rows = pa.table(
         {
             "b": pa.array([1, 1, 2, None, 1]),

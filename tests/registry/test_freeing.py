@@ -1,4 +1,4 @@
-"""Freeing what old runs hold: never what a kept, promoted or rollback-candidate run shares."""
+"""The data of old runs is freed, but never what a kept or promoted run needs too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfx.registry.place import Place
 
 @pytest.fixture
 def small(all_small_runs, small_runs, tmp_path, monkeypatch) -> SmallRuns:
-    """The small runs, in a copy that may lose bytes; the stopped run, a day young, left out."""
+    """A copy of the small runs that may be damaged; without the stopped run, which is too young."""
     small, made = all_small_runs
     store = tmp_path / "store"
     shutil.copytree(small.store, store)
@@ -129,7 +129,7 @@ def test_a_copy_frees_its_own_and_not_the_originals(small_runs, small, plan, all
 
 
 def broken(small: SmallRuns, run: str, step: str, name: str) -> Path:
-    """Spoils an artifact of a run, and returns its file."""
+    """Damages an artifact of a run, and returns its file."""
     from metaflow import Run
 
     sha = Run(f"Pipeline/{run}", _namespace_check=False)[step].task[name].sha
@@ -162,7 +162,7 @@ def test_so_does_one_whose_files_are_gone(small_runs, small, plan):
 
 
 def test_what_an_unknown_object_holds_is_protected(small_runs, small, plan):
-    """An artifact whose class is gone, or that holds a payload in a way of its own."""
+    """An artifact whose class does not exist any more, or that has a payload in an unknown way."""
     from metaflow.datastore import FlowDataStore
     from metaflow.plugins.datastores.local_storage import LocalStorage
 
@@ -180,12 +180,12 @@ def test_what_an_unknown_object_holds_is_protected(small_runs, small, plan):
 
 
 def test_a_run_that_only_the_datastore_knows_is_kept(small_runs, small, plan):
-    """Of another machine, whose metadata is not the one that is asked."""
+    """It is from another machine, whose metadata is not the one in use."""
     whole, run = plan(keep=1), small_runs["two"]
     shutil.rmtree(small.store / ".metaflow" / "Pipeline" / run / "_meta")
     found = plan(keep=1)
     (kept,) = [h for h in found.holdings if h.run == run]
-    # Its id is a time of today: it may be running, on a machine that cannot be seen from here.
+    # Its id is a time of today, so it may be running on another machine.
     assert (kept.kept, kept.freeable, found.busy) == ("unknown, may be running", 0, [run])
     assert found.blobs.keys() < whole.blobs.keys()
 

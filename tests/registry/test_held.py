@@ -1,4 +1,4 @@
-"""What a run holds is read from the datastore itself, on each storage."""
+"""The data of a run is found in the datastore itself, on each storage."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ONE, TWO, THREE = ("1" * 40, "2" * 40, "3" * 40)
 
 @dataclass
 class Wrapped:
-    """A result of a user's own that holds payloads somewhere inside."""
+    """A user's own result that has payloads somewhere inside."""
 
     inside: dict
 
 
 @pytest.fixture(params=["local", "s3"])
 def store(request, tmp_path, monkeypatch):
-    """An empty datastore, the one that Metaflow's settings name."""
+    """An empty datastore that Metaflow's settings name."""
     if request.param == "local":
         root = str(tmp_path)
     else:
@@ -37,7 +37,7 @@ def store(request, tmp_path, monkeypatch):
 
 
 def leave(store: FlowDataStore, run: str, step: str, **artifacts) -> None:
-    """Have a run's step leave these."""
+    """Save these results as those of a run's step."""
     task = store.get_task_datastore(run, step, "1", attempt=0, mode="w")
     task.init_task()
     task.save_artifacts(iter(artifacts.items()))

@@ -1,4 +1,4 @@
-"""Whether a run's processes live, seen by a lock that ends with them."""
+"""A lock that ends with a run's processes shows whether they are alive."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def process(root):
-    """Starts another process that holds the run's lock, or joins in."""
+    """Starts another process that takes the run's lock, as its scheduler or as a step."""
     started = []
 
     def start(how: str = "hold") -> subprocess.Popen:
@@ -60,7 +60,7 @@ def process(root):
 
 
 def held(process) -> str:
-    """What it says until it holds the lock."""
+    """The output of the process until it has the lock."""
     said = ""
     while "held" not in said:
         said += process.stdout.readline()
@@ -130,7 +130,7 @@ def test_no_run_begins_while_blobs_are_removed(process):
     assert held(other) == "held\n"
     assert liveness.life_of("Flow", "1") == Life(True)
     with liveness.nobody_begins("Flow"):
-        pass  # a run that has begun stops gc by its state, not by its beginning
+        pass  # A run that has begun stops gc by its state.
 
 
 def test_without_locks_nothing_is_known(root, monkeypatch):

@@ -1,4 +1,4 @@
-"""The log: written once, read as it stands, also by versions that know less."""
+"""Entries of the log are written once, and older versions can read them too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promotions: what is logged is what is served, whoever is killed, whoever comes first."""
+"""The log always says what is served, whichever process is killed or comes first."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from mfx.registry.log import DONE, OPEN, PLANNED, UNDONE, Log, in_effect
 from mfx.registry.promotion import ConflictError, Request, apply, begin, read_view
 
 KILLS = int(os.environ.get("MFX_KILLS", "12"))
-"""Processes killed on each storage; `make test-kills` asks for 100."""
+"""How many processes are killed on each storage; `make test-kills` sets it to 100."""
 CHANGES = {"open", "write", "sendfile", "fsync", "link", "rename", "unlink", "mkdir", "rmdir"}
 CHANGES |= {"sendall"}
-"""Built-in functions and methods by which a process changes files, or sends a request."""
+"""Built-in functions and methods that change files or send a request."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def taxi(place):
 
 
 def check(taxi) -> str:
-    """What must hold at any time; the run in production, '' if none."""
+    """Check what must be true at any time; return the run in production, '' if none."""
     view = read_view(taxi)
     if not view.versions:
         return ""
@@ -151,7 +151,7 @@ def test_who_decided_in_view_of_an_older_state_is_told(taxi):
 
 
 def test_of_two_promoters_at_once_one_wins(taxi, place):
-    """Both have the same view; both processes go through at the same moment."""
+    """Both processes have the same view and write at the same moment."""
     promote(taxi, "1")
     for number in range(2, 6):
         codes = _at_once(place, [f"{number}a", f"{number}b", f"{number}c"])
@@ -181,7 +181,7 @@ def _at_once(place: str, runs: list[str]) -> list[int]:
 
 
 def test_an_intent_opened_while_one_looks_is_finished_first(taxi, monkeypatch):
-    """Between finishing what was open and looking, another opens an intent and dies."""
+    """After the open entry is finished, another process writes an intent and dies."""
     promote(taxi, "1")
     recover = promotion.recover
 
@@ -201,7 +201,7 @@ def test_an_intent_opened_while_one_looks_is_finished_first(taxi, monkeypatch):
 
 
 def test_an_open_intent_is_finished_by_whoever_comes_next(taxi, monkeypatch):
-    """A promoter stops after its intent: nothing happened yet; the next one finishes it."""
+    """A process stops after its intent: nothing has happened yet, and the next one finishes it."""
     promote(taxi, "1")
     monkeypatch.setattr(promotion, "finish", _stop)
     with pytest.raises(KeyboardInterrupt):
@@ -243,7 +243,7 @@ def test_an_intent_whose_bytes_are_gone_is_undone(taxi, monkeypatch):
 
 
 def test_a_version_that_is_not_what_was_pushed_is_withdrawn(taxi, monkeypatch):
-    """Bytes that change on the way, between the look at the staged ones and the served ones."""
+    """Files that change after the staged ones are checked and before the served ones are."""
     promote(taxi, "1")
     monkeypatch.setattr(type(taxi), "digest", lambda *_: "something else")
     with pytest.raises(MfxError, match="does not have the files that were pushed"):
@@ -254,7 +254,7 @@ def test_a_version_that_is_not_what_was_pushed_is_withdrawn(taxi, monkeypatch):
 
 
 def test_another_pushers_version_is_not_touched(taxi, tmp_path, monkeypatch):
-    """Something that knows no log takes the very version that an intent has claimed."""
+    """A program that does not use the log takes the version that an intent has claimed."""
     promote(taxi, "1")
     monkeypatch.setattr(promotion, "finish", _stop)
     with pytest.raises(KeyboardInterrupt):
@@ -372,7 +372,7 @@ def test_several_at_once_may_be_killed_again_and_again(taxi, place):
 
 
 def _worker(place: str, name: str) -> int:
-    """A process that promotes and rolls back until it is killed."""
+    """Promote and roll back until this process is killed."""
     if (child := os.fork()) == 0:
         dice = random.Random(name)
         try:
@@ -404,7 +404,7 @@ def _act(place: str, act: str, run: str) -> None:
 
 
 def _calls(place: str) -> int:
-    """Calls that a promotion here is made of."""
+    """How many such calls a promotion makes here."""
     return _killed(place, "promote", "counted", sys.maxsize)
 
 

@@ -91,7 +91,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A run that finished, then one that was stopped; the client looks at them."""
+    """A run that finished and one that was stopped, both visible to the client."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "tiny.py").write_text(FLOW)
     environment = {
@@ -115,7 +115,7 @@ def runs(tmp_path_factory):
     before = get_metadata()
     metadata(f"local@{folder}")
     yield found
-    # Where there was no datastore before, there is none to go back to.
+    # If there was no datastore before, there is none to restore.
     with suppress(ValueError):
         metadata(before)
 

@@ -1,4 +1,4 @@
-"""`[push] keep`: the oldest go, the served and the newly pushed stay, and all can come back."""
+"""`[push] keep`: old versions are removed, but not the served one; all can be restored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def taxi(place):
 
 
 def foreign(taxi, folder: Path) -> int:
-    """A version that something else put there."""
+    """A version that something else pushed."""
     folder.mkdir()
     (folder / "saved_model.pb").write_text("somebody else's")
     return push_folder(taxi, folder)
@@ -46,7 +46,7 @@ def test_fewer_than_n_all_stay(taxi):
 
 
 def test_the_one_just_pushed_stays_though_others_came_since(taxi):
-    """So does the one in production."""
+    """The version in production stays too."""
     versions = [promote(taxi, run).version for run in "1234"]
     assert retain(taxi, 1, versions[1]) == [versions[0], versions[2]]
     assert taxi.versions() == [versions[1], versions[3]]
@@ -76,7 +76,7 @@ def test_what_was_removed_can_be_rolled_back_to_while_another_version_has_its_by
 
 
 def test_a_slow_promoter_finds_its_version_replaced_and_removed(taxi):
-    """Its intent was finished by another, who pushed and removed since: nothing is undone."""
+    """Another process finished its intent, then pushed and removed versions: nothing is undone."""
     first = promote(taxi, "1")
     newest = [promote(taxi, run) for run in "23"][-1]
     retain(taxi, 1, newest.version)
@@ -115,7 +115,7 @@ def test_what_was_removed_is_remarked_and_a_failure_is_no_error(tmp_path, monkey
 
 
 def check_kept(taxi) -> str:
-    """The run in production, of which the bytes are those in the log."""
+    """The run in production; its files have the hash in the log."""
     view = read_view(taxi)
     assert taxi.digest(view.current.version) == view.current.digest
     return view.current.run

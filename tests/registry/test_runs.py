@@ -1,4 +1,4 @@
-"""Runs are found by what people write, listed in order, and read as far as they got."""
+"""Runs are found by the names that people use, listed in order, and read as far as they got."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_listing_honours_the_namespace_a_whole_id_does_not(small_runs):
 
 
 def test_a_tag_does_not_change_the_order(small_runs):
-    """Metaflow's local metadata takes the time of the tag for the time of the run."""
+    """Metaflow's local metadata gives the time of the tag as that of the run."""
     order = [one.id for one in runs.newest()]
     assert order == sorted(small_runs.values(), reverse=True)
     began = runs.began(registry.run(small_runs["one"]).run)

@@ -1,4 +1,4 @@
-"""What became of a run, by the signs there are; Metaflow's client is played by plain objects."""
+"""The state of a run. Plain objects stand in for Metaflow's client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Run(list):
 
 
 def task(*said: tuple[str, str], created=NOW, heard=None):
-    """A task whose attempts said this, in order."""
+    """A task whose attempts recorded these results, in order."""
     metadata = [Metadata(*named, at, "", None) for at, named in enumerate(said)]
     return SimpleNamespace(
         metadata=metadata, created_at=created, _object={"last_heartbeat_ts": heard}
@@ -49,7 +49,7 @@ AGAIN = (*BAD, ("attempt", "1"))
 
 @pytest.fixture
 def life(monkeypatch):
-    """Says what is known of the run's processes."""
+    """Sets what is known about the run's processes."""
 
     def say(*known) -> None:
         monkeypatch.setattr(states.liveness, "life_of", lambda flow, run: Life(*known))

@@ -1,4 +1,4 @@
-"""How a run went, step by step, and the cards that it left."""
+"""The steps of a run with their times and states, and their cards."""
 
 from __future__ import annotations
 

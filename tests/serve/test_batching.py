@@ -1,4 +1,4 @@
-"""Requests put together: the right rows to each, whatever their sizes; limits."""
+"""Requests run together; each gets the right rows, whatever their sizes. Limits are kept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def submit(batcher, values):
 
 
 def held(batcher, doubler, requests):
-    """Submit while a first request runs, so that the others are waiting together."""
+    """Submit requests while a first one runs, so that the others wait together."""
     doubler.free.clear()
     first = submit(batcher, [0.0])
     while batcher._queue:

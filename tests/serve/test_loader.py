@@ -1,4 +1,4 @@
-"""What loads versions: any loader behind `Versions`, and Triton's files without Triton."""
+"""Loaders of versions: any loader for `Versions`, and Triton's files without Triton."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfx.serve.versions import AVAILABLE, END, Versions
 
 
 class Recorder:
-    """A loader, and what it loads."""
+    """A loader, and the versions that it loads."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -49,13 +49,13 @@ def test_any_loader_is_told_what_to_load_and_what_to_close(place):
     said = {s.version: (s.state, s.message) for s in versions.status()}
     assert said == {1: (END, ""), 2: (AVAILABLE, ""), 3: (END, "no such file")}
     versions.stop_polling()
-    assert loader.done[-1] == "close 1", "what is loaded goes on"
+    assert loader.done[-1] == "close 1", "loaded versions are still served"
     versions.stop()
     assert loader.done[-1] == "close 2"
 
 
 class FakeTriton:
-    """Refuses what it is told to."""
+    """Refuses the versions that it is told to refuse."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""A SavedModel behind a session answers as its eager signatures do."""
+"""A SavedModel in a session gives the same answers as its eager signatures."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_flows_model_answers_as_it_does_eagerly(flow_run):
 
 
 def test_variables_that_are_not_restored_are_found_when_loaded(tmp_path):
-    """As Keras 3 exports them: what is restored is not what the signature reads."""
+    """As exported by Keras 3: the restored variables are not those that the signature reads."""
     weight = keras.Variable(2.0)
 
     class Keras(tf.Module):

@@ -1,4 +1,4 @@
-"""`mfx serve` as its own process: it comes up, answers both APIs, changes versions, goes down.
+"""`mfx serve` as a process: it starts, answers both APIs, changes versions and stops.
 
 MFX_LOAD_SECONDS=60 makes the load as long as `make test-load` has it.
 """
@@ -150,7 +150,7 @@ def test_what_cannot_be_served_is_one_message(tmp_path, arguments, said):
 
 @pytest.fixture
 def odd_folder(tmp_path, models):
-    """Versions 1, whole, and 2, broken, among what is none."""
+    """Version 1, which is whole, version 2, which is broken, and other files."""
     folder = tmp_path / "odd"
     shutil.copytree(models[0], folder / "01")
     (folder / "2").mkdir()
@@ -214,7 +214,7 @@ def test_a_port_taken_is_one_message(place, models, tmp_path):
 
 
 def test_pushes_under_load_fail_no_request(place, models, tmp_path):
-    """Three pushes and a broken version; each answer is right for the version that it names."""
+    """Three pushes and a broken version. Each answer is right for the version in its header."""
     right = {push_folder(place, models[0]): 2.0}
     with serving(tmp_path / "pushed" / "small") as served:
         answers = asyncio.run(_load(served, lambda: _pushes(served, place, models, right)))
@@ -225,7 +225,7 @@ def test_pushes_under_load_fail_no_request(place, models, tmp_path):
 
 
 def _pushes(served, place, models, right):
-    """While clients ask; each push waits until the one before is served."""
+    """Push while clients send requests; each push waits until the one before is served."""
     for number in (1, 2, None, 3):
         time.sleep(SECONDS / 5)
         if number is None:
@@ -247,7 +247,7 @@ def _until_state(served, version, wanted):
 
 
 async def _load(served, meanwhile) -> Counter:
-    """What clients got while `meanwhile` ran: status, version, answer; and how often."""
+    """The answers to clients while `meanwhile` ran: status, version, answer; and how often."""
     import aiohttp
 
     body = json.dumps({"signature_name": "predict", "instances": [ROW]})

@@ -1,4 +1,4 @@
-"""Versions come, are switched to and go, as with TF Serving; on disk and on S3."""
+"""Versions are loaded, switched to and unloaded, as in TF Serving; on disk and on S3."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_what_a_label_names_is_served_beside_the_newest(place, models, versions_
     versions.poll()
     assert answer(versions) == (3, 4.0) and answer(versions, label="stable") == (1, 2.0)
     assert states(versions)[2] == (END, "OK")
-    # Not even the loss of its folder takes it away, and requests without a label go elsewhere.
+    # It is served even without its folder. Requests without a label go to another version.
     shutil.rmtree(place.folder(1))
     for _ in range(3):
         versions.poll()
@@ -184,7 +184,7 @@ def test_other_bytes_under_a_number_are_noticed(place, models, versions_of, capl
         caplog.clear()
         return versions.status()[0].stored, answer(versions), said
 
-    # The same bytes, written anew, are the same version.
+    # The same files, written again, are the same version.
     assert overwrite(models[0]) == (SAME, (1, 2.0), [])
     stored, answered, (said,) = overwrite(models[1])
     assert (stored, answered) == (CHANGED, (1, 2.0))
@@ -268,7 +268,9 @@ def test_no_request_fails_while_versions_change(place, models, versions_of):
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(ask) for _ in range(4)]
         for number in (2, 3):
-            put(place, models[number - 1], 10 * number)  # copied in place: at first half there
+            put(
+                place, models[number - 1], 10 * number
+            )  # Copied into its place: at first it is incomplete.
             while answer(versions)[0] != 10 * number:
                 pass
         stop.set()
@@ -316,7 +318,7 @@ def test_versions_on_s3(server, models, versions_of):
     second = push_folder(place, models[1])
     versions.poll()
     assert answer(versions) == (second, 3.0)
-    # Other bytes under its number, by somebody's hand.
+    # Somebody put other files under its number.
     client = boto3.client("s3")
     key = f"models/small/{second}/variables/variables.index"
     client.put_object(Bucket="served", Key=key, Body=b"other")

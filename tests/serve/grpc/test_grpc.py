@@ -39,7 +39,7 @@ METHODS = "tensorflow/serving/"
 
 @contextmanager
 def served(models, limits=None, observe=None):
-    """A server on a loop of its own, as `host:port`."""
+    """A server in its own event loop, as `host:port`."""
     loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -236,7 +236,7 @@ def test_examples_share_a_context(client):
     request.input.example_list_with_context.context.CopyFrom(context)
     request.input.example_list_with_context.examples.extend([own, tf.train.Example()])
     response = client.prediction.Regress(request, timeout=20)
-    # The example's own amount wins; count 1 and "abcd" are the context's.
+    # The example's own amount is used; count 1 and "abcd" come from the context.
     assert [r.value for r in response.result.regressions] == [106, 112]
 
 
@@ -685,7 +685,7 @@ def test_many_threads_get_their_own_answers(address):
 
 @contextmanager
 def stuck(models):
-    """The predict signature of version 2 takes nothing from its queue; gives the queue."""
+    """Stop the predict signature of version 2 from taking tasks; return its queue."""
     with models["small"].use() as model:
         entered, leave = threading.Event(), threading.Event()
 
@@ -734,7 +734,7 @@ def test_a_cancelled_request_is_not_run(models, client):
 
 def test_a_full_queue_refuses(models, client):
     with ThreadPoolExecutor(64) as pool, stuck(models) as queue:
-        # 8 rows in a batch, 64 batches in the queue: 64 requests of 8 rows wait, one more may not.
+        # A batch has 8 rows, the queue 64 batches: 64 requests of 8 rows may wait, but not 65.
         waiting = [pool.submit(client.predict, rows(*[1.0] * 8)) for _ in range(64)]
         until(lambda: len(queue) == 64)
         code, said = refused(lambda: client.predict(rows(1.0)))
@@ -765,7 +765,7 @@ def test_memory_is_bounded(models):
 
 
 def admitted(client, inputs):
-    """An answer; a request counts for a moment after its answer has come."""
+    """An answer. (A request still counts for a moment after its answer has come.)"""
     end = time.monotonic() + 10
     while True:
         try:
@@ -784,7 +784,7 @@ def test_small_messages_of_large_shapes_are_bounded_too(models):
             fields[name].tensor_shape.dim.add(size=size)
         return dict(fields)
 
-    # 4 + 8 + 8 bytes a row.
+    # 4 + 8 + 8 bytes per row.
     limits = GrpcLimits(message_bytes=20_000, total_bytes=25_000)
     with served(models, limits) as address, ThreadPoolExecutor(1) as pool:
         client = Client(address)

@@ -1,4 +1,4 @@
-"""TF Serving's JSON to inputs, and outputs back."""
+"""From TF Serving's JSON to inputs, and from outputs to JSON."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_null_and_what_is_left_out_are_missing_on_predict_alone():
     nulls = {"instances": [{"a": None, "b": 1, "c": ""}]}
     assert "Type: Null is not of expected type: float" in refused(DEFAULT, nulls)
     assert "keys must be equal to: a,b,c" in refused(DEFAULT, {"instances": [{"b": 5}]})
-    # Only for one value per row, and for what has a form for missing.
+    # Only for inputs with one value per row and a dtype that can be missing.
     lists = PredictReader(signature("predict", x=(tf.float32, (None, 2))))
     assert "Type: Null" in refused(lists, {"instances": [[1, None]]})
     flags = PredictReader(signature("predict", x=(tf.bool, (None,)), y=(tf.int64, (None,))))
@@ -155,7 +155,7 @@ def test_literals_are_numbers():
     assert math.isnan(read(PAIRS, b'{"instances": [[NaN, 1]]}')[0]["x"][0, 0])
 
 
-# Texts of TF Serving's json_tensor.cc.
+# The texts of TF Serving's json_tensor.cc.
 BAD_ROWS = [
     ([{"a": 1, "b": 2.0, "c": ""}], "JSON Value: 2.0 Type: Number is not of expected type: int64"),
     ([{"a": 1, "b": 2**63, "c": ""}], "is not of expected type: int64"),
@@ -178,7 +178,7 @@ def test_bad_rows(instances, message):
     assert message in refused(PREDICT, {"instances": instances})
 
 
-BIG = 3.4028235677973366e38  # from here on float32 is infinite
+BIG = 3.4028235677973366e38  # From here on, float32 is infinite.
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_dtypes_without_json():
 
 @pytest.mark.parametrize("item", [b"{}", b"[[]]", b'{"a":1}', b'"ab"', b"1.5", b"[1,2]"])
 def test_what_json_takes_in_memory_is_told_before_it_is_read(item):
-    """At least what Python says that its objects take."""
+    """At least as much memory as Python says that the objects take."""
     body = b"[" + (item + b",") * 99_999 + item + b"]"
 
     def taken(value):
@@ -410,7 +410,7 @@ def test_classifications_and_regressions():
     scores = np.array([[0.1, np.inf]], np.float32)
     both = {"classes": classes, "scores": scores}
     assert json_answers.classifications(both) == b'{"results":[[["a",0.1],["b",Infinity]]]}'
-    # What is absent has proto3's default.
+    # Missing fields have proto3's default.
     assert (
         json_answers.classifications({"classes": classes}) == b'{"results":[[["a",0.0],["b",0.0]]]}'
     )

@@ -1,4 +1,4 @@
-"""What is counted, as Prometheus' own parser reads it."""
+"""The metrics, read by Prometheus' own parser."""
 
 from __future__ import annotations
 

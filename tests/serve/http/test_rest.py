@@ -27,11 +27,11 @@ from mfx.serve.parameters import BatchingParameters
 from mfx.serve.versions import ModelVersions
 
 ROW = {"amount": 1.5, "count": 2, "kind": "abc"}
-"""Its score is 1.5 + 2 + 3, and as much again as the version's offset."""
+"""Its score is 1.5 + 2 + 3, plus the version's offset."""
 
 
 class Server:
-    """A server in a thread, with a loop of its own."""
+    """A server in a thread, with its own event loop."""
 
     def __init__(self, models, limits, cors_origins=()):
         self._loop = asyncio.new_event_loop()
@@ -191,7 +191,7 @@ def test_versions_and_labels(server):
         (f"small/versions/{2**63}", 400, f"Failed to convert version: {2**63} to numeric."),
     ]:
         assert server.post(f"{path}:predict", body, status) == {"error": message}
-    # An error of a version's own names it as well.
+    # An error from a version has its number too.
     answer, _ = server.ask("POST", "/v1/models/small:predict", "{}")
     assert answer.status == 400 and answer.headers["X-Model-Version"] == "2"
 
@@ -236,9 +236,9 @@ def test_head_is_get_without_the_body(server, path):
     answer, nothing = server.ask("HEAD", path)
     assert (answer.status, nothing) == (got.status, b"")
     assert answer.headers["Content-Type"] == got.headers["Content-Type"]
-    if "metrics" not in path and path != "/nothing":  # whose text is another each time
+    if "metrics" not in path and path != "/nothing":  # Their texts differ each time.
         assert answer.headers["Content-Length"] == str(len(content))
-    # The connection goes on: no byte of a body was sent.
+    # The connection can be used again: no byte of a body was sent.
     with server.socket() as connection:
         connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         connection.sendall(request_bytes("close"))
@@ -281,7 +281,7 @@ def test_pages_of_other_origins_may_ask_where_they_are_named(models, server):
             other = asked(open_server, "POST", "https://other.example").headers
             assert other["Access-Control-Allow-Origin"] == (None if allowed == origin else "*")
             assert other["Vary"] == ("Origin" if allowed == origin else None)
-            # Of an error the page must read the message too.
+            # The page must be able to read the message of an error too.
             answer, _ = open_server.ask("GET", "/nothing", headers={"Origin": origin})
             assert answer.status == 400
             assert answer.headers["Access-Control-Allow-Origin"] == allowed
@@ -384,13 +384,13 @@ def test_bodies_over_the_limit(models):
         chunks = iter([large[:50_000]] * 4)
         answer, content = server.ask("POST", "/v1/models/small:predict", chunks)
         assert answer.status == 413, content
-        # What a compressed body becomes counts.
+        # The unpacked size of a compressed body counts.
         packed = gzip.compress(large)
         answer, content = server.ask(
             "POST", "/v1/models/small:predict", packed, {"Content-Encoding": "gzip"}
         )
         assert answer.status == 413, content
-        # Two halves of what may be held in all, and a third one.
+        # Two bodies with half of the limit each, and a third one.
         held = []
         for _ in range(2):
             connection = server.socket()
@@ -435,7 +435,9 @@ def test_gzip_is_read(server):
     [("GZIP", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress)],
 )
 def test_codings_of_a_body(server, coding, pack):
-    rows = [{**ROW, "kind": "x" * 100}] * 10_000  # unpacked, 1.5 MB: in slices
+    rows = [
+        {**ROW, "kind": "x" * 100}
+    ] * 10_000  # 1.5 MB when unpacked, so it is unpacked by slices.
     for given, score_ in (([ROW], 106.5), (rows, 203.5)):
         body = pack(json.dumps({"signature_name": "predict", "instances": given}).encode())
         head = {"Content-Encoding": coding}
@@ -456,10 +458,10 @@ def test_a_coding_that_is_not_read_is_named(server, coding):
 
 
 def test_small_bodies_that_unpack_to_much_are_refused_and_others_answered(models):
-    """What they unpack to is bounded as well, and they do not keep others waiting."""
+    """Their unpacked size is limited too, and other requests do not have to wait for them."""
     limit = 8_000_000
     whole = b'{"instances":[' + b" " * 20_000_000 + b"]}"
-    # An empty member more: gzip says only how large the last one is.
+    # One more empty member: gzip only says the size of the last one.
     lying = gzip.compress(whole) + gzip.compress(b"")
     bombs = [("gzip", gzip.compress(whole)), ("gzip", lying), ("deflate", zlib.compress(whole))]
     held, others = [], 0
@@ -487,7 +489,7 @@ def test_small_bodies_that_unpack_to_much_are_refused_and_others_answered(models
         f"The body is larger than {limit} bytes",
         f"The body says that it unpacks to {len(whole)} bytes; at most {limit} are allowed",
     }
-    # One at a time is unpacked beyond its first bytes.
+    # Only one at a time is unpacked beyond its first bytes.
     assert others > 1 and max(held) < limit + 12 * (300_000 + len(bombs[0][1]))
 
 
@@ -537,7 +539,7 @@ def test_a_slow_body_gets_408(server):
 
 
 def test_of_a_refused_body_little_more_is_read(server):
-    """The connection ends soon, however much the client would still send."""
+    """The connection ends soon, however much the client still wants to send."""
     with server.socket() as connection:
         connection.sendall(
             b"POST /v1/models/small:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
@@ -605,7 +607,7 @@ def test_a_client_that_is_gone_gives_its_request_up(server):
     connection = server.socket()
     connection.sendall(head % len(body) + body)
     _until(lambda: server.held() == len(body))
-    # Reset, not closed.
+    # The connection is reset, not closed.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
     _until(lambda: server.held() == 0, 5)

@@ -1,4 +1,4 @@
-"""Compressed bodies, unpacked bit by bit; as Python's own gzip and zlib unpack them whole."""
+"""Bodies unpacked step by step equal those that Python's gzip and zlib unpack as a whole."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_members_of_gzip_follow_each_other(members):
 
 
 def test_what_is_not_used_at_once_is_not_lost():
-    whole = bytes(range(256)) * 4000  # packed, it is more than one piece
+    whole = bytes(range(256)) * 4000  # Packed, it has more than one piece.
     data = gzip.compress(whole, compresslevel=0)
     assert b"".join(parts("gzip", data, 1000)) == whole
 
@@ -73,7 +73,7 @@ def test_what_is_not_used_at_once_is_not_lost():
         "gzip as deflate",
         "cut deflate",
         "deflate and junk",
-    ],  # gzip writes the time into what it packs: as names, both workers must have the same
+    ],  # gzip writes the time into its data, so these need fixed names for both test workers.
 )
 def test_what_is_not_what_it_says(coding, packed, said):
     with pytest.raises(UnpackError, match=said):

@@ -37,7 +37,7 @@ from mfx.serve.model import read_signatures
 from mfx.serve.parameters import BatchingParameters
 from mfx.serve.triton import repository
 
-# Starting Triton takes its time.
+# Triton takes long to start.
 long = pytest.mark.deploy
 
 
@@ -135,7 +135,7 @@ def test_a_served_model_passes_the_parity_check(models):
     assert (found.rows, found.max_difference, found.server) == (3, 0.0, Triton.title)
     asked = [(latency.api, latency.batch_size) for latency in found.latencies]
     assert asked == [(api, size) for api in ("V2 REST", "V2 gRPC") for size in (1, 4)]
-    assert found.memory_mb > 300  # with the process that holds the model
+    assert found.memory_mb > 300  # Including the process that has the model.
 
 
 @triton
@@ -150,7 +150,7 @@ def test_other_numbers_do_not_pass(models):
 @long
 @triton
 def test_the_flows_model_passes_the_parity_check(flow_run):
-    """The evaluator's predictions for the rows that the push step asked for."""
+    """The predictions of evaluate for the rows that the step push asked for."""
     data = flow_run.data
     folder = Path(data.pushed.path)
     found = push.replay_rows(folder, data.evaluation, data.examples, data.settings, "triton")
@@ -165,7 +165,7 @@ def test_the_flows_model_passes_the_parity_check(flow_run):
 @long
 @triton
 def test_versions_change_without_a_failed_request(place, models, tmp_path):
-    """A push, and a broken version that changes nothing; SIGTERM leaves nothing behind."""
+    """A push works, a broken version changes nothing, and SIGTERM leaves nothing behind."""
     right = {push_folder(place, models[0]): 4.0}
     answers: Counter = Counter()
     stop = threading.Event()
@@ -200,7 +200,7 @@ def test_versions_change_without_a_failed_request(place, models, tmp_path):
 @long
 @triton
 def test_several_versions_and_clients_rights(place, models, tmp_path):
-    """`--keep 2`; bad requests are 4xx; no client unloads a model."""
+    """With `--keep 2`; bad requests get 4xx; no client can unload a model."""
     first, second = push_folder(place, models[0]), push_folder(place, models[1])
     with serving(tmp_path / "pushed" / "small", "--keep", "2") as served:
         _until(lambda: _ready(served, first) and _ready(served, second))
@@ -231,7 +231,7 @@ def test_a_model_on_s3_is_fetched(s3, models):
 @long
 @triton
 def test_it_ends_with_whoever_started_it(place, models, tmp_path):
-    """Killed, it cannot stop Triton; the system does."""
+    """If it is killed, it cannot stop Triton, but the system does."""
     push_folder(place, models[0])
     with serving(tmp_path / "pushed" / "small") as served:
         started = descendants(served.process.pid)
@@ -300,7 +300,7 @@ def test_the_configuration(models):
 
 
 def test_the_configuration_has_tensors_of_any_name():
-    """As protobuf's text format reads it."""
+    """Read by protobuf's text format."""
     from google.protobuf import text_format
     from tensorflow.core.example.feature_pb2 import Features
 

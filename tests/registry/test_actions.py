@@ -169,7 +169,9 @@ def test_a_branch_promotes_to_itself_and_elsewhere_only_by_override(small_runs, 
     assert registry.production("small").run == small_runs["one"]
     assert registry.production("small", branch="user.tester").run == small_runs["branch"]
     assert "production:small.user.tester" in registry.run(small_runs["branch"]).run.user_tags
-    with pytest.raises(MfxError, match=r"of branch user.tester: not compared with the model that .*small"):
+    with pytest.raises(
+        MfxError, match=r"of branch user.tester: not compared with the model that .*small"
+    ):
         registry.promote(small_runs["branch"], branch="prod")
     registry.promote(small_runs["branch"], branch="prod", override="proven in the field")
     assert registry.production("small").run == small_runs["branch"]

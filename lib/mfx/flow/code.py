@@ -75,7 +75,7 @@ def modules(*start: str) -> dict[str, Path]:
         The modules' files, by name.
     """
     found: dict[str, Path] = {}
-    # `mfx/__init__.py` says the version: a release by itself makes nothing anew.
+    # `mfx/__init__.py` has the version, but a release alone must not change any key.
     left, seen = list(start), {LIBRARY.name}
     while left:
         name = left.pop()

@@ -22,7 +22,7 @@ _PRIME = np.uint64(0x100000001B3)
 def row_hash(batch: pa.RecordBatch, key: Sequence[str] = ()) -> np.ndarray:
     """Hash each row's values.
 
-    The order of columns does not matter. A missing value has a hash of its own. Values are hashed
+    The order of columns does not matter. A missing value has its own hash. Values are hashed
     by `pandas.util.hash_array`, whose result is the same in all versions. The columns' hashes are
     combined in the order of names, as FNV-1a combines bytes
     (http://www.isthe.com/chongo/tech/comp/fnv/), and mixed by MurmurHash3's finalizer.

@@ -292,7 +292,7 @@ def _told(found: Results, production: dict[Place, str | None] | None) -> dict[st
 
 
 def production_run(place: Place) -> str | None:
-    """The id of the run in production at a place; "" if there is none, None if it cannot be read."""
+    """The id of the run in production at a place; "" if there is none, None if not readable."""
     from mfx.registry.promotion import read_view
 
     try:

@@ -1,4 +1,4 @@
-"""One run: what it was made from, what changed against its parent, what came of it."""
+"""Show one run: what it was made from, what has changed since its parent, and its results."""
 
 from __future__ import annotations
 

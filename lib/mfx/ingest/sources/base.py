@@ -159,6 +159,6 @@ def check_titles(where: str, names: list[str]) -> None:
         if not name.strip() or name in seen:
             fault = "used twice" if name.strip() else "empty"
             raise MfxError(
-                f"{where}: column name {name!r} is {fault}", "Give each column a name of its own."
+                f"{where}: column name {name!r} is {fault}", "Give each column a different name."
             )
         seen.add(name)

@@ -121,7 +121,10 @@ def test_a_step_joins_only_a_run_that_is_known(root):
 
 def test_no_run_begins_while_blobs_are_removed(process):
     with liveness.nobody_begins("Flow"):
-        with pytest.raises(MfxError, match="another `mfx gc` is running"), liveness.nobody_begins("Flow"):
+        with (
+            pytest.raises(MfxError, match="another `mfx gc` is running"),
+            liveness.nobody_begins("Flow"),
+        ):
             pass
         other = process()
         assert "waiting for `mfx gc` to end" in other.stdout.readline()

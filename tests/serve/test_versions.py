@@ -143,7 +143,7 @@ def test_what_a_label_names_is_served_beside_the_newest(place, models, versions_
         versions.poll()
     assert answer(versions, label="stable") == answer(versions, 1) == (1, 2.0)
     (lost,) = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert "small 1, which is labelled stable, is still served, but " in lost.message
+    assert "small 1, which is labelled stable, still answers, but " in lost.message
     assert "/1 is gone: it cannot be loaded again" in lost.message
 
 
@@ -188,9 +188,7 @@ def test_other_bytes_under_a_number_are_noticed(place, models, versions_of, capl
     assert overwrite(models[0]) == (SAME, (1, 2.0), [])
     stored, answered, (said,) = overwrite(models[1])
     assert (stored, answered) == (CHANGED, (1, 2.0))
-    assert (
-        "small 1 is still served as it was loaded, but " in said and "now has other files" in said
-    )
+    assert "small 1 still answers as it was loaded, but " in said and "now has other files" in said
     stored, answered, (said,) = overwrite(models[0])
     assert (stored, answered) == (SAME, (1, 2.0)) and "is the same as what was loaded again" in said
 
@@ -203,7 +201,7 @@ def test_the_storage_gone_is_said_once(place, models, versions_of, caplog):
     versions.poll()
     versions.poll()
     (said,) = [r for r in caplog.records if r.name == "mfx.serve"]
-    assert said.levelname == "WARNING" and "small 1 is still served" in said.message
+    assert said.levelname == "WARNING" and "small 1 still answers" in said.message
     assert versions.status()[0].stored == GONE and answer(versions) == (1, 2.0)
 
 

@@ -233,12 +233,12 @@ class Versions(Generic[_M]):
         if stored == GONE:
             log.log(
                 logging.ERROR if labels else logging.WARNING,
-                "%s %d%s is still served, but %s is gone: it cannot be loaded again",
+                "%s %d%s still answers, but %s is gone: it cannot be loaded again",
                 *(self.name, version, labels, place),
             )
         elif stored == CHANGED:
             log.warning(
-                "%s %d%s is still served as it was loaded, but %s now has other files. The next "
+                "%s %d%s still answers as it was loaded, but %s now has other files. The next "
                 "start would load them under the same number: give a new model a new number",
                 *(self.name, version, labels, place),
             )

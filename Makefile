@@ -7,6 +7,7 @@
 #                   Netflix's metadata service, if PostgreSQL is installed
 # make docs         the documentation as a site, in the folder site
 # make drawing      the picture of the architecture, from the code's imports
+# make screenshots  the pictures of `mfx ui`, from real runs; STORE=folder takes runs made before
 # make reference    docs/reference/config.md, from the models in lib/mfx/config
 # make image        the container image for deployed runs; IMAGE=name, GPU=1 for GPUs
 # make lint         check style, types and imports
@@ -17,6 +18,7 @@
 # make bench        compare this pipeline with TFX's own, step by step
 # make bench-train  compare training input with model.fit on arrays, and the settings of [train]
 # make bench-serving  compare `mfx serve` under load with its core, Triton and simple servers
+# make bench-ui     how soon `mfx ui` shows 200 runs
 # make clean        remove .venv and all caches
 
 PYTHON ?= python3
@@ -35,13 +37,16 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test docs reference drawing test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving clean
+.PHONY: run test docs reference drawing screenshots test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving bench-ui clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
 
 test: lint
 	$(BIN)/pytest $(ARGS)
+
+screenshots: setup
+	PYTHONPATH=tests $(BIN)/python -m helpers.screenshots $(STORE)
 
 test-kills: setup
 	MFX_KILLS=100 $(BIN)/pytest -n 0 tests/registry/test_promotion.py -k killed $(ARGS)
@@ -113,6 +118,9 @@ bench-train: setup
 
 bench-serving: setup
 	$(BIN)/python benchmarks/bench_serving.py --page docs/reference/benchmarks-serving.md $(ARGS)
+
+bench-ui: setup
+	$(BIN)/python benchmarks/bench_ui.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis

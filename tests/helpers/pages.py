@@ -19,6 +19,13 @@ from helpers.small_runs import SmallRuns, small_runs_in
 TAG = "<script>alert('tag')</script>"
 REASON = "<img src=x onerror=alert('reason')>"
 
+CARD = """<!doctype html><html><body><p id="said">drawn</p><script>
+const said = document.querySelector("#said");
+for (const reach of [() => parent.document.title, () => localStorage.length, () => document.cookie])
+  try { reach(); said.textContent += " reached"; } catch { said.textContent += " refused"; }
+fetch("/").then(() => said.textContent += " fetched", () => said.textContent += " kept in");
+</script></body></html>"""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -54,8 +61,19 @@ def shown_in(folder: Path) -> Shown:
         ids[name] = copy_run(first, root, began - timedelta(hours=hours), chance)
     Run(f"Pipeline/{ids['tagged']}", _namespace_check=False).add_tag(TAG)
     shutil.rmtree(root / "Pipeline" / ids["running"] / "end")
+    _leave_a_card(root, ids["two"])
     _lose_its_metrics(root / "Pipeline", ids["unreadable"])
     return Shown(small, ids)
+
+
+def _leave_a_card(root: Path, run: str) -> None:
+    """A card that says what it can reach of the page that shows it."""
+    (task,) = (root / "Pipeline" / run / "evaluate").glob("[0-9]*")
+    folder = (
+        root / "mf.cards" / "Pipeline" / "runs" / run / "steps/evaluate/tasks" / task.name / "cards"
+    )
+    folder.mkdir(parents=True)
+    (folder / f"blank-{'0' * 32}.html").write_text(CARD)
 
 
 def _lose_its_metrics(flow: Path, run: str) -> None:

@@ -13,6 +13,8 @@ from mfx.ui.site import run_path
 MOST = 300
 """Most runs drawn, the newest."""
 _KINDS = {"in production": ORANGE, "blessed": BLUE, "not blessed": GREY}
+_HERE = "https://mfx.invalid"
+"""Stands for this server while a chart is drawn: Vega puts a place of its own before a path."""
 _NOT_DRAWN = ("example_count", "weighted_example_count")
 
 
@@ -28,7 +30,8 @@ def draw(summaries: Sequence[RunSummary], production: Mapping[Place, str | None]
         return ""
     name = _first(newest[0])
     rows = [_row(one, name, production) for one in newest if name in one.metrics]
-    return svg(_spec(name, rows), f"{name} of {len(rows)} runs in the order in which they began")
+    drawn = svg(_spec(name, rows), f"{name} of {len(rows)} runs in the order in which they began")
+    return drawn.replace(f'="{_HERE}', '="')
 
 
 def _first(one: RunSummary) -> str:
@@ -43,7 +46,7 @@ def _row(one: RunSummary, name: str, production: Mapping[Place, str | None]) -> 
         "began": one.created.isoformat(),
         "value": value,
         "kind": kind,
-        "at": run_path(one.flow, one.run),
+        "at": _HERE + run_path(one.flow, one.run),
         "said": f"run {one.run}, {one.created:%Y-%m-%d %H:%M}: {text(name)} "
         f"{figures.metric(value)}, {kind}",
     }

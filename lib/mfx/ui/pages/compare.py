@@ -27,6 +27,8 @@ from mfx.ui.site import (
     state_badge,
 )
 
+OLDEST_FIRST = "oldest-first"
+"""What the list of runs asks for: it lists the newest first, and differences are from the first."""
 MOST = 5
 """Most runs side by side: so many colours can be told apart."""
 _KEPT = 20
@@ -35,8 +37,10 @@ _KEPT = 20
 
 def page(site: Site, query: str) -> Answer:
     """The whole page; metrics come later, as an older model may have to answer the rows anew."""
-    given = Query(query, ("run", "drift"))
+    given = Query(query, ("run", "drift", "order"))
     found = _find(given)
+    if given.one("order") == OLDEST_FIRST:
+        found.sort(key=lambda one: began(one.run))
     drift = given.one("drift") == "1"
     names = [one.run.pathspec for one in found]
     first, *others = found

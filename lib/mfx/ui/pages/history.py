@@ -126,7 +126,8 @@ def _served(served: Sequence[Entry]) -> Html | None:
             height="100%",
         )
         kind = "now" if number == len(served) - 1 else "other" if number % 2 else None
-        bars.append(element("a", rect, href=run_path(entry.flow, entry.run), class_=kind))
+        target = run_path(entry.flow, entry.run)
+        bars.append(element("a", rect, href=target, class_=kind, aria_label=about))
     said = f"Which of {len(served)} entries was served when"
     return element(
         "div",

@@ -171,19 +171,20 @@ def _steps(found: Results) -> Any:
             rx=3,
             class_=f"fill {_KINDS.get(one.state, '')}".strip(),
         )
+        notes = [f"{one.tasks:,} tasks "] if one.tasks > 1 else []
+        notes += [badge(one.state, _KINDS[one.state])] if one.state in _KINDS else []
         rows.append(
             element(
                 "tr",
                 element("th", one.name, scope="row"),
                 element("td", element("svg", bar, aria_hidden="true"), class_="span"),
                 element("td", _took(one.seconds), class_="n"),
-                element("td", f"{one.tasks:,} tasks" if one.tasks > 1 else "", class_="dim"),
-                element("td", badge(one.state, _KINDS[one.state]) if one.state in _KINDS else None),
+                element("td", notes or None),
             )
         )
         if one.error:
             said = element("pre", one.error[-2000:])
-            rows.append(element("tr", element("td", said, colspan=5)))
+            rows.append(element("tr", element("td", said, colspan=4)))
     caption = element("caption", "Steps, in the order in which they began", class_="unseen")
     shown = element("table", caption, element("tbody", rows), class_="steps")
     return section(f"Steps, {_took(whole)} in all", element("div", shown, class_="wide"))
@@ -211,7 +212,7 @@ def _evaluation(found: Results) -> Any:
         was = before.get(name)
         note = evaluation.why_none(name) if value is None else ""
         if value is not None and was is not None and name != "example_count":
-            note = f"{figures.difference(value - was)} to the baseline"
+            note = f"{figures.difference(value - was)} vs baseline"
         shown.append((name, figures.metric(value), note))
     return tiles(shown)
 

@@ -14,6 +14,7 @@ from mfx.report.html import NONE, Html, element
 from mfx.ui import trend
 from mfx.ui.answers import Answer, Query
 from mfx.ui.catalog import Line
+from mfx.ui.pages.compare import OLDEST_FIRST
 from mfx.ui.site import (
     Site,
     address,
@@ -107,11 +108,14 @@ def listed(site: Site, query: str) -> Answer:
 
 
 def course(site: Site, query: str) -> Answer:
-    """The metrics of a pipeline's runs as a chart."""
+    """The metrics of a pipeline's runs as a chart, drawn again while runs are being read."""
     view = View(site, query, wait=False)
     summaries = [line.summary for line in view.found if line.summary]
     drawn = trend.draw(summaries, _production(site, summaries))
-    return part(Html(drawn) if drawn else element("p", "No finished runs yet.", class_="note"))
+    none = "No two runs have metrics yet."
+    shown = element("div", Html(drawn), class_="wide trend") if drawn else element("p", none)
+    again = view.address("/part/course", page=1) if view.unread else None
+    return part(element("div", shown, data_part=again, data_after=2 * _AGAIN if again else None))
 
 
 def _words(line: Line) -> str:
@@ -137,17 +141,11 @@ def _live(view: View) -> Html | None:
         if not run:
             continue
         summary = runs.get(run)
-        values = (
-            [(n, v) for n, v in summary.metrics.items() if n not in _NOT_SHOWN] if summary else []
-        )
-        name, value = values[0] if values else ("", None)
+        metrics = summary.metrics if summary else {}
+        values = [f"{n} {metric(v)}" for n, v in metrics.items() if n not in _NOT_SHOWN]
         link = run_link(summary.flow, run) if summary else element("span", run, class_="id")
         shown.append(
-            (
-                ["In production: ", element("b", place.model)],
-                [metric(value), " ", element("small", name)] if values else place.model,
-                ["run ", link],
-            )
+            (["In production: ", element("b", place.model)], link, ", ".join(values[:_METRICS]))
         )
     return tiles(shown, "broad") if shown else None
 
@@ -192,6 +190,7 @@ def _list(view: View) -> Html:
         said += f"; {view.unread:,} of {len(view.all):,} are still being read"
     form = element(
         "form",
+        element("input", type="hidden", name="order", value=OLDEST_FIRST),
         element(
             "div",
             element("span", said, class_="note", role="status"),
@@ -287,7 +286,10 @@ def _row(view: View, line: Line, columns: Sequence[Column]) -> Html:
         state, rest = badge("unreadable", "bad"), [_across(one.unreadable, columns)]
     else:
         state = state_badge(one.state)
-        rest = [element("td", cell(one), class_=kind or None) for _, kind, cell in columns]
+        rest = [
+            element("td", cell(one), class_=kind or None, data_label=name)
+            for name, kind, cell in columns
+        ]
     return element(
         "tr",
         element("td", box),

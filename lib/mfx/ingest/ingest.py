@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from mfx import label
 from mfx.artifacts import SPLITS, Examples, Shard, Sources, store
 from mfx.artifacts.examples import paths_in_words
-from mfx.artifacts.lineage import hash_file
 from mfx.columns.row_groups import RowGroups
 from mfx.columns.types import TYPES
 from mfx.errors import MfxError
@@ -22,7 +21,7 @@ from mfx.ingest import input_files
 from mfx.ingest import sources as kinds
 from mfx.ingest.sources.base import Tally
 from mfx.ingest.split import by_split
-from mfx.storage.address import on_s3
+from mfx.ingest.unchanged import unchanged
 
 if TYPE_CHECKING:
     from mfx.ingest.spec import Reads
@@ -75,12 +74,7 @@ def _batches(
     """The rows of the shard's files, in order."""
     opened = input_files.each_on_disk([settings.resolve(file.path) for file in shard.files])
     for file, (address, at_hand) in zip(shard.files, opened, strict=True):
-        with at_hand as path:
-            if on_s3(address) and hash_file(path) != file.sha256:
-                raise MfxError(
-                    f"{address}: changed since this run began",
-                    "Run again. Write new data to a new key, so that no run reads a mix of both.",
-                )
+        with at_hand as path, unchanged(path, file, address):
             yield from kinds.source_of(path).batches(path, sources.columns, settings.data, tally)
 
 

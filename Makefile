@@ -9,6 +9,8 @@
 # make drawing      the picture of the architecture, from the code's imports
 # make screenshots  the pictures of `mfx ui`, from real runs; STORE=folder takes runs made before
 # make reference    docs/reference/config.md, from the models in lib/mfx/config
+# make wheel        the package, in the folder dist
+# make test-wheel   install the wheel with pip where there is nothing else, and try it out
 # make image        the container image for deployed runs; IMAGE=name, GPU=1 for GPUs
 # make lint         check style, types and imports
 # make format       format the code
@@ -37,7 +39,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test docs reference drawing screenshots test-kills test-load test-deploy test-stack2 chaos image lint format setup lock bench bench-train bench-serving bench-ui clean
+.PHONY: run test docs reference drawing screenshots test-kills test-load test-deploy test-stack2 chaos image wheel test-wheel lint format setup lock bench bench-train bench-serving bench-ui clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -70,6 +72,15 @@ drawing: setup
 
 reference: setup
 	$(BIN)/mfx config --markdown docs/reference/config.md
+
+# By the locked hatchling.
+wheel: setup
+	rm -rf dist
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
+	@ls dist/*.whl
+
+test-wheel: wheel
+	PYTHON=$(PYTHON) .ci/test-wheel $(ARGS)
 
 image:
 	docker build --build-arg EXTRAS="$(if $(GPU),--extra gpu)" --tag $(IMAGE) .
@@ -123,4 +134,4 @@ bench-ui: setup
 	$(BIN)/python benchmarks/bench_ui.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -22,7 +22,7 @@ KEPT = {
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "DOCKER_HOST"),
     *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"),
     *("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"),
-    # What tests are told from outside; docs/developing.md and the Makefile say by whom.
+    # What tests are told from outside; CONTRIBUTING.md and the Makefile say by whom.
     *("MFX_TEST_S3", "MFX_KILLS", "MFX_KILLS_REPORT", "MFX_LOAD_SECONDS", "MFX_TEST_COST"),
     *("MFX_METAFLOW_SERVICE", "MFX_IMAGE_VENV"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 
@@ -67,3 +68,9 @@ def test_each_room_has_one_place():
     layers = drawing.read_layers((ROOT / "pyproject.toml").read_text("utf-8"), {*imports})
     assert sorted(room for layer in layers for room in layer) == sorted(imports)
     assert "errors" in imports["config"] and "features" in layers[-1]
+
+
+def test_the_page_has_a_line_on_each_room():
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text("utf-8")
+    table = page.partition("| room |")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.M)) == sorted(drawing.read_imports())

@@ -14,7 +14,18 @@ FILES = subprocess.run(
 ).stdout.split()
 if not FILES:  # This is not a Git clone.
     FILES = [p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*") if ".venv" not in p.parts]
-READ = ("README.md", "Makefile", "docs", "lib", "flows", "serving", "benchmarks", "data")
+READ = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "Makefile",
+    "docs",
+    "lib",
+    "flows",
+    "serving",
+    "benchmarks",
+    "data",
+)
 NAMED = re.compile(r"(?<![\w/.<…-])(?:\w[\w-]*/)+\w[\w-]*\.(?:py|md|sh)\b")
 EXAMPLES = ("flows/penguins", "flows/mine")
 """Files that readers are asked to create."""

@@ -7,7 +7,8 @@
 #                   Netflix's metadata service, if PostgreSQL is installed
 # make docs         the documentation as a site, in the folder site
 # make drawing      the picture of the architecture, from the code's imports
-# make screenshots  the pictures of `mfx ui`, from real runs; STORE=folder takes runs made before
+# make screenshots  the pictures of `mfx ui` and of a card, from real runs; STORE=folder takes runs
+#                   made before
 # make reference    docs/reference/config.md, from the models in lib/mfx/config
 # make wheel        the package, in the folder dist
 # make test-wheel   install the wheel with pip where there is nothing else, and try it out

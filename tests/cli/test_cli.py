@@ -65,7 +65,8 @@ def test_a_run_is_promoted_and_rolled_back(mfx, small_runs):
 def test_promoting_again_says_that_there_is_nothing_to_do(mfx, small_runs, monkeypatch):
     mfx("promote", small_runs["one"])
     code, said, _ = mfx("promote", small_runs["one"])
-    assert code == 0 and said.startswith(f"nothing to do: run {small_runs['one']} is in production")
+    assert code == 0
+    assert said.startswith(f"nothing to do: run {small_runs['one']} has been in production since")
 
 
 def test_a_refusal_names_the_remedy(mfx, small_runs, pushed):
@@ -152,7 +153,7 @@ def test_the_log_of_another_place_is_named_directly(mfx, small_runs, pushed, tmp
 def test_served_bytes_are_verified(mfx, small_runs, pushed):
     entry = registry.promote(small_runs["one"])
     code, said, _ = mfx("history", "--verify")
-    assert code == 0 and "the served bytes have the logged SHA-256" in said
+    assert code == 0 and "the pushed files have the SHA-256 that the log says" in said
     (pushed / "small" / str(entry.version) / "saved_model.pb").write_text("other")
     code, said, error = mfx("history", "--verify")
     assert (code, said) == (1, "") and f"the log says {entry.digest[:12]}" in error
@@ -267,7 +268,7 @@ def test_datastore_and_destination_may_be_on_s3(s3, tmp_path):
     # Now the bytes are in Metaflow's datastore alone.
     assert call("rollback").startswith(f"rolled back to run {one}\n")
     assert [entry["run"] for entry in json.loads(call("history", "--json"))] == [one, two, one]
-    assert "the served bytes have the logged SHA-256" in call("history", "--verify")
+    assert "the pushed files have the SHA-256 that the log says" in call("history", "--verify")
     assert "auc" in call("compare", one, two)
 
 
@@ -374,14 +375,14 @@ def test_a_deployed_runs_schema_goes_to_the_users_own_file(tmp_path, monkeypatch
     ours = small.config.parent / "schema.pbtxt"
     said = cli.accept_schema("Deployed", None)
     assert said.startswith(f"wrote {ours}\n")
-    assert said.endswith("The run's own data breaks it all the same.")
+    assert said.endswith("Even so, the run's own data does not fit it.")
     assert ours.read_text() == 'feature { name: "x" }'
 
     # Deployed from another machine, such as CI's, whose folders are not here.
     moved = small.config.parent.rename(tmp_path / "elsewhere")
     with pytest.raises(MfxError) as error:
         cli.accept_schema("Deployed", None)
-    assert error.value.what == f"{ours}: there is no such folder on this machine"
+    assert error.value.what == f"{ours}: its folder is not on this machine"
     assert "--to flows/taxi/schema.pbtxt" in error.value.remedy
     (moved / "schema.pbtxt").unlink()
     code = cli.main(["schema", "accept", "--flow", "Deployed", "--to", f"{moved}/schema.pbtxt"])

@@ -1,4 +1,4 @@
-"""The pictures of `mfx ui` in docs/images, taken of real runs of the taxi pipeline.
+"""The pictures of `mfx ui` in docs/images, and docs/card.png, of real runs of the taxi pipeline.
 
 `make screenshots` is
 
@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from helpers import hermetic
 from helpers.browser import browsing
@@ -42,18 +43,34 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         print(f"making runs in {store}", flush=True)
         make_runs(store)
+    with browsing() as browser:
+        _take_card(browser, store)
     with serving(store) as address, browsing() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         for name, path in _paths(store).items():
             page.goto(address + path, timeout=120_000)
             page.wait_for_selector("[aria-busy=true]", state="detached", timeout=300_000)
             page.wait_for_function("!document.body.innerText.includes('being read')")
-            picture = IMAGES / f"ui-{name}.png"
-            page.screenshot(path=picture)
-            size = picture.stat().st_size
-            print(f"{picture.relative_to(ROOT)}  {size:,} bytes")
-            if size > MOST_BYTES:
-                sys.exit(f"{picture}: more than {MOST_BYTES:,} bytes")
+            _take(page, IMAGES / f"ui-{name}.png")
+
+
+def _take_card(browser: Any, store: Path) -> None:
+    """The card of `evaluate` of the run that is served second: it has a baseline."""
+    cards = store / ".metaflow" / "mf.cards" / "Pipeline" / "runs" / _served(store)[1]
+    (card,) = cards.glob("steps/evaluate/tasks/*/cards/blank-*.html")
+    page = browser.new_page(viewport={"width": 1200, "height": 1550})
+    # Without Metaflow's logo and menu.
+    page.goto(f"{card.as_uri()}?embed=1")
+    page.wait_for_selector(".vega-embed .marks", timeout=60_000)
+    _take(page, ROOT / "docs" / "card.png")
+
+
+def _take(page: Any, picture: Path) -> None:
+    page.screenshot(path=picture)
+    size = picture.stat().st_size
+    print(f"{picture.relative_to(ROOT)}  {size:,} bytes")
+    if size > MOST_BYTES:
+        sys.exit(f"{picture}: more than {MOST_BYTES:,} bytes")
 
 
 def make_runs(store: Path) -> None:
@@ -103,10 +120,15 @@ def _mfx() -> str:
     return str(Path(sys.executable).parent / "mfx")
 
 
+def _served(store: Path) -> list[str]:
+    """The ids of the runs that were put into production, the first one first."""
+    pushed = sorted((store / "pushed" / "taxi" / "promotions").glob("*-intent.json"))
+    return [json.loads(path.read_text())["run"] for path in pushed]
+
+
 def _paths(store: Path) -> dict[str, str]:
     """The pages, by the pictures' names."""
-    pushed = sorted((store / "pushed" / "taxi" / "promotions").glob("*-intent.json"))
-    first, second = (json.loads(path.read_text())["run"] for path in pushed[:2])
+    first, second = _served(store)[:2]
     return {
         "runs": "/",
         "run": f"/run/Pipeline/{second}",

@@ -105,8 +105,8 @@ def test_validate_shows_errors_before_warnings():
     assert table[1][1] == "<dataset>"
     (box,) = of(ValueBox, drawn)
     assert (box["value"], box["theme"]) == ("1 error", "danger")
-    assert box["subtitle"] == "90 examples held to the committed schema, 1 warning"
-    assert "Committed file `flows/schema.pbtxt`." in prose(drawn)
+    assert box["subtitle"] == "90 examples checked against the committed schema, 1 warning"
+    assert "The committed file `flows/schema.pbtxt`." in prose(drawn)
 
 
 def test_many_features_are_bounded_and_counted():
@@ -170,7 +170,7 @@ def test_evaluate_without_curves_slices_or_thresholds():
     drawn = cards.evaluate(bare)
     assert "not a binary classifier" in prose(drawn)
     assert "No slices are configured." in prose(drawn)
-    assert "No thresholds are configured, so nothing was checked" in prose(drawn)
+    assert "The config has no thresholds, so nothing was checked" in prose(drawn)
     assert "no thresholds, so nothing was checked: any first model is blessed" in prose(drawn)
     assert of(VegaChart, drawn) == []
 

@@ -1,7 +1,7 @@
-"""The `mfx` command: what a user does beside running the flow.
+"""The `mfx` command: look at runs, compare them, put models into production and serve them.
 
-Exit codes: 0 it did what was asked; 1 it did not, and one message says why; 2 the command line is
-wrong; 3 another promotion came first, nothing was changed.
+Exit codes: 0, the command did what was asked; 1, it did not, and a message says why; 2, the command
+line is wrong; 3, someone else's promotion came first, so nothing was changed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given)
     except MfxError as error:
         print(error, file=sys.stderr)
-        # By name: the class lies in a module that not every command needs.
+        # By its name, because not every command needs the module that has the class.
         return CONFLICT if type(error).__name__ == "ConflictError" else FAILED
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)

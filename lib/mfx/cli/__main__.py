@@ -1,4 +1,4 @@
-"""`python -m mfx.cli`."""
+"""`python -m mfx.cli`, the same as `mfx`."""
 
 import sys
 

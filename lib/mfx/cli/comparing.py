@@ -1,4 +1,4 @@
-"""`mfx compare`: runs side by side."""
+"""`mfx compare`: how runs differ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfx.cli.text import NONE, as_json, command, table, where
 from mfx.figures import interval, metric
 
 SLICES = 12
-"""Most slices shown in the terminal; the page and the JSON have all."""
+"""The most differences of slices that are printed; the page and the JSON have all."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -20,14 +20,14 @@ def add(commands: argparse._SubParsersAction) -> None:
         commands,
         "compare",
         _compare,
-        "compare runs: config, data, code, and metrics on the same eval rows",
+        "compare runs: their config, data and code, and their metrics on the same eval rows",
         "mfx compare production latest --html compare.html",
     )
     compare.add_argument(
-        "runs", nargs="+", metavar="RUN", help="two or more; the first is compared with"
+        "runs", nargs="+", metavar="RUN", help="two or more; each is compared with the first"
     )
-    compare.add_argument("--json", action="store_true", help="everything as JSON")
-    compare.add_argument("--html", metavar="FILE", help="write a page with plots")
+    compare.add_argument("--json", action="store_true", help="print everything as JSON")
+    compare.add_argument("--html", metavar="FILE", help="write a page with charts, too")
     compare.add_argument("--no-drift", action="store_true", help="do not measure drift (faster)")
     where(compare)
 
@@ -76,11 +76,11 @@ def _metric_lines(metrics: Any) -> list[str]:
     clear.sort(key=lambda row: -max(abs(d.value) for d in row.differences if d))
     lines = [
         f"metrics on the {metrics.eval_rows:,} eval rows of run {metrics.eval_run}; in brackets "
-        "the 95% interval of the difference, * where it leaves out 0",
+        "the 95% interval of the difference, with * if 0 is not in it",
         table([(row.metric, *_cells(row)) for row in overall], headers),
     ]
     if clear:
-        lines.append(f"{len(clear)} metrics of slices differ clearly, largest first")
+        lines.append(f"{len(clear)} metrics of slices differ clearly, the largest first")
         rows = [(f"{row.slice} {row.metric}", *_cells(row)) for row in clear[:SLICES]]
         lines.append(table(rows, headers))
         if len(clear) > SLICES:

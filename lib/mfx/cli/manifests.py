@@ -1,4 +1,4 @@
-"""`mfx manifests`: what puts the pushed model on line."""
+"""`mfx manifests`: files with which TF Serving serves the pushed model in production."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ def add(commands: argparse._SubParsersAction) -> None:
         commands,
         "manifests",
         _manifests,
-        "files that serve the model in production: TF Serving, Compose, Kubernetes, KServe",
+        "write files to serve the model in production: TF Serving, Compose, Kubernetes, KServe",
         "mfx manifests --out serving/taxi --version-label stable=1795231122",
     )
-    manifests.add_argument("--out", type=Path, help="folder (by default serving/<model>)")
-    manifests.add_argument("--image", default="", help="TF Serving's (a pinned tensorflow/serving)")
-    manifests.add_argument("--cpu", type=int, default=2, help="CPUs of a server (%(default)s)")
-    manifests.add_argument("--gpu", type=int, default=0, help="GPUs of a server (%(default)s)")
-    manifests.add_argument("--region", default="us-east-1", help="of the bucket (%(default)s)")
+    manifests.add_argument("--out", type=Path, help="folder to write to (serving/<model>)")
+    manifests.add_argument(
+        "--image", default="", help="TF Serving's image (a pinned tensorflow/serving)"
+    )
+    manifests.add_argument("--cpu", type=int, default=2, help="CPUs for each server (%(default)s)")
+    manifests.add_argument("--gpu", type=int, default=0, help="GPUs for each server (%(default)s)")
+    manifests.add_argument(
+        "--region", default="us-east-1", help="AWS region of the bucket (%(default)s)"
+    )
     manifests.add_argument(
         "--version-label",
         action="append",
         default=[],
         metavar="LABEL[=VERSION]",
-        help="serve this version (the one in production) under a label; may be repeated; without "
-        "labels the newest version is served",
+        help="serve this version under a label; by default the version in production; may be "
+        "repeated; without labels the newest version is served",
     )
     manifests.add_argument(
         "--unpushed",
         action="store_true",
-        help="do not look at what is pushed: default sizes; with --model and --destination",
+        help="write default sizes, without a look at what is pushed; needs --model and "
+        "--destination",
     )
     where(manifests, model=True)
 
@@ -49,7 +54,7 @@ def _manifests(given: argparse.Namespace) -> str:
         destination = place.open()
         if not (versions := destination.versions()):
             raise MfxError(
-                f"{place}: nothing is pushed there yet", "Run the pipeline, or give --unpushed."
+                f"{place}: no model is pushed there yet", "Run the pipeline, or give --unpushed."
             )
         record = destination.record(versions[-1])
     current = versions[-1] if versions else None
@@ -70,9 +75,11 @@ def _manifests(given: argparse.Namespace) -> str:
     paths = manifests.write(served, given.out or Path("serving", place.model))
     lines = [f"wrote {path}" for path in paths]
     if not served.measured:
-        lines.append("sizes are defaults: nothing was measured")
+        lines.append("memory and batch sizes are defaults: nothing was measured")
     if not served.on_s3:
-        lines.append("nothing for Kubernetes: no cluster sees a destination on this machine")
+        lines.append(
+            "no files for Kubernetes: its containers cannot read a destination on this machine"
+        )
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""`mfx promote`, `rollback`, `history`, `at`: what is in production, and changing it."""
+"""`mfx promote`, `rollback`, `history`, `at`: which model is or was in production, and changes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ def _add_changes(commands: argparse._SubParsersAction) -> None:
         "put a run's model into production",
         'mfx promote 1795231122334455 --reason "two more months of data"',
     )
-    promote.add_argument("run", help="id of the run, the beginning of one, or latest")
-    promote.add_argument("--reason", default="", help="why, for the log")
+    promote.add_argument("run", help="the run's id or the beginning of it, or latest")
+    promote.add_argument("--reason", default="", help="why; kept in the log")
     promote.add_argument(
         "--override",
         default="",
         metavar="REASON",
-        help="promote a model that is not blessed or not valid; the reason is logged",
+        help="promote the model even if it is not blessed or not valid; the reason is kept in the "
+        "log",
     )
     promote.add_argument("--to-branch", help="@project branch; by default the run's own")
     promote.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
@@ -39,23 +40,29 @@ def _add_changes(commands: argparse._SubParsersAction) -> None:
         commands,
         "rollback",
         _rollback,
-        "serve an earlier production model again",
+        "put an earlier production model back into production",
         'mfx rollback --reason "complaints from drivers"',
     )
-    rollback.add_argument("--to", metavar="RUN", help="a run that was in production before")
-    rollback.add_argument("--reason", default="", help="why, for the log")
+    rollback.add_argument(
+        "--to",
+        metavar="RUN",
+        help="a run that was in production before; by default the last one before the present",
+    )
+    rollback.add_argument("--reason", default="", help="why; kept in the log")
     rollback.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
     where(rollback, model=True)
 
 
 def _add_views(commands: argparse._SubParsersAction) -> None:
     history = command(
-        commands, "history", _history, "who promoted what, when and why", "mfx history -n 50"
+        commands, "history", _history, "show who promoted what, when and why", "mfx history -n 50"
     )
-    history.add_argument("-n", type=int, default=15, help="newest entries shown (%(default)s)")
-    history.add_argument("--json", action="store_true", help="all entries as JSON")
+    history.add_argument("-n", type=int, default=15, help="show so many, the newest (%(default)s)")
+    history.add_argument("--json", action="store_true", help="print all entries as JSON")
     history.add_argument(
-        "--verify", action="store_true", help="read the served bytes back and compare their hash"
+        "--verify",
+        action="store_true",
+        help="check that the pushed files have the hash that the log says",
     )
     where(history, model=True)
 
@@ -63,11 +70,11 @@ def _add_views(commands: argparse._SubParsersAction) -> None:
         commands,
         "at",
         _at,
-        "what was in production at a time, and why",
+        "show what was in production at a time, and why",
         "mfx at 2026-11-20T18:00",
     )
-    at.add_argument("time", help="ISO 8601; local time where no zone is given")
-    at.add_argument("--json", action="store_true", help="as JSON")
+    at.add_argument("time", help="in ISO 8601; it is local time if it has no zone")
+    at.add_argument("--json", action="store_true", help="print it as JSON")
     where(at, model=True)
 
 
@@ -93,7 +100,7 @@ def _rollback(given: argparse.Namespace) -> str:
 
 
 def _said(outcome: Any) -> str:
-    """What a change came to, on a few lines."""
+    """What was changed, on a few lines."""
     from mfx.registry.log import PLANNED, UNDONE
 
     entry = outcome.entry
@@ -101,9 +108,9 @@ def _said(outcome: Any) -> str:
     if entry.state == PLANNED:
         first = f"would have {done} run {entry.run} (dry run: nothing was changed)"
     elif entry.state == UNDONE:
-        first = f"nothing was changed; ask again: see the note on run {entry.run}"
+        first = f"nothing was changed; try again: see the note on run {entry.run}"
     elif not outcome.new:
-        first = f"nothing to do: run {entry.run} is in production since {moment(entry.since)}"
+        first = f"nothing to do: run {entry.run} has been in production since {moment(entry.since)}"
     else:
         first = f"{done} run {entry.run}"
     rows = [
@@ -153,7 +160,7 @@ def _history(given: argparse.Namespace) -> str:
         [
             f"{place}, newest first; * is in production",
             table(rows, headers),
-            *(["the served bytes have the logged SHA-256"] if given.verify else []),
+            *(["the pushed files have the SHA-256 that the log says"] if given.verify else []),
             *([f"… {rest} older: mfx history -n {len(entries)}"] if rest else []),
         ]
     )

@@ -1,4 +1,4 @@
-"""`mfx ls`, `show`, `gc`: runs, what they were made from, what they hold."""
+"""`mfx ls`, `show`, `gc`: the runs, what each was made from, and what each holds."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from mfx.figures import megabytes, metric
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser."""
     ls = command(commands, "ls", _ls, "list runs, newest first", "mfx ls -n 30 --all")
-    ls.add_argument("-n", type=int, default=15, help="how many (%(default)s)")
-    ls.add_argument("--metrics", help="metrics to show, by name; by default the first two")
-    ls.add_argument("--json", action="store_true", help="as JSON")
+    ls.add_argument("-n", type=int, default=15, help="list so many (%(default)s)")
+    ls.add_argument(
+        "--metrics", help="names of the metrics to show, with commas; by default the first two"
+    )
+    ls.add_argument("--json", action="store_true", help="print it as JSON")
     where(ls)
 
     show = command(
         commands,
         "show",
         _show,
-        "the inputs of a run, what changed, and its results",
+        "show the inputs of a run, what changed, and its results",
         "mfx show latest",
     )
-    show.add_argument("run", help="id, the beginning of one, latest or production")
-    show.add_argument("--json", action="store_true", help="as JSON")
+    show.add_argument("run", help="the run's id or the beginning of it, latest or production")
+    show.add_argument("--json", action="store_true", help="print it as JSON")
     where(show)
 
     gc = command(
         commands,
         "gc",
         _gc,
-        "free what old runs hold in the datastore; what was ever in production is kept",
+        "free what old runs hold in the datastore, except those that were ever in production",
         "mfx gc --keep 10 --dry-run",
     )
     gc.add_argument(
@@ -40,9 +42,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=int,
         required=True,
         metavar="N",
-        help="newest finished runs of each pipeline to keep",
+        help="keep so many finished runs of each pipeline, the newest",
     )
-    gc.add_argument("--dry-run", action="store_true", help="say what could be freed, free nothing")
+    gc.add_argument(
+        "--dry-run", action="store_true", help="print what could be freed, free nothing"
+    )
     which(gc)
 
 
@@ -77,7 +81,7 @@ def _ls(given: argparse.Namespace) -> str:
     ]
     headers = ["", *["PIPELINE"] * several, "RUN", "WHEN", "WHO", "STATE", "DATA", "ROWS", "COMMIT"]
     headers += [*(name.upper() for name in shown), "BLESSED", "PUSHED"]
-    unknown = "; ? its destination cannot be read" if None in production.values() else ""
+    unknown = "; ? if its destination cannot be read" if None in production.values() else ""
     unread = some((f"cannot be read: {run.unreadable}" for run in found if run.unreadable), 5)
     return "\n".join([table(rows, headers), f"* is in production{unknown}", *unread])
 
@@ -111,7 +115,12 @@ def _show(given: argparse.Namespace) -> str:
 
 
 def change_lines(changes: Any, limit: int) -> list[str]:
-    """What differs between two runs, at most so many lines of each kind."""
+    """What differs between two runs.
+
+    Args:
+        changes: The `Changes`.
+        limit: The most lines about config and about data; schema and code have half as many.
+    """
     lines = some(
         (f"  config  {c.what}: {cut(c.before, 40)} -> {cut(c.after, 40)}" for c in changes.config),
         limit,
@@ -135,7 +144,7 @@ def change_lines(changes: Any, limit: int) -> list[str]:
     if before != after:
         lines.append(f"  code    commit {before or 'unknown'} -> {after or 'unknown'}")
     if changes.code is None:
-        lines.append("  code    not known: one of the runs did not keep its code")
+        lines.append("  code    not known: the code of one of the runs was not kept")
     lines += some(
         (f"  code    {f.path}: +{f.added} -{f.removed}" for f in changes.code or []), limit // 2
     )
@@ -159,14 +168,19 @@ def _gc(given: argparse.Namespace) -> str:
     flow = given.flow or flows.default()
     if given.dry_run:
         return _freed(freeing.plan(flow, given.keep), None)
-    # From before the look at the runs to the last removal: none may begin in between.
+    # No run may begin between the first look at the runs and the last removal.
     with liveness.nobody_begins(flow):
         plan = freeing.plan(flow, given.keep)
         return _freed(plan, freeing.free(plan))
 
 
 def _freed(plan: Any, count: int | None) -> str:
-    """What runs hold, and how many blobs were removed; None in a dry run."""
+    """What the runs hold and what was freed.
+
+    Args:
+        plan: What can be freed.
+        count: How many blobs were there and removed; None in a dry run.
+    """
     rows = [
         (
             h.run,
@@ -182,7 +196,7 @@ def _freed(plan: Any, count: int | None) -> str:
         lines.append(f"… {len(plan.holdings) - len(rows)} older runs")
     what = f"{megabytes(plan.size)} in {len(plan.blobs):,} blobs"
     lines += [
-        f"run {run} cannot be read ({why}): it may hold any blob"
+        f"run {run} cannot be read ({why}), so it may need any of the blobs"
         for run, why in plan.unread.items()
     ]
     if count is None:

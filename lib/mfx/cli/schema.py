@@ -17,29 +17,29 @@ def add(commands: argparse._SubParsersAction) -> None:
         actions,
         "accept",
         lambda given: accept_schema(given.flow, given.run, given.to),
-        "commit the schema that a run's data would give",
+        "write the schema that fits a run's data, to be committed",
         "mfx schema accept 1795224328407074",
     )
     accept.add_argument(
-        "run", nargs="?", help="id of the run, also of a stopped one; by default the latest"
+        "run", nargs="?", help="the run's id; it may have failed; by default the latest run"
     )
     which(accept)
     accept.add_argument(
-        "--to", metavar="PATH", help="the file to write; by default the one that the config names"
+        "--to", metavar="PATH", help="the file to write; by default the config's [schema] path"
     )
 
 
 def accept_schema(flow: str, run: str | None, to: str | None = None) -> str:
-    """Write the schema that a run proposes to its committed place; say what was done.
+    """Write the schema that a run proposes to the file to commit, and return what was done.
 
     Args:
-        flow: The flow's name; empty is any of the project's that has the run, or its only one.
-        run: Id of the run; None is the latest, of any user.
-        to: The file to write; None is the schema of the run's config, on this machine.
+        flow: The flow's name; '' for the project's flow that has the run, or for its only one.
+        run: The run's id; None for the latest of any user.
+        to: The file to write; None for the schema of the run's config, on this machine.
 
     Raises:
-        MfxError: There is no such run, it stopped before it saw its data, or there is no such
-            folder here.
+        MfxError: There is no such run, the run stopped before `validate`, or the file's folder is
+            not there.
     """
     from mfx import registry
     from mfx.validate import schema_file
@@ -49,13 +49,13 @@ def accept_schema(flow: str, run: str | None, to: str | None = None) -> str:
     path = Path(to or settings.resolve(settings.schema_.path))
     if not path.parent.is_dir():
         raise MfxError(
-            f"{path}: there is no such folder on this machine",
+            f"{path}: its folder is not on this machine",
             "Name the file to write, such as --to flows/taxi/schema.pbtxt.",
         )
     existed = path.exists()
     schema_file.write(path, schema.proposal)
     return (
         f"{'replaced' if existed else 'wrote'} {path}\n"
-        "Read it, tighten or loosen what your data needs, and commit it."
-        + ("" if schema.fits else "\nThe run's own data breaks it all the same.")
+        "Read it, make it stricter or looser where your data needs that, and commit it."
+        + ("" if schema.fits else "\nEven so, the run's own data does not fit it.")
     )

@@ -1,4 +1,4 @@
-"""`mfx serve`: TensorFlow Serving's API for a pushed model, on this machine."""
+"""`mfx serve`: serve a pushed model on this machine, over TensorFlow Serving's API."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     where(parser, model=True)
     serve.options(
         parser,
-        "folder of the model's versions, on disk or s3://; by default where its latest run pushes",
+        "folder of the model's versions, on disk or s3://; by default where the latest run pushes",
     )
 
 
 def run(given: argparse.Namespace) -> str:
-    """Serve until told to stop.
+    """Serve until a signal stops the process.
 
     Raises:
         MfxError: There is nothing to serve, or a port is taken.

@@ -1,1 +1,1 @@
-"""What people read of a run: cards, charts, the summary."""
+"""What people see of a run: its cards, charts and summary."""

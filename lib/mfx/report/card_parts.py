@@ -1,4 +1,4 @@
-"""What cards are drawn from: tables, boxes, and values as text for people."""
+"""The parts of cards: tables, boxes, and values as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metaflow.cards import Markdown, Table, ValueBox
 from mfx.report.vega_lite import number, text
 
 MAX_ROWS = 200
-"""Most rows of one table."""
+"""The most rows that one table shows."""
 NONE = "—"
 """Shown where there is no number."""
 
@@ -19,14 +19,27 @@ Components = list[Any]
 
 
 def box(title: str, value: str, subtitle: str, theme: str) -> ValueBox:
-    """A large value with a title and a line below; `theme` is Metaflow's."""
+    """A box with a large value, a title above it and a line below it.
+
+    Args:
+        title: What the value is.
+        value: The value, cut to 100 characters.
+        subtitle: The line below, cut to 300 characters.
+        theme: The box's colours, by Metaflow's names: `success`, `warning`, `danger`.
+    """
     return ValueBox(
         title=title, value=text(value, 100), subtitle=text(subtitle, 300) or None, theme=theme
     )
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], of: str = "rows") -> Components:
-    """A table of at most MAX_ROWS rows and a line on the rest; nothing if there are no rows."""
+    """A table, and a line that says how many rows are left out; nothing if there are no rows.
+
+    Args:
+        headers: One for each column; without a header row if all are ''.
+        rows: The cells' texts; the first MAX_ROWS rows are shown.
+        of: What a row is, in the plural.
+    """
     if not rows:
         return []
     shown: list[list[Any]] = [list(row) for row in rows[:MAX_ROWS]]
@@ -36,7 +49,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], of: str = "rows
 
 
 def code(value: Any) -> str:
-    """Text from data as a code span of Markdown, the one place where nothing else is markup."""
+    """Text from data as a code span, the only part of Markdown in which no text is markup."""
     return f"`{text(value).replace('`', chr(39)) or ' '}`"
 
 
@@ -46,7 +59,7 @@ def many(count: int, noun: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """A metric or count for people; other values as text."""
+    """A metric or a count, with a useful number of digits; other values as text."""
     figure = number(value)
     if figure is None:
         return NONE if value is None or isinstance(value, Real) else text(value)
@@ -58,12 +71,12 @@ def cell(value: Any) -> str:
 
 
 def metric(value: Any, why_none: str = "") -> str:
-    """A metric for people; where it has no value, why."""
+    """A metric as `cell` shows it; if it has no value, the reason is in brackets."""
     return f"{NONE} ({text(why_none)})" if why_none and number(value) is None else cell(value)
 
 
 def figure(value: Any) -> str:
-    """A number of any size in few characters."""
+    """A number of any size, in few characters."""
     figure = number(value)
     if figure is None:
         return NONE
@@ -71,6 +84,6 @@ def figure(value: Any) -> str:
 
 
 def share(value: Any) -> str:
-    """A part of 1 in percent."""
+    """A share between 0 and 1, in percent."""
     figure = number(value)
     return NONE if figure is None else f"{figure:.1%}"

@@ -1,8 +1,8 @@
 """The Metaflow cards of the steps validate, train, evaluate and push.
 
-A card is one HTML file with its data and renderer inside. Text from data goes into table cells and
-value boxes, which show it as it is; inside Markdown it goes through `code`, because the card's
-Markdown renderer takes HTML as HTML and drops escaped characters.
+A card is one HTML file that holds its data and the script that draws it. Text from data (names of
+features, values) is put into tables and boxes, which show it as it is. In Markdown it goes through
+`code`: everywhere else there, a card would take HTML in it as HTML.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ from mfx.report.card_parts import (
 from mfx.report.vega_lite import grid, number, text
 
 NO_THRESHOLDS = (
-    "No thresholds are configured, so nothing was checked: any first model is blessed, and no "
-    "later one. Give `[[evaluate.thresholds]]` to hold models to something."
+    "The config has no thresholds, so nothing was checked: the first model is blessed, later ones "
+    "are not. Add `[[evaluate.thresholds]]` to say what a model must reach."
 )
 NO_CURVES = (
-    "No curves: the model is not a binary classifier, or the eval examples are of one class only."
+    "No curves: the model is not a binary classifier, or all eval examples are of one class."
 )
 
 
 def show(components: Components) -> None:
-    """Append the components to the card of the running step."""
+    """Add these parts to the card of the step that is running."""
     from metaflow import current
 
     current.card.extend(components)  # type: ignore[attr-defined]
 
 
 def _safe(draw: Callable[..., Components]) -> Callable[..., Components]:
-    """Turn an exception into a component: a picture must never cost a run its results."""
+    """Show an exception on the card instead of raising it: no run may fail because of a card."""
 
     @functools.wraps(draw)
     def drawn(*args: Any, **kwargs: Any) -> Components:
@@ -79,17 +79,17 @@ def _safe(draw: Callable[..., Components]) -> Callable[..., Components]:
 def validate(
     examples: Examples, statistics: Statistics, schema: Schema, anomalies: Anomalies
 ) -> Components:
-    """Rows, anomalies, where the schema comes from, distributions of train against eval."""
+    """The card of `validate`: rows, anomalies, the schema's origin, train beside eval."""
     protos = {split: statistics.proto(split) for split in SPLITS}
     errors = len(anomalies.errors)
     warnings = len(anomalies.found) - errors
     origin = "a schema inferred in this run" if schema.inferred else "the committed schema"
-    examples_held = f"{sum(examples.rows.values()):,} examples held to {origin}"
+    checked = f"{sum(examples.rows.values()):,} examples checked against {origin}"
     return [
         box(
             "Validation",
             many(errors, "error") if errors else "No errors" if warnings else "No anomalies",
-            f"{examples_held}, {many(warnings, 'warning')}" if warnings else examples_held,
+            f"{checked}, {many(warnings, 'warning')}" if warnings else checked,
             "danger" if errors else "success",
         ),
         Markdown("## Rows"),
@@ -107,7 +107,7 @@ def validate(
 
 @_safe
 def train(model: Model, seed: int | None = None) -> Components:
-    """How one candidate was trained: its settings, and loss and metrics over the epochs."""
+    """The card of `train`: one candidate's settings, and its loss and metrics over the epochs."""
     facts = {
         "device": model.device,
         "steps": f"{model.steps:,}",
@@ -140,7 +140,7 @@ def train(model: Model, seed: int | None = None) -> Components:
 
 @_safe
 def evaluate(evaluation: Evaluation) -> Components:
-    """The blessing and its checks, ROC and calibration, metrics overall and by slice."""
+    """The card of `evaluate`: the blessing, its checks, ROC, calibration, metrics by slice."""
     blessing = evaluation.blessing
     failed = _checks(blessing.failures)
     return [
@@ -159,7 +159,7 @@ def evaluate(evaluation: Evaluation) -> Components:
 
 @_safe
 def push(pushed: PushedModel, evaluation: Evaluation) -> Components:
-    """Where the model went or why it did not, and how it answered eval rows."""
+    """The card of `push`: where the model went, or why nowhere, and how the served model did."""
     replay = pushed.replay
     rows = [
         ["result", "valid" if replay.valid else "NOT VALID"],
@@ -187,7 +187,7 @@ def push(pushed: PushedModel, evaluation: Evaluation) -> Components:
         *table(["", ""], where),
         Markdown("## Served in a clean process"),
         *table(["", ""], rows),
-        *table(["asked over", "rows each", "requests", "p50, ms", "p99, ms"], latencies),
+        *table(["API", "rows per request", "requests", "p50, ms", "p99, ms"], latencies),
         _verdict(evaluation.blessing),
     ]
 
@@ -204,7 +204,7 @@ def _row_counts(examples: Examples) -> Components:
 
 
 def _cells_changed(examples: Examples) -> Components:
-    """Cells that are not in the examples as they were written."""
+    """Cells whose value in the examples is not what the input says."""
     rows = [
         [text(column), text(repr(said)), what, f"{cells:,}"]
         for found, what in (
@@ -224,7 +224,7 @@ def _anomalies(anomalies: Anomalies) -> Components:
     headers = ["", "feature", "split", "rule", "expected", "observed", "examples", "remedy"]
     rows = []
     for a in sorted(anomalies.found, key=lambda anomaly: anomaly.severity != "ERROR"):
-        # TFDV's long names would not wrap in their column.
+        # TFDV's names of rules are one long word, which a column cannot wrap.
         rule = a.rule.replace("_", " ").lower()
         words = (a.severity, a.feature, a.split, rule, a.expected, a.observed)
         rows.append([*(text(word, 300) for word in words), cell(a.count), text(a.remedy, 300)])
@@ -234,10 +234,10 @@ def _anomalies(anomalies: Anomalies) -> Components:
 def _schema_origin(schema: Schema) -> Markdown:
     if schema.inferred:
         return Markdown(
-            f"Inferred in this run from its own examples, since no file lies at "
-            f"{code(schema.path)}. Commit one to hold later runs to it."
+            f"Inferred in this run from its own examples, because there is no file "
+            f"{code(schema.path)}. Commit one, and later runs are checked against it."
         )
-    return Markdown(f"Committed file {code(schema.path)}.")
+    return Markdown(f"The committed file {code(schema.path)}.")
 
 
 def _distributions(protos: dict[str, Any]) -> Components:
@@ -247,13 +247,13 @@ def _distributions(protos: dict[str, Any]) -> Components:
     components: Components = []
     if numeric:
         caption = (
-            "Share of the split's rows in each bin; bars are train, the line is eval. "
-            "Read off TFDV's histograms, so small differences may come from their bucket edges."
+            "The share of each split's rows in each bin. Bars are train, the line is eval. "
+            "Small differences may come from the edges of TFDV's histograms, which these are from."
         )
         components += [Markdown(f"## Numeric features\n{caption}")]
         components += [VegaChart(grid(numeric, 3))]
     if categorical:
-        caption = "Share of the split's rows with each value; bars are train, ticks are eval."
+        caption = "The share of each split's rows with each value. Bars are train, ticks are eval."
         components += [Markdown(f"## Text features\n{caption}")]
         components += [VegaChart(grid(categorical, 2))]
     if left_out:
@@ -263,7 +263,7 @@ def _distributions(protos: dict[str, Any]) -> Components:
 
 
 def _feature_tables(protos: dict[str, Any]) -> Components:
-    """Numbers and text apart; each feature's splits one below the other."""
+    """A table of numeric features and one of text features, with a row for each split."""
     by_split = {
         split: {row["feature"]: row for row in feature_rows(protos[split])} for split in SPLITS
     }
@@ -304,7 +304,7 @@ def _verdict(blessing: Blessing) -> ValueBox:
 
 
 def _checks(checks: Sequence[Check]) -> Components:
-    """Failures first, then what could not be checked, then by metric and slice."""
+    """A table of checks: first those that failed, then those not made, then by metric and slice."""
     place = {metric: i for i, metric in enumerate(dict.fromkeys(c.metric for c in checks))}
     ordered = sorted(
         checks, key=lambda c: (c.passed, not c.checked, place[c.metric], _order(c.slice))
@@ -321,7 +321,7 @@ def _checks(checks: Sequence[Check]) -> Components:
 
 
 def _order(key: SliceKey | SlicesBy) -> list[Any]:
-    """Sorts OVERALL first, then by feature, then by value, numbers as numbers."""
+    """The sort key of a slice: OVERALL first, then by feature and value, numbers by size."""
     parts = key.parts if isinstance(key, SliceKey) else ()
     return [charts.natural(str(part)) for pair in parts for part in pair]
 
@@ -364,7 +364,7 @@ def _curves(evaluation: Evaluation) -> Components:
 def _slices(evaluation: Evaluation) -> Components:
     components: Components = []
     for feature, drawn in charts.slices(evaluation.rows, evaluation.baseline_rows).items():
-        caption = "Area: examples in the slice. Dashed: all eval examples."
+        caption = "Larger points are slices of more examples. The dashed line: all eval examples."
         components += [Markdown(f"## By {code(feature)}\n{caption}")]
         components += [VegaChart(grid(drawn, 2))]
     rows = [row for row in evaluation.rows if row.slice != OVERALL]

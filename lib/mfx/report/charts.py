@@ -1,4 +1,4 @@
-"""Charts of one run: training, ROC and calibration, slices. All are bounded in size."""
+"""Charts of one run: training, ROC, calibration, slices. Each has a limit on its size."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from mfx.artifacts import OVERALL, SliceMetrics
 from mfx.report.vega_lite import GREY, Row, Spec, chart, color, number, only, text, tooltip
 
 COUNTS = ("example_count", "weighted_example_count")
-"""Metrics that are no measure of a model."""
+"""Metrics that count examples, so they say nothing of a model."""
 MAX_CHARTS = 60
-"""Most small charts in one picture."""
+"""The most charts of one kind."""
 MAX_CATEGORIES = 60
-"""Most slices on one axis."""
+"""The most slices on one axis."""
 MAX_POINTS = 300
-"""Most points of one curve."""
+"""The most points of one curve."""
 
 
 def natural(value: str) -> tuple[Any, ...]:
-    """Sort key: numbers by size first, then text with its digits by size."""
+    """A sort key: numbers come first, by size; then text, in which digits count by size too."""
     try:
         if math.isfinite(as_float := float(value)):
             return (0, as_float, ())
@@ -32,7 +32,11 @@ def natural(value: str) -> tuple[Any, ...]:
 
 
 def curves(history: Mapping[str, Sequence[Any]]) -> list[Spec]:
-    """One chart a metric: train and validation value over the epochs."""
+    """One chart for each metric: its value on train and validation rows over the epochs.
+
+    Args:
+        history: Values by name, one for each epoch; validation's name begins with `val_`.
+    """
     names = dict.fromkeys(name.removeprefix("val_") for name in history)
     charts = []
     for name in list(names)[:MAX_CHARTS]:
@@ -48,14 +52,22 @@ def curves(history: Mapping[str, Sequence[Any]]) -> list[Spec]:
 
 
 def roc(models: Mapping[str, Any]) -> Spec | None:
-    """ROC of the candidate and, if there is one, the baseline, over the diagonal."""
+    """The ROC of the candidate and of the baseline, if there is one; None without points.
+
+    Args:
+        models: `Evaluation.curves`.
+    """
     rows = _points(models, "roc", {"x": "fpr", "y": "tpr"})
     axes = ("false positive rate", "true positive rate")
     return _square("ROC", rows, axes, {"mark": {"type": "line", "clip": True}}) if rows else None
 
 
 def calibration(models: Mapping[str, Any]) -> Spec | None:
-    """Mean prediction against observed rate for each bin of predictions, over the diagonal."""
+    """For each bin of predictions the mean prediction and the observed rate; None without points.
+
+    Args:
+        models: `Evaluation.curves`.
+    """
     columns = {"x": "predicted", "y": "observed", "count": "count"}
     rows = [row for row in _points(models, "calibration", columns) if row.get("count") != 0]
     axes = ("mean prediction", "observed rate")
@@ -64,14 +76,14 @@ def calibration(models: Mapping[str, Any]) -> Spec | None:
 
 
 def slices(rows: Sequence[SliceMetrics], baseline: Sequence[SliceMetrics]) -> dict[str, list[Spec]]:
-    """For each slicing feature one chart a metric: a point a slice, sized by its examples.
+    """For each slicing feature one chart for each metric: a point for each slice.
 
     Args:
         rows: `Evaluation.rows`.
         baseline: `Evaluation.baseline_rows`.
 
     Returns:
-        Charts by slicing feature; at most MAX_CHARTS in all.
+        Charts by slicing feature, at most MAX_CHARTS in all.
     """
     groups: dict[str, list[Row]] = {}
     for series, entries in (("candidate", rows), ("baseline", baseline)):
@@ -96,12 +108,12 @@ def slices(rows: Sequence[SliceMetrics], baseline: Sequence[SliceMetrics]) -> di
 
 
 def overall(rows: Iterable[SliceMetrics]) -> dict[str, float | None]:
-    """The metrics on all rows; empty if there are none."""
+    """The metrics on all examples; empty if there are none."""
     return next((row.metrics for row in rows if row.slice == OVERALL), {})
 
 
 def metric_names(rows: Iterable[SliceMetrics]) -> list[str]:
-    """The metrics in the rows' order, without counts of examples."""
+    """The names of metrics in the order in which rows have them, without COUNTS."""
     names = dict.fromkeys(name for row in rows for name in row.metrics)
     return [n for n in names if n not in COUNTS]
 
@@ -128,7 +140,13 @@ def _curve_layers() -> list[Spec]:
 
 
 def _points(models: Mapping[str, Any], curve: str, columns: Mapping[str, str]) -> list[Row]:
-    """Rows of `curve` for each model, in the given order, without pairs that lack a number."""
+    """One row for each point of a curve that has both numbers, in the curve's order.
+
+    Args:
+        models: `Evaluation.curves`.
+        curve: `roc` or `calibration`.
+        columns: From the row's names to the curve's; the first two are x and y.
+    """
     rows = []
     for series in ("candidate", "baseline"):
         points = (models.get(series) or {}).get(curve) or {}
@@ -143,7 +161,7 @@ def _points(models: Mapping[str, Any], curve: str, columns: Mapping[str, str]) -
 
 
 def _thin(points: list[Any]) -> list[Any]:
-    """At most MAX_POINTS of them, evenly spaced, first and last included."""
+    """At most MAX_POINTS of the points, evenly spaced, the first and the last among them."""
     if len(points) <= MAX_POINTS:
         return points
     step = (len(points) - 1) / (MAX_POINTS - 1)
@@ -151,7 +169,7 @@ def _thin(points: list[Any]) -> list[Any]:
 
 
 def _square(title: str, rows: list[Row], axes: tuple[str, str], layer: Spec) -> Spec:
-    """A chart of the unit square with its diagonal."""
+    """A chart with both axes from 0 to 1, and its diagonal."""
     series = [s for s in ("candidate", "baseline") if any(row["series"] == s for row in rows)]
     unit = {"type": "quantitative", "scale": {"domain": [0, 1]}, "axis": {"tickCount": 5}}
     names = {"x": axes[0], "y": axes[1]}
@@ -181,7 +199,7 @@ def _square(title: str, rows: list[Row], axes: tuple[str, str], layer: Spec) -> 
 
 
 def _largest(points: list[Row]) -> tuple[list[Row], int]:
-    """The points of the MAX_CATEGORIES slices with most examples, and how many slices are not."""
+    """The points of the MAX_CATEGORIES largest slices, and how many slices are left out."""
     sizes: dict[str, float] = {}
     for point in points:
         count = number(point["row"].get("example_count")) or 0.0
@@ -209,7 +227,7 @@ def _slice_chart(
     series = [s for s in ("candidate", "baseline") if any(row["series"] == s for row in rows)]
     layers = _slice_layers(order, series, feature)
     if any(row["examples"] is None for row in rows):
-        # Vega draws no point without a size.
+        # Where sizes are drawn, Vega leaves out a point that has none.
         for layer in layers:
             layer["encoding"].pop("size", None)
     if (whole := number(overall.get(metric))) is not None:
@@ -229,7 +247,7 @@ def _slice_chart(
 
 
 def _slice_layers(order: list[str], series: list[str], feature: str) -> list[Spec]:
-    # About 6 pixels a character on an axis of 400.
+    # A character takes about 6 pixels; the axis has 400.
     crowded = max(map(len, order)) * 6 > 400 / len(order)
     encoding = {
         "x": {

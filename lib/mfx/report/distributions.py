@@ -1,6 +1,7 @@
-"""Vega-Lite specs of TFDV's statistics: histograms of numbers, top values of text, split by split.
+"""Charts of TFDV's statistics: histograms of numbers and the most frequent values of text.
 
-TFDV bins each split on its own; here both are drawn on common edges, from cumulative counts.
+TFDV gives each split a histogram with edges of its own. To compare them, both are drawn with the
+same edges: how many values lie below each is read from cumulative counts.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from mfx.report.charts import MAX_CHARTS
 from mfx.report.vega_lite import Spec
 
 TOP_VALUES = 10
-"""Most values shown of a text feature."""
+"""The most values of a text feature that are shown."""
 BINS = 10
-"""Bins of a histogram, as many as TFDV keeps."""
+"""The bins of a histogram, as many as TFDV's have."""
 
 
 def draw(train: Any, evaluated: Any) -> tuple[list[Spec], list[Spec], list[str]]:
-    """Histograms of numeric features and top values of text features, train over eval.
+    """Charts of features, with the train split and the eval split in each.
 
     Args:
         train: TFDV's `DatasetFeatureStatistics` of the train split.
         evaluated: The same of the eval split.
 
     Returns:
-        Charts of numeric features, charts of text features, names of features without a chart.
+        Charts of numeric features, charts of text features, names of features that have no chart:
+        those without values and those beyond MAX_CHARTS.
     """
     pairs: dict[str, dict[str, Any]] = {}
     for split, dataset in (("train", train), ("eval", evaluated)):
@@ -56,7 +58,7 @@ def _name(feature: Any) -> str:
 
 
 def _missing(features: Mapping[str, Any], examples: Mapping[str, int]) -> str:
-    """`missing 3.1% / 3.5%` (train, eval); empty if hardly any value is missing."""
+    """`missing 3.1% / 3.5%` for train and eval; '' if less than 0.5% are missing in both."""
     shares = {}
     for split, feature in features.items():
         present = getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing
@@ -78,7 +80,7 @@ def _histogram(name: str, features: Mapping[str, Any], examples: Mapping[str, in
     low, high = min(b[0] for b in buckets), max(b[1] for b in buckets)
     notes = [_missing(features, examples)]
     if all(feature.type == 0 for feature in features.values()) and high - low < 3 * BINS:
-        # Bins that end between integers: TFDV's own hold now one, now two of so few.
+        # Bins with edges between integers. Of so few integers TFDV's bins hold now one, now two.
         width = math.ceil((high - low + 1) / BINS)
         edges = [low - 0.5 + width * i for i in range(math.ceil((high - low + 1) / width) + 1)]
         below = {
@@ -86,8 +88,7 @@ def _histogram(name: str, features: Mapping[str, Any], examples: Mapping[str, in
             for split, found in standard.items()
         }
     else:
-        # Both histograms together know best where a split's values lie; the splits' own bins
-        # have different edges.
+        # A split's two histograms have different edges, so both together say more.
         edges = _edges(low, high)
         below = {split: _cumulative(standard[split], quantiles[split]) for split in features}
         if _crowded([_counts(b, edges) for b in below.values()]):
@@ -143,7 +144,7 @@ def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
 
 
 def _buckets(feature: Any, kind: int) -> list[tuple[float, float, float]]:
-    """(low, high, values) of the feature's histogram; kind 0 is equal width, 1 quantiles."""
+    """Each bucket's low edge, high edge and count; of kind 0, equal widths, or 1, quantiles."""
     return [
         (b.low_value, b.high_value, b.sample_count)
         for histogram in feature.num_stats.histograms
@@ -157,12 +158,12 @@ def _edges(low: float, high: float) -> list[float]:
     if high <= low:
         around = max(abs(low) * 0.01, 0.5)
         return [low - around, low + around]
-    # Written so that edges near the largest float do not overflow.
+    # Not low + i * (high - low) / BINS: near the largest float that difference overflows.
     return [low * (1 - i / BINS) + high * (i / BINS) for i in range(BINS + 1)]
 
 
 def _integers(bucket: tuple[float, float, float], last: float) -> list[tuple[float, float, float]]:
-    """The bucket's count shared by the integers in it, its upper edge only if that is the last."""
+    """The bucket's count, shared equally by its integers; its upper edge counts only if last."""
     low, high, count = bucket
     inside = [
         v for v in range(math.ceil(low), math.floor(high) + 1) if v < high or v in (low, last)
@@ -172,7 +173,7 @@ def _integers(bucket: tuple[float, float, float], last: float) -> list[tuple[flo
 
 
 def _cumulative(*histograms: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
-    """Sorted (x, values below x); two entries with one x are values that equal x."""
+    """Sorted pairs of x and how many values lie below it; values equal to x make two pairs."""
     knots = []
     for buckets in histograms:
         total = 0.0
@@ -184,7 +185,7 @@ def _cumulative(*histograms: Sequence[tuple[float, float, float]]) -> list[tuple
 
 
 def _counts(below: Sequence[tuple[float, float]], edges: Sequence[float]) -> list[float]:
-    """Values in each bin; each bin holds its left edge, the last one both."""
+    """How many values each bin has. A bin has its left edge; the last one its right edge too."""
     if not below:
         return [0.0] * (len(edges) - 1)
 
@@ -193,7 +194,7 @@ def _counts(below: Sequence[tuple[float, float]], edges: Sequence[float]) -> lis
         if i == len(below) or i == 0:
             return below[-1][1] if i else 0.0
         (x0, before), (x1, after) = below[i - 1 : i + 1]
-        # Halves, because the distance of two floats may be no float.
+        # Halves, because the difference of two floats may be too large for a float.
         return before + (after - before) * ((x / 2 - x0 / 2) / (x1 / 2 - x0 / 2))
 
     last = max((total for x, total in below if x <= edges[-1]), default=0.0)
@@ -202,14 +203,14 @@ def _counts(below: Sequence[tuple[float, float]], edges: Sequence[float]) -> lis
 
 
 def _crowded(splits: Iterable[Sequence[float]]) -> bool:
-    """Whether some outliers push nearly all of each split's values into one bin."""
+    """Whether each split has 90% of its values in one bin, because of a few far away."""
     return all(len(counts) > 1 and max(counts) >= 0.9 * sum(counts) for counts in splits)
 
 
 def _central(
     quantiles: Mapping[str, Any], low: float, high: float
 ) -> tuple[tuple[float, float], str]:
-    """The range without the lowest or highest tenth, where these are long, and a note."""
+    """The range without its lowest or highest tenth of values, if that is very long; and a note."""
     found = [split for split in quantiles.values() if len(split) > 2]
     if not found:
         return (low, high), ""
@@ -228,7 +229,7 @@ def _central(
 
 
 def _reaching(quantiles: Sequence[tuple[float, float, float]], share: float) -> Any:
-    """The bucket with which `share` of the values is reached."""
+    """The first bucket up to whose end at least this share of the values lies."""
     whole, total = sum(count for *_, count in quantiles), 0.0
     for bucket in quantiles:
         total += bucket[2]
@@ -262,7 +263,7 @@ def _top(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) ->
         }
         for value in shown
         for split in features
-        # A value that an incomplete count does not hold is rare, not absent: draw nothing.
+        # TFDV may count only the most frequent values: one that is not among them is not absent.
         if (count := counts[split].get(value, 0.0 if complete[split] else None)) is not None
     ]
     unique = max(feature.string_stats.unique for feature in features.values())

@@ -1,4 +1,4 @@
-"""A finished run in a dozen lines."""
+"""The summary of a finished run, in a dozen lines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def summarize(run: Any, run_id: str) -> str:
     """The summary that `end` prints.
 
     Args:
-        run: The flow's artifacts: examples, schema, anomalies, transform_graph, model, evaluation,
-            pushed; and its file's name.
+        run: The flow at its end: its artifacts examples, schema, anomalies, transform_graph,
+            evaluation and pushed, and `script_name`, its file's name.
         run_id: The run's id.
     """
     examples, evaluation, pushed = run.examples, run.evaluation, run.pushed

@@ -541,8 +541,8 @@ def test_the_command_tells_what_it_wrote(mfx):
     lines = said.splitlines()
     assert lines[0] == f"wrote {mfx.out / 'models.config'}"
     assert lines[-2:] == [
-        "sizes are defaults: nothing was measured",
-        "nothing for Kubernetes: no cluster sees a destination on this machine",
+        "memory and batch sizes are defaults: nothing was measured",
+        "no files for Kubernetes: its containers cannot read a destination on this machine",
     ]
     text = (mfx.out / "models.config").read_text()
     message = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
@@ -568,4 +568,4 @@ def test_mistakes_are_one_message(mfx, arguments, message):
 
 def test_before_the_first_push_it_says_so(mfx):
     code, _, error = mfx(model="other")
-    assert code == 1 and "nothing is pushed there yet" in error and "--unpushed" in error
+    assert code == 1 and "no model is pushed there yet" in error and "--unpushed" in error

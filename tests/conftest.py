@@ -6,13 +6,15 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from helpers import cost, hermetic, local_s3
+from helpers import boxes, clouds, cost, hermetic, local_s3
+from helpers.boxes import BOXES, Box
 from helpers.flows import REAL, ROOT, FlowResult, call_flow
 from helpers.pushes import ADDRESSES
 from helpers.small_runs import SmallRuns, small_runs_in
@@ -142,6 +144,53 @@ def s3(server, request):
     client.create_bucket(Bucket=name)
     client.bucket = name
     return client
+
+
+@pytest.fixture(scope="session")
+def google(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """A local Google Cloud Storage: what reaches it."""
+    with clouds.google(tmp_path_factory.mktemp("google")) as given:
+        yield given
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """A local Azure Blob Storage: what reaches it."""
+    with clouds.azure(tmp_path_factory.mktemp("azure")) as given:
+        yield given
+
+
+@pytest.fixture
+def gs(google, request, monkeypatch) -> str:
+    """A bucket of the test's own on Google Cloud Storage, which the environment names."""
+    for name, value in google.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"b{abs(hash(request.node.nodeid)) % 10**12}"
+    clouds.make_google_bucket(google, bucket)
+    return bucket
+
+
+@pytest.fixture
+def az(azure, request, monkeypatch) -> str:
+    """A container of the test's own on Azure Blob Storage, which the environment names."""
+    for name, value in azure.items():
+        monkeypatch.setenv(name, value)
+    container = f"b{abs(hash(request.node.nodeid)) % 10**12}"
+    clouds.make_azure_container(azure, container)
+    return container
+
+
+@pytest.fixture
+def site() -> Iterator[Callable[[Path], str]]:
+    """Starts a web server for a folder, gone with the test; gives its URL."""
+    with ExitStack() as running:
+        yield lambda folder: running.enter_context(boxes.site(folder))
+
+
+@pytest.fixture(params=list(BOXES))
+def box(request) -> Box:
+    """An empty bucket on each storage."""
+    return BOXES[request.param](request)
 
 
 @pytest.fixture(params=list(ADDRESSES))

@@ -9,18 +9,21 @@ import os
 import sys
 from pathlib import Path
 
-from mfx.storage import s3
+from mfx.storage import retries, s3
 
 HOME = "mfx_home"
 """In a code package: the folder beside the flow with the files that the config names."""
 
 _ROOT = "METAFLOW_DATASTORE_SYSROOT_LOCAL"
 _S3 = {
-    # Only for listings: all other requests are tried for `mfx.storage.s3.patience` seconds.
+    # Only for listings: all other requests are tried for `mfx.storage.retries.patience` seconds.
     "METAFLOW_S3_RETRY_COUNT": "3",
     "METAFLOW_S3_CLIENT_RETRY_CONFIG": {"mode": "standard", "max_attempts": s3.RETRIES},
     "METAFLOW_DATATOOLS_CLIENT_PARAMS": {
-        "config": {"connect_timeout": s3.CONNECT_SECONDS, "read_timeout": s3.READ_SECONDS}
+        "config": {
+            "connect_timeout": retries.CONNECT_SECONDS,
+            "read_timeout": retries.READ_SECONDS,
+        }
     },
 }
 """Settings that keep a single try of Metaflow's short."""

@@ -22,11 +22,12 @@ from mfx.errors import MfxError, nearest
 SOURCES = "mfx.sources"
 TARGETS = "mfx.targets"
 DESTINATIONS = "mfx.destinations"
+STORAGES = "mfx.storages"
 SERVERS = "mfx.servers"
 """The entry-point groups, one for each registry."""
 
 DISK = "folder"
-"""The name of the destination for addresses without a scheme, which are folders."""
+"""The name of the destination, and of the storage, for addresses without a scheme: folders."""
 OWN: Mapping[str, Mapping[str, str]] = {
     SOURCES: {
         "csv": "mfx.ingest.sources.csv",
@@ -40,7 +41,15 @@ OWN: Mapping[str, Mapping[str, str]] = {
     # By the scheme of their URLs.
     DESTINATIONS: {
         DISK: "mfx.destinations.local:LocalDestination",
-        "s3": "mfx.destinations.s3:S3Destination",
+        **dict.fromkeys(("s3", "gs", "az"), "mfx.destinations.objects:ObjectDestination"),
+    },
+    # By scheme too.
+    STORAGES: {
+        DISK: "mfx.storage.disk:DiskStorage",
+        "s3": "mfx.storage.s3:S3Storage",
+        "gs": "mfx.storage.gs:GoogleStorage",
+        "az": "mfx.storage.az:AzureStorage",
+        **dict.fromkeys(("https", "http"), "mfx.storage.web:WebStorage"),
     },
     SERVERS: {
         "mfx": "mfx.push.servers.mfx_serve:MfxServe",

@@ -10,13 +10,13 @@ import pytest
 from helpers.faulty_proxy import DENIED, FaultyProxy, running
 
 from mfx.artifacts import metaflow_s3
-from mfx.storage import s3
+from mfx.storage import retries, s3
 
 
 @pytest.fixture
 def patient(monkeypatch):
     metaflow_s3.limit_time()
-    monkeypatch.setenv(s3.PATIENCE, "1")
+    monkeypatch.setenv(retries.PATIENCE, "1")
     monkeypatch.setattr(metaflow_s3._Gone, "until", 0.0)
     # A process without a run: nothing was started.
     monkeypatch.setattr("sys.argv", ["pipeline.py", "run"])
@@ -59,7 +59,7 @@ def test_nothing_changes_while_s3_answers(proxy):
 
 @pytest.mark.parametrize("many", [False, True])
 def test_a_fault_that_passes_is_not_seen(many, proxy, monkeypatch):
-    monkeypatch.setenv(s3.PATIENCE, "30")
+    monkeypatch.setenv(retries.PATIENCE, "30")
     proxy.share = 0.5
     with client() as found:
         for number in range(3):

@@ -315,9 +315,9 @@ def test_equal_settings_are_equal_bytes_in_every_process():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('destination = "s3:/b/m"', "push.destination: s3:/b/m: expected a folder or s3://"),
-        ('destination = "gs://b/m"', "push.destination: gs://b/m: expected a folder or s3://"),
-        ('path = "S3://b/x.csv"', "data.path: S3://b/x.csv: expected a path on disk or s3://"),
+        ('destination = "s3:/b/m"', "push.destination: s3:/b/m: expected a folder, s3://"),
+        ('destination = "ftp://b/m"', "push.destination: ftp://b/m: expected a folder, s3://"),
+        ('path = "S3://b/x.csv"', "data.path: S3://b/x.csv: expected a path on disk, s3://"),
         ('temp = "S3://b"\noptions = ["--runner=X"]', "beam.temp: "),
     ],
 )

@@ -10,7 +10,7 @@ from metaflow.runtime import NativeRuntime, TaskFailed
 
 from mfx.errors import MfxError, TransientError
 from mfx.flow import runtime
-from mfx.storage.s3 import S3GoneError
+from mfx.storage.retries import StorageGoneError
 
 
 class Store(dict):
@@ -66,7 +66,7 @@ def test_a_mistake_is_not_tried_again(retry):
         retry({"_exception": MetaflowExceptionWrapper(raised(MfxError("no label", "mend it")))})
 
 
-@pytest.mark.parametrize("error", [TransientError("busy"), S3GoneError("gone")])
+@pytest.mark.parametrize("error", [TransientError("busy"), StorageGoneError("gone")])
 def test_what_may_pass_is_tried_again(error, retry):
     assert retry({"_exception": MetaflowExceptionWrapper(raised(error))})
 

@@ -26,7 +26,7 @@ from mfx.destinations.base import RECORD, folder_digest
 from mfx.errors import MfxError
 from mfx.ingest import input_files
 from mfx.registry import promotion
-from mfx.storage import s3
+from mfx.storage import retries, s3
 
 MODEL = {f"variables/part-{number}": bytes([number]) * 50_000 for number in range(4)}
 MODEL |= {"saved_model.pb": b"graph", RECORD: json.dumps({"run": "7"}).encode()}
@@ -47,7 +47,7 @@ def impatient(monkeypatch):
     """Short time limits, after which S3 counts as silent and as gone."""
     monkeypatch.setattr(s3, "READ_SECONDS", 0.5)
     monkeypatch.setattr(faulty_proxy, "SLOW_SECONDS", 2.0)
-    monkeypatch.setenv(s3.PATIENCE, "1")
+    monkeypatch.setenv(retries.PATIENCE, "1")
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def payloads(bucket, monkeypatch) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_push_gets_through(kind, bucket, model, tmp_path, impatient, monkeypatch):
-    monkeypatch.setenv(s3.PATIENCE, "30")
+    monkeypatch.setenv(retries.PATIENCE, "30")
     with behind(0.2, kind) as proxy:
         taxi = open_destination(f"s3://{bucket}/models", "taxi")
         version = push_folder(taxi, model)
@@ -114,7 +114,7 @@ def test_a_push_gets_through(kind, bucket, model, tmp_path, impatient, monkeypat
 
 @pytest.mark.parametrize("kind", ["503", "cut after"])
 def test_input_is_read(kind, bucket, s3_client, impatient, monkeypatch):
-    monkeypatch.setenv(s3.PATIENCE, "30")
+    monkeypatch.setenv(retries.PATIENCE, "30")
     files = {f"day/{number}.csv": f"n\n{number}\n" * 1000 for number in range(5)}
     for key, text in files.items():
         s3_client.put_object(Bucket=bucket, Key=key, Body=text.encode())
@@ -127,7 +127,7 @@ def test_input_is_read(kind, bucket, s3_client, impatient, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_payloads_come_back(kind, payloads, model, tmp_path, impatient, monkeypatch):
-    monkeypatch.setenv(s3.PATIENCE, "30")
+    monkeypatch.setenv(retries.PATIENCE, "30")
     monkeypatch.setattr(store, "CHUNK_BYTES", 20_000)
     monkeypatch.setattr(store, "CHUNKS", 8)
     with behind(0.15, kind) as proxy:
@@ -176,7 +176,7 @@ def test_s3_that_is_gone_is_one_error_in_the_stated_time(
         assert proxy.counts[kind] <= 2 * 2 * len(MODEL)
     else:
         assert seconds < 1 + 2 * 2 * (1 + 0.5) + 1
-    assert isinstance(caught.value, s3.S3GoneError) or operation == "save"
+    assert isinstance(caught.value, retries.StorageGoneError) or operation == "save"
     assert f"s3://{payloads}/" in str(caught.value) and "When it is back" in (
         getattr(caught.value, "remedy", "When it is back")
     )
@@ -235,14 +235,14 @@ def copy_of(model: Path):
 
 def test_a_copy_that_lacks_bytes_is_not_published(bucket, s3_client, model, monkeypatch):
     taxi = open_destination(f"s3://{bucket}", "taxi")
-    copy = taxi._s3.copy
+    copy = taxi._storage._copy
 
-    def short(source, target, key):
-        copy(source, target, key)
-        if key.endswith("part-3"):
-            s3_client.put_object(Bucket=target, Key=key, Body=b"half")
+    def short(key, target):
+        copy(key, target)
+        if target.endswith("part-3"):
+            s3_client.put_object(Bucket=bucket, Key=target, Body=b"half")
 
-    monkeypatch.setattr(taxi._s3, "copy", short)
+    monkeypatch.setattr(taxi._storage, "_copy", short)
     with pytest.raises(MfxError, match=r"variables/part-3: not all bytes came to"):
         push_folder(taxi, model)
     assert taxi.versions() == []
@@ -289,15 +289,22 @@ def test_what_may_pass(error, passes):
 
 @pytest.mark.parametrize(("given", "seconds"), [("0", 0), ("2.5", 2.5), ("300", 300)])
 def test_patience_is_a_setting(given, seconds, monkeypatch):
-    monkeypatch.setenv(s3.PATIENCE, given)
-    assert s3.patience() == seconds
+    monkeypatch.setenv(retries.PATIENCE, given)
+    assert retries.patience() == seconds
+
+
+def test_the_settings_former_name_is_read_where_the_new_one_is_not_set(monkeypatch):
+    monkeypatch.setenv("MFX_S3_PATIENCE", "7")
+    assert retries.patience() == 7
+    monkeypatch.setenv(retries.PATIENCE, "8")
+    assert retries.patience() == 8
 
 
 @pytest.mark.parametrize("given", ["", "long", "-1", "inf", "nan"])
 def test_a_wrong_patience_is_one_error(given, monkeypatch):
-    monkeypatch.setenv(s3.PATIENCE, given)
-    with pytest.raises(MfxError, match=r"MFX_S3_PATIENCE=.*: expected a number of seconds"):
-        s3.patience()
+    monkeypatch.setenv(retries.PATIENCE, given)
+    with pytest.raises(MfxError, match=r"MFX_STORAGE_PATIENCE=.*: expected a number of seconds"):
+        retries.patience()
 
 
 def test_what_the_user_has_set_for_boto_stays(server, monkeypatch):
@@ -308,13 +315,15 @@ def test_what_the_user_has_set_for_boto_stays(server, monkeypatch):
 
 
 def test_in_parallel_keeps_the_order_and_stops_at_an_error():
-    barrier = threading.Barrier(s3.WORKERS, timeout=30)
+    barrier = threading.Barrier(retries.WORKERS, timeout=30)
 
     def wait(number: int) -> int:
         barrier.wait()
         return number**2
 
-    assert s3.in_parallel(wait, range(2 * s3.WORKERS)) == [n**2 for n in range(2 * s3.WORKERS)]
+    assert retries.in_parallel(wait, range(2 * retries.WORKERS)) == [
+        n**2 for n in range(2 * retries.WORKERS)
+    ]
     begun = []
 
     def fail(number: int) -> None:
@@ -323,7 +332,7 @@ def test_in_parallel_keeps_the_order_and_stops_at_an_error():
         raise ValueError(f"no {number}")
 
     with pytest.raises(ValueError, match="no "):
-        s3.in_parallel(fail, range(1000))
+        retries.in_parallel(fail, range(1000))
     assert len(begun) < 100
 
 
@@ -358,7 +367,7 @@ def test_a_run_stops_soon_when_s3_goes_for_good(storage, tmp_path):
     proxy = FaultyProxy(host(storage), 0.0, ["500", "503", "cut before"])
     lines, gone = [], 0.0
     with running(proxy) as url:
-        place = through(storage, url, **{s3.PATIENCE: "3"})
+        place = through(storage, url, **{retries.PATIENCE: "3"})
         with chaos._process(place, "run", "--data", str(tmp_path / "trips.csv")) as process:
             for line in process.stdout:
                 lines.append(line)

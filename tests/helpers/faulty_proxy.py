@@ -92,7 +92,8 @@ def _handle(request: BaseHTTPRequestHandler, proxy: FaultyProxy) -> None:
         time.sleep(SLOW_SECONDS)
     connection = http.client.HTTPConnection(proxy.target, timeout=60)
     try:
-        headers = {k: v for k, v in request.headers.items() if k.lower() != "transfer-encoding"}
+        framing = ("transfer-encoding", "content-length")
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in framing}
         headers["Content-Length"] = str(len(body))
         if kind == UNCONDITIONAL:
             headers.pop("If-None-Match", None)

@@ -8,6 +8,8 @@ from pathlib import Path
 ADDRESSES = {
     "folder": lambda request: str(request.getfixturevalue("tmp_path") / "pushed"),
     "s3": lambda request: f"s3://{request.getfixturevalue('s3').bucket}/some/prefix",
+    "gs": lambda request: f"gs://{request.getfixturevalue('gs')}/some/prefix",
+    "az": lambda request: f"az://{request.getfixturevalue('az')}/some/prefix",
 }
 """Makes an empty destination's address, for each that is registered."""
 

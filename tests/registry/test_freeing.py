@@ -228,4 +228,4 @@ def test_a_run_that_begins_meanwhile_stops_it(small_runs, small, plan, monkeypat
 
 
 def test_a_destination_of_no_known_form_held_no_model():
-    assert freeing._promoted({Place("gs://b/m", "small"), Place("s3:/b/m", "small")}) == {}
+    assert freeing._promoted({Place("ftp://b/m", "small"), Place("s3:/b/m", "small")}) == {}

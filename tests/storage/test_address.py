@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mfx.errors import MfxError
 from mfx.storage import address
+
+FOLDER = "a folder, s3://bucket/prefix, gs://… or az://…"
+FILE = "a path on disk, s3://bucket/key, gs://…, az://…, https://… or http://…"
 
 
 @pytest.mark.parametrize(
@@ -26,8 +31,14 @@ from mfx.storage import address
         ("bucket.s3.amazonaws.com/models", "s3://bucket/models"),
         ("file:///models", "/models"),
         ("file:/models", "/models"),
-        ("gs://bucket/models", ""),
-        ("gs:/bucket/models", ""),
+        ("gs:/bucket/models", "gs://bucket/models"),
+        ("gs//bucket/models", "gs://bucket/models"),
+        ("gcs://bucket/models", "gs://bucket/models"),
+        ("https://storage.googleapis.com/bucket/models/", "gs://bucket/models"),
+        ("az:/container/models", "az://container/models"),
+        ("AZ://container/models", "az://container/models"),
+        ("azure://container/models", "az://container/models"),
+        ("https://account.blob.core.windows.net/container/a", "az://container/a"),
         ("https://host/models", ""),
         ("hdfs://host/models", ""),
         ("unknown:/models", ""),
@@ -36,7 +47,7 @@ from mfx.storage import address
 )
 def test_what_only_looks_like_an_address_is_refused(text, meant):
     said = address.fault(text)
-    expected = f"{text}: expected a folder or s3://bucket/prefix"
+    expected = f"{text}: expected {FOLDER}"
     assert said == expected + (f"; did you mean {meant}?" if meant else "")
     assert address.is_url(text), "and so is no folder"
     assert meant == "" or address.fault(meant) == ""
@@ -44,14 +55,40 @@ def test_what_only_looks_like_an_address_is_refused(text, meant):
         address.check(text)
 
 
-@pytest.mark.parametrize("text", ["s3://", "s3:///models", "s3://two words/x", "s3://-b/x"])
-def test_s3_without_a_buckets_name_is_refused(text):
-    assert "expected a folder or s3://bucket/prefix, found" in address.fault(text)
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+@pytest.mark.parametrize("rest", ["", "/models", "two words/x", "-b/x"])
+def test_a_bucket_without_a_name_is_refused(scheme, rest):
+    assert f"expected {FOLDER}, found" in address.fault(f"{scheme}://{rest}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://host",
+        "https://host:8443/a/b.csv?x=1&y=a b",
+        "http://[::1]:80/a.csv",
+        "http://1.2.3.4/",
+    ],
+)
+def test_a_file_may_lie_on_the_web(text):
+    assert address.fault(text, address.FILES) == ""
+    assert "expected a folder" in address.fault(text)
+
+
+@pytest.mark.parametrize("text", ["https://", "https:///a.csv", "https://two words/a.csv"])
+def test_a_web_server_has_a_name(text):
+    assert f"expected {FILE}, found" in address.fault(text, address.FILES)
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated():
+    said = address.fault("https://ada:hush@host/a.csv", address.FILES)
+    assert "hush" not in said and "ada" not in said
+    assert said.startswith("https://…@host: ") and "~/.netrc" in said
 
 
 @pytest.mark.parametrize("text", ["", "  ", "a\0b"])
 def test_what_is_no_path_at_all_is_refused(text):
-    assert address.fault(text) == f"expected a folder or s3://bucket/prefix, found {text!r}"
+    assert address.fault(text) == f"expected {FOLDER}, found {text!r}"
 
 
 @pytest.mark.parametrize(
@@ -67,19 +104,19 @@ def test_what_is_no_path_at_all_is_refused(text):
             "C:/models",
         ),
         *("//srv/models", "s3", "day 1/x.csv", "s3://bucket", "s3://bucket/"),
-        "s3://a.b-c/d//e",
+        *("s3://a.b-c/d//e", "gs://bucket/models", "az://container/models"),
     ],
 )
-def test_paths_and_s3_are_taken_as_they_are(text):
+def test_paths_and_buckets_are_taken_as_they_are(text):
     assert address.fault(text) == ""
     assert address.check(text) == text
 
 
 @given(st.text())
-def test_every_text_is_a_path_or_s3_or_refused(text):
+def test_every_text_is_a_path_or_a_bucket_or_refused(text):
     if address.fault(text):
         return
-    assert not address.is_url(text) or text.startswith("s3://")
+    assert not address.is_url(text) or text.startswith(("s3://", "gs://", "az://"))
 
 
 def test_only_paths_are_made_absolute(tmp_path, monkeypatch):
@@ -100,26 +137,32 @@ def test_but_it_must_be_one(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "bucket", "key", "prefix"),
+    ("text", "bucket", "key", "prefix", "name"),
     [
-        ("s3://bucket", "bucket", "", ""),
-        ("s3://bucket/", "bucket", "", ""),
-        ("s3://bucket/a/b.csv", "bucket", "a/b.csv", "a/b.csv/"),
-        ("s3://bucket/a/b/", "bucket", "a/b/", "a/b/"),
-        ("s3://bucket//a", "bucket", "/a", "a/"),
-        ("s3://arn:aws:s3:eu:1:accesspoint/x", "arn:aws:s3:eu:1:accesspoint", "x", "x/"),
+        ("s3://bucket", "bucket", "", "", ""),
+        ("gs://bucket/", "bucket", "", "", ""),
+        ("az://bucket/a/b.csv", "bucket", "a/b.csv", "a/b.csv/", "b.csv"),
+        ("s3://bucket/a/b/", "bucket", "a/b/", "a/b/", ""),
+        ("s3://bucket//a", "bucket", "/a", "a/", "a"),
+        ("s3://b/a?b.csv", "b", "a?b.csv", "a?b.csv/", "a?b.csv"),
+        ("s3://arn:aws:s3:eu:1:accesspoint/x", "arn:aws:s3:eu:1:accesspoint", "x", "x/", "x"),
+        ("https://h:1/a/b%20c.csv?v=/2", "h:1", "a/b%20c.csv?v=/2", "a/b%20c.csv?v=/2/", "b c.csv"),
     ],
 )
-def test_an_address_on_s3_is_a_bucket_and_a_key(text, bucket, key, prefix):
-    there = address.on_s3(text)
-    assert (there.bucket, there.key, there.prefix) == (bucket, key, prefix)
-    assert str(there) == (text if key else f"s3://{bucket}")
-    assert str(there.at("other")) == f"s3://{bucket}/other"
+def test_an_address_is_a_bucket_and_a_key(text, bucket, key, prefix, name):
+    there = address.parse(text)
+    assert (there.bucket, there.key, there.prefix, there.name) == (bucket, key, prefix, name)
+    assert str(there) == (text if key else f"{there.scheme}://{bucket}")
+    assert str(there.at("other")) == f"{there.scheme}://{bucket}/other"
 
 
-@pytest.mark.parametrize("text", ["models", "/models", "gs://bucket/models", "s3:/bucket", ""])
-def test_what_is_not_on_s3(text):
-    assert address.on_s3(text) is None
+@pytest.mark.parametrize("text", ["models", "/models", "C:/models", "s3:/bucket", "/a/s3://b", ""])
+def test_what_is_in_no_bucket(text):
+    assert address.parse(text) is None
+
+
+def test_a_folder_on_disk_is_one():
+    assert str(address.on_disk(Path("/srv/models")).at("a/b")) == "/srv/models/a/b"
 
 
 @pytest.mark.parametrize(

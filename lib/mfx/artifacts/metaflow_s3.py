@@ -11,6 +11,7 @@ from typing import Any
 from mfx.artifacts import _private
 from mfx.environment import code_package
 from mfx.storage import s3
+from mfx.storage.retries import patience
 
 _HEADLINE = "The pipeline stopped"
 
@@ -23,7 +24,7 @@ class _Gone:
 
 
 def limit_time() -> None:
-    """Make Metaflow give up on S3 after `s3.patience` seconds, with one clear message.
+    """Make Metaflow give up on S3 after `patience` seconds, with one clear message.
 
     Metaflow itself counts tries. With the waits between them this takes hours, and its message
     names neither the endpoint nor a remedy. Exceptions keep Metaflow's classes.
@@ -102,7 +103,7 @@ def _sleep(wait: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         now = time.monotonic()
         self.mfx.first = self.mfx.first or now
-        left = self.mfx.first + s3.patience() - now
+        left = self.mfx.first + patience() - now
         if left <= 0:
             raise _gone(self, MetaflowS3Exception())
         wait(self, trynum, base, min(cap, left), jitter)
@@ -151,7 +152,7 @@ def _gone(operation: Any, error: Any) -> Exception:
         f"{asked.url}: S3 at {_private.s3_endpoint(operation)} does not answer, tried for "
         f"{now - asked.begun:.0f} s: {asked.said}"
     )
-    _Gone.error, _Gone.until = _worded(error, what, _remedy()), now + s3.patience()
+    _Gone.error, _Gone.until = _worded(error, what, _remedy()), now + patience()
     return _Gone.error
 
 

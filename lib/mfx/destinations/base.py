@@ -1,4 +1,4 @@
-"""Where pushed models lie: `<destination>/<model>/<version>/`, on disk or on S3.
+"""Where pushed models lie: `<destination>/<model>/<version>/`, on disk or in a bucket.
 
 Model servers poll this folder: a version is there whole or not at all, and versions only grow.
 Beside the versions, in `promotions/`, stands the log of who put them there (`mfx.registry.log`).
@@ -11,12 +11,12 @@ import hashlib
 import json
 import time
 from collections.abc import Collection, Iterable, Sequence
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
 from mfx.artifacts.lineage import hash_file
 from mfx.errors import MfxError
+from mfx.storage.answers import DeniedError
 
 EXTRA = "assets.extra/"
 """In each version: what belongs to it and is not the model."""
@@ -108,8 +108,7 @@ def is_denied(error: MfxError) -> bool:
     why = error.__context__
     if isinstance(why, OSError):
         return why.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    answer = (getattr(why, "response", None) or {}).get("ResponseMetadata", {})  # of S3
-    return answer.get("HTTPStatusCode") == HTTPStatus.FORBIDDEN
+    return isinstance(error, DeniedError)
 
 
 def files_digest(hashes: Iterable[tuple[str, str]]) -> str:

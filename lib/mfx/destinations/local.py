@@ -28,6 +28,8 @@ from mfx.destinations.base import (
     version_names,
 )
 from mfx.errors import TransientError
+from mfx.storage.address import on_disk
+from mfx.storage.disk import DiskStorage, flush
 
 
 class LocalDestination:
@@ -35,6 +37,7 @@ class LocalDestination:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._log = DiskStorage(on_disk(folder / LOG))
         self._seen: dict[int, tuple[Any, str]] = {}
 
     @classmethod
@@ -59,7 +62,7 @@ class LocalDestination:
             probe.mkdir()
             try:
                 (probe / "written").write_text("tried out", encoding="utf-8")
-                _flush(probe / "written")
+                flush(probe / "written")
                 os.link(probe / "written", probe / "linked")
             finally:
                 shutil.rmtree(probe)
@@ -137,7 +140,7 @@ class LocalDestination:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 shutil.copytree(directory, self._folder / name)
                 for path in [*(self._folder / name).rglob("*"), self._folder / name]:
-                    _flush(path)
+                    flush(path)
         except BaseException:
             self.discard(name)
             raise
@@ -165,7 +168,7 @@ class LocalDestination:
                     raise
                 if self.record(version).get("push") != name:
                     raise VersionTakenError(self.path(version)) from None
-            _flush(self._folder)
+            flush(self._folder)
 
     def discard(self, name: str) -> None:
         """Remove staged files, if they are still there."""
@@ -188,36 +191,17 @@ class LocalDestination:
 
     def entries(self) -> list[str]:
         """Names in the log, sorted."""
-        with self._one_error("cannot read"):
-            if not (self._folder / LOG).exists():
-                return []
-            # `glob` would pass over what it may not read.
-            files = list((self._folder / LOG).iterdir())
-        return sorted(p.stem for p in files if p.name[0].isdigit() and p.suffix == ".json")
+        found = [Path(entry.key) for entry in self._log.list(deeper=False).entries]
+        return sorted(p.stem for p in found if p.name[0].isdigit() and p.suffix == ".json")
 
     def read_entries(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Entries of the log, by name."""
-        with self._one_error("cannot read"):
-            paths = [self._folder / LOG / f"{name}.json" for name in names]
-            return [as_record(path.read_bytes(), str(path)) for path in paths]
+        files = [f"{name}.json" for name in names]
+        return [as_record(self._log.read(f), str(self._folder / LOG / f)) for f in files]
 
     def write_entry(self, name: str, entry: dict[str, Any]) -> bool:
         """Write and flush under another name, then link: whole or not there, never replaced."""
-        folder = self._folder / LOG
-        written = folder / f".{uuid.uuid4().hex}"
-        try:
-            with self._one_error("cannot write the log of promotions"):
-                folder.mkdir(parents=True, exist_ok=True)
-                written.write_text(json.dumps(entry, indent=2), encoding="utf-8")
-                _flush(written)
-                try:
-                    os.link(written, folder / f"{name}.json")
-                except FileExistsError:
-                    return False
-                _flush(folder)
-                return True
-        finally:
-            written.unlink(missing_ok=True)
+        return self._log.write_if_absent(f"{name}.json", json.dumps(entry, indent=2).encode())
 
     def _folders(self) -> list[str]:
         with self._one_error("cannot read"):
@@ -241,11 +225,3 @@ class LocalDestination:
                 f"{self._folder}: {what}: {error.strerror or error}",
                 "Check the folder's permissions and free space, or give another --destination.",
             ) from None
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

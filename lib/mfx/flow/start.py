@@ -20,7 +20,7 @@ from mfx.errors import MfxError, nearest
 from mfx.flow import code
 from mfx.ingest import input_files, shards, sources
 from mfx.ingest.sources.base import FOR_SOME, Seen, checked_names
-from mfx.storage.address import is_absolute, on_s3
+from mfx.storage.address import is_absolute, is_url
 from mfx.validate.schema_file import column_types
 
 
@@ -196,7 +196,7 @@ def _check_headers_on_disk(addresses: list[str], how: Reading) -> None:
     """Compare the headers of files on disk before any rows are read: it takes no time."""
     names: list[str] = []
     for address in addresses:
-        if on_s3(address):
+        if is_url(address):
             continue
         source = sources.source_of(Path(address))
         if not source.OPEN:

@@ -1,4 +1,8 @@
-"""Where input files lie, on disk or on S3: find them, and read each from disk."""
+"""Where input files lie, on disk or in a storage: find them, and read each from disk.
+
+Their identity for a run's lineage is the hash of their bytes, which are read anyway: the same file
+has the same lineage wherever it lies, and one that changed during the run is noticed.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 from mfx.errors import MfxError
 from mfx.ingest import sources
 from mfx.ingest.sources.compression import PACKED
-from mfx.storage import address, s3
-from mfx.storage.address import S3Address, on_s3
+from mfx.storage import address, open_storage
+from mfx.storage.address import Address, parse
+from mfx.storage.answers import NotThereError
+from mfx.storage.base import Storage
+from mfx.storage.retries import WORKERS
 
+ALONE = ("http", "https")
+"""Schemes of storages that list nothing: each address is one file."""
 _PATTERN = "*?["
 
 SMALL = 16 * 2**20
-"""Bytes up to which an object on S3 is fetched ahead."""
-AHEAD = 2 * s3.WORKERS
+"""Bytes up to which an object is fetched ahead."""
+AHEAD = 2 * WORKERS
 """Objects that are fetched ahead; bounds the disk's space together with SMALL."""
 
 
@@ -31,17 +39,17 @@ def find(path: str) -> list[str]:
 
     Args:
         path: A file, a folder of files whose names end in one of `sources.suffixes`, or a pattern
-            for the last part of the name; absolute on disk, or `s3://bucket/key`. Credentials and
-            endpoint are found as boto3 finds them.
+            for the last part of the name; absolute on disk, or in a storage such as
+            `s3://bucket/key`, `gs://…`, `az://container/key`. At `https://…` one file.
 
     Raises:
-        MfxError: There is none, or one with and without compression; S3 cannot be asked; or another
-            kind of URL.
+        MfxError: There is none, or one with and without compression; the storage cannot be asked;
+            or another kind of URL.
     """
-    if there := on_s3(path):
-        found, others = _find_on_s3(there)
+    if there := parse(address.check(path, address.FILES)):
+        found, others = _find_remote(there)
     else:
-        found, others = _find_on_disk(Path(address.check(path, address.FILES)))
+        found, others = _find_on_disk(Path(path))
     if not found:
         beside = f" among its {len(others)} files, such as {Path(others[0]).name}" if others else ""
         raise MfxError(
@@ -105,24 +113,22 @@ def _find_on_disk(path: Path) -> tuple[list[str], list[str]]:
     return [str(path)], []
 
 
-def _find_on_s3(there: S3Address) -> tuple[list[str], list[str]]:
+def _find_remote(there: Address) -> tuple[list[str], list[str]]:
+    storage = open_storage(there)
+    if there.scheme in ALONE:
+        return ([str(there)] if storage.head(there.key) else []), []
     folder, _, name = there.key.rpartition("/")
-    prefix = f"{folder}/" if folder else ""
     if any(character in name for character in _PATTERN):
-        keys = _keys(there, prefix)
-        found = [str(there.at(k)) for k in keys if fnmatch.fnmatchcase(k, there.key)]
-        return found, []
-    if name and there.key in _keys(there, there.key):
+        keys = _keys(storage, f"{folder}/" if folder else "")
+        return [str(there.at(key)) for key in keys if fnmatch.fnmatchcase(key, there.key)], []
+    if name and storage.head(there.key):
         return [str(there)], []
-    inside = f"{there.key.rstrip('/')}/" if there.key.strip("/") else ""
-    return _in_folder([str(there.at(key)) for key in _keys(there, inside)])
+    return _in_folder([str(there.at(key)) for key in _keys(storage, there.prefix)])
 
 
-def _keys(asked: S3Address, prefix: str) -> list[str]:
-    """Keys of the same bucket that begin with `prefix`, without those in folders below, sorted."""
-    with _one_error(str(asked)):
-        found, _ = s3.listed(s3.client(), asked.at(prefix), deeper=False)
-        return sorted(entry["Key"] for entry in found)
+def _keys(storage: Storage, prefix: str) -> list[str]:
+    """Keys that begin with `prefix`, without those in folders below, sorted."""
+    return [entry.key for entry in storage.list(prefix, deeper=False).entries]
 
 
 def each_on_disk(
@@ -130,22 +136,22 @@ def each_on_disk(
 ) -> Iterator[tuple[str, AbstractContextManager[Path]]]:
     """Each address and its file as `on_disk` gives it, in order.
 
-    Small objects on S3 are fetched ahead, several at a time: to wait for each would take an hour
-    for ten thousand of them.
+    Small objects of a storage are fetched ahead, several at a time: to wait for each would take an
+    hour for ten thousand of them.
     """
-    remote = [there for address in addresses if (there := on_s3(address))]
+    remote = [there for address in addresses if (there := parse(address))]
     if len(remote) < max(2, len(addresses)):
         yield from ((address, on_disk(address)) for address in addresses)
         return
-    client = s3.client()
+    storages = {there.at(""): open_storage(there) for there in remote}
     with (
         tempfile.TemporaryDirectory(prefix="mfx-") as directory,
-        ThreadPoolExecutor(s3.WORKERS) as pool,
+        ThreadPoolExecutor(WORKERS) as pool,
     ):
 
         def fetch(number: int) -> Future[Path | None]:
-            folder = Path(directory, str(number))
-            return pool.submit(_fetch_if_small, client, remote[number], folder)
+            there, folder = remote[number], Path(directory, str(number))
+            return pool.submit(_fetch_if_small, storages[there.at("")], there, folder)
 
         numbers = iter(range(len(addresses)))
         fetched = deque(fetch(number) for number in itertools.islice(numbers, AHEAD))
@@ -157,25 +163,16 @@ def each_on_disk(
             pool.shutdown(cancel_futures=True)
 
 
-def _fetch_if_small(client: Any, there: S3Address, folder: Path) -> Path | None:
+def _fetch_if_small(storage: Storage, there: Address, folder: Path) -> Path | None:
     """A copy of an object, made below `folder`; none of a large one."""
-    path = folder / Path(there.key).name
-
-    def fetch() -> Path | None:
-        answer = client.get_object(Bucket=there.bucket, Key=there.key)
-        with answer["Body"] as body:
-            if answer["ContentLength"] > SMALL:
-                return None
-            folder.mkdir(exist_ok=True)
-            path.write_bytes(body.read())
-        return path
-
-    return s3.with_retries(fetch)
+    path = folder / there.name
+    folder.mkdir()
+    return path if storage.fetch(there.key, path, most=SMALL) else None
 
 
 @contextmanager
 def on_disk(address: str, fetched: Future[Path | None] | None = None) -> Iterator[Path]:
-    """The file as one on disk: itself, or a temporary copy of an object on S3.
+    """The file as one on disk: itself, or a temporary copy of an object of a storage.
 
     An `MfxError` raised in the body names the address, not the copy.
 
@@ -186,34 +183,23 @@ def on_disk(address: str, fetched: Future[Path | None] | None = None) -> Iterato
     Raises:
         MfxError: The object is missing or cannot be read.
     """
-    there = on_s3(address)
+    there = parse(address)
     if not there:
         yield Path(address)
         return
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
-        path = Path(directory, Path(there.key).name)
-        with _one_error(address):
+        path = Path(directory, there.name)
+        try:
             if fetched and (ahead := fetched.result()):
                 ahead.replace(path)
             else:
-                client = s3.client()
-                # In parts, several at a time; boto compares their checksums, where S3 has them.
-                s3.with_retries(lambda: client.download_file(there.bucket, there.key, str(path)))
+                open_storage(there).fetch(there.key, path)
+        except NotThereError:
+            raise MfxError(
+                f"{address}: no such object", "Give one that exists: --data, or path under [data]."
+            ) from None
         try:
             yield path
         except MfxError as error:
             what = error.what.replace(str(path), address)
             raise MfxError(what, error.remedy.replace(str(path), address)) from None
-
-
-@contextmanager
-def _one_error(url: str) -> Iterator[None]:
-    with s3.one_error(url, "cannot read"):
-        try:
-            yield
-        except Exception as error:
-            if not s3.is_absent(error):
-                raise
-            raise MfxError(
-                f"{url}: no such object", "Give one that exists: --data, or path under [data]."
-            ) from None

@@ -22,7 +22,9 @@ from mfx.registry.held import BlobKey, Datastore, Held, one_line
 from mfx.registry.log import UNDONE, Log
 from mfx.registry.place import Place
 from mfx.registry.states import FINISHED, UNKNOWN, YOUNG, State, state_of
-from mfx.storage import address, s3
+from mfx.storage import address, open_storage
+from mfx.storage.base import Storage
+from mfx.storage.retries import in_parallel
 
 BATCH = 64
 """How many blobs are removed at a time. Before, it is checked whether a new run has begun."""
@@ -210,16 +212,18 @@ def _on_disk() -> Callable[[list[BlobKey]], int]:
 
 
 def _on_s3() -> Callable[[list[BlobKey]], int]:
-    client = s3.client()
+    storages: dict[str, Storage] = {}
 
     def remove_one(key: BlobKey) -> None:
-        root = address.on_s3(key.root)
+        root = address.parse(key.root)
         assert root  # Metaflow's root on S3 is such an address.
-        client.delete_object(Bucket=root.bucket, Key=root.prefix + _below(key))
+        storages[root.bucket].delete(root.prefix + _below(key))
 
     def remove(keys: list[BlobKey]) -> int:
-        with s3.one_error(keys[0].root, "cannot remove"):
-            return len(s3.in_parallel(remove_one, keys))
+        for root in {address.parse(key.root) for key in keys}:
+            if root and root.bucket not in storages:
+                storages[root.bucket] = open_storage(root)
+        return len(in_parallel(remove_one, keys))
 
     return remove
 

@@ -18,8 +18,10 @@ from typing import Any
 
 from mfx.artifacts.store import CHUNK_BYTES, Payload
 from mfx.errors import MfxError
-from mfx.storage import s3
-from mfx.storage.address import S3Address, on_s3
+from mfx.storage import open_storage
+from mfx.storage.address import parse
+from mfx.storage.answers import NotThereError
+from mfx.storage.retries import in_parallel
 
 _TEXT = re.compile(rb"[0-9a-f]{40}")
 """Anything in the bytes of an artifact that may be a blob's key."""
@@ -181,38 +183,29 @@ class _S3Files:
     """The same on S3 by this library's own client: Metaflow's starts 64 processes each time."""
 
     def __init__(self, root: str) -> None:
-        there = on_s3(root)
+        there = parse(root)
         assert there  # Metaflow's root on S3 is such an address.
-        self._root, self._prefix = there, there.prefix
-        self._client = s3.client()
+        self._prefix = there.prefix
+        self._storage = open_storage(there)
 
     def folders(self, folder: str) -> set[str]:
-        below = self._below(folder)
-        _, found = self._listed(below, deeper=False)
-        return {key[len(below.key) :].rstrip("/") for key in found}
+        below = f"{self._prefix}{folder}/"
+        found = self._storage.list(below, deeper=False).folders
+        return {key[len(below) :].rstrip("/") for key in found}
 
     def below(self, folder: str) -> list[str]:
-        found, _ = self._listed(self._below(folder))
-        return [entry["Key"][len(self._prefix) :] for entry in found]
+        found = self._storage.list(f"{self._prefix}{folder}/").entries
+        return [entry.key[len(self._prefix) :] for entry in found]
 
     def read(self, names: Iterable[str]) -> dict[str, bytes]:
         def one(name: str) -> bytes:
-            key = self._prefix + name
             try:
-                return self._client.get_object(Bucket=self._root.bucket, Key=key)["Body"].read()
-            except self._client.exceptions.NoSuchKey:
+                return self._storage.read(self._prefix + name)
+            except NotThereError:
                 raise FileGoneError(f"{name} is gone") from None
 
         wanted = list(names)
-        with s3.one_error(str(self._root), "cannot read"):
-            return dict(zip(wanted, s3.in_parallel(one, wanted), strict=True))
-
-    def _below(self, folder: str) -> S3Address:
-        return self._root.at(f"{self._prefix}{folder}/")
-
-    def _listed(self, below: S3Address, deeper: bool = True) -> tuple[list[Any], list[str]]:
-        with s3.one_error(str(self._root), "cannot list"):
-            return s3.listed(self._client, below, deeper)
+        return dict(zip(wanted, in_parallel(one, wanted), strict=True))
 
 
 class FileGoneError(Exception):

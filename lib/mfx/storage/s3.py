@@ -1,57 +1,21 @@
-"""The library's own requests to S3: tried again for a stated time, then one error."""
+"""S3, by boto3: its settings, endpoint and credentials hold for Metaflow's own requests too."""
 
 from __future__ import annotations
 
-import os
-import random
-import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
 
-from mfx.errors import MfxError, TransientError
-from mfx.storage.address import S3Address
+from mfx.storage.answers import Entry, Fault, Listing, Opened
+from mfx.storage.base import BLOCK, Storage
+from mfx.storage.retries import CONNECT_SECONDS, READ_SECONDS, WORKERS
 
-PATIENCE = "MFX_S3_PATIENCE"
-"""Variable: seconds, after its first failure, for which a request to S3 is tried again."""
-DEFAULT_PATIENCE = 45.0
-CONNECT_SECONDS = 5
-READ_SECONDS = 15
-"""How long S3 may say nothing before the request counts as failed."""
 RETRIES = 1
 """Inside boto, of each try; its waits are short."""
-WORKERS = 8
-"""Objects read or written at a time."""
 
 _BUSY = ("SlowDown", "Throttling", "RequestTimeout", "ConditionalRequestConflict")
-_REMEDY = "Check the bucket's name, the credentials and AWS_ENDPOINT_URL."
-_GONE = (
-    f"When it is back: `resume` for a run, else the same command again. {PATIENCE} sets the time."
-)
-
-In = TypeVar("In")
-Out = TypeVar("Out")
-
-
-class S3GoneError(TransientError):
-    """S3 has not answered for the whole of `patience`."""
-
-
-def patience() -> float:
-    """Seconds for which a failing request is tried again.
-
-    Raises:
-        MfxError: The variable holds no such number.
-    """
-    given = os.environ.get(PATIENCE, str(DEFAULT_PATIENCE))
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds < float("inf"):
-        raise MfxError(f"{PATIENCE}={given}: expected a number of seconds, 0 or more")
-    return seconds
 
 
 def client() -> Any:
@@ -76,60 +40,103 @@ def client() -> Any:
     return boto3.Session(botocore_session=session).client("s3", config=config)
 
 
-def listed(client: Any, below: S3Address, deeper: bool = True) -> tuple[list[Any], list[str]]:
-    """What lies on S3, asked for `with_retries`.
+class S3Storage(Storage):
+    """A bucket on Amazon S3, or on what speaks as it does."""
 
-    Args:
-        client: Of boto3.
-        below: A bucket, and how the keys begin.
-        deeper: Whether to go into folders below that.
+    TITLE = "S3"
+    REMEDY = "Check the bucket's name, the credentials and AWS_ENDPOINT_URL."
+    KEEPS_CONDITIONS = False
+    """S3 knows conditional writes since August 2024; others that speak as it does may not."""
 
-    Returns:
-        Each object as S3 tells of it (`Key`, `Size`, `ETag`, …), and, unless it goes deeper, how
-        the keys of each folder begin.
-    """
-    paginator = client.get_paginator("list_objects_v2")
-    given = {"Bucket": below.bucket, "Prefix": below.key, **({} if deeper else {"Delimiter": "/"})}
-    pages = with_retries(lambda: list(paginator.paginate(**given)))
-    folders = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
-    return [entry for page in pages for entry in page.get("Contents", [])], folders
+    _client: Any
 
+    def fetch(self, key: str, path: Path, most: int | None = None) -> bool:
+        """As said in `Storage`; a large one in parts, several at a time.
 
-def is_absent(error: BaseException) -> bool:
-    """Whether S3 says that there is no such object."""
-    code = (getattr(error, "response", None) or {}).get("Error", {}).get("Code")
-    return code in ("404", "NoSuchKey")
+        boto compares their checksums, where S3 has them.
+        """
+        if most is not None:
+            return super().fetch(key, path, most)
+        bucket = self.place.bucket
+        self._ask(key, "cannot read", lambda: self._client.download_file(bucket, key, str(path)))
+        return True
 
+    def fault(self, error: BaseException) -> Fault | None:
+        """What an error of boto's means; of an upload or a download, its cause's."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
-def with_retries(call: Callable[[], Out]) -> Out:
-    """What `call` returns; called again, with back-off, while it fails as S3 does in passing."""
-    first = None
-    tries = 0
-    while True:
-        try:
-            return call()
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            first = first or time.monotonic()
-            left = first + patience() - time.monotonic()
-            if left <= 0:
-                raise
-        time.sleep(min(left, random.uniform(0.5, 1) * min(10, 0.25 * 2**tries)))
-        tries += 1
+        if is_transient(error):
+            return Fault.PASSING
+        if isinstance(error, ClientError):
+            return _meaning(error)
+        if isinstance(error, Boto3Error):
+            cause = _cause(error)
+            return (self.fault(cause) if cause else None) or Fault.OTHER
+        known = (BotoCoreError, ResponseParserError, OSError)
+        return Fault.OTHER if isinstance(error, known) else None
 
+    def _connect(self) -> None:
+        self._client = client()
 
-def in_parallel(function: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
-    """The function of each item with retries, WORKERS at a time; the first error stops the rest."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        futures = [pool.submit(with_retries, lambda item=item: function(item)) for item in items]
-        try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-            return [future.result() for future in futures]
-        finally:
-            pool.shutdown(cancel_futures=True)
+    def _list(self, prefix: str, deeper: bool) -> Listing:
+        paginator = self._client.get_paginator("list_objects_v2")
+        more = {} if deeper else {"Delimiter": "/"}
+        found = Listing()
+        for page in paginator.paginate(Bucket=self.place.bucket, Prefix=prefix, **more):
+            found.entries += map(_entry, page.get("Contents", []))
+            found.folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
+        return found
+
+    def _head(self, key: str) -> Entry | None:
+        # An answer to HEAD has no body, and so does not tell a bucket that is missing.
+        page = self._client.list_objects_v2(Bucket=self.place.bucket, Prefix=key, MaxKeys=1)
+        found = [_entry(entry) for entry in page.get("Contents", []) if entry["Key"] == key]
+        return found[0] if found else None
+
+    @contextmanager
+    def _open(self, key: str, first: int, tag: str) -> Iterator[Opened]:
+        given = {**self._at(key), **({"IfMatch": tag} if tag else {})}
+        if first:
+            given["Range"] = f"bytes={first}-"
+        answer = self._client.get_object(**given)
+        entry = Entry(
+            key,
+            first + answer["ContentLength"],
+            _bare(answer["ETag"]),
+            answer["LastModified"].timestamp(),
+        )
+        with closing(answer["Body"]) as body:
+            yield Opened(entry, first, body.iter_chunks(BLOCK))
+
+    def _write(self, key: str, content: bytes | Path) -> None:
+        if isinstance(content, bytes):
+            self._client.put_object(**self._at(key), Body=content)
+        else:
+            self._client.upload_file(str(content), self.place.bucket, key)
+
+    def _create(self, key: str, content: bytes, writer: str) -> None:
+        self._client.put_object(
+            **self._at(key), Body=content, Metadata={"writer": writer}, IfNoneMatch="*"
+        )
+
+    def _replace(self, key: str, content: bytes, tag: str, writer: str) -> None:
+        self._client.put_object(
+            **self._at(key), Body=content, Metadata={"writer": writer}, IfMatch=tag
+        )
+
+    def _writer(self, key: str) -> str:
+        return self._client.head_object(**self._at(key))["Metadata"].get("writer", "")
+
+    def _copy(self, key: str, target: str) -> None:
+        self._client.copy(self._at(key), self.place.bucket, target)
+
+    def _delete(self, key: str) -> None:
+        self._client.delete_object(**self._at(key))
+
+    def _at(self, key: str) -> dict[str, str]:
+        return {"Bucket": self.place.bucket, "Key": key}
 
 
 def is_transient(error: BaseException) -> bool:
@@ -142,8 +149,8 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, exceptions.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 or status == 429 or error.response["Error"]["Code"] in _BUSY
-    if isinstance(error, Boto3Error):  # of an upload or download, around its cause
-        cause = getattr(error, "last_exception", None) or error.__cause__ or error.__context__
+    if isinstance(error, Boto3Error):
+        cause = _cause(error)
         return cause is not None and is_transient(cause)
     return isinstance(
         error,
@@ -168,22 +175,27 @@ def is_misconfigured(error: BaseException) -> bool:
     return isinstance(error, BotoCoreError) and not is_transient(error)
 
 
-@contextmanager
-def one_error(address: str, what: str) -> Iterator[None]:
-    """Say any failure of S3 in one message.
+def _cause(error: BaseException) -> BaseException | None:
+    """Why an upload or a download failed."""
+    return getattr(error, "last_exception", None) or error.__cause__ or error.__context__
 
-    Raises:
-        S3GoneError: S3 gave no answer, or answered that it cannot.
-        MfxError: Anything else: access denied, no such bucket, no credentials.
-    """
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
 
-    try:
-        yield
-    except (Boto3Error, BotoCoreError, ClientError, ResponseParserError, OSError) as error:
-        if not is_transient(error):
-            raise MfxError(f"{address}: {what}: {error}", _REMEDY) from None
-        said = f"S3 does not answer, tried for {patience():.0f} s: {error}"
-        raise S3GoneError(f"{address}: {what}: {said}", _GONE) from None
+def _meaning(error: Any) -> Fault:
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if code == "NoSuchBucket":
+        return Fault.NO_BUCKET
+    if code in ("404", "NoSuchKey"):
+        return Fault.ABSENT
+    if code == "PreconditionFailed" or status == HTTPStatus.PRECONDITION_FAILED:
+        return Fault.CONDITION
+    return Fault.DENIED if status == HTTPStatus.FORBIDDEN else Fault.OTHER
+
+
+def _entry(listed: dict[str, Any]) -> Entry:
+    modified = listed["LastModified"].timestamp()
+    return Entry(listed["Key"], listed["Size"], _bare(listed["ETag"]), modified)
+
+
+def _bare(tag: str) -> str:
+    return tag.strip('"')

@@ -70,7 +70,7 @@ class Served:
     @property
     def on_s3(self) -> bool:
         """Whether the models are on S3."""
-        return address.on_s3(self.destination) is not None
+        return address.scheme(self.destination) == "s3"
 
     @property
     def url(self) -> str:

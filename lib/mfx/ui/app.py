@@ -9,7 +9,7 @@ from threading import Thread
 from mfx import environment
 from mfx.artifacts import metaflow_s3
 from mfx.registry import client
-from mfx.storage import s3
+from mfx.storage import retries
 from mfx.ui import cache
 from mfx.ui.catalog import Catalog
 from mfx.ui.pages import compare, history, run, runs, schema
@@ -31,7 +31,7 @@ def open_server(flow: str = "", port: int | None = None) -> Server:
     Raises:
         MfxError: The port is in use.
     """
-    os.environ.setdefault(s3.PATIENCE, _PATIENCE)
+    os.environ.setdefault(retries.PATIENCE, _PATIENCE)
     metaflow_s3.limit_time()
     catalog = Catalog(flow, cache.default_folder())
     site = Site(catalog, environment.project().name, client.source())

@@ -22,7 +22,7 @@ def world(shown, monkeypatch, tmp_path) -> Iterator[Shown]:
 
     monkeypatch.setenv("METAFLOW_DATASTORE_SYSROOT_LOCAL", str(shown.small.store))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("MFX_S3_PATIENCE", "1")
+    monkeypatch.setenv("MFX_STORAGE_PATIENCE", "1")
     monkeypatch.setattr(liveness, "_held", held := [])
     shown.small.look()
     liveness.hold("Pipeline", shown.ids["running"], report=lambda line: None)

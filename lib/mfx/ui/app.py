@@ -31,7 +31,8 @@ def open_server(flow: str = "", port: int | None = None) -> Server:
     Raises:
         MfxError: The port is in use.
     """
-    os.environ.setdefault(retries.PATIENCE, _PATIENCE)
+    if retries.FORMER not in os.environ:
+        os.environ.setdefault(retries.PATIENCE, _PATIENCE)
     metaflow_s3.limit_time()
     catalog = Catalog(flow, cache.default_folder())
     site = Site(catalog, environment.project().name, client.source())

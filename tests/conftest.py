@@ -69,6 +69,7 @@ def pytest_collection_modifyitems(config, items):
 
 SHARING = [
     "cli/test_cli",
+    "cli/test_ui",
     "flows/test_chaos",
     "flows/test_flow",
     "flows/test_model",

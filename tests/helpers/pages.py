@@ -15,6 +15,8 @@ from threading import Thread
 
 from helpers.many_runs import copy_run
 from helpers.small_runs import SmallRuns, small_runs_in
+from mfx.registry.place import Place
+from mfx.registry.runs import RunSummary
 
 TAG = "<script>alert('tag')</script>"
 REASON = "<img src=x onerror=alert('reason')>"
@@ -25,6 +27,24 @@ for (const reach of [() => parent.document.title, () => localStorage.length, () 
   try { reach(); said.textContent += " reached"; } catch { said.textContent += " refused"; }
 fetch("/").then(() => said.textContent += " fetched", () => said.textContent += " kept in");
 </script></body></html>"""
+
+SUMMARY = RunSummary(
+    run="1",
+    flow="Pipeline",
+    pipeline="taxi",
+    created=datetime(2026, 11, 20, 18, 0).astimezone(),
+    user="ada",
+    branch="",
+    state="finished",
+    files="a.csv",
+    rows=40,
+    commit="abc+",
+    metrics={"auc": 0.75},
+    blessed=True,
+    version=7,
+    production=None,
+    place=Place("/pushed", "taxi"),
+)
 
 
 @dataclass(frozen=True)

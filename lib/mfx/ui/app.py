@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from importlib import import_module
 from threading import Thread
 
 from mfx import environment
@@ -11,8 +12,8 @@ from mfx.artifacts import metaflow_s3
 from mfx.registry import client
 from mfx.storage import retries
 from mfx.ui import cache
+from mfx.ui.answers import Answer
 from mfx.ui.catalog import Catalog
-from mfx.ui.pages import compare, history, run, runs, schema
 from mfx.ui.server import Page, Server, listen
 from mfx.ui.site import Site
 
@@ -36,33 +37,41 @@ def open_server(flow: str = "", port: int | None = None) -> Server:
     metaflow_s3.limit_time()
     catalog = Catalog(flow, cache.default_folder())
     site = Site(catalog, environment.project().name, client.source())
-    server = listen(port, routes(site), site.error)
+    server = listen(port, routes(site), site.error, catalog.close)
     # The list is read while the browser starts.
     Thread(target=_begin, args=(catalog,), daemon=True).start()
     return server
 
 
+PAGES = {
+    r"/": "runs.page",
+    r"/production": "history.page",
+    r"/compare": "compare.page",
+    rf"/run/{_RUN}": "run.overview",
+    rf"/run/{_RUN}/data": "run.data",
+    rf"/run/{_RUN}/slices": "run.slices",
+    rf"/run/{_RUN}/cards": "run.cards",
+    rf"/card/{_RUN}/([^/]+)/([^/]+)/(\d{{1,4}})": "run.card",
+    r"/part/runs": "runs.listed",
+    r"/part/course": "runs.course",
+    r"/part/production": "history.listed",
+    r"/part/metrics": "compare.metrics",
+    rf"/part/slices/{_RUN}": "run.slice_charts",
+    rf"/part/distributions/{_RUN}": "schema.distributions",
+}
+"""Patterns of whole paths, and which function of which module below `mfx.ui.pages` they lead to."""
+
+
 def routes(site: Site) -> list[tuple[str, Page]]:
     """Patterns of whole paths, and the pages that they lead to."""
-    comparisons = compare.Comparisons()
-    pages: dict[str, Page] = {
-        r"/": runs.page,
-        r"/production": history.page,
-        r"/compare": compare.page,
-        rf"/run/{_RUN}": run.overview,
-        rf"/run/{_RUN}/data": run.data,
-        rf"/run/{_RUN}/slices": run.slices,
-        rf"/run/{_RUN}/cards": run.cards,
-        rf"/card/{_RUN}/([^/]+)/([^/]+)/(\d{{1,4}})": run.card,
-        r"/part/runs": runs.listed,
-        r"/part/course": runs.course,
-        r"/part/production": history.listed,
-        r"/part/metrics": comparisons.metrics,
-        rf"/part/slices/{_RUN}": run.slice_charts,
-        rf"/part/distributions/{_RUN}": schema.distributions,
-    }
-    found = [(pattern, partial(page, site)) for pattern, page in pages.items()]
+    found = [(pattern, partial(_page, name, site)) for pattern, name in PAGES.items()]
     return [*found, (r"/static/([^/]+)", site.file)]
+
+
+def _page(name: str, site: Site, *given: str) -> Answer:
+    """A page, whose module is loaded when it is first asked for: the first page needs few."""
+    module, _, function = name.partition(".")
+    return getattr(import_module(f"mfx.ui.pages.{module}"), function)(site, *given)
 
 
 def _begin(catalog: Catalog) -> None:

@@ -79,6 +79,10 @@ class Catalog:
         known = self._reader.ask(found, found[:most], wait)
         return [Line(one, known.get(one.run.pathspec)) for one in found]
 
+    def close(self) -> None:
+        """Read no more runs."""
+        self._reader.stop()
+
     def _list(self) -> list[Results]:
         with self._lock:
             if time.monotonic() > self._until:

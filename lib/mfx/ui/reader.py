@@ -15,6 +15,8 @@ CHANGING_SECONDS = 3.0
 """How long what was read of a run holds that has not finished."""
 PROBLEM_SECONDS = 30.0
 """How long a page is told why runs could not be read."""
+STOP_SECONDS = 3.0
+"""Longest wait for what is being read when the page ends."""
 _SAVED_EACH = 25
 """Finished runs that are read between two writes to the disk."""
 _NEVER, _ALWAYS = float("-inf"), float("inf")
@@ -42,6 +44,7 @@ class Reader:
         self._wanted: list[Results] = []
         self._reading: set[str] = set()
         self._unsaved: list[RunSummary] = []
+        self._stopped = False
         self._problem: tuple[Exception, float] | None = None
 
     def add(self, flow: str, kept: dict[str, RunSummary]) -> None:
@@ -76,6 +79,15 @@ class Reader:
             names = (one.run.pathspec for one in found)
             return {name: self._known[name][0] for name in names if name in self._known}
 
+    def stop(self) -> None:
+        """Read no more runs; what is being read is waited for, but not for long."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        until = time.monotonic() + STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
     def _holds(self, one: Results) -> bool:
         _, until = self._known.get(one.run.pathspec, (None, _NEVER))
         return time.monotonic() < until
@@ -95,10 +107,12 @@ class Reader:
                 thread.start()
 
     def _work(self) -> None:
-        """What each thread does until the process ends."""
+        """What each thread does until `stop`."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._wanted)
+                self._changed.wait_for(lambda: self._wanted or self._stopped)
+                if self._stopped:
+                    return
                 one = self._wanted.pop(0)
                 self._reading.add(one.run.pathspec)
             try:

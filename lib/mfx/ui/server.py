@@ -37,6 +37,7 @@ class Server(ThreadingHTTPServer):
         port: To listen on; 0 is any free one.
         routes: Patterns of whole paths, and their pages.
         error_page: Shows errors.
+        close: Called when the server is closed.
 
     Raises:
         OSError: The port is in use.
@@ -47,11 +48,17 @@ class Server(ThreadingHTTPServer):
     allow_reuse_port = False
 
     def __init__(
-        self, port: int, routes: Sequence[tuple[str, Page]], error_page: ErrorPage
+        self,
+        port: int,
+        routes: Sequence[tuple[str, Page]],
+        error_page: ErrorPage,
+        close: Callable[[], None],
     ) -> None:
         self.routes = [(re.compile(pattern), page) for pattern, page in routes]
         self.error_page = error_page
+        self._close: Callable[[], None] | None = None
         super().__init__((HOST, port), _Handler)
+        self._close = close  # a port that is taken closes nothing else
 
     def server_bind(self) -> None:
         """Take the port, without asking the network for this machine's name."""
@@ -62,6 +69,12 @@ class Server(ThreadingHTTPServer):
     def address(self) -> str:
         """The address to open."""
         return f"http://{HOST}:{self.server_port}/"
+
+    def server_close(self) -> None:
+        """Listen no more."""
+        super().server_close()
+        if self._close:
+            self._close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in the middle of an answer is no error."""
@@ -85,13 +98,19 @@ class Server(ThreadingHTTPServer):
         raise NotFoundError(f"there is no page {unquote(split.path)}")
 
 
-def listen(port: int | None, routes: Sequence[tuple[str, Page]], error_page: ErrorPage) -> Server:
+def listen(
+    port: int | None,
+    routes: Sequence[tuple[str, Page]],
+    error_page: ErrorPage,
+    close: Callable[[], None] = lambda: None,
+) -> Server:
     """A server that listens, but does not answer yet.
 
     Args:
         port: To listen on; None is the first free one from PORT.
         routes: Patterns of whole paths, and their pages.
         error_page: Shows errors.
+        close: Called when the server is closed.
 
     Raises:
         MfxError: The port is in use.
@@ -99,7 +118,7 @@ def listen(port: int | None, routes: Sequence[tuple[str, Page]], error_page: Err
     tried = range(PORT, PORT + _TRIED) if port is None else [port]
     for one in tried:
         try:
-            return Server(one, routes, error_page)
+            return Server(one, routes, error_page, close)
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or str(error)
     which = f"ports {tried[0]} to {tried[-1]}" if len(tried) > 1 else f"port {tried[0]}"

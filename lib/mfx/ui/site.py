@@ -29,6 +29,9 @@ FILES = {
 }
 """Files that pages need, by the name under which they are served."""
 MENU = {"/": "Runs", "/production": "Production"}
+OLDEST_FIRST = "oldest-first"
+"""What the list of runs asks a comparison for: differences are from the first run, and the list
+begins with the newest."""
 _STATES = {states.RUNNING: "info", states.FAILED: "bad", states.KILLED: "warn"}
 
 

@@ -14,6 +14,7 @@ from mfx.registry.runs import Results
 from mfx.report.html import Html, element
 from mfx.ui.answers import Answer, Query, WrongQueryError
 from mfx.ui.site import (
+    OLDEST_FIRST,
     Site,
     address,
     as_far_as_read,
@@ -27,12 +28,12 @@ from mfx.ui.site import (
     state_badge,
 )
 
-OLDEST_FIRST = "oldest-first"
-"""What the list of runs asks for: it lists the newest first, and differences are from the first."""
 MOST = 5
 """Most runs side by side: so many colours can be told apart."""
 _KEPT = 20
 """Comparisons that are kept: of finished runs they do not change."""
+_kept: dict[tuple[str, ...], Html] = {}
+_one_at_a_time = Lock()
 
 
 def page(site: Site, query: str) -> Answer:
@@ -55,31 +56,22 @@ def page(site: Site, query: str) -> Answer:
     )
 
 
-class Comparisons:
-    """Metrics compared, one comparison at a time, and kept."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._kept: dict[tuple[str, ...], Html] = {}
-
-    def metrics(self, site: Site, query: str) -> Answer:
-        """Metrics on the same rows."""
-        found = _find(Query(query, ("run",)))
-        names = tuple(one.run.pathspec for one in found)
-        with self._lock:
-            if names not in self._kept:
-                try:
-                    shown = _metrics(found)
-                except UnreadableError:
+def metrics(site: Site, query: str) -> Answer:
+    """Metrics on the same rows."""
+    found = _find(Query(query, ("run",)))
+    names = (site.source, *(one.run.pathspec for one in found))
+    with _one_at_a_time:
+        if names not in _kept:
+            try:
+                shown = _metrics(found)
+            except MfxError as error:
+                if error.is_transient or isinstance(error, UnreadableError):
                     raise
-                except MfxError as error:
-                    if error.is_transient:
-                        raise
-                    return part(callout(error.what, error.remedy))
-                if len(self._kept) >= _KEPT:
-                    del self._kept[next(iter(self._kept))]
-                self._kept[names] = shown
-            return part(self._kept[names])
+                return part(callout(error.what, error.remedy))
+            if len(_kept) >= _KEPT:
+                del _kept[next(iter(_kept))]
+            _kept[names] = shown
+        return part(_kept[names])
 
 
 def _metrics(found: list[Results]) -> Html:

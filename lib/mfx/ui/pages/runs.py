@@ -14,8 +14,8 @@ from mfx.report.html import NONE, Html, element
 from mfx.ui import trend
 from mfx.ui.answers import Answer, Query
 from mfx.ui.catalog import Line
-from mfx.ui.pages.compare import OLDEST_FIRST
 from mfx.ui.site import (
+    OLDEST_FIRST,
     Site,
     address,
     badge,

@@ -3,7 +3,7 @@
 import pytest
 from helpers.charts import HOSTILE, held_to_vega_lites_schema, marks
 
-from mfx.report import compared
+from mfx.report import compared, vega_lite
 from mfx.report.compared import LINE, WIDTH, Interval
 from mfx.report.vega_lite import BLUE, GREEN, ORANGE
 
@@ -73,6 +73,16 @@ def test_a_metric_from_run_to_run():
 def test_many_runs_have_room_for_their_names():
     spec = compared.from_run_to_run([(f"179608814823118{n}", n) for n in range(9)])
     assert spec["width"] == WIDTH and spec["layer"][0]["encoding"]["x"]["axis"]["labelAngle"]
+
+
+def test_long_names_that_begin_alike_keep_places_of_their_own():
+    alike = [Interval("name:" + "x" * 60 + end, "2", 0.1, 0, 0.2) for end in "ab"]
+    spec = compared.differences(alike, ["2"])
+    one, two = (point["y"] for point in marks(spec, "symbol"))
+    assert two - one == pytest.approx(LINE)
+    drawn = vega_lite.svg(spec, "auc")
+    assert drawn.count(">name:" + "x" * 34 + "…<") == 2, "40 characters in all"
+    assert drawn.count("x" * 60 + "b, run 2: ") == 2, "whole in the description and on hover"
 
 
 def test_drift_is_a_bar_for_each_feature():

@@ -12,7 +12,17 @@ WIDTH = 460
 """Of a chart without its labels, in pixels."""
 LINE = 18
 """Height of one row of a chart, in pixels."""
-_ROW_LABELS = {"labelLimit": 240, "labelPadding": 8, "ticks": False, "domain": False}
+
+
+def _labels(longest: int) -> Spec:
+    """An axis with labels of at most so many characters.
+
+    A limit in pixels would have Vega measure each label, and that takes as long as all else.
+    """
+    return {"labelLimit": 0, "labelExpr": f"truncate(datum.label, {longest})"}
+
+
+_OF_ROWS = {**_labels(40), "labelPadding": 8, "ticks": False, "domain": False}
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ def differences(intervals: Sequence[Interval], runs: Sequence[str]) -> Spec:
     """
     rows: list[Row] = [
         {
-            "slice": text(one.slice, 80),
+            "slice": text(one.slice),
             "series": one.run,
             "value": one.value,
             "low": one.low,
@@ -73,7 +83,7 @@ def differences(intervals: Sequence[Interval], runs: Sequence[str]) -> Spec:
             "sort": slices,
             "title": None,
             "scale": {"paddingInner": 0.3},
-            "axis": _ROW_LABELS,
+            "axis": _OF_ROWS,
         },
         "yOffset": {"field": "series", "type": "nominal", "sort": list(runs)},
         "color": color(*runs),
@@ -131,7 +141,7 @@ def from_run_to_run(values: Sequence[tuple[str, float | None]]) -> Spec:
         "sort": runs,
         "scale": {"domain": runs},
         "title": None,
-        "axis": {"labelAngle": -40 if crowded else 0, "labelLimit": 120, "grid": False},
+        "axis": {**_labels(20), "labelAngle": -40 if crowded else 0, "grid": False},
     }
     y = {
         "field": "value",
@@ -164,7 +174,7 @@ def drift(distances: Sequence[tuple[str, float, str]]) -> Spec:
     """
     rows: list[Row] = [
         {
-            "feature": text(feature, 80),
+            "feature": text(feature),
             "distance": distance,
             "shown": said,
             "said": f"{text(feature)}: {said}",
@@ -177,7 +187,7 @@ def drift(distances: Sequence[tuple[str, float, str]]) -> Spec:
             "type": "ordinal",
             "sort": [row["feature"] for row in rows],
             "title": None,
-            "axis": _ROW_LABELS,
+            "axis": _OF_ROWS,
         },
         "x": {"field": "distance", "type": "quantitative", "axis": None},
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     print_anything()
+    # As in the steps of the flow: Google's packages warn of Python versions, libraries of each other.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     given = make_parser().parse_args(arguments)
     set_defaults(root=project_around(Path.cwd()))
     try:

@@ -46,6 +46,7 @@ def run(given: argparse.Namespace, folder: str, report: Callable[[str], object])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("mfx").setLevel(logging.INFO)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of its own loader
     from mfx.serve import server
     from mfx.serve.parameters import BatchingParameters, read
 

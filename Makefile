@@ -3,6 +3,7 @@
 # make test         lint, types and tests
 # make test-kills   kill 100 promotions and rollbacks at random moments, on disk and on S3
 # make test-load    send requests for a minute while versions are pushed, one of them broken
+# make test-docs    follow README and tutorials as a new user does, set-up included
 # make test-deploy  whole runs as Argo Workflows and Step Functions execute them; also with
 #                   Netflix's metadata service, if PostgreSQL is installed
 # make docs         the documentation as a site, in the folder site
@@ -57,13 +58,15 @@ test-kills: setup
 test-load: setup
 	MFX_LOAD_SECONDS=60 $(BIN)/pytest -n 0 tests/serve/test_server.py -k load $(ARGS)
 
+test-docs: setup
+	$(BIN)/pytest -n 0 -m docs tests/docs/test_pages_run.py $(ARGS)
+
 test-deploy: setup
 	$(BIN)/pytest -n 0 -m deploy tests/deploy/test_argo.py tests/deploy/test_step_functions.py \
 		tests/flows/test_metadata_service.py tests/flows/test_lists.py tests/serve/triton/test_triton.py $(ARGS)
 
 # Without the variable, mkdocs-material prints an advertisement.
 docs: setup
-	PYTHONPATH=tests $(BIN)/python -m helpers.cli_page
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The site: site/index.html"
 
@@ -73,6 +76,7 @@ drawing: setup
 
 reference: setup
 	$(BIN)/mfx config --markdown docs/reference/config.md
+	PYTHONPATH=tests $(BIN)/python -m helpers.cli_page
 
 # By the locked hatchling.
 wheel: setup

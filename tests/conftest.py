@@ -58,9 +58,9 @@ def _log_levels() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long files first, then the others in their order; deployed runs only when asked for."""
+    """Long files first, then the others in their order; some tests only when asked for."""
     if not config.option.markexpr:
-        asked = [item for item in items if not item.get_closest_marker("deploy")]
+        asked = [i for i in items if not any(map(i.get_closest_marker, ("deploy", "docs")))]
         config.hook.pytest_deselected(items=[item for item in items if item not in asked])
         items[:] = asked
     place = {name: number for number, name in enumerate(LONG)}
@@ -70,6 +70,7 @@ def pytest_collection_modifyitems(config, items):
 SHARING = [
     "cli/test_cli",
     "cli/test_ui",
+    "docs/test_pages_run",
     "flows/test_chaos",
     "flows/test_flow",
     "flows/test_model",

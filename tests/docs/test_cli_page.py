@@ -9,7 +9,7 @@ from helpers.flows import call_flow
 
 
 def test_the_page_is_current():
-    assert cli_page.PAGE.read_text() == cli_page.make(), "out of date; `make docs` writes it"
+    assert cli_page.PAGE.read_text() == cli_page.make(), "out of date; `make reference` writes it"
 
 
 def test_every_parameter_of_the_flow_is_there(tmp_path):

@@ -7,7 +7,6 @@ test-docs` follows all of it as a new user does: a fresh clone, an empty home, t
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
@@ -84,6 +83,6 @@ def test_a_new_user(tmp_path):
     copy(clone)
     Reader(clone, environment).follow(blocks(PAGES[0]))
     again = copy(tmp_path / "tutorial" / "mfx")
-    os.symlink(clone / ".venv", again / ".venv")
+    (again / ".venv").symlink_to(clone / ".venv")
     for page in TUTORIAL:
         Reader(again, environment).follow(blocks(page))

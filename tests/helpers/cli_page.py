@@ -1,6 +1,6 @@
 """docs/reference/cli.md, made from the parsers of `mfx` and the parameters of the flow.
 
-`make docs` writes the page; tests/docs/test_cli_page.py fails when it is out of date.
+`make reference` writes the page; tests/docs/test_cli_page.py fails when it is out of date.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "reference" / "cli.md"
 HEAD = """\
 # The command line
 
-This page is made by `make docs` from the program itself.
+This page is made by `make reference` from the program itself.
 
 ## The flow
 

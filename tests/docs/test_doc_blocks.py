@@ -104,6 +104,7 @@ def test_a_page_is_followed(tmp_path, reader):
         ("exit 3", "exit 0", "line 22: exit code 0"),
         ("number = 7", "number = nought", "line 30: .*NameError"),
         ("<!-- test: example -->\n", "", "line 42: shows output of no block"),
+        ("test: fails", "test: fials", "line 21: unknown mark <!-- test: fials -->"),
         ("```python\nprint", "```pascal\nprint", "line 34: nobody knows how to run 'pascal'"),
     ],
 )

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 FENCE = re.compile(r"( *)```(\w*)(?: title=\"([^\"]+)\")?(.*)")
-MARK = re.compile(r" *<!-- test: (long|server|fails|example|long, fails|not run, as [^>]+) -->")
+MARK = re.compile(r"<!-- test: (long|server|fails|example|long, fails|not run, as [^>]+) -->")
 SHOWS = "text"
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ (\[[^]]+\] )?", re.M)
 """What Metaflow puts before each line that a task prints."""
@@ -89,7 +89,9 @@ def _fenced(page: Path) -> Iterator[Block]:
             raise AssertionError(f"{page.name}, line {at + 1}: unknown words after ```: {rest}")
         end = next(n for n in range(at + 1, len(lines)) if lines[n].strip() == "```")
         text = "".join(f"{line.removeprefix(indent)}\n" for line in lines[at + 1 : end])
-        above = MARK.fullmatch(lines[at - 1]) if at else None
+        before = lines[at - 1].strip() if at else ""
+        if not (above := MARK.fullmatch(before)) and before.startswith("<!--"):
+            raise AssertionError(f"{page.name}, line {at}: unknown mark {before}")
         yield Block(page, at + 1, language, text, title or "", above[1] if above else "")
         at = end + 1
 

@@ -311,7 +311,7 @@ def grow(runs: dict[int, list[dict]]) -> str:
     growth = f"{whole[most][0] / whole[least][0]:.2f}"
     return f"""## More rows
 
-Ours alone: seconds, and peak memory of the step's largest process. From {least:,} to {most:,} rows
+MFX alone: seconds, and peak memory of the step's largest process. From {least:,} to {most:,} rows
 the time grows {growth} times.
 
 | | {" | ".join(f"{rows:,} rows" for rows in runs)} |
@@ -334,14 +334,15 @@ def _versions() -> str:
 def render(parts: list[str]) -> str:
     """The Markdown page."""
     body = "\n".join(part for part in parts if part)
-    return f"""# Benchmarks
+    return f"""# Benchmarks: the pipeline beside TFX
 
-The taxi pipeline: AUC and accuracy by `trip_start_hour`, TFX 1.16's own pipeline beside it on the
-same file (15,002 trips, repeated up to the number of rows), training steps and batch size. Made by
-`make bench` on {datetime.date.today().isoformat()}: {platform.system()} {platform.machine()},
-{os.cpu_count()} cores, {_memory_gib():.0f} GiB, Python {platform.python_version()}, {_versions()}.
+The taxi pipeline, with AUC and accuracy by `trip_start_hour`. Beside it is TFX 1.16's own pipeline
+on the same file (15,002 trips, repeated up to the number of rows), with the same training steps and
+batch size. Made by `make bench` on {datetime.date.today().isoformat()}: {platform.system()}
+{platform.machine()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB, Python
+{platform.python_version()}, {_versions()}.
 
-Our steps are processes of their own, so each step's time has its imports in it; TFX's components
+MFX's steps are processes of their own, so the time of each includes its imports. TFX's components
 share one process, and its imports are a row of their own.
 
 {body}"""

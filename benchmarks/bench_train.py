@@ -148,11 +148,11 @@ def render(found: dict[tuple[str, int], list[dict]], rows: int, rounds: int) -> 
             f"| {peak:.0f} MB |"
         )
     body = "\n".join(lines)
-    return f"""# Training
+    return f"""# Benchmarks: training
 
 The taxi model on the transformed train split of {rows:,} rows; an epoch is {BATCHES[40]:,} steps of
 40 rows, or {BATCHES[4096]} of 4,096. MFX reads Parquet in shuffled windows; `model.fit` has all
-rows as NumPy arrays in memory. steps_per_execution is 50 where not said otherwise. Medians of
+rows as NumPy arrays in memory. steps_per_execution is 50 unless the line says otherwise. Medians of
 {rounds} rounds; the ratio is to {PLAIN} at the same batch size. Made by `make bench-train` on
 {platform.system()}, {os.cpu_count()} cores, no GPU, Python {platform.python_version()}, on
 {datetime.date.today().isoformat()}.

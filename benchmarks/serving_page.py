@@ -56,7 +56,7 @@ def render(rounds: Rounds, cpus: Any, seconds: float, triton_missing: str) -> st
     bounds = "\n".join(_bounds(rounds))
     without = f"\nTriton was not measured: {triton_missing}.\n" if triton_missing else ""
     server, client = (", ".join(map(str, where)) for where in cpus)
-    return f"""# Serving
+    return f"""# Benchmarks: serving
 
 One row of the taxi model in each request, on its signature `predict`. Servers run one after
 another, pinned to core {server}, the load generator (h2load over HTTP/1.1;
@@ -74,15 +74,16 @@ cores, Python {platform.python_version()}, {_versions()}.
 |---|---|---|
 {bounds}
 
-"Core in process" is what both APIs stand on, `ServedModel` and its batches, given rows that are
-ready to be run; no request is received, read or answered. So many rows are always under way, sent
-again from the batching thread itself, so that one batch has them all and nobody waits. "Batches of
-REST at 32" is that at the mean size that the server's batches had in the same round
-(`processed_batch_size` of its metrics). Threads and coroutines wait for each answer, as clients do.
+"Core in process" is what both APIs are built on: `ServedModel` and its batches. It is given rows
+that are ready to be run; no request is received, read or answered. The stated number of rows is
+always under way. The batching thread itself sends them again, so that one batch has them all and
+nobody waits. "Batches of REST at 32" is the same, at the mean size that the server's batches had in
+the same round (`processed_batch_size` of its metrics). Threads and coroutines wait for each answer,
+as clients do.
 
 The FastAPI server takes a typed Pydantic model and calls the model in a plain `def`, on uvicorn
 with uvloop and httptools and without access log. The exported SavedModel takes raw features and is
-no Keras model, so one would call its signature eagerly; a `keras.Model` around it gives
+no Keras model, so the usual way is to call its signature eagerly. A `keras.Model` around it gives
 `model.predict`. The eager gRPC server is the stock servicer of `tensorflow-serving-api`.
 """
 

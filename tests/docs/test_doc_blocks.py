@@ -22,6 +22,8 @@ from helpers.doc_blocks import Reader, blocks, matches, world
         ("…\nc\n", "c\n", True),
         ("a\n…\nc\n", "a\nb\n", False),
         ("a (b) [c]\n", "a (b) [c]  \n", True),
+        ("RUN   WHEN\n", "RUN WHEN\n", True),
+        ("RUN   WHEN\n", "RUNWHEN\n", False),
         ("", "", True),
     ],
 )

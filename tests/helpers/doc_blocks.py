@@ -98,12 +98,14 @@ def _fenced(page: Path) -> Iterator[Block]:
 
 def matches(shown: str, printed: str) -> bool:
     """Whether a program printed what is shown; `…` stands for what may differ."""
-    lines = [line.rstrip() for line in shown.strip("\n").splitlines()]
+    lines, text = (
+        "\n".join(re.sub(r"[ \t]+", " ", line).rstrip() for line in given.strip("\n").splitlines())
+        for given in (shown, printed)
+    )
     parts = [
-        r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*?") + r"[ \t]*\n"
-        for line in lines
+        r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*?") + r"\n"
+        for line in lines.splitlines()
     ]
-    text = printed.strip("\n")
     return re.fullmatch("".join(parts), text + "\n" if text else "") is not None
 
 

@@ -10,7 +10,7 @@
 # make drawing      the picture of the architecture, from the code's imports
 # make screenshots  the pictures of `mfx ui` and of a card, from real runs; STORE=folder takes runs
 #                   made before
-# make reference    docs/reference/config.md, from the models in lib/mfx/config
+# make reference    docs/reference/config.md and cli.md, from the program
 # make wheel        the package, in the folder dist
 # make test-wheel   install the wheel with pip where there is nothing else, and try it out
 # make image        the container image for deployed runs; IMAGE=name, GPU=1 for GPUs
@@ -41,7 +41,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test docs reference drawing screenshots test-kills test-load test-deploy test-stack2 chaos image wheel test-wheel lint format setup lock bench bench-train bench-serving bench-ui clean
+.PHONY: run test docs reference drawing screenshots test-kills test-load test-docs test-deploy test-stack2 chaos image wheel test-wheel lint format setup lock bench bench-train bench-serving bench-ui clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)

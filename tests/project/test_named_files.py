@@ -27,7 +27,7 @@ READ = (
     "data",
 )
 NAMED = re.compile(r"(?<![\w/.<…-])(?:\w[\w-]*/)+\w[\w-]*\.(?:py|md|sh)\b")
-EXAMPLES = ("flows/penguins", "flows/mine")
+EXAMPLES = ("flows/penguins", "flows/mine", "flows/minutes")
 """Files that readers are asked to create."""
 
 

@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     print_anything()
-    # As in the steps of the flow: Google's packages warn of Python versions, libraries of each other.
+    # As in the steps of the flow: libraries warn of Python versions, and of each other.
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = make_parser().parse_args(arguments)
     set_defaults(root=project_around(Path.cwd()))

@@ -6,10 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from helpers.flows import ROOT
+
+from mfx import artifacts, registry
 
 LOADED = re.compile(
     r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"?((?:https?:)?//[^\s\">]+)"
@@ -62,7 +65,21 @@ def test_what_would_be_fetched_is_found():
     assert found == ["https://unpkg.com/x.js"]
 
 
-def test_the_python_reference_has_docstrings(site):
+def test_the_python_reference_has_all_that_is_public(site):
+    """Each function and class that the page on what is public names, and what modules list."""
     page = (site / "reference" / "python-api.html").read_text()
-    assert "mfx.registry.promote" in page
-    assert "What is in production, what was, and how to change it" in page
+    described = set(re.findall(r'id="(mfx[\w.]*)"', page))
+    policy = (ROOT / "docs" / "reference" / "api-policy.md").read_text()
+    named = {name for name in re.findall(r"`(mfx(?:\.\w+)+)`", policy) if callable(found(name))}
+    listed = {f"{m.__name__}.{name}" for m in (registry, artifacts) for name in m.__all__}
+    assert len(named) > 10
+    assert not sorted((named | listed) - described)
+
+
+def found(name: str) -> object:
+    """What a dotted name stands for; None for a module."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(import_module(module), attribute, None)
+    except ModuleNotFoundError:  # an entry point's group
+        return None

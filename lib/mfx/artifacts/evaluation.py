@@ -50,6 +50,7 @@ class ComparedWith:
 
 
 FIRST_RUN = ComparedWith()
+"""Nothing was in production yet."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SPLITS = ("train", "eval")
+"""The names of the splits."""
 
 
 class SourceFile(NamedTuple):

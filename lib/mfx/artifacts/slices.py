@@ -63,6 +63,7 @@ class SliceKey:
 
 
 OVERALL = SliceKey()
+"""The slice of all rows."""
 
 
 @dataclass(frozen=True)

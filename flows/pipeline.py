@@ -38,7 +38,7 @@ class Pipeline(FlowSpec):
     steps = Parameter("steps", help="training steps", type=int, default=None)
     batch_size = Parameter("batch-size", help="rows per training step", type=int, default=None)
     seed = Parameter("seed", help="seed for weights and shuffling", type=int, default=None)
-    destination = Parameter("destination", help="folder or s3:// to push to", default=None)
+    destination = Parameter("destination", help="folder or bucket to push to", default=None)
     reuse = Parameter("reuse", help="reuse results of earlier runs", type=bool, default=False)
     from_run = Parameter("from-run", help="reuse results of the run with this id", default=None)
 

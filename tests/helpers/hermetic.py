@@ -20,6 +20,7 @@ KEPT = {
     # Where programs, temporary files, certificates and the network are.
     *("PATH", "HOME", "SHELL", "TERM", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CI"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "DOCKER_HOST"),
+    "NODE_EXTRA_CA_CERTS",
     *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"),
     *("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"),
     # What tests are told from outside; CONTRIBUTING.md and the Makefile say by whom.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+from mfx.destinations import open_destination
 from mfx.registry import actions
-from mfx.registry.promotion import Request, apply, begin
+from mfx.registry.promotion import ConflictError, Request, apply, begin
 
 
 def files(run: str, size: int = 1000):
@@ -23,6 +25,20 @@ def files(run: str, size: int = 1000):
 def promote(taxi, run: str, view=None, **more):
     request = Request("promote", "Pipeline", run, {"run": run, "flow": "Pipeline"}, **more)
     return apply(taxi, view or begin(taxi), request, files(run))
+
+
+def promote_with(place: str, run: str, together) -> None:
+    """Promote in a process of its own, at the same moment as others with the same view.
+
+    Exits with 3 if another came first, as `mfx promote` does.
+    """
+    taxi = open_destination(place, "taxi")
+    view = begin(taxi)
+    together.wait(timeout=100)
+    try:
+        promote(taxi, run, view=view)
+    except ConflictError:
+        sys.exit(3)
 
 
 def rollback(taxi, view=None):

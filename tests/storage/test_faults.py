@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -269,6 +270,27 @@ def test_azure_without_an_account(given, said, monkeypatch):
     with pytest.raises(MfxError, match=said) as caught:
         open_storage(address.parse("az://container"))
     assert "\n" not in caught.value.what
+
+
+def test_a_fork_of_a_process_that_used_azure_is_told_so(az):
+    """Its requests would wait for threads that are in the other process."""
+    place = address.parse(f"az://{az}")
+    open_storage(place).list()
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            open_storage(place)
+        except MfxError as error:
+            code = 7 if "before this process was forked" in error.what else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_opening_google_says_nothing(gs):
+    code = f"from mfx.storage import *; open_storage(Address('gs', '{gs}')).list()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_wrong_key_is_denied(az, azure, monkeypatch):

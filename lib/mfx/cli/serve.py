@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     where(parser, model=True)
     serve.options(
         parser,
-        "folder of the model's versions, on disk or s3://; by default where the latest run pushes",
+        "folder of the model's versions, or its URL; by default where the latest run pushes",
     )
 
 

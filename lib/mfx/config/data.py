@@ -81,10 +81,11 @@ class Data(Reading):
     """Where examples come from and how they are read."""
 
     path: str = Field(examples=["../../data/taxi/trips.csv"])
-    """A file, a folder of files, or a pattern such as `trips-*.csv`; on disk or at `s3://bucket/…`.
-    Files are CSV, TSV, Parquet, Arrow, Avro, JSON Lines or TFRecord. In a folder they are known by
-    the endings of their names, such as `.csv`, `.csv.gz` or `.parquet`. A relative path starts at
-    the config's folder. The command line's `--data` is used instead, if given."""
+    """A file, a folder of files, or a pattern such as `trips-*.csv`; on disk, or at
+    `s3://bucket/…`, `gs://bucket/…` or `az://container/…`. At `https://…` it is one file. Files are
+    CSV, TSV, Parquet, Arrow, Avro, JSON Lines or TFRecord. In a folder they are known by the
+    endings of their names, such as `.csv`, `.csv.gz` or `.parquet`. A relative path starts at the
+    config's folder. The command line's `--data` is used instead, if given."""
     shard_mb: float = Field(32, gt=0, examples=[128])
     """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file is a
     shard of its own, smaller files are read together, and less data than this is one shard. A run

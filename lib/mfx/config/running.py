@@ -23,10 +23,10 @@ class Push(Table):
     """Where blessed models go, and how they are tested before."""
 
     destination: str = Field(examples=["s3://example-mfx/models"])
-    """A folder, or `s3://bucket/prefix`. Models go to `<name>/<version>/` below it, where `name` is
-    the pipeline's. A relative path starts at the config's folder. The step `start` tries out
-    whether the destination works, before the expensive steps. The command line's `--destination` is
-    used instead, if given."""
+    """A folder, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. Models go to
+    `<name>/<version>/` below it, where `name` is the pipeline's. A relative path starts at the
+    config's folder. The step `start` tries out whether the destination works, before the expensive
+    steps. The command line's `--destination` is used instead, if given."""
     promote: Literal["auto", "manual"] = Field("auto", examples=["manual"])
     """Who puts a blessed and valid model into production: with `"auto"` the run does, with
     `"manual"` you do, by `mfx promote`."""

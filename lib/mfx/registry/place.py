@@ -21,7 +21,7 @@ class Place:
     """A model at a push destination.
 
     Args:
-        destination: A folder or `s3://bucket/prefix`.
+        destination: A folder, or a URL such as `s3://bucket/prefix`.
         name: The pipeline's name.
         branch: Metaflow's `@project` branch; empty without `@project`. Runs of the production
             branch and runs without `@project` share one place. Every other branch has its own

@@ -22,7 +22,7 @@ MFX, TRITON = "mfx", "triton"
 def main(report: Callable[[str], object]) -> None:
     """Run the command alone (see `run`). After a mistake the process ends with exit code 1."""
     parser = argparse.ArgumentParser(prog="mfx serve", description=__doc__)
-    options(parser, "folder of the model's versions, on disk or s3://")
+    options(parser, "folder of the model's versions, on disk, s3://, gs:// or az://")
     given = parser.parse_args()
     try:
         if not given.model_dir:

@@ -32,7 +32,8 @@ class Options:
     """What to serve, and where.
 
     Attributes:
-        folder: A model's folder of versions: `<destination>/<model>`, on disk or `s3://`.
+        folder: A model's folder of versions: `<destination>/<model>`, on disk or in a
+            bucket.
         name: The model's name for clients; by default the folder's.
         host: The address to listen at; by default only this machine can reach it.
         rest_port: The port for REST; 0 for any free port.

@@ -17,8 +17,13 @@ from mfx.storage.retries import CONNECT_SECONDS, READ_SECONDS
 from mfx.storage.web import meaning_of
 
 CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
-_ALIASES = {"AZURE_STORAGE_ACCOUNT": "account_name", "AZURE_STORAGE_KEY": "account_key"}
-"""Variables of Azure's own command line that obstore does not read."""
+_ALIASES = {
+    "AZURE_STORAGE_ACCOUNT": "account_name",
+    "AZURE_STORAGE_KEY": "account_key",
+    # obstore reads this one, but panics where it is asked to print such a store.
+    "AZURE_STORAGE_ACCOUNT_NAME": "account_name",
+}
+"""Variables of Azure's own command line that obstore does not read, and one that it does."""
 _PARTS = {
     "AccountName": "account_name",
     "AccountKey": "account_key",
@@ -41,6 +46,8 @@ class AzureStorage(Storage):
     )
 
     _store: Any
+    _first_process = 0
+    """The process that asked first: obstore's threads are in it, and in no fork of it."""
 
     def fault(self, error: BaseException) -> Fault | None:
         """What an error of obstore's means; most say it in their text alone."""
@@ -79,6 +86,13 @@ class AzureStorage(Storage):
                 f"{self.place}: the package obstore is not installed",
                 "Install the extra mfx[cloud]: pip install 'mfx[cloud]', or uv sync --extra cloud",
             ) from None
+        AzureStorage._first_process = AzureStorage._first_process or os.getpid()
+        if AzureStorage._first_process != os.getpid():
+            raise MfxError(
+                f"{self.place}: Azure was used before this process was forked, and would never "
+                "answer here",
+                "Start processes by multiprocessing's spawn, or ask Azure in them alone.",
+            )
         self._store = AzureStore(
             self.place.bucket,
             **settings(),

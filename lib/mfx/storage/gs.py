@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -53,7 +54,10 @@ class GoogleStorage(Storage):
 
     def _connect(self) -> None:
         try:
-            from google.cloud.storage import Client
+            with warnings.catch_warnings():
+                # Of Pythons that it will not support in some years.
+                warnings.simplefilter("ignore", FutureWarning)
+                from google.cloud.storage import Client
         except ImportError:
             raise MfxError(
                 f"{self.place}: the package google-cloud-storage is not installed",

@@ -20,10 +20,10 @@ This page is made by `make reference` from the program itself.
 
 ## The flow
 
-`.venv/bin/python flows/pipeline.py COMMAND` is Metaflow's own command line. Its commands are `run`,
-`resume`, `show`, `card view STEP`, `logs`, `dump`, `spin STEP`, `argo-workflows create`,
-`step-functions create` and so on; `--help` lists all. `--config config FILE` and
-`--config-value config TEXT` come before the command. `run` takes Metaflow's options
+`.venv/bin/python flows/pipeline.py COMMAND` is Metaflow's own command line. It works from any
+folder. Its commands are `run`, `resume`, `show`, `card view STEP`, `logs`, `dump`, `spin STEP`,
+`argo-workflows create`, `step-functions create` and so on; `--help` lists all. `--config config
+FILE` and `--config-value config TEXT` come before the command. `run` takes Metaflow's options
 (`--with kubernetes`, `--tag`, `--max-workers` …) and these:
 
 | option | default | meaning |

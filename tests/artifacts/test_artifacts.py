@@ -22,6 +22,7 @@ from mfx.artifacts import (
     Check,
     Evaluation,
     Examples,
+    Part,
     PushedModel,
     Replay,
     Schema,
@@ -66,6 +67,21 @@ def examples(datastore, tmp_path):
     return Examples(tuple(shards), {"train": 4, "eval": 1}, 5, {}, KINDS, LINEAGE)
 
 
+def test_a_shard_keeps_its_parts_of_files():
+    part = Part(10, 30, 2, 3, "5" * 64)
+    shard = Shard((SourceFile("a.csv", "1" * 64, 40, part), SourceFile("b.csv", "2" * 64, 7)))
+    assert pickle.loads(pickle.dumps(shard)) == shard
+    assert shard.size == 27
+    others = [part._replace(begin=9), part._replace(end=31), None]
+    assert (
+        len({replace(shard, files=(shard.files[0]._replace(part=p),)).sha256 for p in others}) == 3
+    )
+    first = Shard((SourceFile("a.csv", "1" * 64, 40, Part(0, 10, 0)),))
+    lineage = Lineage("data", "code", "config")
+    files = Sources((first, shard), {}, lineage).files
+    assert files == (SourceFile("a.csv", "1" * 64, 40), SourceFile("b.csv", "2" * 64, 7))
+
+
 def test_rows_come_back_in_order(examples):
     assert examples.to_arrow("train").to_pydict() == ROWS
     assert examples.to_arrow("train").schema == SCHEMA
@@ -75,7 +91,7 @@ def test_rows_come_back_in_order(examples):
 
 def test_batches_are_as_small_as_asked(examples):
     sizes = [batch.num_rows for batch in examples.batches("train", rows=2)]
-    assert sizes == [2, 1, 1]
+    assert sizes == [2, 2], "shards do not show"
     (batch,) = examples.batches("eval", columns=["w"])
     assert batch.schema.names == ["w"]
 
@@ -124,7 +140,7 @@ def test_the_temporary_files_are_gone_afterwards(examples):
 
 def test_columns_are_given_as_asked(examples):
     names = ["w", "n"]
-    assert [batch.schema.names for batch in examples.batches("train", columns=names)] == [names] * 2
+    assert [batch.schema.names for batch in examples.batches("train", columns=names)] == [names]
     with pytest.raises(ValueError, match="no feature 'gone' in the data"):
         next(examples.batches("train", columns=["n", "gone"]))
 

@@ -30,7 +30,7 @@ def files(payload: store.Payload) -> dict[str, int]:
 
 def test_sources(kept):
     sources = kept["sources"]
-    assert [tuple(file) for file in sources.files] == [
+    assert [tuple(file[:3]) for file in sources.files] == [
         ("day-1.csv", "1" * 64, 10),
         ("größe 2.csv", "2" * 64, 20),
     ]
@@ -48,7 +48,7 @@ def test_settings_and_code(kept):
     assert (settings.pipeline.name, settings.data.path) == ("taxi", "trips-*.csv")
     assert (settings.label.name, settings.label.columns) == ("tipped", ["tips"])
     assert settings.push.destination == "pushed"
-    assert code.library in ("", "0.2.0")
+    assert code.library in ("", "0.2.0", __version__)
     assert (code.commit, code.changed, files(code.payload)) == (
         "c0ffee",
         True,
@@ -67,7 +67,9 @@ def test_examples(kept):
     assert examples.missing == (("fare", "NA", 2),)
     assert examples.rounded == (("fare", "16777217", 1),)
     assert examples.columns == kept["sources"].columns
-    assert examples.digest == "3deda97d56222a0f209b1215454713ba1214cf5cca3c4d4918808c54ca26cc7d"
+    old = "3deda97d56222a0f209b1215454713ba1214cf5cca3c4d4918808c54ca26cc7d"
+    now = "044e5759088f851b44e252cb1775f58fa405c8528a04e49356117d338162419b"
+    assert examples.digest == (now if examples.hashes else old)
     assert examples.lineage == LINEAGE
 
 
@@ -188,7 +190,7 @@ def test_the_file_of_this_version_is_of_the_classes_as_they_are():
         assert words(now[name]) <= words(each[name]), f"{name}: {kept_artifacts.__doc__}"
     travel = {name for name in artifacts.__all__ if isinstance(getattr(artifacts, name), type)}
     # A shard packs its files, which test_sources reads.
-    assert travel - {"SourceFile"} <= set().union(*map(words, each.values()))
+    assert travel - {"SourceFile", "Part"} <= set().union(*map(words, each.values()))
 
 
 def test_the_files_are_small():

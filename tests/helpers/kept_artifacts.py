@@ -68,6 +68,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _of_data(lineage: Any) -> dict[str, Any]:
+    from mfx import __version__
     from mfx.artifacts import (
         Anomalies,
         Anomaly,
@@ -90,11 +91,12 @@ def _of_data(lineage: Any) -> dict[str, Any]:
     schema = 'feature { name: "fare" type: FLOAT }\n'
     return {
         "sources": Sources((Shard(days),), columns, lineage, ("hour: nearly all are numbers",)),
-        "code": Code("c0ffee", True, payload("saved_model.pb"), "0.2.0"),
+        "code": Code("c0ffee", True, payload("saved_model.pb"), __version__),
         "examples": Examples(
             *((rows, payload("eval.parquet")), {"train": 8, "eval": 3}, 12),
             *({"has more cells than the header": 1}, columns, lineage),
             *((("fare", "NA", 2),), (("fare", "16777217", 1),)),
+            *({"train": "a" * 64, "eval": "b" * 64},),
         ),
         "statistics": Statistics(payload("train.parquet"), lineage, "TFDV in process"),
         "schema": Schema(schema, "schema.pbtxt", False, schema, lineage, False),

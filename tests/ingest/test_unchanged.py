@@ -83,7 +83,7 @@ def once(text: str):
     from mfx.artifacts.lineage import hash_file
 
     early = [hashlib.sha256(text.encode()).hexdigest()]
-    return lambda path: early.pop() if early else hash_file(path)
+    return lambda *given: early.pop() if early else hash_file(*given)
 
 
 def test_a_change_that_makes_the_file_unreadable_is_named_as_a_change(begun, datastore):

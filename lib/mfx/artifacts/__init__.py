@@ -15,7 +15,7 @@ from mfx.artifacts.evaluation import (
     Replay,
     SliceMetrics,
 )
-from mfx.artifacts.examples import SPLITS, Code, Examples, Shard, SourceFile, Sources
+from mfx.artifacts.examples import SPLITS, Code, Examples, Part, Shard, SourceFile, Sources
 from mfx.artifacts.model import LabelValues, Model, TransformGraph
 from mfx.artifacts.slices import OVERALL, SliceKey, SlicesBy
 from mfx.artifacts.validation import Anomalies, Anomaly, Schema, Statistics
@@ -35,6 +35,7 @@ __all__ = [
     "LabelValues",
     "Latency",
     "Model",
+    "Part",
     "PushedModel",
     "Replay",
     "Schema",

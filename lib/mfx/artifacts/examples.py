@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,24 +22,45 @@ SPLITS = ("train", "eval")
 """The names of the splits."""
 
 
+class Part(NamedTuple):
+    """A part of an input file that is read by itself; the parts of a file cover all its bytes.
+
+    Args:
+        begin: The place of its first byte in the file.
+        end: The place after its last byte.
+        rows: How many rows of the file come before it.
+        lines: How many lines of a text file come before it.
+        sha256: Of its bytes.
+    """
+
+    begin: int
+    end: int
+    rows: int
+    lines: int = 0
+    sha256: str = ""
+
+
 class SourceFile(NamedTuple):
-    """One input file: its path, SHA-256 and size in bytes."""
+    """One input file: its path, SHA-256, size in bytes, and the part to read (None: all of it)."""
 
     path: str
     sha256: str
     size: int
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The input files that one task of `ingest` reads, in order."""
+    """The input files, or parts of files, that one task of `ingest` reads, in order."""
 
     files: tuple[SourceFile, ...]
 
     @property
     def sha256(self) -> str:
         """SHA-256 of the files' contents, in order. Their names do not matter."""
-        return hash_json([file.sha256 for file in self.files])
+        return hash_json(
+            [(f.sha256, f.part.begin, f.part.end) if f.part else f.sha256 for f in self.files]
+        )
 
     @property
     def path(self) -> str:
@@ -48,8 +69,8 @@ class Shard:
 
     @property
     def size(self) -> int:
-        """The size of all files together, in bytes."""
-        return sum(file.size for file in self.files)
+        """The size of all files, or their parts, together, in bytes."""
+        return sum(f.part.end - f.part.begin if f.part else f.size for f in self.files)
 
     def __getstate__(self) -> dict[str, bytes]:
         # Compressed, since every task has them: there may be ten thousand paths and hashes.
@@ -58,8 +79,14 @@ class Shard:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # In older runs a shard was one file, stored as its path, sha256 and size.
         files = json.loads(zlib.decompress(state["packed"])) if "packed" in state else [state]
-        made = (SourceFile(**f) if isinstance(f, dict) else SourceFile(*f) for f in files)
-        self.__dict__["files"] = tuple(made)
+        self.__dict__["files"] = tuple(map(_source_file, files))
+
+
+def _source_file(state: Any) -> SourceFile:
+    if isinstance(state, dict):
+        return SourceFile(**state)
+    path, sha256, size, *part = state  # In older runs there were no parts.
+    return SourceFile(path, sha256, size, Part(*part[0]) if part and part[0] else None)
 
 
 @dataclass(frozen=True)
@@ -80,8 +107,9 @@ class Sources:
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
-        """All input files, in order."""
-        return tuple(file for shard in self.shards for file in shard.files)
+        """All input files, in order; each once, whole."""
+        files = (file for shard in self.shards for file in shard.files)
+        return tuple(f._replace(part=None) for f in files if not f.part or f.part.begin == 0)
 
 
 def paths_in_words(
@@ -94,8 +122,9 @@ def paths_in_words(
         resolve: Turns a stored path into one that a reader can open (`Settings.resolve`).
         most: How many files are named.
     """
-    more = f" and {len(files) - most:,} more" if len(files) > most else ""
-    return ", ".join(resolve(file.path) for file in files[:most]) + more
+    paths = list(dict.fromkeys(file.path for file in files))
+    more = f" and {len(paths) - most:,} more" if len(paths) > most else ""
+    return ", ".join(map(resolve, paths[:most])) + more
 
 
 @dataclass(frozen=True)
@@ -139,6 +168,8 @@ class Examples:
         missing: Cells taken as missing: column, text, number of cells.
         rounded: Cells with a whole number that float32 changes: column, one such text, number of
             cells.
+        hashes: For each split, the hash of its rows in order (`ingest.rows_hash`). If there are
+            none, as in older runs, digests are those of the payloads.
     """
 
     shards: tuple[Payload, ...]
@@ -149,11 +180,17 @@ class Examples:
     lineage: Lineage
     missing: tuple[tuple[str, str, int], ...] = ()
     rounded: tuple[tuple[str, str, int], ...] = ()
+    hashes: Mapping[str, str] | None = None
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the rows of all splits, in order."""
-        return hash_json([payload.digest for payload in self.shards])
+        """SHA-256 that tells the columns, and the rows of all splits in order.
+
+        It is the same for any number of shards.
+        """
+        if not self.hashes:
+            return hash_json([payload.digest for payload in self.shards])
+        return hash_json([self.split_digest(split) for split in SPLITS])
 
     @contextmanager
     def files(self, split: str) -> Iterator[list[Path]]:
@@ -172,31 +209,25 @@ class Examples:
     def batches(
         self, split: str, rows: int = 65536, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the split's rows in order.
+        """Yield the split's rows in order; how they lie in shards does not show.
 
         Args:
             split: The split's name.
-            rows: The most rows per batch.
+            rows: The rows of each batch but the last; fewer where a batch would be large.
             columns: The columns to read; by default all.
 
         Raises:
             ValueError: One of `columns` is not in the data.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        from mfx.columns.row_groups import regrouped
 
         with self.files(split) as paths:
-            for path in paths:
-                for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
-                    # Parquet takes a column `a.b` for a part of `a`, and reads it too.
-                    names = batch.schema.names if columns is None else list(columns)
-                    if missing := sorted(set(names) - set(batch.schema.names)):
-                        raise ValueError(f"no feature '{missing[0]}' in the data")
-                    places = [batch.schema.get_field_index(name) for name in names]
-                    yield pa.RecordBatch.from_arrays([batch.column(i) for i in places], names)
+            yield from regrouped(_rows(paths, rows, columns), rows)
 
     def split_digest(self, split: str) -> str:
-        """SHA-256 of the rows of one split, in order."""
+        """SHA-256 that tells the columns, and the rows of one split in order."""
+        if self.hashes:
+            return hash_json([[*self.columns.items()], self.rows[split], self.hashes[split]])
         return hash_json([p.only(f"{split}.parquet").digest for p in self.shards])
 
     def to_arrow(self, split: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -219,9 +250,9 @@ class Examples:
         import pyarrow as pa
 
         table = self.to_arrow(split)
-        for place, field in enumerate(table.schema):
+        for place, column in enumerate(table.schema):
             if (texts := _as_text(table.column(place))) is not None:
-                table = table.set_column(place, field.name, texts)
+                table = table.set_column(place, column.name, texts)
         return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
     def to_tfrecord(self, split: str, path: str | Path) -> int:
@@ -237,6 +268,22 @@ class Examples:
                     writer.write(record)
                     count += 1
         return count
+
+
+def _rows(
+    paths: Sequence[Path], rows: int, columns: Sequence[str] | None
+) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
+            # Parquet takes a column `a.b` for a part of `a`, and reads it too.
+            names = batch.schema.names if columns is None else list(columns)
+            if missing := sorted(set(names) - set(batch.schema.names)):
+                raise ValueError(f"no feature '{missing[0]}' in the data")
+            places = [batch.schema.get_field_index(name) for name in names]
+            yield pa.RecordBatch.from_arrays([batch.column(i) for i in places], names)
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,37 @@ def hash_json(value: Any) -> str:
     return hash_bytes(json.dumps(value, sort_keys=True, default=str).encode())
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, read in blocks."""
+def hash_file(path: Path, begin: int = 0, end: int | None = None) -> str:
+    """SHA-256 of a file's content, read in blocks: of all, or from `begin` until before `end`."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
+    for block in _blocks(path, begin, end):
+        digest.update(block)
     return digest.hexdigest()
+
+
+def hash_ranges(path: Path, ends: Sequence[int]) -> tuple[str, list[str]]:
+    """SHA-256 of a file's content, and of each of its parts, in one go.
+
+    Args:
+        path: The file.
+        ends: The place after each part's last byte, in order; the last is the file's size.
+    """
+    whole, of_parts, begin = hashlib.sha256(), [], 0
+    for end in ends:
+        part = hashlib.sha256()
+        for block in _blocks(path, begin, end):
+            whole.update(block)
+            part.update(block)
+        of_parts.append(part.hexdigest())
+        begin = end
+    return whole.hexdigest(), of_parts
+
+
+def _blocks(path: Path, begin: int, end: int | None) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(begin)
+        while block := file.read(2**20 if end is None else min(2**20, end - file.tell())):
+            yield block
 
 
 def hash_code(files: Mapping[str, Path]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,30 @@ ROW_GROUP = 65536
 """Rows per row group, and the most rows that a step processes at a time."""
 GROUP_BYTES = 256 * 2**20
 """If the rows take this much memory, they are written before there are ROW_GROUP of them."""
+
+
+def regrouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of `rows` rows, whatever their batches were. The last has the rest.
+
+    As in `RowGroups`, there are fewer rows in a batch where they take GROUP_BYTES.
+    """
+    held: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in batches:
+        if not held and batch.num_rows == rows:
+            yield batch
+            continue
+        held.append(batch)
+        count, size = count + batch.num_rows, size + batch.nbytes
+        if count < rows and size < GROUP_BYTES:
+            continue
+        whole = pa.Table.from_batches(held).combine_chunks()
+        full = count - count % rows or count
+        yield from whole.slice(0, full).to_batches(rows)
+        held = whole.slice(full).to_batches()
+        count, size = count - full, sum(part.nbytes for part in held)
+    if count:
+        yield from pa.Table.from_batches(held).combine_chunks().to_batches()
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

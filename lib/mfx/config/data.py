@@ -87,9 +87,9 @@ class Data(Reading):
     endings of their names, such as `.csv`, `.csv.gz` or `.parquet`. A relative path starts at the
     config's folder. The command line's `--data` is used instead, if given."""
     shard_mb: float = Field(32, gt=0, examples=[128])
-    """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file is a
-    shard of its own, smaller files are read together, and less data than this is one shard. A run
-    has at most 64 shards."""
+    """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file on
+    disk is cut where rows end, if its format allows it; else it is a shard of its own. Smaller
+    files are read together, and less data than this is one shard. A run has at most 64 shards."""
 
 
 class Schema(Table):

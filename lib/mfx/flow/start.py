@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from mfx import registry
-from mfx.artifacts import SourceFile, Sources
-from mfx.artifacts.lineage import Lineage, hash_code, hash_file, hash_json
+from mfx.artifacts import Part, SourceFile, Sources
+from mfx.artifacts.lineage import Lineage, hash_code, hash_json
 from mfx.artifacts.trial import is_trial
 from mfx.columns.schema_types import Declared
 from mfx.columns.types import is_list, list_kind
-from mfx.config import Reading, Settings, from_dict
+from mfx.config import Data, Reading, Settings, from_dict
 from mfx.deploy.decorators import check_seen_by_containers
 from mfx.destinations.base import is_denied
 from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
 from mfx.ingest import input_files, shards, sources
-from mfx.ingest.sources.base import FOR_SOME, Seen, checked_names
+from mfx.ingest.sources.base import FOR_SOME, Seen, can_cut, checked_names, ends_of_parts
 from mfx.storage.address import is_absolute, is_url
 from mfx.validate.schema_file import column_types
 
@@ -111,7 +111,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         shards=shards.group(files, settings.data.shard_mb * 2**20),
         columns={name: _kind(known.get(name), seen) for name, seen in found.items()},
         lineage=Lineage(
-            data=hash_json([file.sha256 for file in files]),
+            data=hash_json([f.sha256 for f in files if not f.part or f.part.begin == 0]),
             code=hash_code(files_of_code),
             config=hash_json(
                 {k: v for k, v in settings.to_dict().items() if k not in ("home", "deploy")}
@@ -131,7 +131,7 @@ def _kind(declared: Declared | None, seen: Seen | None) -> str:
 
 
 def _look_at(
-    addresses: list[str], known: dict[str, Declared], how: Reading
+    addresses: list[str], known: dict[str, Declared], how: Data
 ) -> tuple[list[SourceFile], dict[str, Seen | None]]:
     """The files themselves, and what was seen of each column.
 
@@ -158,7 +158,7 @@ def _look_at(
                 _check_header(address, here, addresses[0], names)
                 if not all(_is_settled(known.get(name), source) for name in names):
                     source.look(path, how, found)
-            files.append(SourceFile(address, hash_file(path), path.stat().st_size))
+            files += shards.cut(path, address, _parts(path, address, source, how))
     names = names or checked_names(addresses[0], sorted(found))
     _check_columns(how, names)
     if first:
@@ -166,6 +166,13 @@ def _look_at(
     ordered = [name for name in known if name in set(names)]
     ordered += [name for name in names if name not in known]
     return files, {name: found.get(name) for name in ordered}
+
+
+def _parts(path: Path, address: str, source: sources.Source, how: Data) -> list[Part]:
+    """Parts of a large file; none of a copy, as each task would fetch the whole file anew."""
+    size = max(how.shard_mb * 2**20, shards.LEAST)
+    large = len(ends_of_parts(path.stat().st_size, size)) > 1
+    return source.parts(path, how, size) if large and can_cut(source) and not is_url(address) else []
 
 
 def _is_settled(declared: Declared | None, source: sources.Source) -> bool:

@@ -19,7 +19,8 @@ from mfx.columns.types import TYPES
 from mfx.errors import MfxError
 from mfx.ingest import input_files
 from mfx.ingest import sources as kinds
-from mfx.ingest.sources.base import Tally
+from mfx.ingest.rows_hash import RowsHash, joined
+from mfx.ingest.sources.base import Tally, can_cut
 from mfx.ingest.split import by_split
 from mfx.ingest.unchanged import unchanged
 
@@ -48,10 +49,12 @@ def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         paths = {split: Path(directory, f"{split}.parquet") for split in SPLITS}
         written = {split: RowGroups(path, schema) for split, path in paths.items()}
+        hashes = {split: RowsHash() for split in SPLITS}
         for batch in _batches(shard, sources, settings, tally):
             for split, part in by_split(batch, settings.data.split).items():
                 part = label.drop_missing(part, settings.label, split, without_label)
                 written[split].add(part)
+                hashes[split].add(part)
         for groups in written.values():
             groups.close()
         examples = Examples(
@@ -63,6 +66,7 @@ def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
             lineage=sources.lineage.derived(shard.sha256),
             missing=_cells(tally.missing),
             rounded=_cells(tally.rounded),
+            hashes={split: str(found) for split, found in hashes.items()},
         )
     _check_conservation(examples, paths_in_words(shard.files, settings.resolve))
     return examples
@@ -75,7 +79,11 @@ def _batches(
     opened = input_files.each_on_disk([settings.resolve(file.path) for file in shard.files])
     for file, (address, at_hand) in zip(shard.files, opened, strict=True):
         with at_hand as path, unchanged(path, file, address):
-            yield from kinds.source_of(path).batches(path, sources.columns, settings.data, tally)
+            source, how = kinds.source_of(path), settings.data
+            if file.part and can_cut(source):
+                yield from source.batches(path, sources.columns, how, tally, file.part)
+            else:
+                yield from source.batches(path, sources.columns, how, tally)
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
@@ -100,6 +108,7 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
         lineage=parts[0].lineage.derived(*(part.digest for part in parts)),
         missing=_cells(_sum(part.missing for part in parts)),
         rounded=_cells(_sum(part.rounded for part in parts)),
+        hashes={s: joined((p.rows[s], (p.hashes or {})[s]) for p in parts) for s in SPLITS},
     )
     _check_conservation(examples, "all shards")
     if sum(examples.rows.values()) == 0:

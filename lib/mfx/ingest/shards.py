@@ -7,16 +7,39 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from mfx.artifacts import Shard, SourceFile
+from mfx.artifacts import Part, Shard, SourceFile
+from mfx.artifacts.lineage import hash_file, hash_ranges
 
 SHARDS = 64
 """The most shards of a run. Each shard costs a process."""
 
 
+LEAST = 2**20
+"""The least bytes of a part of a file, whatever `shard_mb` is: less is not worth a process."""
+
+
+def cut(path: Path, address: str, parts: Sequence[Part]) -> list[SourceFile]:
+    """A file, or its parts, with hashes.
+
+    Args:
+        path: The file on disk.
+        address: Where it lies.
+        parts: What its source said that may be read by itself; with one or none it stays whole.
+    """
+    size = path.stat().st_size
+    if len(parts) < 2:
+        return [SourceFile(address, hash_file(path), size)]
+    whole, of_parts = hash_ranges(path, [part.end for part in parts])
+    return [
+        SourceFile(address, whole, size, part._replace(sha256=sha256))
+        for part, sha256 in zip(parts, of_parts, strict=True)
+    ]
+
+
 def group(files: Sequence[SourceFile], size: float) -> tuple[Shard, ...]:
-    """Group files into shards, in order.
+    """Group files, and parts of files, into shards, in order.
 
     Only names and sizes decide, so every machine makes the same shards. Whether a shard ends after
     a file depends mostly on that file, not on how many files came before. So a file that is added
@@ -38,18 +61,21 @@ def _cut(files: Sequence[SourceFile], size: float) -> list[Shard]:
     found: list[list[SourceFile]] = [[]]
     held = 0
     for file in files:
-        if found[-1] and file.size >= size:
+        bytes_of = Shard((file,)).size
+        if found[-1] and bytes_of >= size:
             found.append([])
             held = 0
         found[-1].append(file)
-        held += file.size
-        if held >= 4 * size or (held >= size and _draw(file) < file.size / size):
+        held += bytes_of
+        if held >= 4 * size or (held >= size and _draw(file) < bytes_of / size):
             found.append([])
             held = 0
     return [Shard(tuple(part)) for part in found if part]
 
 
 def _draw(file: SourceFile) -> float:
-    """A pseudorandom number from 0 to 1, computed from the file's name."""
-    name = PurePosixPath(file.path.replace("\\", "/")).name
+    """A pseudorandom number from 0 to 1, computed from the file's name and the part's place."""
+    name = PurePosixPath(file.path.replace("\\", "/")).name + (
+        f" {file.part.begin}" if file.part else ""
+    )
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

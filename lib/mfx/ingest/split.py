@@ -19,7 +19,7 @@ _MISSING = np.uint64(0x9E3779B97F4A7C15)
 _PRIME = np.uint64(0x100000001B3)
 
 
-def row_hash(batch: pa.RecordBatch, key: Sequence[str] = ()) -> np.ndarray:
+def row_hash(batch: pa.RecordBatch, key: Sequence[str] = (), exact: bool = False) -> np.ndarray:
     """Hash each row's values.
 
     The order of columns does not matter. A missing value has its own hash. Values are hashed
@@ -30,6 +30,7 @@ def row_hash(batch: pa.RecordBatch, key: Sequence[str] = ()) -> np.ndarray:
     Args:
         batch: Columns of the types in `columns.types.TYPES`.
         key: Columns to hash; all columns if empty.
+        exact: Whether -0.0 has another hash than 0.0.
 
     Returns:
         uint64 array of shape [rows].
@@ -37,21 +38,21 @@ def row_hash(batch: pa.RecordBatch, key: Sequence[str] = ()) -> np.ndarray:
     combined = np.full(batch.num_rows, 0xCBF29CE484222325, dtype=np.uint64)
     for name in sorted(key or batch.schema.names):
         column = batch.column(batch.schema.get_field_index(name))
-        combined = (combined ^ _column_hash(column)) * _PRIME
+        combined = (combined ^ _column_hash(column, exact)) * _PRIME
     combined ^= combined >> np.uint64(33)
     combined *= np.uint64(0xFF51AFD7ED558CCD)
     combined ^= combined >> np.uint64(33)
     return combined
 
 
-def _column_hash(column: pa.Array) -> np.ndarray:
+def _column_hash(column: pa.Array, exact: bool) -> np.ndarray:
     if pa.types.is_null(column.type):
         return np.full(len(column), _MISSING)
-    hashes = _list_hash(column) if holds_lists(column) else _value_hash(column)
+    hashes = _list_hash(column, exact) if holds_lists(column) else _value_hash(column, exact)
     return np.where(np.asarray(column.is_null()), _MISSING, hashes)
 
 
-def _value_hash(column: pa.Array) -> np.ndarray:
+def _value_hash(column: pa.Array, exact: bool) -> np.ndarray:
     """Each value's hash; of what is missing, any."""
     if pa.types.is_binary(column.type):
         # Each distinct text is hashed once.
@@ -63,16 +64,16 @@ def _value_hash(column: pa.Array) -> np.ndarray:
         return distinct[codes] if len(distinct) else np.full(len(column), _MISSING)
     # -0.0 equals 0.0 but has other bits. Adding 0 turns it into 0.0.
     values = column.fill_null(0).to_numpy(zero_copy_only=False)
-    return pd.util.hash_array(values + values.dtype.type(0))
+    return pd.util.hash_array(values if exact else values + values.dtype.type(0))
 
 
-def _list_hash(column: pa.Array) -> np.ndarray:
+def _list_hash(column: pa.Array, exact: bool) -> np.ndarray:
     """Each list's hash: a sum of its values' hashes, each times an odd number of its place."""
     counts = lengths(column)
     ends = np.cumsum(counts)
     places = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
     factors = pd.util.hash_array(np.arange(counts.max(initial=0))) | np.uint64(1)
-    products = _value_hash(values_of(column)) * factors[places]
+    products = _value_hash(values_of(column), exact) * factors[places]
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(products, dtype=np.uint64)])
     return (sums[ends] - sums[ends - counts]) ^ (counts.astype(np.uint64) * _PRIME)
 

@@ -16,8 +16,8 @@ from mfx.errors import MfxError
 def unchanged(path: Path, file: SourceFile, address: str) -> Iterator[None]:
     """A context to read a file in. It ends with an error if the file is not what `start` saw.
 
-    The file is hashed in a thread while it is read, and once more after that if the system says
-    that it was touched meanwhile.
+    The file, or the part to read, is hashed in a thread while it is read, and once more after that
+    if the system says that it was touched meanwhile.
 
     Args:
         path: The file, or a copy of it, on disk.
@@ -31,7 +31,7 @@ def unchanged(path: Path, file: SourceFile, address: str) -> Iterator[None]:
     failed: Exception | None = None
     with ThreadPoolExecutor(1) as pool:
         before = _touched(path)
-        hashed = pool.submit(hash_file, path)
+        hashed = pool.submit(_is_as_seen, path, file)
         try:
             yield
         except Exception as error:
@@ -46,13 +46,17 @@ def unchanged(path: Path, file: SourceFile, address: str) -> Iterator[None]:
         raise failed
 
 
-def _is_same(path: Path, file: SourceFile, hashed: Future[str], before: object) -> bool:
+def _is_same(path: Path, file: SourceFile, hashed: Future[bool], before: object) -> bool:
     try:
-        if hashed.result() != file.sha256:
-            return False
-        return _touched(path) == before or hash_file(path) == file.sha256
+        return hashed.result() and (_touched(path) == before or _is_as_seen(path, file))
     except OSError:  # It is gone, or was gone for a while.
         return False
+
+
+def _is_as_seen(path: Path, file: SourceFile) -> bool:
+    if part := file.part:
+        return hash_file(path, part.begin, part.end) == part.sha256
+    return hash_file(path) == file.sha256
 
 
 def _touched(path: Path) -> tuple[int, ...] | None:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import pyarrow as pa
 
+from mfx.artifacts import Part
 from mfx.config import Reading
 from mfx.errors import MfxError
 
@@ -127,6 +128,78 @@ class Source(Protocol):
         Raises:
             MfxError: A cell does not fit its type; the message names file, row, column and value.
         """
+
+
+class Cuts(Source, Protocol):
+    """A source that can read parts of a file by themselves. This is optional for a source."""
+
+    def parts(self, path: Path, how: Reading, size: float) -> list[Part]:
+        """Where a file may be cut.
+
+        Args:
+            path: The file on disk.
+            how: How files are read.
+            size: The bytes that a part should have.
+
+        Returns:
+            Parts that cover the file, in order, without their hashes; none if such a file (for
+            example a compressed one) is only read as a whole.
+
+        Raises:
+            MfxError: The file cannot be read.
+        """
+
+    def batches(
+        self,
+        path: Path,
+        types: Mapping[str, str],
+        how: Reading,
+        tally: Tally,
+        part: Part | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a part; of the whole file without one. The rows of all parts are the file's.
+
+        Messages name the place in the file, as for a whole file.
+        """
+
+
+def can_cut(source: Source) -> TypeGuard[Cuts]:
+    """Whether the source can read parts of a file."""
+    return hasattr(source, "parts")
+
+
+def ends_of_parts(size: int, of_part: float) -> list[int]:
+    """Where the parts of a file should end: parts are alike, and have `of_part` bytes or more.
+
+    Args:
+        size: The file's bytes.
+        of_part: Bytes. A part has 1.25 times as many at least, so that it has enough of them when
+            it ends at a row's end.
+    """
+    count = max(1, int(size / (1.25 * of_part)))
+    return [size * number // count for number in range(1, count)] + [size]
+
+
+def cut_at(places: Iterable[tuple[int, int, int]], size: int, of_part: float) -> list[Part]:
+    """Parts of a file that end where they may and about where they should.
+
+    Args:
+        places: Where a part may begin, in order; and how many rows and lines come before.
+        size: The file's bytes.
+        of_part: The bytes that a part should have.
+    """
+    *wanted, _ = ends_of_parts(size, of_part)
+    begins = [(0, 0, 0)]
+    for place, rows, lines in places:
+        passed = [end for end in wanted if end <= place]
+        if passed and place < size:
+            begins.append((place, rows, lines))
+            wanted = wanted[len(passed) :]
+    ends = [place for place, _, _ in begins[1:]] + [size]
+    return [
+        Part(begin, end, rows, lines)
+        for (begin, rows, lines), end in zip(begins, ends, strict=True)
+    ]
 
 
 def checked_names(where: str, names: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mfx.artifacts import Part
 from mfx.errors import MfxError
 
 
@@ -43,13 +44,14 @@ PACKED = ("", *(kind.suffix for kind in COMPRESSIONS.values()))
 """Endings that compression adds to a file's name; '' for no compression."""
 
 
-def blocks(path: Path, compression: str, size: int) -> Iterator[bytes]:
+def blocks(path: Path, compression: str, size: int, part: Part | None = None) -> Iterator[bytes]:
     """Read a file's bytes, unpacked.
 
     Args:
         path: The file.
         compression: A name in `COMPRESSIONS`, or "none".
         size: The most bytes per block.
+        part: The part to read, of a file that is not compressed; by default all.
 
     Yields:
         Blocks of at most `size` bytes, none of them empty.
@@ -60,7 +62,9 @@ def blocks(path: Path, compression: str, size: int) -> Iterator[bytes]:
     try:
         opened = path.open("rb") if compression == "none" else COMPRESSIONS[compression].open(path)
         with opened as file:
-            while block := file.read(size):
+            if part:
+                file.seek(part.begin)
+            while block := file.read(min(size, part.end - file.tell()) if part else size):
                 yield block
     except (EOFError, zlib.error, lzma.LZMAError, pa.ArrowInvalid, OSError) as error:
         reason = getattr(error, "strerror", None)

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from mfx.artifacts import Part
 from mfx.columns import number_text
 from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.infer_types import Column
 from mfx.ingest.sources import csv_dialect, csv_records, file_kinds
-from mfx.ingest.sources.base import Tally, check_titles
+from mfx.ingest.sources.base import Tally, check_titles, cut_at
 from mfx.ingest.sources.compression import PACKED
 from mfx.ingest.sources.csv_records import Records
 
@@ -30,6 +31,9 @@ SUFFIXES = tuple(text + packed for text in (".csv", ".tsv") for packed in PACKED
 
 BLOCK_BYTES = 16 * 2**20
 """Bytes of CSV text that are parsed at a time. This bounds a reader's memory."""
+
+_HEADER_BYTES = 2**16
+"""Bytes that are read at a time where only some records are needed."""
 
 _AT_ONCE = 2
 """Blocks that are parsed at the same time."""
@@ -61,7 +65,7 @@ def header(path: Path, how: Reading) -> list[str]:
 
 
 def batches(
-    path: Path, types: Mapping[str, str], how: Reading, tally: Tally
+    path: Path, types: Mapping[str, str], how: Reading, tally: Tally, part: Part | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Read a CSV file in blocks.
 
@@ -71,6 +75,7 @@ def batches(
         how: How the file is written, which texts mean missing, what to do with rows that have too
             few or too many cells.
         tally: Gets the counts of the file's records and cells.
+        part: The part to read; by default all.
 
     Yields:
         Batches whose columns have these types. Missing values and NaN are null.
@@ -98,7 +103,7 @@ def batches(
             columns.append(made)
         return pa.RecordBatch.from_arrays(columns, names=file.names), tally
 
-    for batch, counted in _in_order(typed, file.parts()):
+    for batch, counted in _in_order(typed, file.records(part)):
         tally.add(counted)
         yield batch
 
@@ -112,9 +117,25 @@ def look(path: Path, how: Reading, found: dict[str, Column]) -> None:
     file = _File(path, how)
     for name in file.names:
         found.setdefault(name, Column())
-    for texts, _ in _in_order(file.texts, file.parts()):
+    for texts, _ in _in_order(file.texts, file.records()):
         for name, text in zip(file.names, texts, strict=True):
             found[name].add(text)
+
+
+def parts(path: Path, how: Reading, size: float) -> list[Part]:
+    """Parts of the file that end with a record; see `base.Cuts`."""
+    file = _File(path, how)
+    if file.dialect.compression != "none":
+        return []
+    block = max(2**12, min(BLOCK_BYTES, int(size / 16)))
+
+    def places() -> Iterator[tuple[int, int, int]]:
+        rows = 0
+        for records in file.records(block=block):
+            yield records.begin, rows, records.line - 1
+            rows += records.count
+
+    return cut_at(places(), path.stat().st_size, size)
 
 
 def infer_types(paths: Sequence[Path], how: Reading) -> dict[str, str]:
@@ -134,7 +155,7 @@ class _File:
     def __init__(self, path: Path, how: Reading) -> None:
         self.path, self.how = path, how
         self.dialect = csv_dialect.look(path, how)
-        first = next(self._whole(), None)
+        first = next(self._whole(block=_HEADER_BYTES), None)
         if first is None:
             raise MfxError(
                 f"{path}: the file is empty", "Expected a header line, with rows below it."
@@ -146,14 +167,16 @@ class _File:
             self.names = [name.strip() for name in self.names]
         check_titles(f"{path}, line {line}", self.names)
 
-    def _whole(self) -> Iterator[Records]:
-        blocks = csv_dialect.blocks(self.path, self.dialect.compression, BLOCK_BYTES)
-        return csv_records.whole(blocks, self.dialect.delimiter, str(self.path))
+    def _whole(self, part: Part | None = None, block: int | None = None) -> Iterator[Records]:
+        size = block or BLOCK_BYTES
+        blocks = csv_dialect.blocks(self.path, self.dialect.compression, size, part)
+        return csv_records.whole(blocks, self.dialect.delimiter, str(self.path), part)
 
-    def parts(self) -> Iterator[Records]:
-        """The records below the header."""
-        reading = self._whole()
-        next(reading, None)
+    def records(self, part: Part | None = None, block: int | None = None) -> Iterator[Records]:
+        """The records below the header; of the part, if one is given."""
+        reading = self._whole(part, block)
+        if not part or part.begin == 0:
+            next(reading, None)
         return reading
 
     def texts(self, part: Records) -> tuple[list[pa.Array], Tally]:

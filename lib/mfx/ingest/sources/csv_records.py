@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mfx.artifacts import Part
 from mfx.errors import MfxError
 
 MOST = 64 * 2**20
@@ -29,14 +30,18 @@ class Records:
         text: Their bytes, with line ends and blank lines.
         count: The number of records. A blank line is not a record.
         line: The file's line on which they begin, counted from 1.
+        begin: The place of their first byte in the file.
     """
 
     text: bytes
     count: int
     line: int
+    begin: int = 0
 
 
-def whole(blocks: Iterable[bytes], delimiter: str, where: str) -> Iterator[Records]:
+def whole(
+    blocks: Iterable[bytes], delimiter: str, where: str, part: Part | None = None
+) -> Iterator[Records]:
     """Cut a CSV text into whole records: first the header alone, then one part per block.
 
     Lines end with LF, CR or CRLF; the last line may have no end. As in Python's `csv` and in Arrow,
@@ -47,6 +52,7 @@ def whole(blocks: Iterable[bytes], delimiter: str, where: str) -> Iterator[Recor
         blocks: The text in pieces of any size, none of them empty.
         delimiter: One ASCII character.
         where: The file's name, for messages.
+        part: The part of the file that the text is, if it is not all. Only the first has a header.
 
     Yields:
         The records, in order. Nothing is left out but blank lines.
@@ -55,24 +61,26 @@ def whole(blocks: Iterable[bytes], delimiter: str, where: str) -> Iterator[Recor
         MfxError: There is text after a closing quote, a quote that nothing closes, a NUL byte, or a
             record longer than `MOST`. The message names the line.
     """
-    cutter = _Cutter(delimiter, where)
+    cutter = _Cutter(delimiter, where, part)
     for block in blocks:
         yield from cutter.add(block)
     yield from cutter.end()
 
 
 class _Cutter:
-    def __init__(self, delimiter: str, where: str) -> None:
+    def __init__(self, delimiter: str, where: str, part: Part | None) -> None:
         self.boundary = np.zeros(256, bool)
         self.boundary[[ord(delimiter), _CR, _LF]] = True
         self.delimiter = delimiter
         self.where = where
-        self.begun = self.headed = False
-        self.rest, self.line = b"", 1
+        self.place = part.begin if part else 0
+        self.begun = self.headed = self.place > 0
+        self.rest, self.line = b"", part.lines + 1 if part else 1
 
     def add(self, block: bytes) -> Iterator[Records]:
         if not self.begun:
-            block = block.removeprefix(b"\xef\xbb\xbf")
+            bare = block.removeprefix(b"\xef\xbb\xbf")
+            self.place, block = len(block) - len(bare), bare
             self.begun = True
         text = self.rest + block
         yield from self._cut(text, _line_ends(text, self._quotes(text)), last=False)
@@ -117,12 +125,13 @@ class _Cutter:
         if count:
             yield self._records(text[begin:cut], count)
         else:
-            self.line += _lines(text[begin:cut])
+            self._records(text[begin:cut], 0)
         self.rest = text[cut:]
 
     def _records(self, text: bytes, count: int) -> Records:
-        made = Records(text, count, self.line)
+        made = Records(text, count, self.line, self.place)
         self.line += _lines(text)
+        self.place += len(text)
         return made
 
     def _quotes(self, text: bytes) -> np.ndarray:

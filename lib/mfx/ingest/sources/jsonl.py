@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mfx.artifacts import Part
 from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import file_kinds, typed
-from mfx.ingest.sources.base import Tally, checked_names
+from mfx.ingest.sources.base import Tally, checked_names, cut_at
 from mfx.ingest.sources.compression import PACKED, blocks, compression_of
 
 TITLE = "JSON Lines"
@@ -51,22 +52,44 @@ def look(path: Path, how: Reading, found: dict[str, Any]) -> None:
 
 
 def batches(
-    path: Path, types: Mapping[str, str], how: Reading, tally: Tally
+    path: Path, types: Mapping[str, str], how: Reading, tally: Tally, part: Part | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The file's rows; see `base.Source`."""
-    table = typed.Table(str(path), pa.schema([]), None, lambda columns: _batches(path, how))
+    first = part.rows if part else 0
+    table = typed.Table(
+        str(path), pa.schema([]), None, lambda columns: _batches(path, how, part), first
+    )
     return typed.batches(table, types, how, tally)
 
 
-def _batches(path: Path, how: Reading) -> Iterator[pa.RecordBatch]:
-    for first, lines in _lines(path, how.compression or compression_of(path)):
+def parts(path: Path, how: Reading, size: float) -> list[Part]:
+    """Parts of the file that end with a line; see `base.Cuts`."""
+    if (how.compression or compression_of(path)) != "none":
+        return []
+
+    def places() -> Iterator[tuple[int, int, int]]:
+        place = rows = 0
+        for first, lines in _lines(
+            path, "none", None, max(2**12, min(BLOCK_BYTES, int(size / 16)))
+        ):
+            place += sum(map(len, lines)) + len(lines)
+            rows += sum(map(_is_row, lines))
+            yield place, rows, first - 1 + len(lines)
+
+    return cut_at(places(), path.stat().st_size, size)
+
+
+def _batches(path: Path, how: Reading, part: Part | None = None) -> Iterator[pa.RecordBatch]:
+    for first, lines in _lines(path, how.compression or compression_of(path), part):
         yield _batch(str(path), first, lines)
 
 
-def _lines(path: Path, compression: str) -> Iterator[tuple[int, list[bytes]]]:
+def _lines(
+    path: Path, compression: str, part: Part | None, size: int | None = None
+) -> Iterator[tuple[int, list[bytes]]]:
     """Parts of the file as lines, and the number of the first of them."""
-    rest, first = b"", 1
-    for block in blocks(path, compression, BLOCK_BYTES):
+    rest, first = b"", part.lines + 1 if part else 1
+    for block in blocks(path, compression, size or BLOCK_BYTES, part):
         *lines, rest = (rest + block).split(b"\n")
         if len(rest) > MOST:
             raise MfxError(
@@ -84,9 +107,7 @@ def _batch(where: str, first: int, lines: list[bytes]) -> pa.RecordBatch:
     if first == 1:
         lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
     rows = [
-        _object(where, number, line)
-        for number, line in enumerate(lines, first)
-        if line and not line.isspace()
+        _object(where, number, line) for number, line in enumerate(lines, first) if _is_row(line)
     ]
     names: dict[str, None] = {}
     for row in rows:
@@ -95,6 +116,10 @@ def _batch(where: str, first: int, lines: list[bytes]) -> pa.RecordBatch:
     if not columns:  # Objects without keys: a batch without columns would have no rows.
         return pa.RecordBatch.from_arrays([pa.nulls(len(rows))], [typed.NO_COLUMN])
     return pa.RecordBatch.from_arrays(columns, list(names))
+
+
+def _is_row(line: bytes) -> bool:
+    return bool(line) and not line.isspace()
 
 
 def _object(where: str, number: int, line: bytes) -> dict[str, Any]:

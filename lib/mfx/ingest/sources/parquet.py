@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from mfx.artifacts import Part
 from mfx.config import Reading
 from mfx.ingest.sources import typed
-from mfx.ingest.sources.base import Tally
+from mfx.ingest.sources.base import Tally, cut_at
 
 TITLE = "Parquet"
 SUFFIXES = (".parquet", ".pq")
@@ -34,26 +36,60 @@ def look(path: Path, how: Reading, found: dict[str, Any]) -> None:
 
 
 def batches(
-    path: Path, types: Mapping[str, str], how: Reading, tally: Tally
+    path: Path, types: Mapping[str, str], how: Reading, tally: Tally, part: Part | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The file's rows; see `base.Source`."""
-    return typed.batches(_open(path), types, how, tally)
+    return typed.batches(_open(path, part), types, how, tally)
 
 
-def _open(path: Path) -> typed.Table:
+def parts(path: Path, how: Reading, size: float) -> list[Part]:
+    """Parts of the file that have whole row groups; see `base.Cuts`."""
+    import pyarrow.parquet as pq
+
+    with _one_error(path):
+        metadata = pq.read_metadata(path)
+    begins = _begins(metadata)
+    if begins != sorted(set(begins)):
+        return []  # The groups lie in another order than their rows.
+    counts = (metadata.row_group(i).num_rows for i in range(len(begins)))
+    before = itertools.accumulate(counts, initial=0)
+    places = ((begin, rows, 0) for begin, rows in zip(begins, before, strict=False))
+    return cut_at(places, path.stat().st_size, size)
+
+
+def _begins(metadata: Any) -> list[int]:
+    """Where each row group begins in the file."""
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return [
+        min(
+            place
+            for column in map(group.column, range(group.num_columns))
+            for place in (column.dictionary_page_offset, column.data_page_offset)
+            if place
+        )
+        for group in groups
+    ]
+
+
+def _open(path: Path, part: Part | None = None) -> typed.Table:
     import pyarrow.parquet as pq
 
     def rows(columns: list[str] | None) -> Iterator[pa.RecordBatch]:
         with _one_error(path):
-            for part in file.iter_batches(batch_rows, columns=columns):
-                yield from typed.cut(part)
+            for batch in file.iter_batches(batch_rows, row_groups=groups, columns=columns):
+                yield from typed.cut(batch)
 
     with _one_error(path):
         file = pq.ParquetFile(path)  # Not mapped: a file that gets shorter would end the process.
     metadata = file.metadata
-    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    batch_rows = typed.rows_of_batch(metadata.num_rows, size)
-    return typed.Table(str(path), file.schema_arrow, metadata.num_rows, rows)
+    groups = list(range(metadata.num_row_groups))
+    if part:
+        begins = _begins(metadata)
+        groups = [i for i in groups if part.begin <= begins[i] < part.end]
+    size = sum(metadata.row_group(i).total_byte_size for i in groups)
+    count = sum(metadata.row_group(i).num_rows for i in groups) if part else metadata.num_rows
+    batch_rows = typed.rows_of_batch(count, size)
+    return typed.Table(str(path), file.schema_arrow, count, rows, part.rows if part else 0)
 
 
 def _one_error(path: Path) -> Any:

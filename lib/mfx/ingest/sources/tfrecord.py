@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mfx.artifacts import Part
 from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import typed
-from mfx.ingest.sources.base import Tally, checked_names
+from mfx.ingest.sources.base import Tally, checked_names, cut_at
 from mfx.ingest.sources.compression import PACKED, blocks, compression_of
 
 TITLE = "TFRecord"
@@ -54,17 +55,40 @@ def look(path: Path, how: Reading, found: dict[str, Any]) -> None:
 
 
 def batches(
-    path: Path, types: Mapping[str, str], how: Reading, tally: Tally
+    path: Path, types: Mapping[str, str], how: Reading, tally: Tally, part: Part | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The file's records; see `base.Source`."""
-    table = typed.Table(str(path), pa.schema([]), None, lambda columns: _batches(path, how))
+    first = part.rows if part else 0
+    table = typed.Table(
+        str(path), pa.schema([]), None, lambda columns: _batches(path, how, part), first
+    )
     return typed.batches(table, types, how, tally)
 
 
-def _batches(path: Path, how: Reading) -> Iterator[pa.RecordBatch]:
+def parts(path: Path, how: Reading, size: float) -> list[Part]:
+    """Parts of the file that end with a record; see `base.Cuts`."""
+    if (how.compression or compression_of(path)) != "none":
+        return []
+    return cut_at(_places(path), path.stat().st_size, size)
+
+
+def _places(path: Path) -> Iterator[tuple[int, int, int]]:
+    """Where each record begins, by the lengths alone, and how many come before it."""
+    place = number = 0
+    with path.open("rb") as file:
+        while len(head := file.read(_BEFORE)) == _BEFORE:
+            yield place, number, 0
+            if _checksum(head[:8]) != _SUM.unpack_from(head, 8)[0]:
+                return  # Whoever reads the record says so.
+            place += _BEFORE + _LENGTH.unpack_from(head)[0] + _SUM.size
+            number += 1
+            file.seek(place)
+
+
+def _batches(path: Path, how: Reading, part: Part | None = None) -> Iterator[pa.RecordBatch]:
     decoders = {False: _example_decoder(), True: _sequence_decoder()}
-    first = 0
-    for records in _parts(path, how.compression or compression_of(path)):
+    first = part.rows if part else 0
+    for records in _parts(path, how.compression or compression_of(path), part):
         decode = decoders[any(map(_has_feature_lists, records))]
         try:
             batch = decode(records)
@@ -176,8 +200,8 @@ def _varint(record: bytes, place: int) -> tuple[int, int]:
     return value, place
 
 
-def _parts(path: Path, compression: str) -> Iterator[list[bytes]]:
-    """The file's records, some at a time.
+def _parts(path: Path, compression: str, part: Part | None) -> Iterator[list[bytes]]:
+    """The records of the file, or of a part of it, some at a time.
 
     A record is its length in 8 bytes, the length's checksum in 4, the data, the data's checksum
     (https://www.tensorflow.org/tutorials/load_data/tfrecord).
@@ -185,8 +209,8 @@ def _parts(path: Path, compression: str) -> Iterator[list[bytes]]:
     Raises:
         MfxError: A checksum is wrong, or the file ends within a record.
     """
-    rest, number = b"", 0
-    for block in blocks(path, compression, BLOCK_BYTES):
+    rest, number = b"", part.rows if part else 0
+    for block in blocks(path, compression, BLOCK_BYTES, part):
         text = rest + block
         records, end = _whole(str(path), text, number)
         number += len(records)

@@ -36,12 +36,14 @@ class Table:
         schema: Its columns.
         records: How many rows it says it has; None where a format does not say.
         batches: Its rows in bounded memory; of the named columns at least, or of all.
+        first: How many rows of the file come before them, where this is a part of it.
     """
 
     where: str
     schema: pa.Schema
     records: int | None
     batches: Callable[[list[str] | None], Iterator[pa.RecordBatch]]
+    first: int = 0
 
 
 BATCH_BYTES = 32 * 2**20
@@ -262,7 +264,7 @@ def batches(
         for name, kind in types.items():
             place = batch.schema.get_field_index(name)
             column = batch.column(place) if place >= 0 else pa.nulls(batch.num_rows)
-            cells = _Cells(table.where, rows, name, value_kind(kind), how, tally)
+            cells = _Cells(table.where, table.first + rows, name, value_kind(kind), how, tally)
             columns.append(cells.listed(column) if is_list(kind) else cells.single(column))
         rows += batch.num_rows
         tally.records += batch.num_rows

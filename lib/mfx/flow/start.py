@@ -172,7 +172,9 @@ def _parts(path: Path, address: str, source: sources.Source, how: Data) -> list[
     """Parts of a large file; none of a copy, as each task would fetch the whole file anew."""
     size = max(how.shard_mb * 2**20, shards.LEAST)
     large = len(ends_of_parts(path.stat().st_size, size)) > 1
-    return source.parts(path, how, size) if large and can_cut(source) and not is_url(address) else []
+    return (
+        source.parts(path, how, size) if large and can_cut(source) and not is_url(address) else []
+    )
 
 
 def _is_settled(declared: Declared | None, source: sources.Source) -> bool:

@@ -285,7 +285,7 @@ def test_exit_codes_are_documented(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     said = capsys.readouterr().out
-    assert "Exit codes: 0 it did" in said and one_screen(said)
+    assert "Exit codes: 0, the command did" in said and "; 3, someone" in said and one_screen(said)
     assert all(f"    {name[0]} " in said for name in COMMANDS)
 
 

@@ -25,7 +25,7 @@ SPLITS = ("train", "eval")
 class Part(NamedTuple):
     """A part of an input file that is read by itself; the parts of a file cover all its bytes.
 
-    Args:
+    Attributes:
         begin: The place of its first byte in the file.
         end: The place after its last byte.
         rows: How many rows of the file come before it.

@@ -83,3 +83,17 @@ def found(name: str) -> object:
         return getattr(import_module(module), attribute, None)
     except ModuleNotFoundError:  # an entry point's group
         return None
+
+
+def test_lists_blocks_and_tables_are_rendered(site):
+    """Python's Markdown wants four spaces below `1.`, and an empty line before a list or a table;
+    else its marks end up in the text."""
+    left = [
+        (page.name, paragraph[:80])
+        for page in site.rglob("*.html")
+        for paragraph in re.findall(r"<p>(.*?)</p>", page.read_text(), re.S)
+        if re.search(
+            r"^\s*(?:\d+\. |[-*] |```|\|.*\|\s*$)", re.sub(r"<[^>]*>", "", paragraph), re.M
+        )
+    ]
+    assert not left

@@ -96,7 +96,7 @@ def make_runs(store: Path, count: int) -> None:
 
 @contextlib.contextmanager
 def on_s3(store: Path) -> Iterator[Path]:
-    """The same runs with all that they left on a moto server; their metadata stay local."""
+    """The same runs with their results on a moto server; their metadata stay local."""
     import boto3
     from helpers import local_s3
 
@@ -112,7 +112,7 @@ def on_s3(store: Path) -> Iterator[Path]:
                 text = file.read_text().replace(str(here), "s3://runs/metaflow")
                 text = text.replace('"ds_type": "local"', '"ds_type": "s3"')
                 (root / name).write_text(text.replace('"value": "local"', '"value": "s3"'))
-            elif file.is_file():
+            elif "/data/" in name and file.is_file():  # the results themselves
                 client.put_object(Bucket="runs", Key=f"metaflow/{name}", Body=file.read_bytes())
         yield Path(folder)
 

@@ -34,10 +34,11 @@ def copy_run(run: Any, root: Path, began: datetime, chance: random.Random) -> st
     flow, old = run.pathspec.split("/")
     new = str(int(began.timestamp() * 1e6))
     later = int(began.timestamp() * 1000) - int(int(old) / 1000)
-    keys = {}
+    keys: dict[str, str] = {}
+    others: dict[str, Any] = {}
     for step in [*run, run["_parameters"]]:
         for task in step:
-            keys |= _copy_results(flow, old, new, step.id, task, chance)
+            keys |= _copy_results(flow, old, new, step.id, task, others, chance)
     _copy_metadata(root / flow / old, root / flow / new, {old: new, **keys}, later)
     cards = root / "mf.cards" / flow / "runs"
     if (cards / old).is_dir():
@@ -53,9 +54,18 @@ def copies(run: Any, root: Path, count: int) -> list[str]:
 
 
 def _copy_results(
-    flow: str, old: str, new: str, step: str, task: Any, chance: random.Random
+    flow: str,
+    old: str,
+    new: str,
+    step: str,
+    task: Any,
+    others: dict[str, Any],
+    chance: random.Random,
 ) -> dict[str, str]:
-    """Copies a task's results; the keys of blobs that are others now."""
+    """Copies a task's results; the keys of blobs that are others now.
+
+    `others` holds what results were changed to, by their keys: tasks hand results on.
+    """
     from metaflow.datastore import FlowDataStore
     from metaflow.plugins import DATASTORES
 
@@ -68,15 +78,14 @@ def _copy_results(
     now.init_task()
     now.clone(was)
     before = dict(now.items())
-    changed = {name: _another(name, was[name], chance) for name in before if name in _CHANGED}
+    for name, key in before.items():
+        if name in _CHANGED and key not in others:
+            others[key] = _CHANGED[name](was[name], chance)
+    changed = {name: others[key] for name, key in before.items() if name in _CHANGED}
     now.save_artifacts(iter(changed.items()))
     now.done()
     after = dict(now.items())
     return {before[name]: after[name] for name in changed}
-
-
-def _another(name: str, result: Any, chance: random.Random) -> Any:
-    return _CHANGED[name](result, chance)
 
 
 def _evaluation(result: Any, chance: random.Random) -> Any:

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     with browsing() as browser:
         _take_card(browser, store)
     with serving(store) as address, browsing() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
         for name, path in _paths(store).items():
             page.goto(address + path, timeout=120_000)
             page.wait_for_selector("[aria-busy=true]", state="detached", timeout=300_000)
@@ -60,8 +60,9 @@ def _take_card(browser: Any, store: Path) -> None:
     (card,) = cards.glob("steps/evaluate/tasks/*/cards/blank-*.html")
     page = browser.new_page(viewport={"width": 1200, "height": 1550})
     # Without Metaflow's logo and menu.
-    page.goto(f"{card.as_uri()}?embed=1")
-    page.wait_for_selector(".vega-embed .marks", timeout=60_000)
+    # Not for a font from the network, which a card asks for.
+    page.goto(f"{card.as_uri()}?embed=1", wait_until="domcontentloaded", timeout=120_000)
+    page.wait_for_selector(".vega-embed .marks", timeout=120_000)
     _take(page, ROOT / "docs" / "card.png")
 
 

@@ -41,6 +41,8 @@ def test_columns_of_numbers_go_to_the_right():
     cells = re.findall(r"<t([dh])([^>]*)>([^<]*)<", found)
     right = [text for _, attributes, text in cells if 'class="n"' in attributes]
     assert right == ["count", "1,234", html.NONE]
+    first = html.table(["no.", "x"], [["1", "a"], ["2", "b"]])
+    assert 'class="n"' not in first, "what names a row stays at the left"
     assert html.table(["", ""], []).count("<thead>") == 0
 
 

@@ -186,5 +186,5 @@ def test_without_scripts_all_is_there(watch, world):
     page.get_by_label(f"Compare run {world.ids['two']}").check()
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url(re.compile("/compare"))
-    page.get_by_role("link", name="Show it").click()
+    page.get_by_role("link", name="Show metrics on the same rows").click()
     page.get_by_text("0.7500").first.wait_for()

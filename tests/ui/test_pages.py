@@ -13,7 +13,8 @@ from requests import RequestException
 PAGES = ("/", "/production", "/run/Pipeline/{one}", "/run/Pipeline/{one}/data")
 PAGES += ("/run/Pipeline/{one}/slices", "/run/Pipeline/{one}/cards", "/compare?run={one}&run={two}")
 PARTS = ("/part/runs", "/part/course", "/part/production", "/part/metrics?run={one}&run={two}")
-PARTS += ("/part/slices/Pipeline/{one}",)
+PARTS += ("/part/slices/Pipeline/{one}", "/part/charts?run={one}&run={two}")
+PARTS += ("/part/drift?run={one}&run={two}",)
 
 
 class Words(HTMLParser):

@@ -110,6 +110,27 @@ def test_an_old_problem_is_no_news(slow, monkeypatch):
     assert list(slow.reader.ask(RUNS[:1], RUNS[:1], 30)) == ["Pipeline/0"]
 
 
+def test_more_read_at_a_time_only_where_reading_waits():
+    def busy(_):
+        end = time.thread_time() + 0.002
+        while time.thread_time() < end:
+            pass
+
+    def waiting(_):
+        time.sleep(0.02)
+
+    for what, readers in ((busy, None), (waiting, reader.READERS)):
+        slow = Slow()
+        slow.may.set()
+        read = slow.reader._read_one
+        slow.reader._read_one = lambda one, what=what, read=read: (what(one), read(one))[1]
+        slow.reader.ask(RUNS, RUNS, 30)
+        slow.reader.stop()
+        if readers:
+            assert len(slow.reader._threads) == readers
+        assert sorted(slow.read, key=int) == [one.id for one in RUNS]
+
+
 def test_it_stops_at_once(slow):
     slow.reader.ask(RUNS, [], 0)
     slow.may.set()

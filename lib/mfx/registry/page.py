@@ -15,6 +15,8 @@ from mfx.report import compared, html
 from mfx.report.html import Html, element
 from mfx.report.vega_lite import svg
 
+_FOLDED = 5
+"""Most files of code that are shown at once."""
 _CUT = 300
 """Most characters shown of a value."""
 
@@ -29,12 +31,13 @@ def page(metrics: Comparison, changes: Sequence[Changes], found: Sequence[Result
     """
     title = f"Runs {', '.join(metrics.runs)}"
     differing = [change_section(one) for one in changes]
-    main = element("main", element("h1", title), differing, metric_sections(metrics, found))
+    overall, *charts = metric_sections(metrics, found)
+    main = element("main", element("h1", title), overall, differing, charts)
     return html.document(title, main, style=html.inline_style()) + "\n"
 
 
 def metric_sections(metrics: Comparison, found: Sequence[Results]) -> list[Html]:
-    """Metrics side by side: of all rows, their differences and course as charts, of slices."""
+    """Metrics side by side: first of all rows, then differences as charts, and slices."""
     said = (
         f"Of the {metrics.eval_rows:,} eval rows of run {metrics.eval_run}. In brackets, and as "
         "bars, the 95% interval of the difference from the first run (paired bootstrap)."
@@ -78,10 +81,11 @@ def change_section(one: Changes) -> Html:
     same = f"Commit {before}." if before == after else f"Commit {before} → {after}."
     if one.code:
         rows = [[f.path, f"+{f.added}", f"-{f.removed}"] for f in one.code]
-        parts += [
-            element("p", same),
-            html.table(["file", "added", "removed"], rows, "Files of code that differ"),
-        ]
+        files = html.table(["file", "added", "removed"], rows, "Files of code that differ")
+        said = element("summary", f"{len(rows):,} files differ")
+        # Its own code a user looks at; a newer version of the library differs in many files.
+        folded = element("details", said, files, open=len(rows) <= _FOLDED)
+        parts += [element("p", same), folded]
     else:
         kept = "A run did not keep its code." if one.code is None else "The same files."
         parts.append(element("p", f"{same} {kept}"))
@@ -131,7 +135,9 @@ def _differences(metrics: Comparison) -> Iterable[Html]:
 
 
 def _over_time(metrics: Comparison, found: Sequence[Results]) -> Iterable[Html]:
-    """Each metric of the whole, run by run in the order in which they began."""
+    """Each metric of the whole, run by run in the order in which they began, if there are three."""
+    if len(metrics.runs) < 3:
+        return
     order = sorted(
         range(len(metrics.runs)),
         key=lambda i: next(began(one.run) for one in found if one.id == metrics.runs[i]),

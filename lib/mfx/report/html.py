@@ -60,7 +60,7 @@ def table(
     """
     rows = [list(row) for row in rows]
     kinds = ["n" if _are_numbers(column) else None for column in zip(*rows, strict=True)]
-    kinds = kinds or [None] * len(headers)
+    kinds = [None, *kinds[1:]] if kinds else [None] * len(headers)
     head = [
         element("th", cell, scope="col", class_=kind)
         for cell, kind in zip(headers, kinds, strict=True)

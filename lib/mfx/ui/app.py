@@ -56,6 +56,8 @@ PAGES = {
     r"/part/course": "runs.course",
     r"/part/production": "history.listed",
     r"/part/metrics": "compare.metrics",
+    r"/part/charts": "compare.charts",
+    r"/part/drift": "compare.drift",
     rf"/part/slices/{_RUN}": "run.slice_charts",
     rf"/part/distributions/{_RUN}": "schema.distributions",
 }

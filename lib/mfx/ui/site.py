@@ -28,6 +28,8 @@ FILES = {
     "icon.svg": (STATIC / "icon.svg", "image/svg+xml"),
 }
 """Files that pages need, by the name under which they are served."""
+COUNTS = ("example_count", "weighted_example_count")
+"""Metrics that say nothing of the model."""
 MENU = {"/": "Runs", "/production": "Production"}
 OLDEST_FIRST = "oldest-first"
 """What the list of runs asks a comparison for: differences are from the first run, and the list
@@ -86,6 +88,7 @@ class Site:
             element("a", name, href=path, aria_current="page" if path == at else None)
             for path, name in MENU.items()
         ]
+        kind = self.source.partition("@")[0]
         icon = element("img", src=self._file("icon.svg"), alt="", width=22, height=22)
         return [
             element("a", "To the content", href="#main", class_="skip"),
@@ -93,7 +96,7 @@ class Site:
                 "header",
                 element("a", icon, "MFX ", element("span", self.project), href="/", class_="brand"),
                 element("nav", links, aria_label="Pages"),
-                element("span", "read-only · ", self.source, class_="about"),
+                element("span", f"read-only · {kind} metadata", class_="about", title=self.source),
                 class_="top",
             ),
         ]
@@ -122,20 +125,20 @@ def part(*body: Any) -> Answer:
     return Answer(html.join(body))
 
 
-def later(target: str, said: str, milliseconds: int = 0) -> Html:
+def later(target: str, name: str, doing: str) -> Html:
     """A place for a part that the page asks for when it is there.
 
     Args:
         target: The part's address.
-        said: What stands there until then.
-        milliseconds: When it is asked for.
+        name: What it shows: without a script it is a link.
+        doing: What stands there until then.
     """
     return element(
         "div",
-        element("p", said, class_="reading"),
-        element("noscript", element("p", element("a", "Show it", href=target))),
+        element("p", f"{doing} {name} …", class_="reading"),
+        element("noscript", element("p", element("a", f"Show {name}", href=target))),
         data_part=target,
-        data_after=milliseconds,
+        data_after=0,
         aria_busy="true",
         aria_live="polite",
     )

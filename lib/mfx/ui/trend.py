@@ -8,14 +8,13 @@ from mfx import figures
 from mfx.registry.place import Place
 from mfx.registry.runs import RunSummary
 from mfx.report.vega_lite import BLUE, GREY, ORANGE, Row, Spec, chart, svg, text
-from mfx.ui.site import run_path
+from mfx.ui.site import COUNTS, run_path
 
 MOST = 300
 """Most runs drawn, the newest."""
 _KINDS = {"in production": ORANGE, "blessed": BLUE, "not blessed": GREY}
 _HERE = "https://mfx.invalid"
 """Stands for this server while a chart is drawn: Vega puts a place of its own before a path."""
-_NOT_DRAWN = ("example_count", "weighted_example_count")
 
 
 def draw(summaries: Sequence[RunSummary], production: Mapping[Place, str | None]) -> str:
@@ -35,7 +34,7 @@ def draw(summaries: Sequence[RunSummary], production: Mapping[Place, str | None]
 
 
 def _first(one: RunSummary) -> str:
-    return next((name for name in one.metrics if name not in _NOT_DRAWN), "")
+    return next((name for name in one.metrics if name not in COUNTS), "")
 
 
 def _row(one: RunSummary, name: str, production: Mapping[Place, str | None]) -> Row:
@@ -95,4 +94,4 @@ def _spec(name: str, rows: Sequence[Row]) -> Spec:
             },
         },
     ]
-    return chart("", list(rows), layers, width=1080, height=150)
+    return chart("", list(rows), layers, width=800, height=130)

@@ -32,7 +32,7 @@ MOST = 5
 """Most runs side by side: so many colours can be told apart."""
 _KEPT = 20
 """Comparisons that are kept: of finished runs they do not change."""
-_kept: dict[tuple[str, ...], Html] = {}
+_kept: dict[tuple[str, ...], list[Html]] = {}
 _one_at_a_time = Lock()
 
 
@@ -44,20 +44,38 @@ def page(site: Site, query: str) -> Answer:
         found.sort(key=lambda one: began(one.run))
     drift = given.one("drift") == "1"
     names = [one.run.pathspec for one in found]
-    first, *others = found
-    metrics = later(address("/part/metrics", run=names), "Comparing metrics on the same rows …")
+    differing = (
+        later(address("/part/drift", run=names), "drift and what else differs", "Measuring")
+        if drift
+        else _differences(found, drift=False)
+    )
     return site.page(
         f"Compare {' and '.join(one.id for one in found)}",
-        element("h1", "Compare"),
-        element("p", _links(names, drift), class_="badges"),
+        element("div", element("h1", "Compare"), _links(names, drift), class_="head"),
         element("div", [_about(site, one, n) for n, one in enumerate(found)], class_="sides"),
-        [_difference(first, one, drift) for one in others],
-        metrics,
+        later(address("/part/metrics", run=names), "metrics on the same rows", "Comparing"),
+        differing,
+        later(address("/part/charts", run=names), "differences", "Drawing"),
     )
 
 
 def metrics(site: Site, query: str) -> Answer:
     """Metrics on the same rows."""
+    return part(_compared(site, query)[0])
+
+
+def charts(site: Site, query: str) -> Answer:
+    """Their differences as charts, and metrics of slices."""
+    return part(*_compared(site, query)[1:])
+
+
+def drift(site: Site, query: str) -> Answer:
+    """What differs besides metrics, with the drift of the data."""
+    return part(_differences(_find(Query(query, ("run",))), drift=True))
+
+
+def _compared(site: Site, query: str) -> list[Html]:
+    """The metrics' sections, or why there are none."""
     found = _find(Query(query, ("run",)))
     names = (site.source, *(one.run.pathspec for one in found))
     with _one_at_a_time:
@@ -67,18 +85,17 @@ def metrics(site: Site, query: str) -> Answer:
             except MfxError as error:
                 if error.is_transient or isinstance(error, UnreadableError):
                     raise
-                return part(callout(error.what, error.remedy))
+                return [callout(error.what, error.remedy)]
             if len(_kept) >= _KEPT:
                 del _kept[next(iter(_kept))]
             _kept[names] = shown
-        return part(_kept[names])
+        return _kept[names]
 
 
-def _metrics(found: list[Results]) -> Html:
+def _metrics(found: list[Results]) -> list[Html]:
     from mfx.registry.comparison import compare_metrics
-    from mfx.report.html import join
 
-    return join(metric_sections(compare_metrics(found), found))
+    return metric_sections(compare_metrics(found), found)
 
 
 def _find(given: Query) -> list[Results]:
@@ -90,14 +107,14 @@ def _find(given: Query) -> list[Results]:
     return [registry.run(name) for name in names]
 
 
-def _links(names: list[str], drift: bool) -> list[Any]:
+def _links(names: list[str], drift: bool) -> Html:
     swapped = [names[1], names[0], *names[2:]]
     shown = [element("a", "Swap", href=address("/compare", run=swapped), class_="button")]
     if not drift:
         target = address("/compare", run=names, drift="1")
         about = "Needs TensorFlow Data Validation, which takes some seconds to load"
         shown.append(element("a", "Measure drift", href=target, class_="button", title=about))
-    return shown
+    return element("span", shown, class_="badges")
 
 
 def _about(site: Site, found: Results, number: int) -> Html:
@@ -124,5 +141,10 @@ def _outcome(site: Site, found: Results) -> Html:
     return element("p", shown, class_="badges")
 
 
-def _difference(first: Results, other: Results, drift: bool) -> Any:
-    return as_far_as_read(lambda one: change_section(changes(first, one, drift)), other)
+def _differences(found: list[Results], drift: bool) -> list[Any]:
+    """What differs from the first run, for each other one."""
+    first, *others = found
+    return [
+        as_far_as_read(lambda other: change_section(changes(first, other, drift)), one)
+        for one in others
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mfx import figures
+from mfx import environment, figures
 from mfx.errors import MfxError
 from mfx.registry.log import DONE, Entry, Log, parse_time
 from mfx.registry.place import Place
@@ -95,13 +95,18 @@ def _live(place: Place, view: View) -> Html:
     return facts(
         [
             ("in production", [run_link(entry.flow, entry.run), " ", badge("live", "live")]),
-            ("version", f"{version} at {place}"),
+            ("version", f"{version} at {_shown_place(place)}"),
             ("since", [moment_of(entry.since), f", by {entry.who}"]),
             *([("metrics", shown)] if shown else []),
             *([("reason", entry.reason)] if entry.reason else []),
             *([("override", entry.override)] if entry.override else []),
         ]
     )
+
+
+def _shown_place(place: Place) -> str:
+    """From the project, if it lies in it."""
+    return str(place).removeprefix(f"{environment.project()}/")
 
 
 def _served(served: Sequence[Entry]) -> Html | None:

@@ -15,6 +15,7 @@ from mfx.report.html import NONE, Html, element, table
 from mfx.ui.answers import CARD, Answer, Query
 from mfx.ui.pages.history import entries_table
 from mfx.ui.site import (
+    COUNTS,
     Site,
     address,
     as_far_as_read,
@@ -142,12 +143,12 @@ def _head(site: Site, found: Results) -> list[Html]:
                 element("span", found.id, class_="id"),
             ),
             element("span", badges, class_="badges"),
+            compare,
             class_="head",
         ),
         element(
             "p", "began ", moment(began(found.run)), f", by {user}" if user else "", class_="note"
         ),
-        element("p", compare) if compare else Html(""),
     ]
 
 
@@ -208,10 +209,10 @@ def _evaluation(found: Results) -> Any:
         return None
     before = charts.overall(evaluation.baseline_rows)
     shown = []
-    for name, value in evaluation.overall.items():
+    for name, value in sorted(evaluation.overall.items(), key=lambda one: one[0] in COUNTS):
         was = before.get(name)
         note = evaluation.why_none(name) if value is None else ""
-        if value is not None and was is not None and name != "example_count":
+        if value is not None and was is not None and name not in COUNTS:
             note = f"{figures.difference(value - was)} vs baseline"
         shown.append((name, figures.metric(value), note))
     return tiles(shown)
@@ -279,7 +280,7 @@ def _slices(found: Results) -> list[Any]:
         if rows
         else element("p", "None are configured.")
     )
-    return [later(path, "Drawing …"), section("All slices", shown)]
+    return [later(path, "charts", "Drawing"), section("All slices", shown)]
 
 
 def _metric(value: float | None, why_none: str) -> str:

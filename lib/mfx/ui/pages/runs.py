@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from mfx.figures import metric
@@ -15,6 +16,7 @@ from mfx.ui import trend
 from mfx.ui.answers import Answer, Query
 from mfx.ui.catalog import Line
 from mfx.ui.site import (
+    COUNTS,
     OLDEST_FIRST,
     Site,
     address,
@@ -36,7 +38,6 @@ _AGAIN, _WHILE_RUNNING = 700, 8000
 """Milliseconds until the list is asked for again: while runs are being read, and while one runs."""
 _METRICS = 2
 """Metrics shown of one pipeline; of several at most twice as many."""
-_NOT_SHOWN = ("example_count", "weighted_example_count")
 
 
 class View:
@@ -65,12 +66,12 @@ class View:
             return False
         return all(word in _words(line) for word in self.text.lower().split())
 
-    @property
+    @cached_property
     def unread(self) -> int:
         """Runs that have not been read yet."""
         return sum(line.summary is None for line in self.all)
 
-    @property
+    @cached_property
     def several(self) -> bool:
         """Whether several pipelines are shown."""
         return len({line.flow for line in self.found}) > 1
@@ -95,8 +96,7 @@ def page(site: Site, query: str) -> Answer:
     view = View(site, query)
     body = [
         element("h1", "Runs"),
-        _live(view),
-        _trend(view),
+        element("div", _live(view), _trend(view), class_="overview"),
         element("section", _filters(view), _list(view), class_="runs-section"),
     ]
     return site.page("Runs", *body, at="/", again=bool(view.unread))
@@ -142,7 +142,7 @@ def _live(view: View) -> Html | None:
             continue
         summary = runs.get(run)
         metrics = summary.metrics if summary else {}
-        values = [f"{n} {metric(v)}" for n, v in metrics.items() if n not in _NOT_SHOWN]
+        values = [f"{n} {metric(v)}" for n, v in metrics.items() if n not in COUNTS]
         link = run_link(summary.flow, run) if summary else element("span", run, class_="id")
         shown.append(
             (["In production: ", element("b", place.model)], link, ", ".join(values[:_METRICS]))
@@ -153,7 +153,10 @@ def _live(view: View) -> Html | None:
 def _trend(view: View) -> Html | None:
     if view.several or not view.found:
         return None
-    return section("From run to run", later(view.address("/part/course", page=1), "Drawing …"))
+    return section(
+        "From run to run",
+        later(view.address("/part/course", page=1), "the course of metrics", "Drawing"),
+    )
 
 
 def _filters(view: View) -> Html:
@@ -233,7 +236,7 @@ def _pages(view: View) -> Html | None:
 
 def _table(view: View) -> Html:
     known = [line.summary for line in view.shown if line.summary]
-    names = dict.fromkeys(name for one in known for name in one.metrics if name not in _NOT_SHOWN)
+    names = dict.fromkeys(name for one in known for name in one.metrics if name not in COUNTS)
     metrics = list(names)[: _METRICS * (2 if view.several else 1)]
     production = _production(view.site, known)
     columns = _columns(metrics, production)

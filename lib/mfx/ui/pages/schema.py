@@ -60,7 +60,7 @@ def schema(found: Results) -> list[Html]:
             ),
             source,
         ),
-        later(path, "Drawing distributions …"),
+        later(path, "distributions", "Drawing"),
     ]
 
 

@@ -18,11 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mfx.columns import number_text
-from mfx.columns.types import SINGLE, is_list, list_kind, value_kind
+from mfx.columns.types import is_list, list_kind, value_kind
 from mfx.config import Reading
 from mfx.errors import MfxError
-from mfx.ingest.sources import arrow_types
+from mfx.ingest.sources import arrow_types, conversions
 from mfx.ingest.sources.arrow_types import Made
 from mfx.ingest.sources.base import Tally, checked_names
 
@@ -182,7 +181,7 @@ class Seen:
             self.wide = self.wide or self.base in ("int64", "float64")
             return
         values = np.asarray(made.drop_null())
-        self.lost += int(_is_lost(values).sum())
+        self.lost += int(conversions.is_lost(values).sum())
         if values.dtype.kind == "f":
             finite = values[np.isfinite(values)]
             self.whole = self.whole and bool((np.floor(finite) == finite).all())
@@ -201,7 +200,7 @@ def look(table: Table, found: dict[str, Any]) -> None:
             by_values.append(field.name)
     for batch in table.batches(by_values) if by_values else ():
         for name in by_values:
-            values, _ = _split_up(batch.column(batch.schema.get_field_index(name)))
+            values, _ = conversions.split_up(batch.column(batch.schema.get_field_index(name)))
             found[name].add(_made(values)[0])
 
 
@@ -222,7 +221,7 @@ def look_at_rows(
                 continue
             rule = _rule(where, field)
             kind, listed = arrow_types.value_type(field.type)
-            values, counts = _split_up(column)
+            values, counts = conversions.split_up(column)
             listed = counts is not None and (one_is_list or bool((counts > 1).any()))
             here = Seen(where, str(kind), _base(rule, kind), listed)
             seen = found.setdefault(field.name, Seen(where, str(kind)))
@@ -234,7 +233,7 @@ def look_at_rows(
 def _base(rule: arrow_types.Rule, kind: pa.DataType) -> str:
     if pa.types.is_null(kind):
         return ""
-    return _short_name(rule.make(pa.array([], kind))[0].type)
+    return conversions.short_name(rule.make(pa.array([], kind))[0].type)
 
 
 def _made(values: pa.Array) -> Made:
@@ -298,7 +297,7 @@ class _Cells:
 
     def single(self, column: pa.Array) -> pa.Array:
         """One value per row; lists of one value or none are taken for it."""
-        values, counts = _split_up(column)
+        values, counts = conversions.split_up(column)
         if counts is None:
             return self._typed(values, np.arange(len(values)), with_nulls=True)
         if (counts > 1).any():
@@ -311,7 +310,7 @@ class _Cells:
 
     def listed(self, column: pa.Array) -> pa.Array:
         """A list per row; a single value is a list of one, and a missing one no list."""
-        values, counts = _split_up(column)
+        values, counts = conversions.split_up(column)
         missing = np.asarray(column.is_null())
         if counts is None:
             typed = self._typed(values, np.arange(len(values)), with_nulls=True)
@@ -336,9 +335,9 @@ class _Cells:
             raise self._fault(values, rows, bad, rule.expected if rule else "")
         if with_nulls:
             made = self._without_nulls(made)
-        typed, bad = _TO[_short_name(made.type), self.kind](made)
+        typed, bad = conversions.TO[conversions.short_name(made.type), self.kind](made)
         if bad is not None:
-            raise self._fault(values, rows, bad, _EXPECTED[self.kind])
+            raise self._fault(values, rows, bad, conversions.EXPECTED[self.kind])
         if pa.types.is_floating(made.type):
             self._count_nans(made, typed)
         if self.kind == "float32" and not pa.types.is_binary(made.type):
@@ -350,7 +349,9 @@ class _Cells:
         if texts is None:
             texts = [text for text in self.how.null_values.default if text]
         for text in texts:
-            value = _TO["bytes", _NULL_AS[_short_name(made.type)]](pa.array([text.encode()]))[0]
+            value = conversions.TO["bytes", conversions.NULL_AS[conversions.short_name(made.type)]](
+                pa.array([text.encode()])
+            )[0]
             if not value[0].is_valid:
                 continue
             found = pc.equal(made, pa.scalar(value[0].as_py(), made.type)).fill_null(False)
@@ -365,7 +366,7 @@ class _Cells:
 
     def _count_rounded(self, made: pa.Array) -> None:
         numbers = np.asarray(made.drop_null())
-        lost = _is_lost(numbers)
+        lost = conversions.is_lost(numbers)
         if cells := int(lost.sum()):
             self.tally.rounded += Counter(
                 {(self.name, str(int(numbers[int(np.argmax(lost))]))): cells}
@@ -396,111 +397,3 @@ def _shown(value: pa.Scalar) -> Any:
 
 def _short(kind: pa.DataType) -> str:
     return text if len(text := str(kind)) <= 80 else text[:80] + "…"
-
-
-def _short_name(kind: pa.DataType) -> str:
-    return "float64" if kind == pa.float64() else next(n for n, k in SINGLE.items() if k == kind)
-
-
-def _split_up(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
-    """All values of a column in row order, without dictionaries; and how many each row has, 0
-    where a list is missing, or None where rows have single values, null where missing."""
-    _, listed = arrow_types.value_type(column.type)
-    if not listed:
-        return _decoded(column), None
-    present = column.drop_null()
-    if pa.types.is_fixed_size_list(column.type):
-        counts = np.where(np.asarray(column.is_valid()), column.type.list_size, 0)
-    else:
-        counts = np.asarray(pc.list_value_length(column).fill_null(0), np.int64)
-    return _decoded(present.flatten()), counts.astype(np.int64)
-
-
-def _decoded(values: pa.Array) -> pa.Array:
-    while pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    return values
-
-
-def _is_lost(numbers: np.ndarray) -> np.ndarray:
-    """Which whole numbers are others as float32."""
-    if numbers.dtype == np.float32:
-        return np.zeros(len(numbers), bool)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if numbers.dtype == np.int64:
-            rounded = numbers.astype(np.float32).astype(np.float64)
-            # As float64 the largest int64 is beyond int64.
-            within = abs(rounded) < 2.0**63
-            return ~within | (np.where(within, rounded, 0).astype(np.int64) != numbers)
-        whole = np.isfinite(numbers) & (np.floor(numbers) == numbers)
-        return whole & (numbers.astype(np.float32) != numbers)
-
-
-def _same(values: pa.Array) -> Made:
-    return values, None
-
-
-def _whole_to_float(values: pa.Array) -> Made:
-    numbers = np.asarray(values.fill_null(0)).astype(np.float32)
-    return pa.array(numbers, mask=np.asarray(values.is_null())), None
-
-
-def _digits(values: pa.Array) -> Made:
-    return values.cast(pa.string()).cast(pa.binary()), None
-
-
-def _to_float32(values: pa.Array) -> Made:
-    numbers = np.asarray(values.fill_null(0))
-    with np.errstate(over="ignore"):
-        made = numbers.astype(np.float32)
-    bad = np.isinf(made)
-    missing = np.asarray(values.is_null()) | np.isnan(made) | bad
-    return pa.array(made, mask=missing), bad if bad.any() else None
-
-
-def _to_whole(values: pa.Array) -> Made:
-    numbers = np.asarray(values.fill_null(0))
-    nan = np.isnan(numbers)
-    with np.errstate(invalid="ignore"):
-        good = (np.floor(numbers) == numbers) & (abs(numbers) < 2.0**63)
-    made = np.where(good, numbers, 0).astype(np.int64)
-    bad = ~good & ~nan
-    return pa.array(made, mask=np.asarray(values.is_null()) | ~good), bad if bad.any() else None
-
-
-def _never(values: pa.Array) -> Made:
-    there = np.asarray(values.is_valid())
-    return pa.nulls(len(values), pa.binary()), there if there.any() else None
-
-
-def _from_text(convert: Callable[[pa.Array], Made]) -> Callable[[pa.Array], Made]:
-    def made(values: pa.Array) -> Made:
-        try:
-            return convert(values.cast(pa.string()))
-        except pa.ArrowInvalid:
-            texts = [
-                None if v is None else v.decode("utf-8", "replace") for v in values.to_pylist()
-            ]
-            return convert(pa.array(texts, pa.string()))
-
-    return made
-
-
-_EXPECTED = {"int64": "an integer", "float32": "a finite number", "bytes": "text"}
-_NULL_AS = {"int64": "int64", "float32": "float32", "float64": "float32", "bytes": "bytes"}
-
-_TO: dict[tuple[str, str], Callable[[pa.Array], Made]] = {
-    ("int64", "int64"): _same,
-    ("int64", "float32"): _whole_to_float,
-    ("int64", "bytes"): _digits,
-    ("float32", "float32"): _to_float32,
-    ("float64", "float32"): _to_float32,
-    ("float32", "int64"): _to_whole,
-    ("float64", "int64"): _to_whole,
-    ("float32", "bytes"): _never,
-    ("float64", "bytes"): _never,
-    ("bytes", "bytes"): _same,
-    ("bytes", "int64"): _from_text(number_text.to_int64),
-    ("bytes", "float32"): _from_text(number_text.to_float32),
-}
-"""How what a rule makes becomes what a column is to be."""

@@ -34,7 +34,7 @@ class Pipeline(FlowSpec):
     """
 
     config = Config("config", default=str(HERE / "taxi" / "config.toml"), parser=runtime.parser())
-    data = Parameter("data", help="CSV file, folder or pattern to read", default=None)
+    data = Parameter("data", help="file, folder or pattern to read, or a JSON list", default=None)
     steps = Parameter("steps", help="training steps", type=int, default=None)
     batch_size = Parameter("batch-size", help="rows per training step", type=int, default=None)
     seed = Parameter("seed", help="seed for weights and shuffling", type=int, default=None)

@@ -213,7 +213,7 @@ def test_several_mistakes_are_one_line_each():
     with pytest.raises(MfxError) as error:
         config.from_dict(tables, "c.toml")
     assert sorted(error.value.what.splitlines()) == [
-        "c.toml: data.path: expected text, found 3",
+        "c.toml: data.path: expected a path or a list of paths, found 3",
         "c.toml: missing key 'push.destination': expected text",
         "c.toml: unknown key 'train.stepz'; did you mean 'steps'?",
     ]

@@ -40,6 +40,18 @@ def _names(sources):
     return [Path(file.path).name for file in sources.files]
 
 
+def test_a_list_of_paths_keeps_its_order_and_what_is_relative(folder, settings, tmp_path):
+    given = settings.override(
+        data__path=[str(folder / "b.csv"), str(folder / "a*.csv")],
+        schema__path=str(tmp_path / "s.pbtxt"),
+    )
+    assert _names(start.resolve(given)) == ["b.csv", "a.csv"]
+    home = given.model_copy(update={"home": str(tmp_path)})
+    data = given.data.model_copy(update={"path": ["data/b.csv", str(folder / "a.csv")]})
+    sources = start.resolve(home.model_copy(update={"data": data}))
+    assert [file.path for file in sources.files] == ["data/b.csv", str(folder / "a.csv")]
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [

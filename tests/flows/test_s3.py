@@ -24,7 +24,7 @@ from mfx.artifacts import store
 from mfx.destinations import open_destination
 from mfx.destinations.base import RECORD, folder_digest
 from mfx.errors import MfxError
-from mfx.ingest import input_files
+from mfx.ingest import finding, input_files
 from mfx.registry import promotion
 from mfx.storage import retries, s3
 
@@ -119,9 +119,9 @@ def test_input_is_read(kind, bucket, s3_client, impatient, monkeypatch):
     for key, text in files.items():
         s3_client.put_object(Bucket=bucket, Key=key, Body=text.encode())
     with behind(0.35, kind) as proxy:
-        for address in input_files.find(f"s3://{bucket}/day"):
-            with input_files.on_disk(address) as path:
-                assert path.read_text() == files.pop(address.removeprefix(f"s3://{bucket}/"))
+        for file in finding.find([f"s3://{bucket}/day"]):
+            with input_files.on_disk(file.address) as path:
+                assert path.read_text() == files.pop(file.address.removeprefix(f"s3://{bucket}/"))
     assert files == {} and proxy.counts[kind] > 0, proxy.counts
 
 
@@ -143,7 +143,7 @@ def operations(bucket: str, model: Path) -> dict:
         "list": taxi.versions,
         "push": lambda: taxi.stage(model, ".staged-x"),
         "log": lambda: taxi.write_entry("00000001-intent", {}),
-        "find": lambda: input_files.find(f"s3://{bucket}/day"),
+        "find": lambda: finding.find([f"s3://{bucket}/day"]),
         "read": lambda: input_files.on_disk(f"s3://{bucket}/a.csv").__enter__(),
         "save": lambda: store.save(model),
     }

@@ -8,7 +8,7 @@ from helpers.boxes import BOXES
 from mfx.artifacts import Shard, SourceFile
 from mfx.errors import MfxError
 from mfx.flow import start
-from mfx.ingest import input_files
+from mfx.ingest import finding, input_files
 from mfx.ingest.ingest import ingest
 from mfx.storage import retries
 from mfx.storage.address import is_url
@@ -49,6 +49,10 @@ def web(request) -> str:
     return str(box.place)
 
 
+def found_at(*paths: str) -> list[str]:
+    return [file.address for file in finding.find(paths)]
+
+
 PATHS = {
     "day": ["day/a.csv", "day/b.csv"],
     "day/": ["day/a.csv", "day/b.csv"],
@@ -63,25 +67,25 @@ PATHS = {
 
 def test_a_folder_a_pattern_or_a_file(place):
     for path, expected in PATHS.items():
-        assert input_files.find(f"{place}/{path}") == [f"{place}/{name}" for name in expected]
+        assert found_at(f"{place}/{path}") == [f"{place}/{name}" for name in expected]
 
 
 def test_nothing_to_read_is_one_error(place):
     for path in ("day/gone*.csv", "day/gone.csv", "nothing"):
         with pytest.raises(MfxError, match=r"no input file found|no such file") as error:
-            input_files.find(f"{place}/{path}")
+            found_at(f"{place}/{path}")
         assert f"{place}/{path}: " in error.value.what
         assert "--data" in error.value.remedy
 
 
 def test_a_file_on_the_web(web):
     url = f"{web}/day/a.csv"
-    assert input_files.find(url) == [url]
-    assert input_files.find(f"{url}?version=2") == [f"{url}?version=2"]
+    assert found_at(url) == [url]
+    assert found_at(f"{url}?version=2") == [f"{url}?version=2"]
     with input_files.on_disk(f"{url}?version=2") as path:
         assert (path.name, path.read_text()) == ("a.csv", FILES["day/a.csv"])
     with pytest.raises(MfxError, match=r"/day/gone\.csv: no input file found"):
-        input_files.find(f"{web}/day/gone.csv")
+        found_at(f"{web}/day/gone.csv")
     with (
         pytest.raises(MfxError, match=r"^http:.*/day/gone\.csv: no such object"),
         input_files.on_disk(f"{web}/day/gone.csv"),
@@ -91,7 +95,7 @@ def test_a_file_on_the_web(web):
 
 def test_a_folder_on_the_web_is_one_error(web):
     with pytest.raises(MfxError, match=r"/day: cannot read: access denied: 403 Forbidden"):
-        input_files.find(f"{web}/day")
+        found_at(f"{web}/day")
 
 
 def test_files_of_several_places_come_in_order(place, web, tmp_path):
@@ -105,7 +109,7 @@ def test_files_of_several_places_come_in_order(place, web, tmp_path):
 
 
 def test_files_are_read_from_disk(place):
-    for address in input_files.find(f"{place}/day"):
+    for address in found_at(f"{place}/day"):
         with input_files.on_disk(address) as path:
             assert path.read_text() == FILES[address.removeprefix(f"{place}/")]
             assert is_url(address) == (str(path) != address)
@@ -151,7 +155,7 @@ def test_small_objects_are_fetched_several_at_a_time_and_once(s3, monkeypatch):
     given = input_files._fetch_if_small
     monkeypatch.setattr(input_files, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(input_files, "_fetch_if_small", fetch)
-    addresses = input_files.find("s3://data/day") * 20
+    addresses = found_at("s3://data/day") * 20
     for _, opened in input_files.each_on_disk(addresses):
         with opened:
             assert len(fetched) <= len(addresses)
@@ -170,13 +174,13 @@ def test_a_bucket_that_is_missing_is_one_error(s3):
     with pytest.raises(
         MfxError, match=r"s3://nowhere/a\.csv: cannot read: .*NoSuchBucket"
     ) as error:
-        input_files.find("s3://nowhere/a.csv")
+        found_at("s3://nowhere/a.csv")
     assert "bucket's name" in error.value.remedy
 
 
 def test_other_urls_are_one_error():
     with pytest.raises(MfxError, match=r"ftp://b/a\.csv: expected a path on disk, s3://"):
-        input_files.find("ftp://b/a.csv")
+        found_at("ftp://b/a.csv")
 
 
 def test_an_error_in_a_file_names_its_address(s3, settings):

@@ -213,7 +213,7 @@ def _with_addresses(settings: Settings, where: str) -> Settings:
     """
     temp = settings.beam.temp
     faults = {
-        "data.path": address.fault(settings.data.path, address.FILES),
+        "data.path": next(filter(None, map(_file_fault, settings.data.paths)), ""),
         "push.destination": address.fault(settings.push.destination),
         "beam.temp": "" if temp is None else address.worker_folder_fault(temp),
     }
@@ -221,3 +221,7 @@ def _with_addresses(settings: Settings, where: str) -> Settings:
     if wrong:
         raise MfxError("\n".join(wrong.values()), messages.see(wrong))
     return settings
+
+
+def _file_fault(path: str) -> str:
+    return address.fault(path, address.FILES)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, PlainValidator, field_validator
 
 from mfx.config.table import Spelled, Table
+from mfx.errors import MfxError
 
 Delimiter = Annotated[
     str,
@@ -77,19 +81,57 @@ class Reading(Table):
         return {"default": value} if isinstance(value, list) else value
 
 
+def _path_or_paths(value: Any) -> str | list[str]:
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected a path or a list of paths")
+    return value
+
+
+def paths_in(text: str) -> str | list[str]:
+    """What `--data` means: a path, or the paths of a JSON list. A path that exists is no list.
+
+    Raises:
+        MfxError: It begins as a list of texts does, and is none.
+    """
+    if not re.match(r"\s*\[\s*[\"']", text) or Path(text).exists():
+        return text
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not (isinstance(found, list) and all(isinstance(one, str) for one in found)):
+        raise MfxError(
+            f"--data: expected a path or a JSON list of paths, found {text}",
+            """Write a list so: --data '["a.csv", "b/*.csv"]'""",
+        )
+    return found
+
+
 class Data(Reading):
     """Where examples come from and how they are read."""
 
-    path: str = Field(examples=["../../data/taxi/trips.csv"])
-    """A file, a folder of files, or a pattern such as `trips-*.csv`; on disk, or at
-    `s3://bucket/…`, `gs://bucket/…` or `az://container/…`. At `https://…` it is one file. Files are
-    CSV, TSV, Parquet, Arrow, Avro, JSON Lines or TFRecord. In a folder they are known by the
-    endings of their names, such as `.csv`, `.csv.gz` or `.parquet`. A relative path starts at the
-    config's folder. The command line's `--data` is used instead, if given."""
+    path: Annotated[str | list[str], PlainValidator(_path_or_paths)] = Field(
+        examples=["../../data/taxi/trips.csv", ["2024/*.csv", "2025.csv"]],
+        json_schema_extra={"words": "a path or a list of paths"},
+    )
+    """A file, a folder of files, or a pattern such as `trips-*.csv` or `year=*/**/trips-*.csv`; on
+    disk, or at `s3://bucket/…`, `gs://bucket/…` or `az://container/…`. At `https://…` it is one
+    file. Or a list of those, whose files are read in its order. Files are CSV, TSV, Parquet, Arrow,
+    Avro, JSON Lines or TFRecord. In a folder they are known by the endings of their names, such as
+    `.csv`, `.csv.gz` or `.parquet`. A relative path starts at the config's folder. The command
+    line's `--data` is used instead, if given; there a list is written as JSON, such as
+    `'["a.csv", "b.csv"]'`."""
     shard_mb: float = Field(32, gt=0, examples=[128])
     """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file on
     disk is cut where rows end, if its format allows it; else it is a shard of its own. Smaller
     files are read together, and less data than this is one shard. A run has at most 64 shards."""
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths, also where it is one."""
+        return [self.path] if isinstance(self.path, str) else self.path
 
 
 class Schema(Table):

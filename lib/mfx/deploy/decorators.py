@@ -71,7 +71,7 @@ def check(settings: Settings, where: str) -> None:
         MfxError: Containers cannot see a path, or the platform does not have a setting.
     """
     check_seen_by_containers(
-        {"data.path": settings.data.path, "push.destination": settings.push.destination}
+        {"data.path": settings.data.paths, "push.destination": [settings.push.destination]}
     )
     for key, name in (
         ("pipeline.module", settings.pipeline.module),
@@ -91,7 +91,7 @@ def check(settings: Settings, where: str) -> None:
                 )
 
 
-def check_seen_by_containers(addresses: Mapping[str, str]) -> None:
+def check_seen_by_containers(addresses: Mapping[str, Sequence[str]]) -> None:
     """Refuse relative paths: in a container they mean another folder, and a model would be lost.
 
     Args:
@@ -100,7 +100,7 @@ def check_seen_by_containers(addresses: Mapping[str, str]) -> None:
     Raises:
         MfxError: One is a relative path.
     """
-    for key, path in addresses.items():
+    for key, path in ((key, path) for key, paths in addresses.items() for path in paths):
         if not address.is_absolute(path):
             raise MfxError(
                 f"{key}: {path!r} is on this machine, where no container can see it",

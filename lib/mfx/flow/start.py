@@ -13,12 +13,13 @@ from mfx.artifacts.trial import is_trial
 from mfx.columns.schema_types import Declared
 from mfx.columns.types import is_list, list_kind
 from mfx.config import Data, Reading, Settings, from_dict
+from mfx.config.data import paths_in
 from mfx.deploy.decorators import check_seen_by_containers
 from mfx.destinations.base import is_denied
 from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
-from mfx.ingest import input_files, shards, sources
+from mfx.ingest import finding, input_files, shards, sources
 from mfx.ingest.sources.base import FOR_SOME, Seen, can_cut, checked_names, ends_of_parts
 from mfx.storage.address import is_absolute, is_url
 from mfx.validate.schema_file import column_types
@@ -31,21 +32,27 @@ def settings(flow: Any) -> Settings:
         MfxError: A value does not fit, or a deployed run has a path that containers cannot see.
     """
     given = from_dict(flow.config.to_dict(), where="config")
+    asked = paths_in(flow.data) if flow.data else []
+    paths = [asked] if isinstance(asked, str) else asked
     if code_package():
         check_seen_by_containers(
             {
-                "data.path": flow.data or given.data.path,
-                "push.destination": flow.destination or given.push.destination,
+                "data.path": paths or given.data.paths,
+                "push.destination": [flow.destination or given.push.destination],
             }
         )
     return given.override(
         # Relative paths on the command line start at the current folder.
-        data__path=flow.data and given.kept(flow.data),
+        data__path=_one_or_all([given.kept(path) for path in paths]),
         train__steps=flow.steps,
         train__batch_size=flow.batch_size,
         train__seed=flow.seed,
         push__destination=flow.destination and given.kept(flow.destination),
     )
+
+
+def _one_or_all(paths: list[str]) -> str | list[str] | None:
+    return paths[0] if len(paths) == 1 else paths or None
 
 
 def check_destination(settings: Settings, report: Callable[[str], object]) -> None:
@@ -94,8 +101,8 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     """
     files_of_code = code.files(settings)  # First, so that errors in code are found before reading.
     known = column_types(Path(settings.resolve(settings.schema_.path)))
-    addresses = input_files.find(settings.resolve(settings.data.path))
-    files, found = _look_at(addresses, known, settings.data)
+    listed = finding.find(settings.data.paths, settings.resolve)
+    files, found = _look_at([file.address for file in listed], known, settings.data)
     notes = [
         note
         for name, seen in found.items()
@@ -105,8 +112,11 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         report(note)
     if notes:
         report("(Texts that mean missing belong in null_values under [data]; types, in a schema.)")
-    if not is_absolute(settings.data.path):
-        files = [file._replace(path=settings.from_home(file.path)) for file in files]
+    relative = {file.address for file in listed if not is_absolute(file.given)}
+    files = [
+        file._replace(path=settings.from_home(file.path)) if file.path in relative else file
+        for file in files
+    ]
     return Sources(
         shards=shards.group(files, settings.data.shard_mb * 2**20),
         columns={name: _kind(known.get(name), seen) for name, seen in found.items()},

@@ -1,4 +1,4 @@
-"""Where input files lie, on disk or in a storage: find them, and read each from disk.
+"""Input files as files on disk, also those of a storage.
 
 Their identity for a run's lineage is the hash of their bytes, which are read anyway: the same file
 has the same lineage wherever it lies, and one that changed during the run is noticed.
@@ -6,7 +6,6 @@ has the same lineage wherever it lies, and one that changed during the run is no
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
 import tempfile
 from collections import deque
@@ -16,119 +15,16 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from mfx.errors import MfxError
-from mfx.ingest import sources
-from mfx.ingest.sources.compression import PACKED
-from mfx.storage import address, open_storage
+from mfx.storage import open_storage
 from mfx.storage.address import Address, parse
 from mfx.storage.answers import NotThereError
 from mfx.storage.base import Storage
 from mfx.storage.retries import WORKERS
 
-ALONE = ("http", "https")
-"""Schemes of storages that list nothing: each address is one file."""
-_PATTERN = "*?["
-
 SMALL = 16 * 2**20
 """Bytes up to which an object is fetched ahead."""
 AHEAD = 2 * WORKERS
 """Objects that are fetched ahead; bounds the disk's space together with SMALL."""
-
-
-def find(path: str) -> list[str]:
-    """The input files at `path`, sorted.
-
-    Args:
-        path: A file, a folder of files whose names end in one of `sources.suffixes`, or a pattern
-            for the last part of the name; absolute on disk, or in a storage such as
-            `s3://bucket/key`, `gs://…`, `az://container/key`. At `https://…` one file.
-
-    Raises:
-        MfxError: There is none, or one with and without compression; the storage cannot be asked;
-            or another kind of URL.
-    """
-    if there := parse(address.check(path, address.FILES)):
-        found, others = _find_remote(there)
-    else:
-        found, others = _find_on_disk(Path(path))
-    if not found:
-        beside = f" among its {len(others)} files, such as {Path(others[0]).name}" if others else ""
-        raise MfxError(
-            f"{path}: no input file found{beside}",
-            f"Give a {sources.titles()} file, a folder of them "
-            f"(*{', *'.join(_bare_suffixes())}) or a pattern: --data, or path under [data].",
-        )
-    _check_once(found)
-    return found
-
-
-def _check_once(addresses: list[str]) -> None:
-    """Or the rows of a file that lies there unpacked as well would count twice."""
-    seen: dict[str, str] = {}
-    for one in addresses:
-        bare = one
-        for packed in PACKED[1:]:
-            bare = bare.removesuffix(packed)
-        if bare in seen:
-            raise MfxError(
-                f"{seen[bare]} and {Path(one).name}: the same name with and without compression",
-                "Remove one of them, or give a pattern that one of them fits.",
-            )
-        seen[bare] = one
-
-
-def _bare_suffixes() -> list[str]:
-    """How names of input files end, without those of compressed ones."""
-    return [end for end in sources.suffixes() if not end.endswith(PACKED[1:])]
-
-
-def _in_folder(names: list[str]) -> tuple[list[str], list[str]]:
-    """Those that are input files by their names, and the others."""
-    ends = sources.suffixes()
-    found = [name for name in names if name.lower().endswith(ends)]
-    return found, [name for name in names if name not in set(found)]
-
-
-def _check_links(folder: Path) -> None:
-    """A link to nothing, or to itself, may have been meant as an input file."""
-    for file in sorted(folder.iterdir()):
-        lost = file.is_symlink() and not file.exists()
-        if lost and file.name.lower().endswith(sources.suffixes()):
-            raise MfxError(
-                f"{file}: a link that leads to no file",
-                "Remove the link, or make it lead to a file.",
-            )
-
-
-def _find_on_disk(path: Path) -> tuple[list[str], list[str]]:
-    if path.is_dir():
-        _check_links(path)
-        return _in_folder(sorted(str(file) for file in path.iterdir() if file.is_file()))
-    if any(character in path.name for character in _PATTERN) and not path.exists():
-        return sorted(str(file) for file in path.parent.glob(path.name)), []
-    if not path.exists():
-        raise MfxError(
-            f"{path}: no such file",
-            f"Give a {sources.titles()} file that exists: --data, or path under [data].",
-        )
-    return [str(path)], []
-
-
-def _find_remote(there: Address) -> tuple[list[str], list[str]]:
-    storage = open_storage(there)
-    if there.scheme in ALONE:
-        return ([str(there)] if storage.head(there.key) else []), []
-    folder, _, name = there.key.rpartition("/")
-    if any(character in name for character in _PATTERN):
-        keys = _keys(storage, f"{folder}/" if folder else "")
-        return [str(there.at(key)) for key in keys if fnmatch.fnmatchcase(key, there.key)], []
-    if name and storage.head(there.key):
-        return [str(there)], []
-    return _in_folder([str(there.at(key)) for key in _keys(storage, there.prefix)])
-
-
-def _keys(storage: Storage, prefix: str) -> list[str]:
-    """Keys that begin with `prefix`, without those in folders below, sorted."""
-    return [entry.key for entry in storage.list(prefix, deeper=False).entries]
 
 
 def each_on_disk(

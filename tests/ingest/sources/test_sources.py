@@ -19,7 +19,7 @@ from mfx.columns.tf_examples import serialize
 from mfx.columns.types import TYPES, is_list, kind_of, value_kind
 from mfx.errors import MfxError
 from mfx.flow import start
-from mfx.ingest import input_files, sources
+from mfx.ingest import finding, sources
 from mfx.ingest.infer_types import Column
 from mfx.ingest.ingest import ingest, merge
 from mfx.ingest.sources.base import Seen, Tally
@@ -177,7 +177,7 @@ def test_names_in_a_folder_are_of_one_kind():
 
 
 def test_a_file_is_found_and_taken_for_what_it_is(source, file):
-    assert input_files.find(str(file.parent)) == [str(file)]
+    assert [f.address for f in finding.find([str(file.parent)])] == [str(file)]
     assert source.takes(file.name, file.read_bytes()[:4096])
     assert sources.source_of(file) is source
 
@@ -343,5 +343,5 @@ def test_files_of_two_kinds_are_one_error(lines, settings):
 def test_all_kinds_are_named_where_none_is_found(lines, tmp_path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(MfxError, match=r"nothing: no input file found") as caught:
-        input_files.find(str(tmp_path / "nothing"))
+        finding.find([str(tmp_path / "nothing")])
     assert "*.lines" in caught.value.remedy

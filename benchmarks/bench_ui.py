@@ -109,9 +109,11 @@ def on_s3(store: Path) -> Iterator[Path]:
             name = file.relative_to(here).as_posix()
             if "/_meta/" in name and file.is_file():
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
-                text = file.read_text().replace(str(here), "s3://runs/metaflow")
+                text = file.read_text(encoding="utf-8").replace(str(here), "s3://runs/metaflow")
                 text = text.replace('"ds_type": "local"', '"ds_type": "s3"')
-                (root / name).write_text(text.replace('"value": "local"', '"value": "s3"'))
+                (root / name).write_text(
+                    text.replace('"value": "local"', '"value": "s3"'), encoding="utf-8"
+                )
             elif "/data/" in name and file.is_file():  # the results themselves
                 client.put_object(Bucket="runs", Key=f"metaflow/{name}", Body=file.read_bytes())
         yield Path(folder)
@@ -161,7 +163,7 @@ def _unread(text: str) -> int:
 
 
 def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

@@ -13,16 +13,17 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from helpers import boxes, clouds, cost, hermetic, local_s3
-from helpers.boxes import BOXES, Box
-from helpers.flows import REAL, ROOT, FlowResult, call_flow
-from helpers.pushes import ADDRESSES
-from helpers.small_runs import SmallRuns, small_runs_in
-from helpers.storing import saving
-from xdist.scheduler import LoadScopeScheduling
+from helpers import hermetic
 
-hermetic.clean()
+hermetic.clean()  # Before any import of this library, which PYTHONPATH may hide.
 
+from helpers import boxes, clouds, cost, local_s3  # noqa: E402
+from helpers.boxes import BOXES, Box  # noqa: E402
+from helpers.flows import REAL, ROOT, FlowResult, call_flow  # noqa: E402
+from helpers.pushes import ADDRESSES  # noqa: E402
+from helpers.small_runs import SmallRuns, small_runs_in  # noqa: E402
+from helpers.storing import saving  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 LONG = ["test_several_runs", "test_argo", "test_resume", "test_real_data", "test_reuse_flow"]
 LONG += ["test_bad_input", "test_runner", "test_tfma_local", "test_train"]

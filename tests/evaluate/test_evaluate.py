@@ -396,7 +396,7 @@ def test_production_is_read_alike(tmp_path, data, settings_of):
 def test_what_is_no_probability_is_one_error(tmp_path, data, settings_of):
     with pytest.raises(MfxError) as caught:
         evaluate([raw_model(tmp_path / "m")], *data, settings_of(CALIBRATED), None)
-    said = r"candidate 0: 32 of 40 predictions are not within \[0, 1\] \(they go from -7.1 to 8.1\)"
+    said = r"candidate 0: 32 of 40 predictions are not between 0 and 1 \(they go from -7.1 to 8.1\)"
     assert caught.match(said)
     assert "but auc, binary_accuracy need probabilities" in caught.value.what
     assert "sigmoid" in caught.value.remedy
@@ -412,7 +412,7 @@ def test_amounts_need_be_no_probabilities(tmp_path, data, settings_of):
 def test_production_that_gives_no_probabilities_is_unfit(tmp_path, data, settings_of):
     production = in_production(tmp_path, raw_model(tmp_path / "old"))
     _, found = evaluate([tiny_model(tmp_path / "new", 4.0)], *data, settings_of(DROP), production)
-    assert "not comparable: ValueError: 32 of 40 predictions are not within" in str(
+    assert "not comparable: ValueError: 32 of 40 predictions are not between" in str(
         found.blessing.baseline
     )
     assert not found.blessing.blessed

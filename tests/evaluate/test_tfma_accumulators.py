@@ -213,8 +213,8 @@ SHARES = np.array([[0.2, 0.8]], "float32")
 @pytest.mark.parametrize(
     ("metric", "label", "prediction", "message"),
     [
-        ("AUC", 3.0, np.array([0.5], "float32"), r"1 labels are not within \[0, 1\]"),
-        ("AUC", math.nan, np.array([0.5], "float32"), r"1 labels are not within \[0, 1\]"),
+        ("AUC", 3.0, np.array([0.5], "float32"), "1 labels are not between 0 and 1"),
+        ("AUC", math.nan, np.array([0.5], "float32"), "1 labels are not between 0 and 1"),
         ("AUC", 2.0, SHARES, "1 labels are not class numbers of a model with 2 outputs"),
         ("SparseCategoricalAccuracy", math.nan, SHARES, "1 labels are not class numbers"),
         ("MultiClassConfusionMatrixPlot", 2.0, SHARES, "1 labels are not class numbers"),

@@ -79,7 +79,7 @@ def test_a_result_that_is_gone_is_an_error_and_not_nothing(moved, capsys):
     one = registry.run(ids["one"])
     sha = one.run["evaluate"].task["model"].sha
     (here / ".metaflow" / "Pipeline" / "data" / sha[:2] / sha).unlink()
-    with pytest.raises(MfxError, match=r"'model' of step 'evaluate' cannot be read.*is not there"):
+    with pytest.raises(MfxError, match=r"'model' of step 'evaluate' cannot be read.*it does not exist"):
         registry.promote(ids["one"])
 
 

@@ -79,8 +79,8 @@ def _outside(tree: ast.Module) -> list[str]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr):
-            owner = node.value.id if isinstance(node.value, ast.Name) else ""
-            if owner not in ("self", "cls", "other") and node.attr not in OURS:
+            owner = ast.unparse(node.value)
+            if owner not in ("self", "cls", "other", "super()") and node.attr not in OURS:
                 found.append(f"line {node.lineno}: .{node.attr}")
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -26,7 +26,7 @@ def message(folder: Path, text: str, **given) -> str:
     with pytest.raises(MfxError) as caught:
         call(folder, text, **given)
     assert isinstance(caught.value.__cause__, Exception)
-    assert caught.value.remedy.startswith("MFX_TRACEBACK=1 ")
+    assert caught.value.remedy.startswith("Set MFX_TRACEBACK=1 ")
     return caught.value.what
 
 

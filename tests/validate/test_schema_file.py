@@ -30,7 +30,10 @@ def test_no_file_is_no_schema(tmp_path):
         ("value_count { min: 1 max: 5 }", ("int64 list", True)),
         ("shape { }", ("int64", True)),
         ("shape { dim { size: 1 } }", ("int64", True)),
-        ("shape { dim { size: 28 } dim { size: 28 } }", ("int64 list", True)),
+        (
+            "shape { dim { size: 28 } dim { size: 28 } } presence { min_fraction: 1 }",
+            ("int64 list", True),
+        ),
     ],
 )
 def test_a_schema_says_whether_a_row_has_several_values(tmp_path, said, expected):

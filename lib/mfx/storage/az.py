@@ -46,7 +46,7 @@ class AzureStorage(Storage):
     )
 
     _store: Any
-    _first_process = 0
+    first_process = 0
     """The process that asked first: obstore's threads are in it, and in no fork of it."""
 
     def fault(self, error: BaseException) -> Fault | None:
@@ -86,8 +86,8 @@ class AzureStorage(Storage):
                 f"{self.place}: the package obstore is not installed",
                 "Install the extra mfx[cloud]: pip install 'mfx[cloud]', or uv sync --extra cloud",
             ) from None
-        AzureStorage._first_process = AzureStorage._first_process or os.getpid()
-        if AzureStorage._first_process != os.getpid():
+        AzureStorage.first_process = AzureStorage.first_process or os.getpid()
+        if AzureStorage.first_process != os.getpid():
             raise MfxError(
                 f"{self.place}: Azure was used before this process was forked, and would never "
                 "answer here",

@@ -18,6 +18,7 @@ from tfx_bsl.public.tfxio import TensorAdapterConfig
 from mfx import label
 from mfx.artifacts import SPLITS, Examples, Schema, TransformGraph, store
 from mfx.beam import runner, source
+from mfx.columns import _private
 from mfx.columns.raw_features import raw_inputs
 from mfx.columns.row_groups import ROW_GROUP, RowGroups
 from mfx.columns.tensors import to_batch
@@ -25,7 +26,6 @@ from mfx.columns.types import as_lists, is_list, kind_of
 from mfx.config import Beam
 from mfx.errors import MfxError
 from mfx.export._private import write_metadata
-from mfx.transform import _private
 from mfx.user_code import failures, loading
 from mfx.user_code.portable_function import PortableFunction
 
@@ -108,9 +108,7 @@ def _analyse(
     files = [payload.only("train.parquet") for payload in examples.shards]
     columns = source.open_parquet(files[0]).schema_arrow
     arrow_schema = as_lists(pa.RecordBatch.from_pylist([], columns)).schema
-    config = TensorAdapterConfig(
-        arrow_schema, _private.InferTensorRepresentationsFromMixedSchema(schema)
-    )
+    config = TensorAdapterConfig(arrow_schema, _private.tensor_representations(schema))
     with runner.folder(options) as work:
         with (
             runner.pipeline(options) as pipeline,

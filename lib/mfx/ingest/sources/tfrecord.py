@@ -7,7 +7,7 @@ per step is a column of lists, one value for each step.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mfx.artifacts import Part
+from mfx.columns import _private
 from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import typed
@@ -86,7 +87,7 @@ def _places(path: Path) -> Iterator[tuple[int, int, int]]:
 
 
 def _batches(path: Path, how: Reading, part: Part | None = None) -> Iterator[pa.RecordBatch]:
-    decoders = {False: _example_decoder(), True: _sequence_decoder()}
+    decoders = {False: _private.example_decoder(), True: _private.sequence_decoder(_LISTS)}
     first = part.rows if part else 0
     for records in _parts(path, how.compression or compression_of(path), part):
         decode = decoders[any(map(_has_feature_lists, records))]
@@ -104,18 +105,6 @@ def _batches(path: Path, how: Reading, part: Part | None = None) -> Iterator[pa.
             )
         yield _flattened(str(path), first, batch)
         first += len(records)
-
-
-def _example_decoder() -> Callable[[list[bytes]], pa.RecordBatch]:
-    from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
-
-    return ExamplesToRecordBatchDecoder().DecodeBatch
-
-
-def _sequence_decoder() -> Callable[[list[bytes]], pa.RecordBatch]:
-    from tfx_bsl.coders.sequence_example_coder import SequenceExamplesToRecordBatchDecoder
-
-    return SequenceExamplesToRecordBatchDecoder(_LISTS).DecodeBatch
 
 
 def _undecodable(

@@ -79,7 +79,8 @@ def test_a_result_that_is_gone_is_an_error_and_not_nothing(moved, capsys):
     one = registry.run(ids["one"])
     sha = one.run["evaluate"].task["model"].sha
     (here / ".metaflow" / "Pipeline" / "data" / sha[:2] / sha).unlink()
-    with pytest.raises(MfxError, match=r"'model' of step 'evaluate' cannot be read.*it does not exist"):
+    said = "'model' of step 'evaluate' cannot be read from the datastore at .*: it does not exist"
+    with pytest.raises(MfxError, match=said):
         registry.promote(ids["one"])
 
 

@@ -192,7 +192,7 @@ def test_what_is_passed_over_is_said_where_there_is_no_version(odd_folder):
     with pytest.raises(MfxError) as refused:
         check_can_serve(versions, source, Options(str(odd_folder)))
     passed = "these names are no version numbers: -3, 0.1, 9223372036854775808, v1\n"
-    assert passed in str(refused.value) and "named by a whole number" in str(refused.value)
+    assert passed in str(refused.value) and "has a whole number as its name" in str(refused.value)
 
 
 def test_a_port_taken_is_one_message(place, models, tmp_path):

@@ -21,6 +21,7 @@ NAMES = [
     "year=2020/month=1/part-0.csv",
     "year=2020/month=2/part-0.csv",
     "year=2021/month=1/part-0.csv",
+    "up/x/a.csv",
     "_delta_log/trips-9.csv",
     ".git/trips-9.csv",
 ]
@@ -48,6 +49,7 @@ PATTERNS = {
     "year=*/month=1/part-*.csv": [NAMES[5], NAMES[7]],
     "year=2020/**/part-*.csv": [NAMES[5], NAMES[6]],
     "**/month=2/*": [NAMES[6]],
+    "year=2020": [NAMES[5], NAMES[6]],
 }
 
 
@@ -75,7 +77,7 @@ SAID = {
     "x/gone-*.csv": " (other files: trips-1.csv, …)",
     "y*/**/gone.csv": " (other files: a.csv, …)",
     "year=*/month*": ": folders, such as year=2020/month=1, do not count: end it with /* or /**",
-    "year=2020/": "; its folders, such as month=1, are not looked at: for all files below, give ",
+    "up/": "; its folders, such as x, are not looked at: for all files below, give ",
 }
 
 

@@ -41,12 +41,27 @@ class Part(NamedTuple):
 
 
 class SourceFile(NamedTuple):
-    """One input file: its path, SHA-256, size in bytes, and the part to read (None: all of it)."""
+    """One input file.
+
+    Attributes:
+        path: Where it lies.
+        sha256: Of its bytes.
+        size: Its bytes.
+        part: The part to read; None: all of it.
+        keys: Columns that the names of its folders give (`year=2020`), and their texts.
+    """
 
     path: str
     sha256: str
     size: int
     part: Part | None = None
+    keys: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def content(self) -> Any:
+        """What decides its rows, whatever it is called: hashes, the part's place, the keys."""
+        whole = (self.sha256, self.part.begin, self.part.end) if self.part else self.sha256
+        return (whole, self.keys) if self.keys else whole
 
 
 @dataclass(frozen=True)
@@ -57,10 +72,8 @@ class Shard:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the files' contents, in order. Their names do not matter."""
-        return hash_json(
-            [(f.sha256, f.part.begin, f.part.end) if f.part else f.sha256 for f in self.files]
-        )
+        """SHA-256 of the files' contents, in order. Their names do not matter, but keys do."""
+        return hash_json([file.content for file in self.files])
 
     @property
     def path(self) -> str:
@@ -85,8 +98,11 @@ class Shard:
 def _source_file(state: Any) -> SourceFile:
     if isinstance(state, dict):
         return SourceFile(**state)
-    path, sha256, size, *part = state  # In older runs there were no parts.
-    return SourceFile(path, sha256, size, Part(*part[0]) if part and part[0] else None)
+    # In older runs there were no parts, and then no keys.
+    path, sha256, size, *more = state
+    part, keys = (*more, None, None)[:2]
+    pairs = tuple((name, text) for name, text in keys or ())
+    return SourceFile(path, sha256, size, Part(*part) if part else None, pairs)
 
 
 @dataclass(frozen=True)

@@ -120,9 +120,9 @@ class Data(Reading):
     disk, or at `s3://bucket/…`, `gs://bucket/…` or `az://container/…`. At `https://…` it is one
     file. Or a list of those, whose files are read in its order. Files are CSV, TSV, Parquet, Arrow,
     Avro, JSON Lines or TFRecord. In a folder they are known by the endings of their names, such as
-    `.csv`, `.csv.gz` or `.parquet`. A relative path starts at the config's folder. The command
-    line's `--data` is used instead, if given; there a list is written as JSON, such as
-    `'["a.csv", "b.csv"]'`."""
+    `.csv`, `.csv.gz` or `.parquet`; its folders `key=text` are read too, as columns. A relative
+    path starts at the config's folder. The command line's `--data` is used instead, if given; there
+    a list is written as JSON, such as `'["a.csv", "b.csv"]'`."""
     shard_mb: float = Field(32, gt=0, examples=[128])
     """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file on
     disk is cut where rows end, if its format allows it; else it is a shard of its own. Smaller

@@ -20,6 +20,7 @@ from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
 from mfx.ingest import finding, input_files, shards, sources
+from mfx.ingest.partitions import Partitions, partitions
 from mfx.ingest.sources.base import FOR_SOME, Seen, can_cut, checked_names, ends_of_parts
 from mfx.storage.address import is_absolute, is_url
 from mfx.validate.schema_file import column_types
@@ -102,7 +103,8 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     files_of_code = code.files(settings)  # First, so that errors in code are found before reading.
     known = column_types(Path(settings.resolve(settings.schema_.path)))
     listed = finding.find(settings.data.paths, settings.resolve)
-    files, found = _look_at([file.address for file in listed], known, settings.data)
+    keys = partitions(listed)
+    files, found = _look_at([file.address for file in listed], keys, known, settings.data)
     notes = [
         note
         for name, seen in found.items()
@@ -121,7 +123,9 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         shards=shards.group(files, settings.data.shard_mb * 2**20),
         columns={name: _kind(known.get(name), seen) for name, seen in found.items()},
         lineage=Lineage(
-            data=hash_json([f.sha256 for f in files if not f.part or f.part.begin == 0]),
+            data=hash_json(
+                [f._replace(part=None).content for f in files if not f.part or f.part.begin == 0]
+            ),
             code=hash_code(files_of_code),
             config=hash_json(
                 {k: v for k, v in settings.to_dict().items() if k not in ("home", "deploy")}
@@ -141,19 +145,19 @@ def _kind(declared: Declared | None, seen: Seen | None) -> str:
 
 
 def _look_at(
-    addresses: list[str], known: dict[str, Declared], how: Data
+    addresses: list[str], keys: Partitions, known: dict[str, Declared], how: Data
 ) -> tuple[list[SourceFile], dict[str, Seen | None]]:
     """The files themselves, and what was seen of each column.
 
     Each file is brought to disk and gone through once; its rows only for types that no schema
     gives, or where each row names its columns. Columns are in the schema's order; then come those
-    that it does not name.
+    that it does not name; last, those that folders say.
     """
-    _check_headers_on_disk(addresses, how)
+    _check_headers_on_disk(addresses, keys, how)
     first: sources.Source | None = None
     names = list[str]()
     files: list[SourceFile] = []
-    found: dict[str, Seen] = {}
+    found: dict[str, Any] = {}
     for address, opened in input_files.each_on_disk(addresses):
         with opened as path:
             source = sources.source_of(path)
@@ -165,11 +169,16 @@ def _look_at(
             else:
                 here = source.header(path, how)
                 names = names or here
+                keys.check(address, names)
                 _check_header(address, here, addresses[0], names)
                 if not all(_is_settled(known.get(name), source) for name in names):
                     source.look(path, how, found)
-            files += shards.cut(path, address, _parts(path, address, source, how))
+            cut = shards.cut(path, address, _parts(path, address, source, how))
+            files += [file._replace(keys=keys.of[address]) for file in cut]
     names = names or checked_names(addresses[0], sorted(found))
+    keys.check(addresses[0], names)
+    names = [*names, *keys.names]
+    found |= keys.look(how)
     _check_columns(how, names)
     if first:
         _check_lists(addresses[0], first, {n: known[n] for n in names if n in known})
@@ -211,7 +220,7 @@ def _check_lists(address: str, source: sources.Source, known: dict[str, Declared
         )
 
 
-def _check_headers_on_disk(addresses: list[str], how: Reading) -> None:
+def _check_headers_on_disk(addresses: list[str], keys: Partitions, how: Reading) -> None:
     """Compare the headers of files on disk before any rows are read: it takes no time."""
     names: list[str] = []
     for address in addresses:
@@ -221,7 +230,8 @@ def _check_headers_on_disk(addresses: list[str], how: Reading) -> None:
         if not source.OPEN:
             here = source.header(Path(address), how)
             names = names or here
-            _check_columns(how, names)
+            keys.check(address, names)
+            _check_columns(how, [*names, *keys.names])
             _check_header(address, here, addresses[0], names)
 
 

@@ -39,10 +39,11 @@ class Found(NamedTuple):
 def find(paths: Sequence[str], resolve: Callable[[str], str] = str) -> list[Found]:
     """The input files at paths: those of each path sorted, in the order of the paths.
 
-    A path is a file; a folder of files whose names end in one of `sources.suffixes`; or a pattern,
-    unless something of that very name is there. In a pattern `*`, `?` and `[…]` stand for
-    characters of one name, and a name `**` for any number of folders, or at the end for all input
-    files below. Folders whose names begin with a dot or an underscore fit no `*`.
+    A path is a file; a folder of files whose names end in one of `sources.suffixes`, also of those
+    in its folders `key=text`; or a pattern, unless something of that very name is there. In a
+    pattern `*`, `?` and `[…]` stand for characters of one name, and a name `**` for any number of
+    folders, or at the end for all input files below. Folders whose names begin with a dot or an
+    underscore fit no `*`.
 
     Args:
         paths: On disk, or in a storage such as `s3://bucket/key`, `gs://…`, `az://container/key`.
@@ -107,9 +108,14 @@ def _split(name: str) -> tuple[str, list[str]]:
 
 
 def _folder() -> Rule[bool]:
-    """The rule of a folder: the files in it whose names end as input files' do."""
+    """The rule of a folder: the files in it whose names end as input files' do; also those in
+    folders such as `year=2020`."""
     ends = sources.suffixes()
-    return Rule(True, lambda _, name: name.lower().endswith(ends), lambda _, name: None)
+    return Rule(
+        True,
+        takes=lambda _, name: name.lower().endswith(ends),
+        enters=lambda _, name: True if "=" in name[1:] else None,
+    )
 
 
 def _pattern(parts: list[str]) -> Rule[frozenset[int]]:

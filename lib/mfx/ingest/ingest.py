@@ -19,6 +19,7 @@ from mfx.columns.types import TYPES
 from mfx.errors import MfxError
 from mfx.ingest import input_files
 from mfx.ingest import sources as kinds
+from mfx.ingest.partitions import with_keys
 from mfx.ingest.rows_hash import RowsHash, joined
 from mfx.ingest.sources.base import Tally, can_cut
 from mfx.ingest.split import by_split
@@ -80,10 +81,13 @@ def _batches(
     for file, (address, at_hand) in zip(shard.files, opened, strict=True):
         with at_hand as path, unchanged(path, file, address):
             source, how = kinds.source_of(path), settings.data
+            keys = dict(file.keys)
+            types = {name: kind for name, kind in sources.columns.items() if name not in keys}
             if file.part and can_cut(source):
-                yield from source.batches(path, sources.columns, how, tally, file.part)
+                batches = source.batches(path, types, how, tally, file.part)
             else:
-                yield from source.batches(path, sources.columns, how, tally)
+                batches = source.batches(path, types, how, tally)
+            yield from with_keys(batches, file, sources.columns, how, tally) if keys else batches
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:

@@ -74,8 +74,8 @@ def _cut(files: Sequence[SourceFile], size: float) -> list[Shard]:
 
 
 def _draw(file: SourceFile) -> float:
-    """A pseudorandom number from 0 to 1, computed from the file's name and the part's place."""
-    name = PurePosixPath(file.path.replace("\\", "/")).name + (
-        f" {file.part.begin}" if file.part else ""
-    )
+    """A pseudorandom number from 0 to 1, by the file's name and keys and the part's place."""
+    name = "".join(f"{name}={text}/" for name, text in file.keys)
+    name += PurePosixPath(file.path.replace("\\", "/")).name
+    name += f" {file.part.begin}" if file.part else ""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

@@ -74,8 +74,16 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
             "data.split.eval: expected a whole number, at least 1, found -1",
         ),
         (
-            _changed("data", "ragged_rows", value="skip"),
-            'data.ragged_rows: expected "stop" or "reject", found "skip"',
+            _changed("data", "ragged_rows", value="reject"),
+            "unknown key 'data.ragged_rows'; it is 'data.tolerate' now",
+        ),
+        *(
+            (
+                _changed("data", "tolerate", value=value),
+                "data.tolerate: expected a whole number, at least 0, or a share below 1, "
+                f"found {shown}",
+            )
+            for value, shown in [(-1, "-1"), (1.0, "1.0"), (True, "true"), ("1%", '"1%"')]
         ),
         (
             _changed("data", "null_values", value=3),

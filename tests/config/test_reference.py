@@ -87,7 +87,7 @@ def test_links_and_anchors_fit():
         ("train.steps", "a whole number, at least 1"),
         ("schema.skew_threshold", "a number, above 0 and at most 1"),
         ("data.trim", "true or false"),
-        ("data.ragged_rows", '"stop" or "reject"'),
+        ("data.tolerate", "a whole number, at least 0, or a share below 1"),
         ("data.null_values", "a list of texts or a table"),
         ("data.null_values.columns", "a table of lists of texts"),
         ("deploy.timeouts", "a table of whole numbers"),

@@ -81,11 +81,11 @@ def test_an_error_names_the_file_and_not_the_shard(examples_of):
         MfxError, match=r"001\.csv, line 3: 2 cells, expected 3 as in the header"
     ) as caught:
         examples_of(ROWS[:5], ["1,2,a", "1,2"], ROWS[5:])
-    assert 'ragged_rows = "reject"' in caught.value.remedy
+    assert "set tolerate under [data]" in caught.value.remedy
 
 
 def test_rejected_rows_are_counted_over_the_files_of_a_shard(examples_of):
-    examples = examples_of([*ROWS, "1,2"], ["1", "1,2", "5,1,w"], ragged_rows="reject")
+    examples = examples_of([*ROWS, "1,2"], ["1", "1,2", "5,1,w"], tolerate=3)
     assert len(examples.shards) == 1
     assert examples.rows_in == 304
     assert examples.rejected == {"2 cells, expected 3": 2, "1 cells, expected 3": 1}
@@ -97,7 +97,7 @@ def test_types_agree_over_files(examples_of):
 
 
 def test_rejected_rows_are_counted(examples_of):
-    examples = examples_of([*ROWS, "1,2", "1"], ragged_rows="reject")
+    examples = examples_of([*ROWS, "1,2", "1"], tolerate=3)
     assert examples.rows_in == 302
     assert examples.rejected == {"2 cells, expected 3": 1, "1 cells, expected 3": 1}
     assert sum(examples.rows.values()) == 300

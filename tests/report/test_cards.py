@@ -82,6 +82,14 @@ def test_validate_says_rows_schema_and_features():
     assert text["spec"]["concat"][0]["title"]["text"] == "fare text"
 
 
+def test_validate_says_where_rows_are_that_do_not_fit():
+    assert "rejected_rows" not in prose(cards.validate(EXAMPLES, statistics(), SCHEMA, ANOMALIES))
+    examples = replace(EXAMPLES, misfits=(("ragged row", 3),), tolerate=0.05)
+    said = prose(cards.validate(examples, statistics(), SCHEMA, ANOMALIES))
+    assert "`run.data.examples.rejected_rows()`" in said
+    assert "`[data] tolerate` is 0.05." in said
+
+
 def test_validate_says_which_cells_are_not_as_they_were_written():
     examples = replace(
         EXAMPLES, missing=(("depth", "9999", 301),), rounded=(("id", "16777217.0", 2),)

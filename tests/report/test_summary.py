@@ -44,7 +44,9 @@ def finished(
     )
     return SimpleNamespace(
         examples=SimpleNamespace(
-            rows={"train": 2000, "eval": 1000}, rejected=rejected or {"ragged": 0}
+            rows={"train": 2000, "eval": 1000},
+            rejected=rejected or {"ragged": 0},
+            misfits=tuple((rejected or {}).items()),
         ),
         schema=SimpleNamespace(path="taxi/schema.pbtxt", inferred=inferred),
         anomalies=Anomalies((), LINEAGE),
@@ -110,6 +112,9 @@ def test_rejected_rows_are_said_only_if_there_are_any():
     assert "rejected" not in summary.summarize(finished(), "7")
     said = lines_of(finished(rejected={"ragged": 1200, "other": 34}))
     assert said["rows"].endswith(", rejected 1,234")
+    assert "run.data.examples.rejected_rows()" in summary.summarize(
+        finished(rejected={"ragged": 1200}), "7"
+    )
 
 
 def test_an_inferred_schema_is_to_be_accepted():

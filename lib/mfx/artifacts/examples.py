@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "eval")
 """The names of the splits."""
+REJECTED = "rejected.parquet"
+"""The file of a shard's payload with the rows that did not fit, if there are any."""
 
 
 class Part(NamedTuple):
@@ -179,6 +181,7 @@ class Examples:
         rows: The number of rows of each split.
         rows_in: The number of rows in the input files, counted separately from reading them.
         rejected: Rows left out, by reason. `rows_in == sum(rows) + sum(rejected)` always holds.
+            Those in `misfits` did not fit, the others have no label.
         columns: Each column's type.
         lineage: What the result was made from.
         missing: Cells taken as missing: column, text, number of cells.
@@ -186,6 +189,8 @@ class Examples:
             cells.
         hashes: For each split, the hash of its rows in order (`ingest.rows_hash`). If there are
             none, as in older runs, digests are those of the payloads.
+        misfits: Rows that do not fit: reason, number of rows. `rejected_rows` has them.
+        tolerate: How many of them the config allows, a number of rows or a share of `rows_in`.
     """
 
     shards: tuple[Payload, ...]
@@ -197,6 +202,8 @@ class Examples:
     missing: tuple[tuple[str, str, int], ...] = ()
     rounded: tuple[tuple[str, str, int], ...] = ()
     hashes: Mapping[str, str] | None = None
+    misfits: tuple[tuple[str, int], ...] = ()
+    tolerate: int | float = 0
 
     @property
     def digest(self) -> str:
@@ -271,6 +278,32 @@ class Examples:
                 table = table.set_column(place, column.name, texts)
         return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
+    def rejected_rows(self) -> pa.Table:
+        """The rows that did not fit, in the order of the input. Rows without a label are not there.
+
+        The columns are source (str), the file's path as the config says it; number (int64), the
+        row's place in the file, counted from 1; unit (str), which of "line", "record" and "row" the
+        number counts; reason (str), as in `rejected`; raw (bytes), the row as it stands in the
+        file, or its first 64 KiB, as JSON where the file is Parquet, Arrow or Avro; and cut (bool),
+        whether raw is not all of it.
+        """
+        import pyarrow as pa
+
+        return pa.Table.from_batches(self.rejected_batches(), rejected_schema())
+
+    def rejected_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the same in parts, in bounded memory."""
+        import tempfile
+
+        import pyarrow.parquet as pq
+
+        for payload in self.shards:
+            if all(blob.path != REJECTED for blob in payload.blobs):
+                continue
+            with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
+                path = payload.only(REJECTED).save_to(directory) / REJECTED
+                yield from pq.ParquetFile(path).iter_batches(4096)
+
     def to_tfrecord(self, split: str, path: str | Path) -> int:
         """Write a split as a TFRecord file of tf.Examples and return the number of rows."""
         import tensorflow as tf
@@ -284,6 +317,23 @@ class Examples:
                     writer.write(record)
                     count += 1
         return count
+
+
+def rejected_schema() -> pa.Schema:
+    """The columns of `Examples.rejected_rows`."""
+    import pyarrow as pa
+
+    text = pa.string()
+    return pa.schema(
+        [
+            ("source", text),
+            ("number", pa.int64()),
+            ("unit", text),
+            ("reason", text),
+            ("raw", pa.binary()),
+            ("cut", pa.bool_()),
+        ]
+    )
 
 
 def _rows(

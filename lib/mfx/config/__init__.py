@@ -47,6 +47,8 @@ __all__ = [
     "parse",
 ]
 
+KEPT = "settings"
+"""How errors name a config that a run kept."""
 GIVEN = "the config given as text"
 """How errors name a config that was not read from a file."""
 
@@ -114,7 +116,7 @@ class Settings(Placed):
         Pydantic's own pickle holds a set of names, whose order differs from process to process. The
         tasks of a foreach would leave different bytes, which Metaflow cannot merge.
         """
-        return from_dict, (self.to_dict(), "settings")
+        return from_dict, (self.to_dict(), KEPT)
 
     def override(self, **changes: Any) -> Settings:
         """A checked copy with other values.
@@ -200,9 +202,17 @@ def from_dict(tables: dict[str, Any], where: str) -> Settings:
         MfxError: A key is unknown or missing, or a value does not fit.
     """
     try:
-        return Settings.model_validate(tables)
+        return Settings.model_validate(_as_now(tables) if where == KEPT else tables)
     except ValidationError as error:
         raise messages.of(error, where, Settings) from None
+
+
+def _as_now(tables: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an earlier run, by today's keys."""
+    data = dict(tables["data"])
+    if data.pop("ragged_rows", "stop") == "reject":
+        data["tolerate"] = 0.999999  # Of rows with too many or too few cells, any number.
+    return {**tables, "data": data}
 
 
 def _with_addresses(settings: Settings, where: str) -> Settings:

@@ -71,9 +71,24 @@ class Reading(Table):
     trim: bool = Field(False, examples=[True])
     """Whether spaces and tabs around column names and cells of CSV files are removed, also inside
     quotes."""
-    ragged_rows: Literal["stop", "reject"] = Field("stop", examples=["reject"])
-    """What happens to a row of a CSV file with too many or too few cells: `"stop"` stops the run,
-    `"reject"` leaves the row out and counts it."""
+    tolerate: int | float = Field(
+        0,
+        examples=[0.001],
+        json_schema_extra={"words": "a whole number, at least 0, or a share below 1"},
+    )
+    """How many rows of the run may be left out because they do not fit: a number of rows, or a
+    share of all rows, such as `0.001`. Such rows have a cell that its column's type does not allow,
+    too many or too few cells, or are no JSON object or no tf.Example. They are counted by reason,
+    and kept aside in `examples.rejected_rows()`. With 0, the first such row stops the run; with
+    more, one row too many does."""
+
+    @field_validator("tolerate", mode="plain")
+    @classmethod
+    def _number_or_share(cls, value: Any) -> int | float:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not (0 <= value < 1 or (isinstance(value, int) and value >= 0)):
+            raise ValueError("expected a whole number, at least 0, or a share below 1")
+        return value
 
     @field_validator("null_values", mode="before")
     @classmethod

@@ -15,6 +15,8 @@ PAGE = "docs/reference/config.md"
 """The page that explains all keys; a key's anchor is its name."""
 TAGS = ("str", "Metric")
 """Tags of types: pydantic puts one into a mistake's place where an item may have several types."""
+REPLACED = {"data.ragged_rows": "data.tolerate"}
+"""Keys of earlier versions, and what took their place."""
 LONGEST = 80
 """How many characters of a wrong value are shown at most."""
 
@@ -74,6 +76,8 @@ def _meant(place: list[str | int], table: type[Table]) -> str:
     """A question whether another key was meant: a similar one of the same table, or one of the same
     name in another table. Empty if there is none."""
     unknown = str(place[-1])
+    if now := REPLACED.get(".".join(map(str, place))):
+        return f"; it is '{now}' now"
     here = [k for t in keys.tables(keys.find(table, place[:-1]).annotation) for k in keys.fields(t)]
     elsewhere = [name for name, _ in keys.walk(table) if name.endswith(f".{unknown}")]
     return nearest(unknown, here) or (f"; did you mean '{elsewhere[0]}'?" if elsewhere else "")

@@ -17,9 +17,10 @@ from mfx.artifacts.examples import paths_in_words
 from mfx.columns.row_groups import RowGroups
 from mfx.columns.types import TYPES
 from mfx.errors import MfxError
-from mfx.ingest import input_files
+from mfx.ingest import input_files, rejected
 from mfx.ingest import sources as kinds
 from mfx.ingest.partitions import with_keys
+from mfx.ingest.rejected import Aside, by_number
 from mfx.ingest.rows_hash import RowsHash, joined
 from mfx.ingest.sources.base import Tally, can_cut
 from mfx.ingest.split import by_split
@@ -38,11 +39,13 @@ def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
         settings: The config's tables `[data]` and `[label]`.
 
     Returns:
-        The shard's typed rows, split, and how many rows came in and were rejected.
+        The shard's typed rows, split; how many rows came in and were rejected; and those that do
+        not fit.
 
     Raises:
-        MfxError: A file cannot be read or has changed; a row or cell does not fit (the message
-            names file, line and column); or the numbers of rows in and out do not add up.
+        MfxError: A file cannot be read or has changed; rows do not fit (the message names files,
+            lines and columns), more than `tolerate` under `[data]`; or the numbers of rows in and
+            out do not add up.
     """
     without_label: dict[str, int] = {}
     schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
@@ -51,32 +54,36 @@ def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
         paths = {split: Path(directory, f"{split}.parquet") for split in SPLITS}
         written = {split: RowGroups(path, schema) for split, path in paths.items()}
         hashes = {split: RowsHash() for split in SPLITS}
-        for batch in _batches(shard, sources, settings, tally):
+        aside = Aside(directory, settings.data.tolerate)
+        for batch in _batches(shard, sources, settings, tally, aside):
             for split, part in by_split(batch, settings.data.split).items():
                 part = label.drop_missing(part, settings.label, split, without_label)
                 written[split].add(part)
                 hashes[split].add(part)
+        aside.close()
         for groups in written.values():
             groups.close()
         examples = Examples(
             shards=(store.save(directory),),
             rows={split: pq.read_metadata(paths[split]).num_rows for split in SPLITS},
             rows_in=tally.records,
-            rejected=dict(tally.rejected) | without_label,
+            rejected=dict(by_number(tally.rejected)) | without_label,
             columns=sources.columns,
             lineage=sources.lineage.derived(shard.sha256),
             missing=_cells(tally.missing),
             rounded=_cells(tally.rounded),
             hashes={split: str(found) for split, found in hashes.items()},
+            misfits=by_number(tally.rejected),
+            tolerate=settings.data.tolerate,
         )
     _check_conservation(examples, paths_in_words(shard.files, settings.resolve))
     return examples
 
 
 def _batches(
-    shard: Shard, sources: Sources, settings: Reads, tally: Tally
+    shard: Shard, sources: Sources, settings: Reads, tally: Tally, aside: Aside
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of the shard's files, in order."""
+    """The rows of the shard's files, in order; `aside` gets those that do not fit."""
     opened = input_files.each_on_disk([settings.resolve(file.path) for file in shard.files])
     for file, (address, at_hand) in zip(shard.files, opened, strict=True):
         with at_hand as path, unchanged(path, file, address):
@@ -87,6 +94,7 @@ def _batches(
                 batches = source.batches(path, types, how, tally, file.part)
             else:
                 batches = source.batches(path, types, how, tally)
+            batches = aside.taking(batches, file.path, tally)
             yield from with_keys(batches, file, sources.columns, how, tally) if keys else batches
 
 
@@ -99,7 +107,8 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
         sources: All input files of the run, with their shards.
 
     Raises:
-        MfxError: There are no rows, or a split is empty.
+        MfxError: More rows do not fit than `tolerate` under `[data]`; or there are no rows, or a
+            split is empty.
     """
     order = [shard.sha256 for shard in sources.shards]
     parts = sorted(parts, key=lambda part: order.index(part.lineage.parents[0]))
@@ -107,14 +116,17 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
         shards=tuple(payload for part in parts for payload in part.shards),
         rows={split: sum(part.rows[split] for part in parts) for split in SPLITS},
         rows_in=sum(part.rows_in for part in parts),
-        rejected=dict(sum((Counter(part.rejected) for part in parts), Counter())),
+        rejected=dict(by_number(sum((Counter(part.rejected) for part in parts), Counter()))),
         columns=parts[0].columns,
         lineage=parts[0].lineage.derived(*(part.digest for part in parts)),
         missing=_cells(_sum(part.missing for part in parts)),
         rounded=_cells(_sum(part.rounded for part in parts)),
         hashes={s: joined((p.rows[s], (p.hashes or {})[s]) for p in parts) for s in SPLITS},
+        misfits=by_number(sum((Counter(dict(part.misfits)) for part in parts), Counter())),
+        tolerate=parts[0].tolerate,
     )
     _check_conservation(examples, "all shards")
+    rejected.check(examples)
     if sum(examples.rows.values()) == 0:
         raise MfxError(
             f"{paths_in_words(sources.files)}: a header but no rows",

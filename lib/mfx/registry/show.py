@@ -89,6 +89,8 @@ def _facts(found: Results) -> dict[str, str]:
         rows = ", ".join(f"{split} {examples.rows[split]:,}" for split in SPLITS)
         rejected = sum(examples.rejected.values())
         facts["examples"] = f"{examples.digest[:12]}  {rows}, rejected {rejected:,}"
+        counts = sorted(examples.rejected.items(), key=lambda one: -one[1])
+        facts["rejected"] = ", ".join(f"{why} ({n:,})" for why, n in counts[:_SHOWN] if n)
         facts["missing"] = _cells(examples.missing)
         facts["rounded"] = _cells(examples.rounded)
     if schema := found.get("validate", "schema"):

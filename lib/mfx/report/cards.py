@@ -200,7 +200,15 @@ def _row_counts(examples: Examples) -> Components:
     if not examples.rejected:
         rows.append(["rejected", "0", "0.0%"])
     rows.append(["read", f"{examples.rows_in:,}", "100.0%"])
-    return table(["", "rows", "share"], rows)
+    drawn = table(["", "rows", "share"], rows)
+    if examples.misfits:
+        drawn.append(
+            Markdown(
+                "Rows that do not fit are kept aside: `run.data.examples.rejected_rows()` has "
+                f"their files, places and texts. `[data] tolerate` is {examples.tolerate}."
+            )
+        )
+    return drawn
 
 
 def _cells_changed(examples: Examples) -> Components:

@@ -8,6 +8,7 @@ from mfx import label
 from mfx.artifacts import OVERALL
 from mfx.figures import metric
 
+_ASIDE = "              run.data.examples.rejected_rows() has those that do not fit"
 _ACCEPT = "              inferred in this run; accept it with .venv/bin/mfx schema accept {}"
 
 
@@ -38,6 +39,7 @@ def summarize(run: Any, run_id: str) -> str:
             for why, n in [*examples.rejected.items()][:5]
             if n
         ),
+        *([_ASIDE] if examples.misfits else []),
         f"schema      {run.schema.path}",
         *([_ACCEPT.format(run_id)] if run.schema.inferred else []),
         *(f"label       {line.removeprefix('label ')}" for line in said),

@@ -110,22 +110,54 @@ def test_python_and_arrow_agree_on_what_a_number_is(write, content, expected):
     assert error.value.what.startswith(f"{path}, {expected}")
 
 
-@pytest.mark.parametrize(
-    ("last", "expected"),
-    [
-        (b"ten,2,a", "line 4, column 'n': expected an integer, found 'ten'"),
-        (b"1,2,\xe9", r"line 4, column 'w': not UTF-8: b'\xe9'"),
-    ],
-)
-def test_a_rejected_row_is_not_blamed_for_a_later_fault(write, last, expected):
-    path = write(b"n,x,w\n1,2\n1,2,a\n" + last + b"\n")
-    for read in (lambda: header(path, _how()), lambda: _rows(path, ragged_rows="reject")):
-        try:
-            read()
-        except MfxError as error:
-            assert f"{path}, {expected}" in error.what
-        else:
-            assert read() == ["n", "x", "w"]
+def test_rows_that_do_not_fit_are_left_out_and_named(write):
+    path = write(b'n,x,w\n1,2\n1,2,a\n\n1,2,\xe9\nten,low,a\n1,"l\now",a\n7,8,z\n1,2,3,4')
+    assert header(path, _how()) == ["n", "x", "w"]
+    tally = Tally()
+    assert [row["n"] for row in _rows(path, tally=tally, tolerate=9)] == [1, 7]
+    assert [tuple(found) for found in sorted(tally.left_out)] == [
+        (2, "line", "2 cells, expected 3", b"1,2", False),
+        (5, "line", "not UTF-8", b"1,2,\xe9", False),
+        (6, "line", "column 'n': expected an integer", b"ten,low,a", False),
+        (7, "line", "column 'x': expected a number", b'1,"l\now",a', False),
+        (10, "line", "4 cells, expected 3", b"1,2,3,4", False),
+    ]
+    assert tally.records == 7 == 2 + sum(tally.rejected.values())
+
+
+def test_a_nul_byte_far_from_the_begin_may_be_left_out(write):
+    """In the first 4096 bytes it tells that the file is no text."""
+    path, tally = write("n,x,w\n" + "1,2,a\n" * 999 + "1,\0,\r\n1,2,b"), Tally()
+    assert len(_rows(path, tally=tally, tolerate=1)) == 1000
+    assert list(tally.left_out) == [(1001, "line", "a NUL byte", b"1,\0,", False)]
+
+
+def test_types_are_inferred_from_the_rows_that_can_be_read(write):
+    path = write(b"n,x,w\n1,2\n1,2.5,a\n1,2,\xe9\n")
+    assert infer_types([path], _how(tolerate=9)) == TYPES
+    with pytest.raises(MfxError, match="2 cells, expected 3"):
+        infer_types([path], _how())
+
+
+def test_cells_of_rows_that_are_left_out_are_not_counted(write):
+    tally = Tally()
+    path = write("n,x,w\n,nan,a\nten,nan,\n1,16777217,a\n1,2,\nno,16777219,b\n")
+    assert len(_rows(path, tally=tally, tolerate=9)) == 3
+    assert tally.missing == {("n", ""): 1, ("x", "nan"): 1, ("w", ""): 1}
+    assert tally.rounded == {("x", "16777217"): 1}
+
+
+def test_a_space_before_a_quote_may_be_left_out(write):
+    path, tally = write('n,x,w\n1,2, "a"\n1, 2 ,b\n'), Tally()
+    assert len(_rows(path, tally=tally, tolerate=1, trim=True)) == 1
+    assert tally.rejected == {"column 'w': a space before the quote": 1}
+
+
+def test_a_long_row_is_kept_in_part(write):
+    tally = Tally()
+    _rows(write(f"n,x,w\nten,2,{'a' * 100_000}\n"), tally=tally, tolerate=1)
+    (found,) = tally.left_out
+    assert (len(found.raw), found.cut) == (2**16, True)
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
@@ -168,15 +200,6 @@ def test_what_python_writes_comes_back(rows, crlf):
             writer.writerows([["" if v is None else v for v in row] for row in rows])
         read = [tuple(row.values()) for row in _rows(path)]
     assert read == [(n, x, None if w is None else w.encode()) for n, x, w in rows]
-
-
-def test_ragged_rows_may_be_left_out_and_are_counted(write):
-    tally = Tally()
-    path = write("n,x,w\n1,2\n3,4,a\n5,6,b,c\n7,8\n")
-    rows = _rows(path, tally=tally, ragged_rows="reject")
-    assert [row["n"] for row in rows] == [3]
-    assert tally.records == 4
-    assert tally.rejected == {"2 cells, expected 3": 2, "4 cells, expected 3": 1}
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,13 @@ def rule_of(kind: pa.DataType) -> Rule | None:
     return next((rule for rule in RULES if rule.fits(kind)), None)
 
 
+def made(values: pa.Array) -> Made:
+    """Values as int64, float64, float32 or binary, by the rule for their type."""
+    rule = rule_of(values.type)
+    assert rule is not None  # `typed.header` and `typed.look_at_rows` refuse such columns.
+    return rule.make(values)
+
+
 def value_type(kind: pa.DataType) -> tuple[pa.DataType, bool]:
     """The type of a column's values, without a list or dictionary around them; and whether each row
     has a list of them."""

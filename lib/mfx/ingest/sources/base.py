@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import pyarrow as pa
 
@@ -14,8 +14,51 @@ from mfx.artifacts import Part
 from mfx.config import Reading
 from mfx.errors import MfxError
 
-FOR_SOME = ("compression", "delimiter", "trim", "ragged_rows")
+FOR_SOME = ("compression", "delimiter", "trim")
 """Keys under `[data]` that mean nothing to some kinds of files."""
+
+
+MOST_RAW = 64 * 2**10
+"""The most bytes that are kept of a record that is left out."""
+TOLERATE = "To leave such rows out and keep them aside, set tolerate under [data]."
+"""The end of the remedy, where a row does not fit."""
+
+
+class MisfitError(MfxError):
+    """A record does not fit.
+
+    Args:
+        what, remedy: As in `MfxError`.
+        reason: Why, in words that many records share.
+    """
+
+    def __init__(self, what: str, remedy: str = "", reason: str = "") -> None:
+        super().__init__(what, f"{remedy} {TOLERATE}" if reason else remedy)
+        self.reason = reason
+
+
+class LeftOut(NamedTuple):
+    """A record that does not fit.
+
+    Attributes:
+        number: Its place in the file, counted from 1.
+        unit: What the number counts: "line", "row" or "record".
+        reason: Why it does not fit, in words that many records share.
+        raw: The record as it stands in the file, or the first MOST_RAW bytes of it; as JSON where
+            the file has no text.
+        cut: Whether there are more bytes.
+    """
+
+    number: int
+    unit: str
+    reason: str
+    raw: bytes
+    cut: bool
+
+    @classmethod
+    def of(cls, number: int, unit: str, reason: str, raw: bytes) -> LeftOut:
+        """A record with as much of `raw` as is kept."""
+        return cls(number, unit, reason, raw[:MOST_RAW], len(raw) > MOST_RAW)
 
 
 @dataclass
@@ -25,12 +68,14 @@ class Tally:
     Args:
         records: Records in the file, counted in its text and not by the parser.
         rejected: Records left out, by reason.
+        left_out: Those of them that nobody has taken yet, to keep them aside.
         missing: Cells taken as missing, by column and text.
         rounded: Cells with a whole number that float32 changes, by column and one such text.
     """
 
     records: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    left_out: list[LeftOut] = field(default_factory=list)
     missing: Counter[tuple[str, str]] = field(default_factory=Counter)
     rounded: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -38,8 +83,17 @@ class Tally:
         """Add the counts of another tally."""
         self.records += other.records
         self.rejected += other.rejected
+        self.left_out += other.left_out
         self.missing += other.missing
         self.rounded += other.rounded
+
+    def leave_out(self, found: LeftOut) -> None:
+        """Count a record that does not fit, and keep it.
+
+        Only call this if `Reading.tolerate` is not 0; else such a record is an `MfxError`.
+        """
+        self.rejected[found.reason] += 1
+        self.left_out.append(found)
 
 
 class Seen(Protocol):
@@ -102,7 +156,8 @@ class Source(Protocol):
 
         Args:
             path: On disk.
-            how: How files are read.
+            how: How files are read. Records that `batches` leaves out, with `how.tolerate`, for
+                what they are and not for a type, tell no type.
             found: A `Seen` of the source's own for each column; made or added to. All of them come
                 from earlier calls for other files of the same data.
 
@@ -119,14 +174,16 @@ class Source(Protocol):
             path: The file on disk.
             types: Each column's type, a name in `columns.types.TYPES`.
             how: How files are read.
-            tally: Gets the counts of the file's records and cells.
+            tally: Gets the counts of the file's records and cells. With `how.tolerate`, records
+                that do not fit are left out by `Tally.leave_out`.
 
         Yields:
             Batches with the columns of `types` in their order and with their types; what is
-            missing, NaN too, is null.
+            missing, NaN too, is null. A batch may be empty.
 
         Raises:
-            MfxError: A cell does not fit its type; the message names file, row, column and value.
+            MfxError: The file cannot be read; or `how.tolerate` is 0 and a record does not fit. The
+                message names file, row, column and value.
         """
 
 

@@ -40,7 +40,11 @@ class Records:
 
 
 def whole(
-    blocks: Iterable[bytes], delimiter: str, where: str, part: Part | None = None
+    blocks: Iterable[bytes],
+    delimiter: str,
+    where: str,
+    part: Part | None = None,
+    with_nul: bool = False,
 ) -> Iterator[Records]:
     """Cut a CSV text into whole records: first the header alone, then one part per block.
 
@@ -53,6 +57,7 @@ def whole(
         delimiter: One ASCII character.
         where: The file's name, for messages.
         part: The part of the file that the text is, if it is not all. Only the first has a header.
+        with_nul: Whether records, but not the header, may have NUL bytes.
 
     Yields:
         The records, in order. Nothing is left out but blank lines.
@@ -61,14 +66,17 @@ def whole(
         MfxError: There is text after a closing quote, a quote that nothing closes, a NUL byte, or a
             record longer than `MOST`. The message names the line.
     """
-    cutter = _Cutter(delimiter, where, part)
+    cutter = _Cutter(delimiter, where, part, with_nul)
     for block in blocks:
         yield from cutter.add(block)
     yield from cutter.end()
 
 
 class _Cutter:
-    def __init__(self, delimiter: str, where: str, part: Part | None) -> None:
+    def __init__(
+        self, delimiter: str, where: str, part: Part | None = None, with_nul: bool = False
+    ) -> None:
+        self.with_nul = with_nul
         self.boundary = np.zeros(256, bool)
         self.boundary[[ord(delimiter), _CR, _LF]] = True
         self.delimiter = delimiter
@@ -83,13 +91,13 @@ class _Cutter:
             self.place, block = len(block) - len(bare), bare
             self.begun = True
         text = self.rest + block
-        yield from self._cut(text, _line_ends(text, self._quotes(text)), last=False)
+        yield from self._cut(text, _line_ends(text, self.quotes(text)), last=False)
         if len(self.rest) > MOST:
             raise self._endless()
 
     def end(self) -> Iterator[Records]:
         text = self.rest
-        quotes = self._quotes(text)
+        quotes = self.quotes(text)
         if len(quotes) % 2:
             raise self._endless()
         yield from self._cut(text, _line_ends(text, quotes), last=True)
@@ -106,12 +114,8 @@ class _Cutter:
         """
         if not last and text.endswith(b"\r") and len(ends) and ends[-1] == len(text) - 1:
             ends = ends[:-1]
-        if b"\0" in text:
-            line = self._line_of(text, text.index(b"\0"))
-            raise MfxError(
-                f"{self.where}, line {line}: a NUL byte, which no text has",
-                "Write the file again as CSV in UTF-8.",
-            )
+        if not self.with_nul:
+            self._check_no_nul(text)
         cut = len(text) if last else int(ends[-1]) + 1 if len(ends) else 0
         # A line end directly after another one ends a blank line, or is the LF of CRLF.
         of_records = ends[np.diff(ends, prepend=-1) > 1]
@@ -120,6 +124,7 @@ class _Cutter:
         if count and not self.headed:
             begin = int(of_records[0]) + 1 if len(of_records) else cut
             begin += text[begin - 1 : begin + 1] == b"\r\n"
+            self._check_no_nul(text[:begin])
             yield self._records(text[:begin], 1)
             self.headed, count = True, count - 1
         if count:
@@ -128,13 +133,21 @@ class _Cutter:
             self._records(text[begin:cut], 0)
         self.rest = text[cut:]
 
+    def _check_no_nul(self, text: bytes) -> None:
+        if b"\0" in text:
+            line = self._line_of(text, text.index(b"\0"))
+            raise MfxError(
+                f"{self.where}, line {line}: a NUL byte, which no text has",
+                "Write the file again as CSV in UTF-8.",
+            )
+
     def _records(self, text: bytes, count: int) -> Records:
         made = Records(text, count, self.line, self.place)
         self.line += _lines(text)
         self.place += len(text)
         return made
 
-    def _quotes(self, text: bytes) -> np.ndarray:
+    def quotes(self, text: bytes) -> np.ndarray:
         """Positions of quotes that open and close a cell, by turns.
 
         A quote inside a cell is written twice: it counts as one that closes and one that opens.
@@ -160,7 +173,7 @@ class _Cutter:
         ends: np.ndarray,
         twice: np.ndarray,
     ) -> np.ndarray:
-        """The same as `_quotes`, for texts in which some quotes are plain text, or wrong."""
+        """The same as `quotes`, for texts in which some quotes are plain text, or wrong."""
         kept: list[int] = []
         inside = skip = False
         opened = 0
@@ -192,7 +205,7 @@ class _Cutter:
         )
 
     def _endless(self) -> MfxError:
-        quotes = self._quotes(self.rest)
+        quotes = self.quotes(self.rest)
         if len(quotes) % 2 == 0:
             return MfxError(
                 f"{self.where}, line {self.line}: a line of more than {MOST / 2**20:.0f} MiB",
@@ -213,6 +226,51 @@ class _Cutter:
 
     def _line_of(self, text: bytes, place: int) -> int:
         return self.line + _lines(text[:place])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the records of a text are, found without a parser.
+
+    Args:
+        text: The text.
+        begins: Each record's first byte, int64 of shape [records].
+        ends: The place after its last byte; the line's end is no part of it.
+        lines: The file's line on which it begins, counted from 1.
+        cells: How many cells it has.
+    """
+
+    text: bytes
+    begins: np.ndarray
+    ends: np.ndarray
+    lines: np.ndarray
+    cells: np.ndarray
+
+    def raw(self, record: int) -> bytes:
+        """A record as it stands in the file."""
+        return self.text[self.begins[record] : self.ends[record]]
+
+
+def layout(records: Records, delimiter: str) -> Layout:
+    """Find where records are. They must be whole ones, as `whole` cuts them."""
+    text = records.text
+    codes = np.frombuffer(text, np.uint8)
+    quotes = _Cutter(delimiter, "").quotes(text)
+    ends = _line_ends(text, quotes)
+    begins, ends = np.concatenate([[0], ends + 1]), np.append(ends, len(text))
+    there = ends > begins
+    begins, ends = begins[there], ends[there]
+    of_lines = np.flatnonzero((codes == _LF) | ((codes == _CR) & (np.append(codes[1:], 0) != _LF)))
+    between = np.flatnonzero(codes == ord(delimiter))
+    if len(quotes):
+        between = between[np.searchsorted(quotes, between) % 2 == 0]
+    return Layout(
+        text,
+        begins,
+        ends,
+        lines=records.line + np.searchsorted(of_lines, begins),
+        cells=np.searchsorted(between, ends) - np.searchsorted(between, begins) + 1,
+    )
 
 
 def _line_ends(text: bytes, quotes: np.ndarray) -> np.ndarray:

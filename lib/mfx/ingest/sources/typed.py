@@ -7,7 +7,6 @@ text is missing only where a column's own list names it, as these files have nul
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mfx.columns.types import is_list, list_kind, value_kind
+from mfx.columns.types import list_kind
 from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import arrow_types, conversions
-from mfx.ingest.sources.arrow_types import Made
 from mfx.ingest.sources.base import Tally, checked_names
+from mfx.ingest.sources.cells import Rows, typed_batch
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,7 @@ def look(table: Table, found: dict[str, Any]) -> None:
     for batch in table.batches(by_values) if by_values else ():
         for name in by_values:
             values, _ = conversions.split_up(batch.column(batch.schema.get_field_index(name)))
-            found[name].add(_made(values)[0])
+            found[name].add(arrow_types.made(values)[0])
 
 
 def look_at_rows(
@@ -227,19 +225,13 @@ def look_at_rows(
             seen = found.setdefault(field.name, Seen(where, str(kind)))
             seen.join(field.name, here, mixed=one_is_list or seen.base == here.base)
             if not pa.types.is_null(kind):
-                seen.add(_made(values)[0])
+                seen.add(arrow_types.made(values)[0])
 
 
 def _base(rule: arrow_types.Rule, kind: pa.DataType) -> str:
     if pa.types.is_null(kind):
         return ""
     return conversions.short_name(rule.make(pa.array([], kind))[0].type)
-
-
-def _made(values: pa.Array) -> Made:
-    rule = arrow_types.rule_of(values.type)
-    assert rule is not None  # `_rule` refuses such columns.
-    return rule.make(values)
 
 
 def _rule(where: str, field: pa.Field) -> arrow_types.Rule:
@@ -259,140 +251,13 @@ def batches(
     """A file's rows with the types of `types`; see `base.Source`."""
     rows = 0
     for batch in table.batches(None):
-        columns = []
-        for name, kind in types.items():
-            place = batch.schema.get_field_index(name)
-            column = batch.column(place) if place >= 0 else pa.nulls(batch.num_rows)
-            cells = _Cells(table.where, table.first + rows, name, value_kind(kind), how, tally)
-            columns.append(cells.listed(column) if is_list(kind) else cells.single(column))
+        yield typed_batch(Rows(batch, table.first + rows), table.where, types, how, tally)
         rows += batch.num_rows
-        tally.records += batch.num_rows
-        yield pa.RecordBatch.from_arrays(columns, names=list(types))
     if table.records is not None and rows != table.records:
         raise MfxError(
             f"{table.where}: says that it has {table.records:,} rows, but holds {rows:,}",
             "The file is damaged: get it again.",
         )
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """One column of a batch, on its way to the type that it is to have.
-
-    Args:
-        where: The file.
-        first: How many rows of the file come before the batch.
-        name: The column.
-        kind: What its values are to be, a name in `columns.types.SINGLE`.
-        how: How files are read.
-        tally: Counts what becomes of cells.
-    """
-
-    where: str
-    first: int
-    name: str
-    kind: str
-    how: Reading
-    tally: Tally
-
-    def single(self, column: pa.Array) -> pa.Array:
-        """One value per row; lists of one value or none are taken for it."""
-        values, counts = conversions.split_up(column)
-        if counts is None:
-            return self._typed(values, np.arange(len(values)), with_nulls=True)
-        if (counts > 1).any():
-            row = int(np.argmax(counts > 1))
-            raise self._misfit(row, "one value", column[row].as_py())
-        at = np.flatnonzero(counts == 1)
-        typed = self._typed(values, at, with_nulls=True)
-        places = np.cumsum(counts) - 1
-        return typed.take(pa.array(places, pa.int64(), mask=counts == 0))
-
-    def listed(self, column: pa.Array) -> pa.Array:
-        """A list per row; a single value is a list of one, and a missing one no list."""
-        values, counts = conversions.split_up(column)
-        missing = np.asarray(column.is_null())
-        if counts is None:
-            typed = self._typed(values, np.arange(len(values)), with_nulls=True)
-            missing = np.asarray(typed.is_null())
-            counts, typed = (~missing).astype(np.int64), typed.drop_null()
-        else:
-            at = np.repeat(np.arange(len(column)), counts)
-            typed = self._typed(values, at, with_nulls=False)
-            if typed.null_count:
-                row = int(at[int(np.argmax(np.asarray(typed.is_null())))])
-                raise self._misfit(row, "lists without null or NaN", column[row].as_py())
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-        # A null offset makes the list that starts there null.
-        mask = np.concatenate([missing, [False]])
-        return pa.ListArray.from_arrays(pa.array(offsets, mask=mask), typed)
-
-    def _typed(self, values: pa.Array, rows: np.ndarray, with_nulls: bool) -> pa.Array:
-        """Values as `kind`; `rows` tells in which row of the batch each is."""
-        made, bad = _made(values)
-        if bad is not None:
-            rule = arrow_types.rule_of(values.type)
-            raise self._fault(values, rows, bad, rule.expected if rule else "")
-        if with_nulls:
-            made = self._without_nulls(made)
-        typed, bad = conversions.TO[conversions.short_name(made.type), self.kind](made)
-        if bad is not None:
-            raise self._fault(values, rows, bad, conversions.EXPECTED[self.kind])
-        if pa.types.is_floating(made.type):
-            self._count_nans(made, typed)
-        if self.kind == "float32" and not pa.types.is_binary(made.type):
-            self._count_rounded(made)
-        return typed
-
-    def _without_nulls(self, made: pa.Array) -> pa.Array:
-        texts = self.how.null_values.columns.get(self.name)
-        if texts is None:
-            texts = [text for text in self.how.null_values.default if text]
-        for text in texts:
-            value = conversions.TO["bytes", conversions.NULL_AS[conversions.short_name(made.type)]](
-                pa.array([text.encode()])
-            )[0]
-            if not value[0].is_valid:
-                continue
-            found = pc.equal(made, pa.scalar(value[0].as_py(), made.type)).fill_null(False)
-            if cells := pc.sum(found).as_py() or 0:
-                self.tally.missing[self.name, text] += cells
-                made = pc.if_else(found, pa.scalar(None, made.type), made)
-        return made
-
-    def _count_nans(self, made: pa.Array, typed: pa.Array) -> None:
-        if nans := typed.null_count - made.null_count:
-            self.tally.missing[self.name, "NaN"] += nans
-
-    def _count_rounded(self, made: pa.Array) -> None:
-        numbers = np.asarray(made.drop_null())
-        lost = conversions.is_lost(numbers)
-        if cells := int(lost.sum()):
-            self.tally.rounded += Counter(
-                {(self.name, str(int(numbers[int(np.argmax(lost))]))): cells}
-            )
-
-    def _fault(
-        self, values: pa.Array, rows: np.ndarray, bad: np.ndarray, expected: str
-    ) -> MfxError:
-        place = int(np.argmax(bad))
-        return self._misfit(int(rows[place]), expected, _shown(values[place]))
-
-    def _misfit(self, row: int, expected: str, found: Any) -> MfxError:
-        return MfxError(
-            f"{self.where}, row {self.first + row + 1}, column {self.name!r}: expected {expected}, "
-            f"found {found!r:.80}",
-            "Mend the value, or name it in null_values under [data] if it means missing, or give "
-            "the feature another type in the schema.",
-        )
-
-
-def _shown(value: pa.Scalar) -> Any:
-    try:
-        found = value.as_py()
-    except (ValueError, OverflowError):  # a date that Python has not
-        return str(value.cast(pa.int64()))
-    return found.decode(errors="replace") if isinstance(found, bytes) else found
 
 
 def _short(kind: pa.DataType) -> str:

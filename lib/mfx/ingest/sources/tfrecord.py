@@ -38,7 +38,7 @@ MOST = 1 * 2**30
 
 _LENGTH, _SUM = struct.Struct("<Q"), struct.Struct("<I")
 _BEFORE = _LENGTH.size + _SUM.size
-_LISTS = "\0feature lists"
+_LISTS = "\1feature lists"
 
 
 def takes(name: str, head: bytes) -> bool:
@@ -72,6 +72,11 @@ def parts(path: Path, how: Reading, size: float) -> list[Part]:
     if (how.compression or compression_of(path)) != "none":
         return []
     return cut_at(_places(path), path.stat().st_size, size)
+
+
+def around(path: Path, how: Reading) -> tuple[int, int]:
+    """Nothing: a part is read by itself; see `base.Cuts`."""
+    return 0, 0
 
 
 def _places(path: Path) -> Iterator[tuple[int, int, int]]:

@@ -148,9 +148,9 @@ def test_small_objects_are_fetched_several_at_a_time_and_once(s3, monkeypatch):
             super().__init__(workers)
             pools.append(workers)
 
-    def fetch(storage, there, folder):
+    def fetch(storage, there, folder, file):
         fetched.append(str(there))
-        return given(storage, there, folder)
+        return given(storage, there, folder, file)
 
     given = input_files._fetch_if_small
     monkeypatch.setattr(input_files, "ThreadPoolExecutor", Pool)

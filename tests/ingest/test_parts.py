@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import random
-
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from helpers.large_files import ROWS, WRITTEN, csv
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mfx.artifacts import Part
-from mfx.columns.tf_examples import to_example
 from mfx.errors import MfxError
 from mfx.flow import start
 from mfx.ingest import shards
@@ -21,53 +17,6 @@ from mfx.ingest.ingest import ingest, merge
 from mfx.ingest.rows_hash import RowsHash, joined
 from mfx.ingest.sources import base, csv_records
 from mfx.validate import tfdv_local
-
-RANDOM = random.Random(7)
-ROWS = [
-    {"n": n, "x": RANDOM.choice([n / 8, None, -0.0]), "w": RANDOM.choice(["a", "b\nc", 'd"e', ","])}
-    for n in range(30_000)
-]
-TABLE = pa.Table.from_pylist(ROWS)
-
-
-def csv(path, end: str = "\n") -> None:
-    def cell(value) -> str:
-        if isinstance(value, str):
-            return '"' + value.replace('"', '""') + '"'
-        return "" if value is None else repr(value)
-
-    lines = ["n,x,w"]
-    for number, row in enumerate(ROWS):
-        lines += [""] * (number % 1000 == 0) + [",".join(map(cell, row.values()))]
-    path.write_bytes(b"\xef\xbb\xbf" + end.join(lines).encode())
-
-
-def jsonl(path) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-
-
-def parquet(path) -> None:
-    pq.write_table(TABLE, path, row_group_size=900)
-
-
-def tfrecord(path) -> None:
-    import tensorflow as tf
-
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for batch in TABLE.to_batches():
-            for row in batch.to_pylist():
-                given = {k: v.encode() if isinstance(v, str) else v for k, v in row.items()}
-                writer.write(to_example({k: v for k, v in given.items() if v is not None}))
-
-
-WRITTEN = {
-    "a.csv": csv,
-    "windows.csv": lambda path: csv(path, "\r\n"),
-    "old.csv": lambda path: csv(path, "\r"),
-    "a.jsonl": jsonl,
-    "a.parquet": parquet,
-    "a.tfrecord": tfrecord,
-}
 
 
 @pytest.fixture(autouse=True)

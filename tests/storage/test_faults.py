@@ -104,6 +104,8 @@ def test_what_fails_now_and_then_gets_through(remote, tmp_path, monkeypatch):
                 assert name != "read" or found == CONTENT
             path = tmp_path / str(number)
             assert storage.fetch("day/a", path) and path.read_bytes() == CONTENT
+            storage.fetch_ranges("day/a", path, len(CONTENT), [(0, 5), (7, len(CONTENT))])
+            assert path.read_bytes() == CONTENT[:5] + b"\0\0" + CONTENT[7:]
     assert sum(proxy.counts[kind] for kind in KINDS) > 2, proxy.counts
 
 

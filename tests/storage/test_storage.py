@@ -13,7 +13,7 @@ from helpers.boxes import BOXES, Box
 from mfx.errors import MfxError
 from mfx.storage import STORAGES, open_storage
 from mfx.storage.answers import NotThereError
-from mfx.storage.base import BLOCK
+from mfx.storage.reading import BLOCK
 
 WRITABLE = [name for name in BOXES if name != "http"]
 KEYS = ["a.csv", "day/a.csv", "day/more/b.csv", "day/with space, ü+%20#&=.csv", "daylight/c.csv"]
@@ -48,6 +48,58 @@ def test_an_object_is_read_whole(box, content, tmp_path):
     assert storage.sha256("day/a.csv") == hashlib.sha256(content).hexdigest()
     assert storage.fetch("day/a.csv", path) and path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.csv"]
+
+
+RANGES = [(0, 10), (2 * BLOCK - 3, 4 * BLOCK + 5), (LARGE - 8, LARGE)]
+
+
+def test_some_bytes_of_an_object_are_had_without_the_others(box, tmp_path):
+    content, path = os.urandom(LARGE), tmp_path / "a"
+    box.put("day/a", content)
+    storage = box.open()
+    assert storage.gives_ranges("day/a")
+    storage.fetch_ranges("day/a", path, LARGE, RANGES)
+    expected = bytearray(LARGE)
+    for begin, end in RANGES:
+        expected[begin:end] = content[begin:end]
+    assert path.read_bytes() == bytes(expected)
+    for begin, end in RANGES:
+        with storage._open("day/a", begin, "", end) as opened:
+            came = sum(map(len, opened.blocks))
+            assert (came, opened.first, opened.entry.size) == (end - begin, begin, LARGE)
+    with pytest.raises(MfxError, match="day/a: changed while it was read"):
+        storage.fetch_ranges("day/a", path, LARGE + 1, RANGES)
+    with pytest.raises(NotThereError):
+        storage.fetch_ranges("day/gone", path, LARGE, RANGES)
+
+
+def test_an_object_that_changes_between_two_ranges_is_one_error(box, tmp_path):
+    box.put("a", b"first, 1")
+    storage = box.open()
+    begin = storage._open
+
+    def changed(key, first, tag, end=None):
+        if first:
+            box.put("a", b"other, 2")
+            os.utime(tmp_path / "site" / "a", (1, 1)) if box.place.scheme == "http" else None
+        return begin(key, first, tag, end)
+
+    storage._open = changed
+    with pytest.raises(MfxError, match="a: changed while it was read"):
+        storage.fetch_ranges("a", tmp_path / "copy", 8, [(0, 2), (4, 6)])
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_server_that_sends_all_whatever_is_asked_for_is_read_all_the_same(request, tmp_path):
+    from mfx.storage import web
+
+    request.getfixturevalue("monkeypatch").setattr(web, "range_header", lambda first, end: "")
+    box = BOXES["http"](request)
+    box.put("a", b"0123456789")
+    storage = box.open()
+    assert not storage.gives_ranges("a")
+    storage.fetch_ranges("a", tmp_path / "copy", 10, [(1, 2), (4, 7)])
+    assert (tmp_path / "copy").read_bytes() == b"\x001\0\x00456\0\0\0"
 
 
 def test_keys_are_what_people_name_files(shelf, tmp_path):

@@ -33,6 +33,8 @@ class Part(NamedTuple):
         rows: How many rows of the file come before it.
         lines: How many lines of a text file come before it.
         sha256: Of its bytes.
+        head: How many of the file's first bytes reading the part takes as well.
+        tail: How many of the file's last bytes.
     """
 
     begin: int
@@ -40,6 +42,20 @@ class Part(NamedTuple):
     rows: int
     lines: int = 0
     sha256: str = ""
+    head: int = 0
+    tail: int = 0
+
+    def ranges(self, size: int) -> list[tuple[int, int]]:
+        """What to fetch of a file of so many bytes, to read the part: begins and ends, in order."""
+        found: list[tuple[int, int]] = []
+        for begin, end in sorted(
+            [(0, min(self.head, size)), (self.begin, self.end), (max(0, size - self.tail), size)]
+        ):
+            if found and begin <= found[-1][1]:
+                found[-1] = found[-1][0], max(end, found[-1][1])
+            elif begin < end:
+                found.append((begin, end))
+        return found
 
 
 class SourceFile(NamedTuple):

@@ -139,9 +139,10 @@ class Data(Reading):
     path starts at the config's folder. The command line's `--data` is used instead, if given; there
     a list is written as JSON, such as `'["a.csv", "b.csv"]'`."""
     shard_mb: float = Field(32, gt=0, examples=[128])
-    """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file on
-    disk is cut where rows end, if its format allows it; else it is a shard of its own. Smaller
-    files are read together, and less data than this is one shard. A run has at most 64 shards."""
+    """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file
+    is cut where rows end, if its format allows it; else it is a shard of its own. Of a file in a
+    storage each task fetches only its part. Smaller files are read together, and less data than
+    this is one shard. A run has at most 64 shards."""
 
     @property
     def paths(self) -> list[str]:

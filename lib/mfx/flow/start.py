@@ -22,7 +22,8 @@ from mfx.flow import code
 from mfx.ingest import finding, input_files, shards, sources
 from mfx.ingest.partitions import Partitions, partitions
 from mfx.ingest.sources.base import FOR_SOME, Seen, can_cut, checked_names, ends_of_parts
-from mfx.storage.address import is_absolute, is_url
+from mfx.storage import open_storage
+from mfx.storage.address import is_absolute, is_url, parse
 from mfx.validate.schema_file import column_types
 
 
@@ -188,12 +189,19 @@ def _look_at(
 
 
 def _parts(path: Path, address: str, source: sources.Source, how: Data) -> list[Part]:
-    """Parts of a large file; none of a copy, as each task would fetch the whole file anew."""
+    """Parts of a large file, if each can be had by itself where it lies."""
     size = max(how.shard_mb * 2**20, shards.LEAST)
-    large = len(ends_of_parts(path.stat().st_size, size)) > 1
-    return (
-        source.parts(path, how, size) if large and can_cut(source) and not is_url(address) else []
-    )
+    if len(ends_of_parts(path.stat().st_size, size)) < 2 or not can_cut(source):
+        return []
+    there = parse(address)
+    if there and not open_storage(there).gives_ranges(there.key):
+        return []
+    parts = source.parts(path, how, size)
+    if not there or len(parts) < 2:
+        return parts
+    head, tail = source.around(path, how)
+    head = max(head, sources.HEAD)
+    return [part._replace(head=head, tail=tail) for part in parts]
 
 
 def _is_settled(declared: Declared | None, source: sources.Source) -> bool:

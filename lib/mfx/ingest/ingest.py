@@ -84,7 +84,8 @@ def _batches(
     shard: Shard, sources: Sources, settings: Reads, tally: Tally, aside: Aside
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the shard's files, in order; `aside` gets those that do not fit."""
-    opened = input_files.each_on_disk([settings.resolve(file.path) for file in shard.files])
+    addresses = [settings.resolve(file.path) for file in shard.files]
+    opened = input_files.each_on_disk(addresses, shard.files)
     for file, (address, at_hand) in zip(shard.files, opened, strict=True):
         with at_hand as path, unchanged(path, file, address):
             source, how = kinds.source_of(path), settings.data

@@ -12,7 +12,8 @@ from typing import Any
 
 from mfx.errors import MfxError
 from mfx.storage.answers import Entry, Fault, Listing, Opened
-from mfx.storage.base import BLOCK, Storage
+from mfx.storage.base import Storage
+from mfx.storage.reading import BLOCK
 from mfx.storage.retries import CONNECT_SECONDS, READ_SECONDS
 from mfx.storage.web import meaning_of
 
@@ -117,10 +118,10 @@ class AzureStorage(Storage):
         return _entry(self._store.head(key))
 
     @contextmanager
-    def _open(self, key: str, first: int, tag: str) -> Iterator[Opened]:
+    def _open(self, key: str, first: int, tag: str, end: int | None = None) -> Iterator[Opened]:
         options: dict[str, Any] = {"if_match": f'"{tag}"'} if tag else {}
-        if first:
-            options["range"] = {"offset": first}
+        if first or end is not None:
+            options["range"] = {"offset": first} if end is None else (first, end)
         found = self._store.get(key, options=options)
         blocks = (bytes(block) for block in found.stream(min_chunk_size=BLOCK))
         yield Opened(_entry(found.meta), first, blocks)

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mfx.errors import MfxError
 from mfx.storage.address import Address
-from mfx.storage.answers import DeniedError, Entry, Fault, Listing, NotThereError, Opened
+from mfx.storage.answers import DeniedError, Entry, Fault, Listing, NotThereError
+from mfx.storage.reading import Reader
 from mfx.storage.retries import REMEDY, StorageGoneError, patience, with_retries
-
-BLOCK = 2**20
-"""Bytes of an object that are held at a time when it is read through."""
 
 _T = TypeVar("_T")
 
 
-@dataclass
-class _Read:
-    """How far an object has been read through."""
-
-    tag: str = ""
-    size: int = -1
-    done: int = 0
-
-
-class Storage(ABC):
+class Storage(Reader):
     """A bucket (a container, a folder, a web server), and in it objects by key.
 
     A storage implements the methods with an underscore, each one try that raises whatever its
@@ -83,64 +70,6 @@ class Storage(ABC):
             return self._ask(key, "cannot read", lambda: self._head(key))
         except NotThereError:
             return None
-
-    def read(self, key: str) -> bytes:
-        """An object's bytes.
-
-        Raises:
-            NotThereError: There is no such object.
-            MfxError: It cannot be read.
-        """
-        blocks: list[bytes] = []
-        self._read_through(key, blocks.append, blocks.clear)
-        return b"".join(blocks)
-
-    def sha256(self, key: str) -> str:
-        """The SHA-256 of an object's bytes, read a block at a time.
-
-        Raises:
-            NotThereError: There is no such object.
-            MfxError: It cannot be read.
-        """
-        hashes = [hashlib.sha256()]
-
-        def again() -> None:
-            hashes[0] = hashlib.sha256()
-
-        self._read_through(key, lambda block: hashes[0].update(block), again)
-        return hashes[0].hexdigest()
-
-    def fetch(self, key: str, path: Path, most: int | None = None) -> bool:
-        """Copy an object to disk, where it appears whole or not at all.
-
-        A connection that breaks costs what was under way: it goes on from there.
-
-        Args:
-            key: The object's.
-            path: The file to be made; its folder is there.
-            most: Bytes that it may have.
-
-        Returns:
-            Whether it was copied: not if it has more than `most` bytes, or does not say how many.
-
-        Raises:
-            NotThereError: There is no such object.
-            MfxError: It cannot be read, or changed meanwhile.
-        """
-        part = path.with_name(f"{path.name}.part")
-        try:
-            with part.open("wb") as file:
-
-                def again() -> None:
-                    file.seek(0)
-                    file.truncate()
-
-                if not self._read_through(key, file.write, again, most):
-                    return False
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        return True
 
     def write(self, key: str, content: bytes | Path) -> None:
         """Write an object whole, over what is there.
@@ -227,10 +156,6 @@ class Storage(ABC):
         """None, or an error of Fault.ABSENT, if there is no such object."""
 
     @abstractmethod
-    def _open(self, key: str, first: int, tag: str) -> AbstractContextManager[Opened]:
-        """Begin to read, from a byte on, what still has the tag unless that is empty."""
-
-    @abstractmethod
     def _write(self, key: str, content: bytes | Path) -> None: ...
 
     @abstractmethod
@@ -303,55 +228,6 @@ class Storage(ABC):
             return DeniedError(f"{where}: {what}: access denied: {said}", self.REMEDY)
         missing = f"no such {self.BUCKET}: " if fault is Fault.NO_BUCKET else ""
         return MfxError(f"{where}: {what}: {missing}{said}", self.REMEDY)
-
-    def _changed(self, key: str) -> MfxError:
-        return MfxError(
-            f"{self.place.at(key)}: changed while it was read",
-            "Try again; write new data to a new name, so that no run reads half of each.",
-        )
-
-    def _read_through(
-        self,
-        key: str,
-        take: Callable[[bytes], object],
-        again: Callable[[], object],
-        most: int | None = None,
-    ) -> bool:
-        """Hand an object's blocks over in order; when the connection breaks, go on from there.
-
-        Args:
-            key: The object's.
-            take: Takes a block.
-            again: Told to forget what it took, where reading begins anew.
-            most: Bytes that the object may have.
-
-        Returns:
-            Whether it was read: not if it has more than `most` bytes, or does not say how many.
-        """
-        read = _Read()
-
-        def go_on() -> bool:
-            if read.done and read.done == read.size:
-                return True
-            first = read.done if read.tag else 0
-            with self._open(key, first, read.tag if first else "") as opened:
-                entry = opened.entry
-                if first and (entry.tag, entry.size) != (read.tag, read.size):
-                    raise self._changed(key)
-                if most is not None and not 0 <= entry.size <= most:
-                    return False
-                read.tag, read.size = entry.tag, entry.size
-                if opened.first == 0:
-                    read.done = 0
-                    again()
-                for block in opened.blocks:
-                    take(block)
-                    read.done += len(block)
-            if entry.size >= 0 and read.done != entry.size:
-                raise ConnectionError(f"{read.done} of {entry.size} bytes came")
-            return True
-
-        return self._ask(key, "cannot read", go_on, lambda: read.done)
 
     def _on_condition(
         self,

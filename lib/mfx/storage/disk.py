@@ -13,7 +13,8 @@ from pathlib import Path
 
 from mfx.errors import MfxError, TransientError
 from mfx.storage.answers import DeniedError, Entry, Fault, Listing, Opened
-from mfx.storage.base import BLOCK, Storage
+from mfx.storage.base import Storage
+from mfx.storage.reading import BLOCK
 
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -78,11 +79,14 @@ class DiskStorage(Storage):
         return None if path.is_dir() else _entry(key, path.stat())
 
     @contextmanager
-    def _open(self, key: str, first: int, tag: str) -> Iterator[Opened]:
+    def _open(self, key: str, first: int, tag: str, end: int | None = None) -> Iterator[Opened]:
         with (self._folder / key).open("rb") as file:
             file.seek(first)
             entry = _entry(key, os.fstat(file.fileno()))
-            yield Opened(entry, first, iter(lambda: file.read(BLOCK), b""))
+            last = entry.size if end is None else end
+            yield Opened(
+                entry, first, iter(lambda: file.read(max(0, min(BLOCK, last - file.tell()))), b"")
+            )
 
     def _write(self, key: str, content: bytes | Path) -> None:
         with self._beside(key, content) as (part, path):

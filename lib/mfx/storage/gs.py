@@ -11,7 +11,8 @@ from typing import Any
 
 from mfx.errors import MfxError
 from mfx.storage.answers import Entry, Fault, Listing, Opened
-from mfx.storage.base import BLOCK, Storage
+from mfx.storage.base import Storage
+from mfx.storage.reading import BLOCK
 from mfx.storage.retries import CONNECT_SECONDS, READ_SECONDS
 from mfx.storage.web import meaning_of, web_fault
 
@@ -80,17 +81,18 @@ class GoogleStorage(Storage):
         return _entry(blob)
 
     @contextmanager
-    def _open(self, key: str, first: int, tag: str) -> Iterator[Opened]:
+    def _open(self, key: str, first: int, tag: str, end: int | None = None) -> Iterator[Opened]:
         blob = self._bucket.blob(key)
         blob.reload(**_ONCE, **({"if_generation_match": int(tag)} if tag else {}))
         entry = _entry(blob)
 
         def blocks() -> Iterator[bytes]:
-            for start in range(first, entry.size, _CHUNK):
+            last = entry.size if end is None else min(end, entry.size)
+            for start in range(first, last, _CHUNK):
                 # As stored: what was uploaded packed is not unpacked on the way.
                 yield blob.download_as_bytes(
                     start=start,
-                    end=min(start + _CHUNK, entry.size) - 1,
+                    end=min(start + _CHUNK, last) - 1,
                     raw_download=True,
                     if_generation_match=int(entry.tag),
                     **_ONCE,

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mfx.storage.answers import Entry, Fault, Listing, Opened
-from mfx.storage.base import BLOCK, Storage
+from mfx.storage.base import Storage
+from mfx.storage.reading import BLOCK
 from mfx.storage.retries import CONNECT_SECONDS, READ_SECONDS, WORKERS
+from mfx.storage.web import range_header, size_in
 
 RETRIES = 1
 """Inside boto, of each try; its waits are short."""
@@ -96,19 +98,17 @@ class S3Storage(Storage):
         return found[0] if found else None
 
     @contextmanager
-    def _open(self, key: str, first: int, tag: str) -> Iterator[Opened]:
+    def _open(self, key: str, first: int, tag: str, end: int | None = None) -> Iterator[Opened]:
         given = {**self._at(key), **({"IfMatch": tag} if tag else {})}
-        if first:
-            given["Range"] = f"bytes={first}-"
+        if wanted := range_header(first, end):
+            given["Range"] = wanted
         answer = self._client.get_object(**given)
-        entry = Entry(
-            key,
-            first + answer["ContentLength"],
-            _bare(answer["ETag"]),
-            answer["LastModified"].timestamp(),
-        )
+        whole, begins = answer["ContentLength"], 0
+        if part := answer.get("ContentRange"):
+            whole, begins = size_in(part), first
+        entry = Entry(key, whole, _bare(answer["ETag"]), answer["LastModified"].timestamp())
         with closing(answer["Body"]) as body:
-            yield Opened(entry, first, body.iter_chunks(BLOCK))
+            yield Opened(entry, begins, body.iter_chunks(BLOCK))
 
     def _write(self, key: str, content: bytes | Path) -> None:
         if isinstance(content, bytes):

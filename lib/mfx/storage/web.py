@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 from mfx.errors import MfxError
 from mfx.storage.answers import Entry, Fault, Listing, Opened
-from mfx.storage.base import BLOCK, Storage
+from mfx.storage.base import Storage
+from mfx.storage.reading import BLOCK
 from mfx.storage.retries import CONNECT_SECONDS, READ_SECONDS, WORKERS
 
 _NOT_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
@@ -90,17 +91,26 @@ class WebStorage(Storage):
             return opened.entry
 
     @contextmanager
-    def _open(self, key: str, first: int, tag: str) -> Iterator[Opened]:
+    def _open(self, key: str, first: int, tag: str, end: int | None = None) -> Iterator[Opened]:
         # Packed on the way, its size would be another than its bytes'.
         headers = {"Accept-Encoding": "identity"}
-        if first:
-            headers |= {"Range": f"bytes={first}-", "If-Range": tag}
+        if wanted := range_header(first, end):
+            headers |= {"Range": wanted, **({"If-Range": tag} if tag else {})}
         timeout = (CONNECT_SECONDS, READ_SECONDS)
         url = str(self.place.at(key))
         with self._session.get(url, headers=headers, stream=True, timeout=timeout) as answer:
             answer.raise_for_status()
             begins = first if answer.status_code == HTTPStatus.PARTIAL_CONTENT else 0
-            yield Opened(_entry(key, answer, begins), begins, answer.iter_content(BLOCK))
+            yield Opened(_entry(key, answer), begins, answer.iter_content(BLOCK))
+
+    def gives_ranges(self, key: str) -> bool:
+        """See `Reader`. Some servers send the whole file whatever part is asked for."""
+
+        def asked() -> bool:
+            with self._open(key, 1, "", 2) as opened:
+                return opened.first == 1
+
+        return self._ask(key, "cannot read", asked)
 
     def _check_bucket(self, key: str, what: str) -> None:
         """Nothing: a host that answers is there."""
@@ -133,7 +143,20 @@ class WebStorage(Storage):
         raise MfxError(f"{self.place.at(key)}: files on the web can only be read")
 
 
-def _entry(key: str, answer: Any, begins: int) -> Entry:
+def range_header(first: int, end: int | None) -> str:
+    """What HTTP's header Range says of bytes; empty for all of them."""
+    if not first and end is None:
+        return ""
+    return f"bytes={first}-{'' if end is None else end - 1}"
+
+
+def size_in(content_range: str) -> int:
+    """The size of the whole, of an answer with a part; -1 if it is not said."""
+    size = content_range.rpartition("/")[2]
+    return int(size) if size.isdecimal() else -1
+
+
+def _entry(key: str, answer: Any) -> Entry:
     size, written = answer.headers.get("Content-Length"), answer.headers.get("Last-Modified", "")
     tag = answer.headers.get("ETag", "")
     try:
@@ -142,4 +165,7 @@ def _entry(key: str, answer: Any, begins: int) -> Entry:
         modified = 0.0
     # A weak ETag (W/"…") may stand for other bytes that mean the same: no part fits another then.
     tag = "" if tag.startswith("W/") else tag
-    return Entry(key, begins + int(size) if size else -1, tag or written, modified)
+    whole = int(size) if size else -1
+    if part := answer.headers.get("Content-Range"):
+        whole = size_in(part)
+    return Entry(key, whole, tag or written, modified)

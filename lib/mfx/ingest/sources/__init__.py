@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # Checks that each module is a `Source`.
     _own: tuple[Source, ...] = (arrow, avro, csv, jsonl, parquet, tfrecord)
 _TEXT = "csv"
 """The source for files that no other source takes. Its messages say what is wrong with a file."""
-_HEAD = 4096
+HEAD = 4096
+"""Bytes at a file's begin that tell its kind."""
 
 
 def known() -> list[Source]:
@@ -37,7 +38,7 @@ def source_of(path: Path) -> Source:
     """
     others = [SOURCES.get(name) for name in SOURCES.names() if name != _TEXT]
     if others:
-        head = next(blocks(path, compression_of(path), _HEAD), b"")
+        head = next(blocks(path, compression_of(path), HEAD), b"")
         for source in others:
             if source.takes(path.name, head):
                 return source

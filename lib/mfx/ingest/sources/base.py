@@ -206,6 +206,16 @@ class Cuts(Source, Protocol):
             MfxError: The file cannot be read.
         """
 
+    def around(self, path: Path, how: Reading) -> tuple[int, int]:
+        """How many of a file's first bytes, and of its last, reading any part takes as well.
+
+        Only these and the part are fetched from a storage; the rest of the file on disk is zeros.
+
+        Args:
+            path: The file on disk.
+            how: How files are read.
+        """
+
     def batches(
         self,
         path: Path,

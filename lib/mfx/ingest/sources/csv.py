@@ -111,6 +111,11 @@ def parts(path: Path, how: Reading, size: float) -> list[Part]:
     return cut_at(places(), path.stat().st_size, size)
 
 
+def around(path: Path, how: Reading) -> tuple[int, int]:
+    """What tells the dialect, and the header; see `base.Cuts`."""
+    return CsvFile(path, how).head, 0
+
+
 def infer_types(paths: Sequence[Path], how: Reading) -> dict[str, str]:
     """The narrowest type that fits all rows of all files, for each column.
 

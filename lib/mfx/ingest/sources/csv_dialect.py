@@ -24,10 +24,12 @@ class Dialect:
     Args:
         compression: A name in `COMPRESSIONS`, or "none".
         delimiter: One ASCII character.
+        looked: How many of the first bytes told that; unpacked, where it is compressed.
     """
 
     compression: str
     delimiter: str
+    looked: int = 0
 
 
 def look(path: Path, how: Reading) -> Dialect:
@@ -49,7 +51,7 @@ def look(path: Path, how: Reading) -> Dialect:
             )
         if whole or sample.count(b"\n") + sample.count(b"\r") > _ROWS:
             break
-    return Dialect(compression, how.delimiter or _delimiter(path, sample, whole))
+    return Dialect(compression, how.delimiter or _delimiter(path, sample, whole), len(sample))
 
 
 def _sample(path: Path, compression: str, size: int) -> tuple[bytes, bool]:

@@ -23,6 +23,9 @@ class CsvFile:
         path: The file.
         how: How it is written.
 
+    Attributes:
+        head: How many of the first bytes are read to make it, at most.
+
     Raises:
         MfxError: It cannot be read, is empty or no text, or has a header that cannot be used.
     """
@@ -35,6 +38,9 @@ class CsvFile:
             raise MfxError(
                 f"{path}: the file is empty", "Expected a header line, with rows below it."
             )
+        # The header is read in whole blocks, and with it the one after.
+        blocks = (first.begin + len(first.text)) // _HEADER_BYTES + 2
+        self.head = max(self.dialect.looked, blocks * _HEADER_BYTES)
         line, self.names = next(csv_records.rows(first.text, self.dialect.delimiter, first.line))
         if fault := text_fault(path, line, self.names, self.names):
             raise fault

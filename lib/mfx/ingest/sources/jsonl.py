@@ -78,6 +78,11 @@ def parts(path: Path, how: Reading, size: float) -> list[Part]:
     return cut_at(places(), path.stat().st_size, size)
 
 
+def around(path: Path, how: Reading) -> tuple[int, int]:
+    """Nothing: a part is read by itself; see `base.Cuts`."""
+    return 0, 0
+
+
 def _rows(
     path: Path, how: Reading, types: Mapping[str, str], part: Part | None = None
 ) -> Iterator[Rows]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ TITLE = "Parquet"
 SUFFIXES = (".parquet", ".pq")
 LISTS, OPEN = True, False
 OPTIONS: tuple[str, ...] = ()
+
+_END = struct.Struct("<I4x")
+"""The footer's length, and PAR1."""
 
 
 def takes(name: str, head: bytes) -> bool:
@@ -55,6 +60,14 @@ def parts(path: Path, how: Reading, size: float) -> list[Part]:
     before = itertools.accumulate(counts, initial=0)
     places = ((begin, rows, 0) for begin, rows in zip(begins, before, strict=False))
     return cut_at(places, path.stat().st_size, size)
+
+
+def around(path: Path, how: Reading) -> tuple[int, int]:
+    """The footer, whose length and a mark end the file; see `base.Cuts`."""
+    with path.open("rb") as file:
+        file.seek(-_END.size, os.SEEK_END)
+        (length,) = _END.unpack(file.read())
+    return 0, length + _END.size
 
 
 def _begins(metadata: Any) -> list[int]:

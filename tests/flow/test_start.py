@@ -161,6 +161,8 @@ def test_a_relative_path_in_the_project_is_kept_relative(settings, monkeypatch):
     made = start.settings(_flow(settings, data="taxi/trips.csv", destination=f"{ROOT}/pushed"))
     assert made.data.path == "../../data/taxi/trips.csv"
     assert made.push.destination == f"{ROOT}/pushed"
+    several = start.settings(_flow(settings, data='["taxi/a*.csv", "s3://b/c.csv", "/d.csv"]'))
+    assert several.data.path == ["../../data/taxi/a*.csv", "s3://b/c.csv", "/d.csv"]
 
 
 def test_a_parameter_that_does_not_fit_is_named(settings):

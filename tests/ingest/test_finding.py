@@ -134,6 +134,7 @@ def test_a_file_that_two_links_lead_to_is_found_twice(folder):
 
 def test_a_lost_link_is_one_message(folder):
     (folder / "x/trips-4.csv").symlink_to("gone")
+    (folder / "x/trips-5.csv").symlink_to("trips-5.csv")
     assert _found(str(folder), "x/*[12].csv") == NAMES[1:3]
     for path in ("x", "x/*.csv"):
         with pytest.raises(MfxError, match=r"trips-4\.csv: a link that leads to no file"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from mfx.errors import MfxError
@@ -55,13 +56,13 @@ class Disk:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.is_dir():
+                    if entry.is_symlink() and not Path(entry).exists():
+                        files.append(entry.name)
+                        self.lost.add(folder + entry.name)
+                    elif entry.is_dir():
                         folders.append(entry.name)
                     elif entry.is_file():
                         files.append(entry.name)
-                    elif entry.is_symlink():
-                        files.append(entry.name)
-                        self.lost.add(folder + entry.name)
         except (FileNotFoundError, NotADirectoryError):
             raise MfxError(
                 f"{folder}: no such folder", "Give one that exists: --data, or path under [data]."

@@ -21,13 +21,41 @@ from helpers import boxes, clouds, cost, local_s3  # noqa: E402
 from helpers.boxes import BOXES, Box  # noqa: E402
 from helpers.flows import REAL, ROOT, FlowResult, call_flow  # noqa: E402
 from helpers.pushes import ADDRESSES  # noqa: E402
+from helpers.shared import once  # noqa: E402
 from helpers.small_runs import SmallRuns, small_runs_in  # noqa: E402
 from helpers.storing import saving  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
-LONG = ["test_several_runs", "test_argo", "test_resume", "test_real_data", "test_reuse_flow"]
-LONG += ["test_bad_input", "test_runner", "test_tfma_local", "test_train"]
-"""Files that take long: first, so that the two processes end at about the same time."""
+LONG = [
+    "flows/test_several_runs",
+    "deploy/test_argo",
+    "flows/test_resume",
+    "flows/test_s3",
+    "cli/test_cli",
+    "registry/test_promotion",
+    "evaluate/test_tfma_local",
+    "train/test_train",
+    "transform/test_transform",
+    "flows/test_real_data",
+    "ui/test_browser",
+    "serve/test_server",
+    "flows/test_flow",
+    "storage/test_faults",
+    "flows/test_own_steps",
+    "flows/test_bad_input",
+    "push/test_push",
+    "flows/test_lists",
+    "serve/triton/test_triton",
+    "beam/test_runner",
+    "destinations/test_destinations",
+    "project/test_serving",
+    "push/servers/test_servers",
+    "flows/test_networks",
+    "registry/test_retention",
+    "serve/http/test_rest",
+    "evaluate/test_evaluate",
+]
+"""Files that take long, the longest first, so that both processes end at about the same time."""
 
 
 def pytest_configure(config):
@@ -58,63 +86,70 @@ def _log_levels() -> Iterator[None]:
         logger.setLevel(level)
 
 
+TOGETHER = {
+    "all_small_runs": [
+        "cli/test_cli",
+        "cli/test_ui",
+        "flows/test_moved_project",
+        "flows/test_pipelines",
+        "registry/test_actions",
+        "registry/test_comparison",
+        "registry/test_freeing",
+        "registry/test_runs",
+        "registry/test_steps",
+    ],
+    "ui_runs": ["ui/test_browser", "ui/test_pages", "ui/test_reader", "ui/test_server"],
+}
+"""Fixtures that take long, and that tests change, with all files that use them: one process has
+these files, and makes the fixture once. (What nobody changes, `flow_run`, all processes share.)"""
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0].removeprefix("tests/").removesuffix(".py")
+
+
 def pytest_collection_modifyitems(config, items):
     """Long files first, then the others in their order; some tests only when asked for."""
     if not config.option.markexpr:
         asked = [i for i in items if not any(map(i.get_closest_marker, ("deploy", "docs")))]
         config.hook.pytest_deselected(items=[item for item in items if item not in asked])
         items[:] = asked
+    for fixture, files in TOGETHER.items():
+        using = {_file(item.nodeid) for item in items if fixture in item.fixturenames}
+        if missing := sorted(using.difference(files)):
+            raise pytest.UsageError(f"TOGETHER in tests/conftest.py: {fixture} lacks {missing}")
     place = {name: number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
-
-
-SHARING = [
-    "cli/test_cli",
-    "cli/test_ui",
-    "docs/test_pages_run",
-    "flows/test_chaos",
-    "flows/test_flow",
-    "flows/test_model",
-    "flows/test_moved_project",
-    "flows/test_s3",
-    "flows/test_several_runs",
-    "project/test_serving",
-    "registry/test_actions",
-    "registry/test_comparison",
-    "registry/test_freeing",
-    "registry/test_runs",
-    "registry/test_steps",
-    "serve/test_model",
-    "ui/test_browser",
-    "ui/test_pages",
-]
-"""Files that share `flow_run` or `small_runs`: one process has them all, which makes these once."""
+    items.sort(key=lambda item: place.get(_file(item.nodeid), len(LONG)))
 
 
 class _WholeFiles(LoadScopeScheduling):
-    """Gives each process whole files; those of SHARING count as one.
+    """Gives each process whole files; those of a row of TOGETHER count as one.
 
     (xdist's own marks for this, `--dist loadgroup`, do nothing with pytest 9.2: they are put into
     `_nodeid`, which it no longer reads.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0].removeprefix("tests/").removesuffix(".py")
-        return "sharing" if file in SHARING else file
+        file = _file(nodeid)
+        return next((fixture for fixture, files in TOGETHER.items() if file in files), file)
 
 
 def pytest_xdist_make_scheduler(config, log):
     """How tests are dealt out to processes."""
-    if gone := [file for file in SHARING if not (ROOT / "tests" / f"{file}.py").is_file()]:
-        raise pytest.UsageError(f"SHARING in tests/conftest.py: no such test file: {gone}")
+    named = {*LONG, *(file for files in TOGETHER.values() for file in files)}
+    if gone := sorted(file for file in named if not (ROOT / "tests" / f"{file}.py").is_file()):
+        raise pytest.UsageError(f"LONG and TOGETHER in tests/conftest.py: no such files: {gone}")
     return _WholeFiles(config, log)
 
 
 @pytest.fixture(scope="session")
 def flow_run(tmp_path_factory) -> FlowResult:
-    """One whole run of the taxi pipeline on the sample, shared by many tests; pushes to
-    `<store>/pushed`."""
-    store = tmp_path_factory.mktemp("flow")
+    """One whole run of the taxi pipeline on the sample, which all processes share; it pushed to
+    `<store>/pushed`. To look at: who adds to it takes a copy of its store."""
+    return once(tmp_path_factory, "flow", _run_the_flow)
+
+
+def _run_the_flow(store: Path) -> FlowResult:
     (store / "imports").mkdir()
     result = call_flow(
         store,

@@ -204,7 +204,7 @@ def test_the_deployers_policy_is_enough_and_no_more(place, only):
 
 
 @pytest.mark.deploy
-def test_its_jobs_leave_what_a_run_here_leaves(
+def test_its_jobs_leave_what_the_steps_make_here(
     place,
     machine,
     aws,
@@ -234,10 +234,9 @@ def test_its_jobs_leave_what_a_run_here_leaves(
     assert "Traceback" not in execution.output()
     monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", float("inf"))
     there = place.results(f"sfn-{execution.name}")
-    here = place.run_here()
     assert there.pop("pushed").startswith(f"s3://{place.bucket}/by-sfn/taxi.user.tester/")
-    assert here.pop("pushed").startswith(f"s3://{place.bucket}/models/taxi/")
-    assert there == here
+    (tmp_path / "here").mkdir()
+    assert there == place.made_here(tmp_path / "here")
     (said,) = webhook.bodies
     assert json.loads(said)["text"].startswith("Pipeline/sfn-5b1e: new model at s3://sfn/by-sfn/")
     objects = deployed.stored(place.bucket)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from helpers.flows import call_flow
 
-from mfx.artifacts import FIRST_RUN, OVERALL, ComparedWith
+from mfx.artifacts import FIRST_RUN
 
 METRICS = ["example_count", "auc", "binary_accuracy", "precision", "recall", "calibration"]
 RESULTS = [
@@ -228,38 +228,6 @@ def test_a_good_run_logs_no_warnings(flow_run):
         and not (SECOND_STACK and SAID_AT_IMPORT.search(line))
     ]
     assert noise == []
-
-
-@pytest.fixture(scope="module")
-def short_run(flow_run):
-    """A second, much too short training, against the first run's model."""
-    pushed = str(flow_run.store / "pushed")
-    return call_flow(flow_run.store, "run", "--destination", pushed, "--steps", "20")
-
-
-def test_a_worse_model_is_compared_with_production_and_not_pushed(flow_run, short_run):
-    assert short_run.code == 0
-    blessing = short_run.data.evaluation.blessing
-    assert blessing.baseline == ComparedWith(flow_run.run_id)
-    assert not blessing.blessed
-    dropped = [check for check in blessing.failures if "production" in check.rule]
-    assert [(check.metric, check.slice) for check in dropped] == [("auc", OVERALL)]
-    assert len(list((flow_run.store / "pushed" / "taxi").glob("1*"))) == 1
-    assert "blessed     NO" in short_run.output
-    assert "pushed      NO: not blessed" in short_run.output
-
-
-def test_production_is_evaluated_on_the_same_rows(flow_run, short_run):
-    before = short_run.data.evaluation.baseline_metrics()
-    pd.testing.assert_frame_equal(before, flow_run.data.evaluation.metrics())
-
-
-def test_equal_inputs_give_equal_results(flow_run, short_run):
-    first, second = flow_run.data, short_run.data
-    assert first.examples.digest == second.examples.digest
-    assert first.statistics.digest == second.statistics.digest
-    assert first.transform_graph.digest == second.transform_graph.digest
-    assert first.transformed.digest == second.transformed.digest
 
 
 def test_help_lists_the_run_time_parameters(tmp_path):

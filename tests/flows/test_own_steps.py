@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.flows import ROOT
+from helpers.flows import ROOT, shell
 
 PAGES = [ROOT / "docs" / "how-to" / f"{name}.md" for name in ("several-pipelines", "own-step")]
 SMALL, OWN = re.findall(r"```python\n(.*?)```", "".join(p.read_text() for p in PAGES), re.S)
@@ -66,10 +65,9 @@ def project(tmp_path) -> Path:
 
 
 def call(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    inherited = {key: text for key, text in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
     return subprocess.run(
         [sys.executable, *arguments],
-        env={**inherited, "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(project)},
+        env={**shell(), "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(project)},
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,4 +1,5 @@
-"""Compare several runs of the taxi pipeline; run the notebook from top to bottom."""
+"""More runs of the taxi pipeline after a first one: what they take over, how they compare; and the
+notebook over them from top to bottom."""
 
 from __future__ import annotations
 
@@ -10,44 +11,114 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from helpers.flows import ROOT, SAMPLE, FlowResult, call_flow
 from helpers.storing import saving
 
 from mfx import registry
-from mfx.artifacts import OVERALL
+from mfx.artifacts import OVERALL, ComparedWith
 from mfx.errors import MfxError
 from mfx.registry import changes, comparison
 
 
 @pytest.fixture(scope="module")
-def others(flow_run) -> list[FlowResult]:
-    """A run with another config and other code, and one with other data."""
-    folder = flow_run.store / "taxi"
+def first(flow_run, tmp_path_factory) -> FlowResult:
+    """The shared run, in a copy of its store to which more runs come."""
+    store = tmp_path_factory.mktemp("several") / "store"
+    shutil.copytree(flow_run.store, store)
+    return replace(flow_run, store=store)
+
+
+@pytest.fixture(scope="module")
+def short(first) -> FlowResult:
+    """A much too short training, against the first run's model; all else is taken over."""
+    pushed = str(first.store / "pushed")
+    result = call_flow(
+        first.store, *("run", "--reuse", "true", "--steps", "20", "--destination", pushed)
+    )
+    assert result.code == 0, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def other(first, short) -> FlowResult:
+    """A run with other data, another config and other code; pushed to a place of its own."""
+    folder = first.store / "taxi"
     shutil.copytree(ROOT / "flows" / "taxi", folder)
     (folder / "model.py").write_text((folder / "model.py").read_text() + "\n# Another line.\n")
     config = (folder / "config.toml").read_text().replace("../..", str(ROOT))
     config = re.sub(r"lower = 0\.\d+\n", "lower = 0.1\n", config.replace("max_drop = 0.01\n", ""))
     (folder / "config.toml").write_text(config)
     lines = SAMPLE.read_text().splitlines(keepends=True)
-    (flow_run.store / "fewer.csv").write_text("".join(lines[:8001]))
-    found = []
-    for arguments in (["--steps", "60"], ["--data", str(flow_run.store / "fewer.csv")]):
-        result = call_flow(
-            flow_run.store,
-            *("--config", "config", str(folder / "config.toml"), "run", "--steps", "120"),
-            *("--destination", str(flow_run.store / "several"), *arguments),
-        )
-        assert result.code == 0, result.output
-        found.append(result)
-    return found
+    (first.store / "fewer.csv").write_text("".join(lines[:8001]))
+    result = call_flow(
+        first.store,
+        *("--config", "config", str(folder / "config.toml"), "run", "--steps", "120"),
+        *("--destination", str(first.store / "several")),
+        *("--from-run", first.run_id, "--data", str(first.store / "fewer.csv")),
+    )
+    assert result.code == 0, result.output
+    return result
 
 
 @pytest.fixture
-def runs(flow_run, others) -> list[registry.Results]:
-    assert flow_run.run.id, "the client looks at this store"
-    return [registry.run(one.run_id) for one in (flow_run, *others)]
+def runs(first, short, other) -> list[registry.Results]:
+    assert first.run.id, "the client looks at this store"
+    return [registry.run(one.run_id) for one in (first, short, other)]
+
+
+def told(output: str) -> dict[str, str]:
+    """The line about each step: whether its result was taken over."""
+    return dict(re.findall(r"\] (\w+): (reused from run \d+|not reused: .*)", output))
+
+
+def test_nothing_is_looked_for_unasked(first):
+    assert told(first.output) == {}
+
+
+def test_only_what_changed_is_made_anew(first, short):
+    said = told(short.output)
+    reused = f"reused from run {first.run_id}"
+    assert said["ingest"] == said["validate"] == said["transform"] == reused
+    assert said["train"] == f"not reused: changed since run {first.run_id}: train.steps (1000 → 20)"
+    assert said["evaluate"].startswith("not reused: changed since run ")
+    before, after = first.data, short.data
+    assert after.transform_graph.digest == before.transform_graph.digest
+    assert after.model.weights != before.model.weights
+    assert after.examples.lineage.config != before.examples.lineage.config
+    assert after.examples.lineage == after.sources.lineage.derived(*after.examples.lineage.parents)
+
+
+def test_nothing_is_taken_over_for_other_data(first, other):
+    said = told(other.output)
+    assert said["ingest"] == f"not reused: changed since run {first.run_id}: the shard"
+    assert set(said) == {"ingest", "validate", "transform", "train", "evaluate"}
+    assert not [line for line in said.values() if line.startswith("reused")]
+
+
+def test_an_unknown_run_is_one_line(tmp_path):
+    result = call_flow(tmp_path, "run", "--from-run", "17")
+    assert result.code == 1
+    assert "--from-run: no run Pipeline/17" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_worse_model_is_compared_with_production_and_not_pushed(first, short):
+    blessing = short.data.evaluation.blessing
+    assert blessing.baseline == ComparedWith(first.run_id)
+    assert not blessing.blessed
+    dropped = [check for check in blessing.failures if "production" in check.rule]
+    assert [(check.metric, check.slice) for check in dropped] == [("auc", OVERALL)]
+    assert len(list((first.store / "pushed" / "taxi").glob("1*"))) == 1
+    assert "blessed     NO" in short.output
+    assert "pushed      NO: not blessed" in short.output
+
+
+def test_production_is_evaluated_on_the_same_rows(first, short):
+    before = short.data.evaluation.baseline_metrics()
+    pd.testing.assert_frame_equal(before, first.data.evaluation.metrics())
 
 
 def tfma_on_beam(found, prediction: pa.Array, folder: Path) -> list[dict]:
@@ -113,14 +184,16 @@ def test_what_differs_between_runs_is_named(runs):
     first, second, third = runs
     found = changes.changes(first, second)
     config = {change.what: (change.before, change.after) for change in found.config}
-    assert config["train.steps"] == (1000, 60) and "home" not in config
-    assert found.data == [] and found.schema == []
+    assert config["train.steps"] == (1000, 20)
+    assert found.data == [] and found.schema == [] and found.code == []
     assert [drift.largest for drift in found.drift] == [0.0] * len(found.drift)
-    assert [(f.path, f.added, f.removed) for f in found.code] == [("model.py", 2, 0)]
     found = changes.changes(second, third)
+    config = {change.what: (change.before, change.after) for change in found.config}
+    assert config["train.steps"] == (20, 120) and "home" not in config
     data = {change.what: (change.before, change.after) for change in found.data}
     assert data["eval rows"] == (4931, third.examples.rows["eval"])
-    assert found.code == [] and max(drift.largest for drift in found.drift) > 0
+    assert [(f.path, f.added, f.removed) for f in found.code] == [("model.py", 2, 0)]
+    assert max(drift.largest for drift in found.drift) > 0
 
 
 def test_drift_is_what_tfdv_says(runs):
@@ -181,13 +254,13 @@ def test_the_command_shows_it_on_a_screen_and_writes_a_page(runs, tmp_path, caps
 
 def test_the_served_model_is_loaded(runs):
     """Intervals by run and by their column."""
-    assert registry.production(runs[1].place).run in {one.id for one in runs[1:]}
+    assert registry.production(runs[2].place).run == runs[2].id
     loaded = registry.load(runs[0].id)
     specs = loaded.signatures["predict"].structured_input_signature[1]
     assert "fare" in specs and "tips" not in specs
 
 
-def test_the_notebook_runs_from_top_to_bottom(runs, others):
+def test_the_notebook_runs_from_top_to_bottom(runs):
     import nbformat
     from nbclient import NotebookClient
 

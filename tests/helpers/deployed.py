@@ -9,13 +9,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.flows import FLOW, ROOT, SAMPLE
+from helpers.flows import FLOW, ROOT, SAMPLE, shell
 
 PLANTED = ("hush-the-aws-key", "hush-the-webhook", "hush-the-file", "hush-the-variable")
 """Secrets in the environment, in files that git ignores, and in what reaches the store."""
 
 DIGESTS = """
 import json, sys
+from helpers.steps_here import digests
 from metaflow.datastore import FlowDataStore
 from metaflow.metaflow_config import DEFAULT_DATASTORE
 from metaflow.plugins import DATASTORES
@@ -24,13 +25,8 @@ storage.datastore_root = storage.get_datastore_root_from_config(print)
 (end,) = FlowDataStore("Pipeline", None, storage_impl=storage).get_task_datastores(
     sys.argv[1], ["end"])
 names = ("examples", "statistics", "schema", "transform_graph", "transformed", "model")
-found = {name: end[name].digest for name in names}
-model, evaluation = end["model"], end["evaluation"]
-found |= {"weights": model.weights, "files": model.payload.digest, "history": model.history}
-metrics = [(str(row.slice), row.metrics) for row in evaluation.rows]
-found |= {"metrics": metrics, "predictions": evaluation.predictions.digest}
-found |= {"candidates": evaluation.candidates, "blessed": evaluation.blessing.blessed}
-print(json.dumps(found | {"rows": end["examples"].rows, "pushed": end["pushed"].path}))
+found = digests(*(end[name] for name in (*names, "evaluation")))
+print(json.dumps(found | {"pushed": end["pushed"].path}))
 """
 
 
@@ -58,18 +54,18 @@ class Place:
             check=False,
         )
 
-    def run_here(self) -> dict[str, object]:
-        """The results of `run` on this machine."""
-        done = self.flow("--datastore", "local", "--metadata", "local", "run")
-        assert done.returncode == 0, done.stdout + done.stderr
-        run = (done.stdout + done.stderr).split("run-id ")[1].split(")")[0]
-        return self.results(run, METAFLOW_DEFAULT_DATASTORE="local")
+    def made_here(self, folder: Path) -> dict[str, object]:
+        """What the steps make of it on this machine, as `results` without the pushed model."""
+        return self._python("-m", "helpers.steps_here", str(self.config), str(folder))
 
-    def results(self, run: str, **environment: str) -> dict[str, object]:
+    def results(self, run: str) -> dict[str, object]:
         """What a run left, by hash, read from its datastore in another process."""
+        return self._python("-c", DIGESTS, run)
+
+    def _python(self, *arguments: str) -> dict[str, object]:
         done = subprocess.run(
-            [sys.executable, "-c", DIGESTS, run],
-            env={**os.environ, **self.environment, **environment},
+            [sys.executable, *arguments],
+            env={**shell(), **self.environment, "PYTHONPATH": str(ROOT / "tests")},
             capture_output=True,
             text=True,
             check=False,

@@ -43,13 +43,17 @@ class FlowResult:
         return self.run.data
 
 
+def shell() -> dict[str, str]:
+    """The environment as a user's shell has it: TFT, once imported by a test, says to its whole
+    process which Keras to use."""
+    return {key: text for key, text in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
+
+
 def call_flow(store: Path, *arguments: str, **environment: str) -> FlowResult:
     """`python flows/pipeline.py ARGUMENTS`, its datastore below `store`."""
-    # TFT, once imported by a test, says it to its whole process; a user's shell does not.
-    inherited = {key: text for key, text in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
     done = subprocess.run(
         [sys.executable, str(FLOW), *arguments],
-        env={**inherited, "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(store), **environment},
+        env={**shell(), "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(store), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -10,23 +10,23 @@ from helpers.pages import Client, Shown, serving, shown_in
 
 
 @pytest.fixture(scope="session")
-def shown(tmp_path_factory) -> Shown:
+def ui_runs(tmp_path_factory) -> Shown:
     """Runs of all kinds."""
     return shown_in(tmp_path_factory.mktemp("ui"))
 
 
 @pytest.fixture
-def world(shown, monkeypatch, tmp_path) -> Iterator[Shown]:
+def world(ui_runs, monkeypatch, tmp_path) -> Iterator[Shown]:
     """The runs, which Metaflow's client sees, one of them running; nothing is kept of them yet."""
     from mfx.registry import liveness
 
-    monkeypatch.setenv("METAFLOW_DATASTORE_SYSROOT_LOCAL", str(shown.small.store))
+    monkeypatch.setenv("METAFLOW_DATASTORE_SYSROOT_LOCAL", str(ui_runs.small.store))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("MFX_STORAGE_PATIENCE", "1")
     monkeypatch.setattr(liveness, "_held", held := [])
-    shown.small.look()
-    liveness.hold("Pipeline", shown.ids["running"], report=lambda line: None)
-    yield shown
+    ui_runs.small.look()
+    liveness.hold("Pipeline", ui_runs.ids["running"], report=lambda line: None)
+    yield ui_runs
     for handle in held:
         os.close(handle)
 

@@ -244,6 +244,18 @@ def keys_of(s3, prefix: str) -> list[str]:
     return [entry["Key"] for entry in found["Contents"]]
 
 
+SEVERAL = """
+import contextlib, io, json, sys
+from mfx import cli
+printed = []
+for command in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert cli.main(command.split()) == 0, command
+    printed.append(said.getvalue())
+print(json.dumps(printed))
+"""
+
+
 def test_datastore_and_destination_may_be_on_s3(s3, tmp_path):
     """Nothing but Metaflow's local metadata is on this machine."""
     small = small_runs_in(tmp_path)
@@ -256,20 +268,26 @@ def test_datastore_and_destination_may_be_on_s3(s3, tmp_path):
     environment = {**os.environ, "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(tmp_path), **on_s3}
     one, two = (small.make("--weight", weight, **on_s3) for weight in "12")
 
-    def call(*arguments: str) -> str:
-        done = _mfx(*arguments, cwd=tmp_path, env=environment)
+    def call(*commands: str) -> list[str]:
+        """What commands print, one after the other in a process."""
+        command = [sys.executable, "-c", SEVERAL, *commands]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
+        return json.loads(done.stdout)
 
-    call("promote", one, "--reason", "first")
-    call("promote", two)
-    for key in keys_of(s3, f"models/small/{json.loads(call('history', '--json'))[0]['version']}/"):
+    *_, history = call(f"promote {one} --reason first", f"promote {two}", "history --json")
+    for key in keys_of(s3, f"models/small/{json.loads(history)[0]['version']}/"):
         s3.delete_object(Bucket=s3.bucket, Key=key)
     # Now the bytes are in Metaflow's datastore alone.
-    assert call("rollback").startswith(f"rolled back to run {one}\n")
-    assert [entry["run"] for entry in json.loads(call("history", "--json"))] == [one, two, one]
-    assert "the pushed files have the SHA-256 that the log says" in call("history", "--verify")
-    assert "auc" in call("compare", one, two)
+    back, history, verified, compared = call(
+        "rollback", "history --json", "history --verify", f"compare {one} {two}"
+    )
+    assert back.startswith(f"rolled back to run {one}\n")
+    assert [entry["run"] for entry in json.loads(history)] == [one, two, one]
+    assert "the pushed files have the SHA-256 that the log says" in verified
+    assert "auc" in compared
 
 
 @pytest.mark.parametrize("name", COMMANDS, ids=" ".join)

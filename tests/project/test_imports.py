@@ -21,41 +21,63 @@ HEAVY = (
 def _loaded(code: str) -> set[str]:
     """The heavy packages that a fresh interpreter has loaded after `code`."""
     show = f"\nimport json, sys; print(json.dumps([m for m in {HEAVY} if m in sys.modules]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code + show], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(_printed(code + show)))
 
 
-@pytest.mark.parametrize(
-    ("module", "allowed"),
-    [
-        ("mfx", set()),
-        ("mfx.config", set()),
-        ("mfx.artifacts", set()),
-        ("mfx.cli", set()),
-        ("mfx.flow.runtime", set()),
-        ("mfx.deploy.decorators", set()),
-        ("mfx.deploy.manifests", set()),
-        ("mfx.deploy.notify", set()),
-        ("mfx.ingest.input_files", set()),
-        ("mfx.flow.start", set()),
-        ("mfx.ingest.ingest", set()),
-        ("mfx.flow.reuse", set()),
-        *((f"mfx.{step}.spec", set()) for step in ("validate", "transform", "train", "evaluate")),
-        ("mfx.report.cards", set()),
-        ("mfx.push.push", set()),
-        ("mfx.registry", set()),
-        ("mfx.registry.comparison", set()),
-        ("mfx.registry.page", set()),
-        ("mfx.ui.app", set()),
-        ("mfx.flow.code", set()),
-        ("mfx.report.summary", set()),
-        ("mfx.train.input", {"tensorflow"}),
-    ],
-)
-def test_a_room_loads_only_what_it_needs(module, allowed):
-    assert _loaded(f"import {module}") <= allowed
+def _printed(code: str) -> str:
+    """The last line that a fresh interpreter prints."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return done.stdout.splitlines()[-1]
+
+
+LIGHT = [
+    "mfx",
+    "mfx.config",
+    "mfx.artifacts",
+    "mfx.cli",
+    "mfx.flow.runtime",
+    "mfx.deploy.decorators",
+    "mfx.deploy.manifests",
+    "mfx.deploy.notify",
+    "mfx.ingest.input_files",
+    "mfx.flow.start",
+    "mfx.ingest.ingest",
+    "mfx.flow.reuse",
+    *(f"mfx.{step}.spec" for step in ("validate", "transform", "train", "evaluate")),
+    "mfx.report.cards",
+    "mfx.push.push",
+    "mfx.registry",
+    "mfx.registry.comparison",
+    "mfx.registry.page",
+    "mfx.ui.app",
+    "mfx.flow.code",
+    "mfx.report.summary",
+]
+"""Rooms that load nothing heavy."""
+
+
+@pytest.fixture(scope="module")
+def loaded_after() -> dict[str, list[str]]:
+    """The heavy packages that a fresh interpreter has loaded after each of these, one by one."""
+    code = f"""
+import importlib, json, sys
+found = {{}}
+for module in {LIGHT}:
+    importlib.import_module(module)
+    found[module] = [m for m in {HEAVY} if m in sys.modules]
+print(json.dumps(found))
+"""
+    return json.loads(_printed(code))
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_a_room_loads_only_what_it_needs(module, loaded_after):
+    assert loaded_after[module] == []
+
+
+def test_reading_for_training_loads_tensorflow_alone():
+    assert _loaded("import mfx.train.input") <= {"tensorflow"}
 
 
 def test_showing_the_flow_loads_nothing_heavy():

@@ -125,7 +125,10 @@ def test_a_storage_that_is_gone_is_one_error_in_the_stated_time(remote, kind):
             assert retries.PATIENCE in caught.value.remedy
 
 
-def test_a_storage_where_nobody_listens_is_neither_empty_nor_without_the_object(remote):
+def test_a_storage_where_nobody_listens_is_neither_empty_nor_without_the_object(
+    remote, monkeypatch
+):
+    monkeypatch.setenv(retries.PATIENCE, "0.2")
     with between(remote, FaultyProxy(target_of(remote), 0)) as box:
         storage = box.open()
     for call in everything(box).values():

@@ -284,25 +284,26 @@ from helpers.small_world import small_world
 from helpers.storing import saving
 from mfx.train import train
 
-folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
-world, lines = small_world(), []
-with saving(folder / "datastore"):
-    model = train.train(
-        world.graph,
-        world.transformed,
-        world.settings.override(train__jit_compile=options["jit_compile"], train__batch_size=8),
-        0,
-        Checkpoints(folder / "kept"),
-        lines.append,
-        devices=options["devices"],
-    )
-    model.save_to(folder / "model")
-served = tf.saved_model.load(str(folder / "model")).signatures["predict"]
-answers = served(x=tf.constant([1.0, 2.0]), word=tf.constant(["a", "b"]))["outputs"]
-answers = answers.numpy().reshape(-1).tolist()
-inputs = {"x": [1.0, 2.0], "word": ["a", "b"]}
-session = V1Session(folder / "model").ask("predict", **inputs)["outputs"].reshape(-1).tolist()
-print(json.dumps([model.device, model.history["loss"], lines, answers, session]))
+world = small_world()
+for number, (devices, jit_compile) in enumerate(json.loads(sys.argv[2])):
+    folder, lines = Path(sys.argv[1], str(number)), []
+    with saving(folder / "datastore"):
+        model = train.train(
+            world.graph,
+            world.transformed,
+            world.settings.override(train__jit_compile=jit_compile, train__batch_size=8),
+            0,
+            Checkpoints(folder / "kept"),
+            lines.append,
+            devices=devices,
+        )
+        model.save_to(folder / "model")
+    served = tf.saved_model.load(str(folder / "model")).signatures["predict"]
+    answers = served(x=tf.constant([1.0, 2.0]), word=tf.constant(["a", "b"]))["outputs"]
+    answers = answers.numpy().reshape(-1).tolist()
+    inputs = {"x": [1.0, 2.0], "word": ["a", "b"]}
+    session = V1Session(folder / "model").ask("predict", **inputs)["outputs"].reshape(-1).tolist()
+    print(json.dumps([model.device, model.history["loss"], lines, answers, session]))
 """
 """Runs in a process of its own: devices and determinism cannot be changed once they are set."""
 
@@ -312,22 +313,20 @@ def test_a_batch_is_shared_equally():
         train._place(["CPU:0", "CPU:1", "CPU:2"], 8)
 
 
-@pytest.mark.parametrize(
-    ("devices", "jit_compile", "device"),
-    [(["CPU:0", "CPU:1"], False, "2 CPU"), (["CPU:0"], True, "1 CPU, XLA")],
-)
-def test_several_devices_and_xla(tmp_path, devices, jit_compile, device):
-    options = json.dumps({"devices": devices, "jit_compile": jit_compile})
+def test_several_devices_and_xla(tmp_path):
+    ways = [(["CPU:0", "CPU:1"], False), (["CPU:0"], True)]
     done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(tmp_path), options],
+        [sys.executable, "-c", ELSEWHERE, str(tmp_path), json.dumps(ways)],
         capture_output=True,
         text=True,
         cwd=ROOT / "tests",
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    placed, loss, lines, answers, session = json.loads(done.stdout.splitlines()[-1])
-    assert placed == device
-    assert loss[-1] < loss[0]
-    assert ("one training step per execution" in lines[0]) == (len(devices) > 1)
-    assert len(answers) == 2 and all(map(math.isfinite, answers))
-    assert session == pytest.approx(answers, abs=1e-7), "as TF Serving runs it"
+    found = map(json.loads, done.stdout.splitlines()[-len(ways) :])
+    for (devices, _), device, made in zip(ways, ["2 CPU", "1 CPU, XLA"], found, strict=True):
+        placed, loss, lines, answers, session = made
+        assert placed == device
+        assert loss[-1] < loss[0]
+        assert ("one training step per execution" in lines[0]) == (len(devices) > 1)
+        assert len(answers) == 2 and all(map(math.isfinite, answers))
+        assert session == pytest.approx(answers, abs=1e-7), "as TF Serving runs it"

@@ -256,7 +256,7 @@ MANY_PY = MODEL_PY.replace(
 )
 
 
-@pytest.mark.parametrize("rows", [6, 1, 5000])
+@pytest.mark.parametrize("rows", [1, 5000])
 def test_rows_are_those_of_tft_on_beam(rows, tmp_path):
     """The rows equal those of TFT's own pipeline on Beam's old DirectRunner."""
     random = np.random.default_rng(rows)

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from helpers.tfma_cases import BINARY, CASES, random_table, tiny_table
+from helpers.tfma_results import close, same_metrics, same_plots
 
 from mfx.artifacts import OVERALL
 from mfx.config import Evaluate
 from mfx.evaluate import tfma_beam, tfma_config, tfma_local
 from mfx.evaluate.tfma_config import BASELINE, CANDIDATE
-
-EXACT = 1e-9
-FLOAT32 = {
-    "binary_crossentropy": 1e-6,
-    "root_mean_squared_error": 1e-6,
-    "logcosh": 1e-6,
-    "categorical_crossentropy": 1e-6,
-    "categorical_accuracy": 1e-6,
-    "mean_squared_logarithmic_error": 1e-6,
-}
-"""Keras sums these in float32, in batches of other sizes. And the last bit of NumPy's float32
-logarithm depends on whether it gets one number or many."""
-if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
-    # TFMA adds float32 weights to 0.0; in NumPy 2 the sum stays float32.
-    FLOAT32["example_count"] = 1e-6
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -52,63 +36,12 @@ def both(request, tmp_path_factory) -> tuple[Path, Path, Evaluate, bool]:
     return folder / "beam", folder / "local", options, has_baseline
 
 
-def sliced(folder: Path, kind: str) -> dict[Any, Any]:
-    load = tfma.load_metrics if kind == "metrics" else tfma.load_plots
-    found = {}
-    for record in load(str(folder)):
-        key = json_format.MessageToJson(record.slice_key)
-        assert key not in found, "one record a slice"
-        # On Beam, a slice without plots has a record too.
-        if kind == "metrics" or record.plots or record.plot_keys_and_values:
-            found[key] = record
-    return found
-
-
-def values_of(record: Any) -> dict[str, dict[str, Any]]:
-    """Each metric's value by its full key: model, name, whether it is a difference."""
-    return {
-        json_format.MessageToJson(entry.key, sort_keys=True): json_format.MessageToDict(entry.value)
-        for entry in record.metric_keys_and_values
-    }
-
-
-def close(a: Any, b: Any, tolerance: float) -> bool:
-    """Whether two JSON values are equal except for rounding."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        # In JSON, zero is left out.
-        return all(close(a.get(k, 0), b.get(k, 0), tolerance) for k in {*a, *b})
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(close(x, y, tolerance) for x, y in zip(a, b, strict=True))
-    try:
-        x, y = float(a), float(b)
-    except (TypeError, ValueError):
-        return a == b
-    if math.isnan(x) or math.isnan(y):
-        return math.isnan(x) and math.isnan(y)
-    return math.isclose(x, y, rel_tol=tolerance, abs_tol=tolerance)
-
-
 def test_every_slice_and_metric_is_the_same(both):
-    beam, local = (sliced(folder, "metrics") for folder in both[:2])
-    assert beam.keys() == local.keys()
-    compared = 0
-    for key, record in beam.items():
-        expected, found = values_of(record), values_of(local[key])
-        assert found.keys() == expected.keys(), key
-        for name, value in expected.items():
-            tolerance = next((t for n, t in FLOAT32.items() if n in name), EXACT)
-            assert close(found[name], value, tolerance), (key, name, value, found[name])
-            compared += 1
-    assert compared >= 3
+    assert same_metrics(*both[:2]) >= 3
 
 
 def test_plots_are_the_same(both):
-    beam, local = (sliced(folder, "plots") for folder in both[:2])
-    assert beam.keys() == local.keys()
-    for key, record in beam.items():
-        assert close(
-            json_format.MessageToDict(local[key]), json_format.MessageToDict(record), EXACT
-        ), key
+    same_plots(*both[:2])
 
 
 def test_validations_are_the_same(both):

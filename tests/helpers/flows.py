@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOW = ROOT / "flows" / "pipeline.py"
 SAMPLE = ROOT / "data" / "taxi" / "trips.csv"
 REAL = ROOT.parent / "shared" / "data" / "taxi" / "trips.csv"
+MNIST = REAL.parents[1] / "mnist" / "mnist.tfrecord"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""The whole flow on the real taxi file, if there is one."""
+"""All steps on the real taxi file, if there is one; `test_flow` has the flow itself."""
 
 from __future__ import annotations
 
 import pytest
-from helpers.flows import REAL, call_flow
+from helpers.flows import REAL
+from helpers.steps_here import results
 
 pytestmark = [
     pytest.mark.real,
@@ -13,13 +14,10 @@ pytestmark = [
 ]
 
 
-def test_the_model_is_good_blessed_and_pushed(tmp_path):
-    run = call_flow(tmp_path, "run", "--data", str(REAL), "--destination", str(tmp_path / "pushed"))
-    assert run.code == 0, run.output
-    data = run.data
-    assert data.examples.rows_in == 15_002
-    assert data.model.steps == 1000
-    assert data.evaluation.metrics().auc["Overall"] >= 0.90
-    assert data.evaluation.blessing.blessed
-    assert data.pushed.pushed
-    assert (tmp_path / "pushed" / "taxi" / str(data.pushed.version)).is_dir()
+def test_the_model_is_good_and_blessed(settings, tmp_path):
+    made = results(settings.override(data__path=str(REAL)), tmp_path)
+    assert made["examples"].rows_in == 15_002
+    assert made["anomalies"].errors == ()
+    assert made["model"].steps == 1000
+    assert made["evaluation"].metrics().auc["Overall"] >= 0.90
+    assert made["evaluation"].blessing.blessed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,21 +19,13 @@ from helpers.storing import saving
 from mfx import config
 
 
-def digests(
-    examples: Any,
-    statistics: Any,
-    schema: Any,
-    transform_graph: Any,
-    transformed: Any,
-    model: Any,
-    evaluation: Any,
-) -> dict[str, Any]:
+def digests(made: Mapping[str, Any]) -> dict[str, Any]:
     """Hashes of a pipeline's results, and what else must not differ; can be written as JSON."""
-    made = dict(locals())
     names = ("examples", "statistics", "schema", "transform_graph", "transformed", "model")
+    model, evaluation = made["model"], made["evaluation"]
     return {
         **{name: made[name].digest for name in names},
-        "rows": examples.rows,
+        "rows": made["examples"].rows,
         "weights": model.weights,
         "files": model.payload.digest,
         "history": model.history,
@@ -43,26 +36,34 @@ def digests(
     }
 
 
-def make(path: Path, folder: Path) -> dict[str, Any]:
-    """Make all results of the pipeline with this config; `folder` is for what they leave."""
+def results(settings: Any, folder: Path) -> dict[str, Any]:
+    """What each step makes; `folder` is for what they leave."""
     from mfx.evaluate.evaluate import evaluate
     from mfx.flow import start
     from mfx.ingest import ingest
     from mfx.transform.transform import transform
     from mfx.validate.validate import validate
 
-    settings = config.load(path)
     with saving(folder / "datastore"):
         sources = start.resolve(settings)
         parts = [ingest.ingest(shard, sources, settings) for shard in sources.shards]
         examples = ingest.merge(parts, sources)
-        statistics, schema, _ = validate(examples, settings)
+        statistics, schema, anomalies = validate(examples, settings)
         graph, transformed = transform(examples, schema, settings)
         # The names in a SavedModel count what its process has made before.
         with ProcessPoolExecutor(1, get_context("spawn")) as another:
             model = another.submit(train, graph, transformed, settings, folder).result()
         model, evaluation = evaluate([model], examples, transformed, settings, None)
-        return digests(examples, statistics, schema, graph, transformed, model, evaluation)
+        return {
+            "examples": examples,
+            "statistics": statistics,
+            "schema": schema,
+            "anomalies": anomalies,
+            "transform_graph": graph,
+            "transformed": transformed,
+            "model": model,
+            "evaluation": evaluation,
+        }
 
 
 def train(graph: Any, transformed: Any, settings: Any, folder: Path) -> Any:
@@ -75,4 +76,4 @@ def train(graph: Any, transformed: Any, settings: Any, folder: Path) -> Any:
 
 
 if __name__ == "__main__":
-    json.dump(make(Path(sys.argv[1]), Path(sys.argv[2])), sys.stdout)
+    json.dump(digests(results(config.load(sys.argv[1]), Path(sys.argv[2]))), sys.stdout)

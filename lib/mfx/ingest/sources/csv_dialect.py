@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mfx.config import Reading
@@ -29,7 +29,7 @@ class Dialect:
 
     compression: str
     delimiter: str
-    looked: int = 0
+    looked: int = field(default=0, compare=False)
 
 
 def look(path: Path, how: Reading) -> Dialect:

@@ -59,14 +59,15 @@ class Part(NamedTuple):
 
 
 class SourceFile(NamedTuple):
-    """One input file.
+    """One input file; or a piece of data that are no files.
 
     Attributes:
-        path: Where it lies.
-        sha256: Of its bytes.
-        size: Its bytes.
+        path: Where it lies; the name of a piece.
+        sha256: Of its bytes; of a piece, of its columns and rows.
+        size: Its bytes; of a piece, its rows' in Arrow.
         part: The part to read; None: all of it.
         keys: Columns that the names of its folders give (`year=2020`), and their texts.
+        told: Of a piece, its kind and all that is needed to read it, JSON; see `ingest.outside`.
     """
 
     path: str
@@ -74,6 +75,7 @@ class SourceFile(NamedTuple):
     size: int
     part: Part | None = None
     keys: tuple[tuple[str, str], ...] = ()
+    told: tuple[str, Any] | None = None
 
     @property
     def content(self) -> Any:
@@ -116,11 +118,12 @@ class Shard:
 def _source_file(state: Any) -> SourceFile:
     if isinstance(state, dict):
         return SourceFile(**state)
-    # In older runs there were no parts, and then no keys.
+    # In older runs there were no parts; then no keys; then nothing but files.
     path, sha256, size, *more = state
-    part, keys = (*more, None, None)[:2]
+    part, keys, told = (*more, None, None, None)[:3]
     pairs = tuple((name, text) for name, text in keys or ())
-    return SourceFile(path, sha256, size, Part(*part) if part else None, pairs)
+    kind = (told[0], told[1]) if told else None
+    return SourceFile(path, sha256, size, Part(*part) if part else None, pairs, kind)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mfx.config import messages
-from mfx.config.data import Data, Label, LabelRows, NullValues, Reading, Schema, Split
+from mfx.config.data import OUTSIDE, Data, Label, LabelRows, NullValues, Reading, Schema, Split
 from mfx.config.running import Beam, Deploy, Push
 from mfx.config.table import Placed, Spelled, Table
 from mfx.config.training import RESULTS, Evaluate, Metric, Threshold, Train
@@ -132,6 +132,8 @@ class Settings(Placed):
             if value is not None:
                 table, key = name.split("__")
                 tables[table][key] = value
+        if changes.get("data__path") is not None:  # Files instead of what the config reads.
+            tables["data"] |= dict.fromkeys(OUTSIDE)
         return _with_addresses(from_dict(tables, where="command line"), where="command line")
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, field_validator
+from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
 from mfx.config.table import Spelled, Table
 from mfx.errors import MfxError
@@ -96,7 +96,9 @@ class Reading(Table):
         return {"default": value} if isinstance(value, list) else value
 
 
-def _path_or_paths(value: Any) -> str | list[str]:
+def _path_or_paths(value: Any) -> str | list[str] | None:
+    if value is None:  # Only where plain values are made settings again.
+        return None
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         return value
     if not isinstance(value, str):
@@ -124,10 +126,16 @@ def paths_in(text: str) -> str | list[str]:
     return found
 
 
-class Data(Reading):
-    """Where examples come from and how they are read."""
+OUTSIDE = ("source",)
+"""Keys that say where data come from that are no files."""
 
-    path: Annotated[str | list[str], PlainValidator(_path_or_paths)] = Field(
+
+class Data(Reading):
+    """Where examples come from and how they are read: files (`path`), or your own Python file
+    (`source`). One of the two must be set."""
+
+    path: Annotated[str | list[str] | None, PlainValidator(_path_or_paths)] = Field(
+        None,
         examples=["../../data/taxi/trips.csv", ["2024/*.csv", "2025.csv"]],
         json_schema_extra={"words": "a path or a list of paths"},
     )
@@ -138,16 +146,29 @@ class Data(Reading):
     `.csv`, `.csv.gz` or `.parquet`; its folders `key=text` are read too, as columns. A relative
     path starts at the config's folder. The command line's `--data` is used instead, if given; there
     a list is written as JSON, such as `'["a.csv", "b.csv"]'`."""
+    source: str | None = Field(None, examples=["my_source.py"])
+    """Your own Python file that gives the rows, where they are in no file that can be read
+    ([how-to](../how-to/own-source.md)). It has a function `batches(shard)` that yields
+    `pyarrow.RecordBatch`. A relative path starts at the config's folder."""
     shard_mb: float = Field(32, gt=0, examples=[128])
     """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file
     is cut where rows end, if its format allows it; else it is a shard of its own. Of a file in a
     storage each task fetches only its part. Smaller files are read together, and less data than
     this is one shard. A run has at most 64 shards."""
 
+    @model_validator(mode="after")
+    def _come_from_one_place(self) -> Data:
+        places = ("path", *OUTSIDE)
+        given = [key for key in places if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"expected one of {' and '.join(places)}, found {found}")
+        return self
+
     @property
     def paths(self) -> list[str]:
-        """The paths, also where it is one."""
-        return [self.path] if isinstance(self.path, str) else self.path
+        """The paths, also where it is one; none where data are no files."""
+        return [self.path] if isinstance(self.path, str) else self.path or []
 
 
 class Schema(Table):

@@ -14,7 +14,7 @@ from mfx.config import Deploy, Settings
 from mfx.environment import HOME
 from mfx.errors import MfxError
 from mfx.storage import address
-from mfx.user_code import loading
+from mfx.user_code import loading, source
 
 KUBERNETES, BATCH = "kubernetes", "batch"
 """Metaflow's names for the systems that run the steps of Argo Workflows and of Step Functions."""
@@ -76,6 +76,7 @@ def check(settings: Settings, where: str) -> None:
     for key, name in (
         ("pipeline.module", settings.pipeline.module),
         ("schema.path", settings.schema_.path),
+        ("data.source", settings.data.source or ""),
     ):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise MfxError(
@@ -124,13 +125,15 @@ def files(settings: Settings, flows: Path) -> Iterator[tuple[str, str]]:
     Raises:
         MfxError: A file that the module imports cannot be read, or is not Python.
     """
-    found = loading.find(settings)
+    found = [loading.find(settings)]
+    if given := settings.data.source:
+        found.append(source.find(settings.resolve(given)))
     home = Path(settings.resolve("."))
     schema = Path(settings.resolve(settings.schema_.path))
-    for path in sorted({*found.files().values(), schema}):
+    for path in sorted({schema, *(path for bundle in found for path in bundle.files().values())}):
         if path.is_file() and path.is_relative_to(home):
             yield str(path), f"{HOME}/{path.relative_to(home).as_posix()}"
-    for other, name in found.elsewhere():
+    for other, name in dict(pair for bundle in found for pair in bundle.elsewhere()).items():
         if not Path(other).is_relative_to(flows):
             yield other, name
 

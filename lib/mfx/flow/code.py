@@ -14,7 +14,7 @@ from mfx.artifacts import Code, store
 from mfx.artifacts.lineage import hash_code, hash_file
 from mfx.config import Settings
 from mfx.config.step import Reads, Step
-from mfx.user_code import loading
+from mfx.user_code import loading, source
 from mfx.user_code.bundle import LIBRARY, imports
 
 ARCHIVE = "code.zip"
@@ -26,14 +26,24 @@ LARGE = 2**20
 def files(settings: Settings) -> dict[str, Path]:
     """All files of code on which a run depends, by name.
 
-    These are this library's Python files (below `mfx/`), the pipeline's module, and the files of
-    the project that it needs.
+    These are this library's Python files (below `mfx/`), the pipeline's module and own source, and
+    the files of the project that they need.
 
     Raises:
         MfxError: A file cannot be read, or is not Python.
     """
     library = {_name(path): path for path in LIBRARY.rglob("*.py")}
-    return library | loading.find(settings).files()
+    return library | source_files(settings) | loading.find(settings).files()
+
+
+def source_files(settings: Settings) -> dict[str, Path]:
+    """The files of the user's own source (`source` under `[data]`); none without one.
+
+    Raises:
+        MfxError: A file cannot be read, or is not Python.
+    """
+    given = settings.data.source
+    return source.find(settings.resolve(given)).files() if given else {}
 
 
 def code_hash(step: Step, settings: Reads) -> str:

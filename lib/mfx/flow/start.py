@@ -19,7 +19,7 @@ from mfx.destinations.base import is_denied
 from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
-from mfx.ingest import finding, input_files, shards, sources
+from mfx.ingest import finding, input_files, outside, shards, sources
 from mfx.ingest.partitions import Partitions, partitions
 from mfx.ingest.sources.base import FOR_SOME, Seen, can_cut, checked_names, ends_of_parts
 from mfx.storage import open_storage
@@ -103,9 +103,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     """
     files_of_code = code.files(settings)  # First, so that errors in code are found before reading.
     known = column_types(Path(settings.resolve(settings.schema_.path)))
-    listed = finding.find(settings.data.paths, settings.resolve)
-    keys = partitions(listed)
-    files, found = _look_at([file.address for file in listed], keys, known, settings.data)
+    files, found = _seen(settings, known)
     notes = [
         note
         for name, seen in found.items()
@@ -115,11 +113,6 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         report(note)
     if notes:
         report("(Texts that mean missing belong in null_values under [data]; types, in a schema.)")
-    relative = {file.address for file in listed if not is_absolute(file.given)}
-    files = [
-        file._replace(path=settings.from_home(file.path)) if file.path in relative else file
-        for file in files
-    ]
     return Sources(
         shards=shards.group(files, settings.data.shard_mb * 2**20),
         columns={name: _kind(known.get(name), seen) for name, seen in found.items()},
@@ -134,6 +127,35 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         ),
         notes=tuple(notes),
     )
+
+
+def _seen(
+    settings: Settings, known: dict[str, Declared]
+) -> tuple[list[SourceFile], dict[str, Seen | None]]:
+    """The files, or pieces of data that are no files, and what was seen of each column."""
+    if kind := outside.kind_of(settings.data):
+        found: dict[str, Any] = {}
+        pieces = outside.look(settings, kind, found)
+        _check_columns(settings.data, [*found])
+        return pieces, _in_order(known, [*found], found)
+    listed = finding.find(settings.data.paths, settings.resolve)
+    keys = partitions(listed)
+    files, found = _look_at([file.address for file in listed], keys, known, settings.data)
+    relative = {file.address for file in listed if not is_absolute(file.given)}
+    files = [
+        file._replace(path=settings.from_home(file.path)) if file.path in relative else file
+        for file in files
+    ]
+    return files, found
+
+
+def _in_order(
+    known: dict[str, Declared], names: list[str], found: dict[str, Any]
+) -> dict[str, Seen | None]:
+    """What was seen of the columns: those of the schema first, in its order."""
+    ordered = [name for name in known if name in set(names)]
+    ordered += [name for name in names if name not in known]
+    return {name: found.get(name) for name in ordered}
 
 
 def _kind(declared: Declared | None, seen: Seen | None) -> str:
@@ -183,9 +205,7 @@ def _look_at(
     _check_columns(how, names)
     if first:
         _check_lists(addresses[0], first, {n: known[n] for n in names if n in known})
-    ordered = [name for name in known if name in set(names)]
-    ordered += [name for name in names if name not in known]
-    return files, {name: found.get(name) for name in ordered}
+    return files, _in_order(known, names, found)
 
 
 def _parts(path: Path, address: str, source: sources.Source, how: Data) -> list[Part]:

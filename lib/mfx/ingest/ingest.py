@@ -17,8 +17,9 @@ from mfx.artifacts.examples import paths_in_words
 from mfx.columns.row_groups import RowGroups
 from mfx.columns.types import TYPES
 from mfx.errors import MfxError
-from mfx.ingest import input_files, rejected
+from mfx.ingest import input_files, outside, rejected
 from mfx.ingest import sources as kinds
+from mfx.ingest.outside.base import Place
 from mfx.ingest.partitions import with_keys
 from mfx.ingest.rejected import Aside, by_number
 from mfx.ingest.rows_hash import RowsHash, joined
@@ -84,9 +85,14 @@ def _batches(
     shard: Shard, sources: Sources, settings: Reads, tally: Tally, aside: Aside
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the shard's files, in order; `aside` gets those that do not fit."""
-    addresses = [settings.resolve(file.path) for file in shard.files]
-    opened = input_files.each_on_disk(addresses, shard.files)
-    for file, (address, at_hand) in zip(shard.files, opened, strict=True):
+    pieces = [file for file in shard.files if file.told is not None]
+    for file in pieces:
+        place = Place(file.path, settings.resolve)
+        batches = outside.batches(file, sources.columns, settings.data, tally, place)
+        yield from aside.taking(batches, file.path, tally)
+    files = [file for file in shard.files if file.told is None]
+    opened = input_files.each_on_disk([settings.resolve(file.path) for file in files], files)
+    for file, (address, at_hand) in zip(files, opened, strict=True):
         with at_hand as path, unchanged(path, file, address):
             source, how = kinds.source_of(path), settings.data
             keys = dict(file.keys)

@@ -188,6 +188,17 @@ class Seen:
 
 def look(table: Table, found: dict[str, Any]) -> None:
     """Add what a file says of its columns' types to what other files said; see `base.Source`."""
+    by_values = declared(table, found)
+    for batch in table.batches(by_values) if by_values else ():
+        look_at_values(batch, by_values, found)
+
+
+def declared(table: Table, found: dict[str, Any]) -> list[str]:
+    """Add what a file's schema says of its columns' types to `found`.
+
+    Returns:
+        The columns whose type depends on their values too, see `look_at_values`.
+    """
     by_values = []
     for field in table.schema:
         rule = _rule(table.where, field)
@@ -196,10 +207,14 @@ def look(table: Table, found: dict[str, Any]) -> None:
         found.setdefault(field.name, Seen(table.where, str(field.type))).join(field.name, here)
         if kind == pa.uint64() or pa.types.is_decimal(kind) or here.base == "float64":
             by_values.append(field.name)
-    for batch in table.batches(by_values) if by_values else ():
-        for name in by_values:
-            values, _ = conversions.split_up(batch.column(batch.schema.get_field_index(name)))
-            found[name].add(arrow_types.made(values)[0])
+    return by_values
+
+
+def look_at_values(batch: pa.RecordBatch, names: Iterable[str], found: dict[str, Any]) -> None:
+    """Add what the values of some columns say of their types to `found`."""
+    for name in names:
+        values, _ = conversions.split_up(batch.column(batch.schema.get_field_index(name)))
+        found[name].add(arrow_types.made(values)[0])
 
 
 def look_at_rows(

@@ -19,7 +19,9 @@
 # make lock         lock the dependencies after a change in pyproject.toml
 # make test-stack2  tests and a run on Python 3.13 in a root folder of Debian 13; as root
 # make chaos        kill runs at random moments and resume them, on disk and on S3
+# make chaos-ingest  kill runs in ingest at random moments and resume them, for each input format
 # make bench        compare this pipeline with TFX's own, step by step
+# make bench-ingest  how fast each format is read, beside TFX's ExampleGen, up to 10 million rows
 # make bench-train  compare training input with model.fit on arrays, and the settings of [train]
 # make bench-serving  compare `mfx serve` under load with its core, Triton and simple servers
 # make bench-ui     how soon `mfx ui` shows 200 runs
@@ -41,7 +43,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test docs reference drawing screenshots test-kills test-load test-docs test-deploy test-stack2 chaos image wheel test-wheel lint format setup lock bench bench-train bench-serving bench-ui clean
+.PHONY: run test docs reference drawing screenshots test-kills test-load test-docs test-deploy test-stack2 chaos chaos-ingest image wheel test-wheel lint format setup lock bench bench-ingest bench-train bench-serving bench-ui clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -125,9 +127,15 @@ test-stack2:
 chaos: setup
 	PYTHONPATH=tests $(BIN)/python -m helpers.chaos $(ARGS)
 
+chaos-ingest: setup
+	PYTHONPATH=tests $(BIN)/python -m helpers.chaos_ingest $(ARGS)
+
 bench: setup
 	$(BIN)/python benchmarks/bench.py --tfx-script $(TFX_SCRIPT) --tfx-python $(TFX_PYTHON) \
 		--data $(REAL_DATA) $(ARGS)
+
+bench-ingest: setup
+	$(BIN)/python benchmarks/bench_ingest.py --tfx-python $(TFX_PYTHON) --data $(REAL_DATA) $(ARGS)
 
 bench-train: setup
 	$(BIN)/python benchmarks/bench_train.py --data $(REAL_DATA) $(ARGS)

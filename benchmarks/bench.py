@@ -16,16 +16,15 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from measuring import Measured, measure, step_seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 TFX_VENV = ROOT / ".bench" / "tfx"
@@ -149,7 +148,24 @@ def prepare(source: Path, rows: int, folder: Path) -> Path:
 
 
 def run_mfx(data: Path, steps: int, folder: Path) -> dict:
-    """Run flows/pipeline.py once; return seconds by step, peak memory in MB, and metrics."""
+    """Run flows/pipeline.py once; return seconds by step, and peak memory in MB."""
+    found = call_flow(data, steps, folder)
+    return {
+        "seconds": {"total": found.seconds, **step_seconds(found.output)},
+        "memory": found.memory,
+    }
+
+
+def call_flow(data: Path, steps: int, folder: Path, until: str = "", of_data: str = "") -> Measured:
+    """Run flows/pipeline.py once.
+
+    Args:
+        data: The input file.
+        steps: Training steps.
+        folder: For the config, the runs, and the pushed model; it is made.
+        until: The step after which the run is killed; by default it ends by itself.
+        of_data: Lines of the config's table [data].
+    """
     folder.mkdir(parents=True)
     # The same metrics and slices as the TFX script.
     config = (ROOT / "flows" / "taxi" / "config.toml").read_text(encoding="utf-8")
@@ -158,7 +174,7 @@ def run_mfx(data: Path, steps: int, folder: Path) -> dict:
         f'[pipeline]\nname = "taxi"\nmodule = "{ROOT}/flows/taxi/model.py"\n\n'
         f'[schema]\npath = "{ROOT}/flows/taxi/schema.pbtxt"',
     )
-    head = config.split("[evaluate]")[0]
+    head = config.split("[evaluate]")[0].replace("[data]\n", f"[data]\n{of_data}")
     config = head + (
         '[evaluate]\nmetrics = ["AUC", "BinaryAccuracy"]\nselect = "auc"\n'
         'slices = [["trip_start_hour"]]\n\n[[evaluate.thresholds]]\n'
@@ -169,79 +185,15 @@ def run_mfx(data: Path, steps: int, folder: Path) -> dict:
     command = [sys.executable, ROOT / "flows" / "pipeline.py"]
     command += ["--config", "config", folder / "config.toml", "run", "--data", data]
     command += ["--steps", steps, "--batch-size", BATCH_SIZE]
-    output, total, peaks = measure(command, METAFLOW_DATASTORE_SYSROOT_LOCAL=str(folder))
-    seconds: dict[str, float] = {"total": total}
-    stamp = re.compile(
-        r"^(\S+ \S+) \[\d+/(\w+)/\d+ \(pid \d+\)\] Task (is starting|finished successfully)\."
-    )
-    begun: dict[str, float] = {}
-    for line in output.splitlines():
-        if match := stamp.match(line):
-            at = datetime.datetime.fromisoformat(match[1]).timestamp()
-            if match[3] == "is starting":
-                begun[match[2]] = at
-            else:
-                seconds[match[2]] = seconds.get(match[2], 0.0) + at - begun[match[2]]
-    return {"seconds": seconds, "memory": peaks}
+    return measure(command, until=until, METAFLOW_DATASTORE_SYSROOT_LOCAL=str(folder))
 
 
 def run_tfx(python: Path | None, script: Path, size: Size, data: Path, folder: Path) -> dict:
     """Run TFX's pipeline once; return seconds by component and peak memory in MB."""
     folder.mkdir(parents=True)
-    output, total, peaks = measure([python, script, data.parent, folder, size.steps])
-    seconds = json.loads(output.strip().splitlines()[-1])
-    return {"seconds": seconds | {"total": total}, "memory": peaks}
-
-
-def measure(command: list, **environment: str) -> tuple[str, float, dict[str, float]]:
-    """Run a command.
-
-    Returns:
-        Its standard output, the wall time in seconds, and the peak memory in MB by step ("" for the
-        whole run). A step's peak is that of its largest process.
-    """
-    begin = time.perf_counter()
-    text: dict[str, Any] = {"mode": "w+", "encoding": "utf-8", "errors": "replace"}
-    with tempfile.TemporaryFile(**text) as output, tempfile.TemporaryFile(**text) as errors:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            stdout=output,
-            stderr=errors,
-            env={**os.environ, **environment},
-        )
-        peaks: dict[str, float] = {}
-        while process.poll() is None:
-            for step, size in resident(process.pid):
-                for name in {"", step}:
-                    peaks[name] = max(peaks.get(name, 0.0), size)
-            time.sleep(0.1)
-        seconds = time.perf_counter() - begin
-        output.seek(0)
-        errors.seek(0)
-        said = output.read()
-        if process.returncode:
-            sys.exit(f"{command[1]} failed:\n{said[-3000:]}\n{errors.read()[-3000:]}")
-    return said, seconds, peaks
-
-
-def resident(pid: int, step: str = "") -> Iterator[tuple[str, float]]:
-    """Yield step and peak resident MB so far, for a process and all processes that it started."""
-    here = Path("/proc", str(pid))
-    try:
-        words = (here / "cmdline").read_text(encoding="utf-8").split("\0")
-        if "step" in words:
-            step = words[words.index("step") + 1]
-        peak = re.search(r"VmHWM:\s+(\d+)", (here / "status").read_text(encoding="utf-8"))
-        children = [
-            p
-            for t in (here / "task").iterdir()
-            for p in (t / "children").read_text(encoding="utf-8").split()
-        ]
-    except OSError:
-        return  # The process has ended meanwhile.
-    yield step, int(peak[1]) / 1024 if peak else 0.0
-    for child in children:
-        yield from resident(int(child), step)
+    found = measure([python, script, data.parent, folder, size.steps])
+    seconds = json.loads(found.output.strip().splitlines()[-1])
+    return {"seconds": seconds | {"total": found.seconds}, "memory": found.memory}
 
 
 def seconds(runs: list[dict], names: list[str]) -> list[float]:
@@ -321,11 +273,12 @@ the time grows {growth} times.
 """
 
 
-def _memory_gib() -> float:
+def memory_gib() -> float:
+    """The memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
-def _versions() -> str:
+def versions() -> str:
     """The versions of the packages on which the figures depend."""
     names = ["metaflow", "tensorflow", "tensorflow-transform", "apache-beam", "pyarrow"]
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
@@ -339,8 +292,8 @@ def render(parts: list[str]) -> str:
 The taxi pipeline, with AUC and accuracy by `trip_start_hour`. Beside it is TFX 1.16's own pipeline
 on the same file (15,002 trips, repeated up to the number of rows), with the same training steps and
 batch size. Made by `make bench` on {datetime.date.today().isoformat()}: {platform.system()}
-{platform.machine()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB, Python
-{platform.python_version()}, {_versions()}.
+{platform.machine()}, {os.cpu_count()} cores, {memory_gib():.0f} GiB, Python
+{platform.python_version()}, {versions()}.
 
 MFX's steps are processes of their own, so the time of each includes its imports. TFX's components
 share one process, and its imports are a row of their own.

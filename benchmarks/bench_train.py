@@ -23,7 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import ROOT, leave_the_callers_environment, measure, prepare
+from bench import ROOT, leave_the_callers_environment, prepare
+from measuring import measure
 
 PLAIN = "`model.fit` on NumPy arrays"
 VARIANTS = {
@@ -64,8 +65,8 @@ def main() -> None:
             for batch_size in BATCHES:
                 for name, options in VARIANTS.items():
                     command = [sys.executable, __file__, "--variant", examples]
-                    output, _, _ = measure([*command, json.dumps(options), batch_size])
-                    result = json.loads(output.splitlines()[-1])
+                    ran = measure([*command, json.dumps(options), batch_size])
+                    result = json.loads(ran.output.splitlines()[-1])
                     found.setdefault((name, batch_size), []).append(result)
                     print(f"{name}, {batch_size}: {result}", file=sys.stderr)
     table = render(found, given.rows, given.rounds)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from types import ModuleType
 
-import fastavro
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
 from helpers.flows import REAL, SAMPLE
+from helpers.formats import WRITERS, tsv
 
-from mfx.columns.tf_examples import serialize
-from mfx.columns.types import TYPES, is_list, kind_of, value_kind
+from mfx.columns.types import TYPES
 from mfx.errors import MfxError
 from mfx.flow import start
 from mfx.ingest import finding, sources
@@ -45,69 +40,6 @@ LISTS = pa.table(
 )
 """Lists, empty ones and missing ones."""
 LIST_KINDS = {"ids": "int64 list", "x": "float32 list", "words": "bytes list", "n": "int64"}
-
-
-def _as_text(table: pa.Table) -> pa.Table:
-    """Bytes as the text that they are."""
-    texts = {pa.binary(): pa.string(), pa.list_(pa.binary()): pa.list_(pa.string())}
-    columns = [column.cast(texts.get(column.type, column.type)) for column in table.columns]
-    return pa.table(columns, names=table.column_names)
-
-
-def _write_csv(table: pa.Table, path) -> None:
-    texts = [
-        column.cast(pa.string()).fill_null("") if column.type == pa.binary() else column
-        for column in table.columns
-    ]
-    pacsv.write_csv(pa.table(texts, names=table.column_names), path)
-
-
-def _write_parquet(table: pa.Table, path) -> None:
-    pq.write_table(table, path, row_group_size=1000)
-
-
-def _write_arrow(table: pa.Table, path) -> None:
-    with pa.ipc.new_file(path, table.schema) as writer:
-        writer.write_table(table, 1000)
-
-
-def _write_avro(table: pa.Table, path) -> None:
-    kinds = {"int64": "long", "float32": "float", "bytes": "bytes"}
-    fields = []
-    for field in table.schema:
-        name = kind_of(field.type)
-        kind = kinds[value_kind(name)]
-        kind = {"type": "array", "items": kind} if is_list(name) else kind
-        fields.append({"name": field.name, "type": ["null", kind]})
-    schema = {"type": "record", "name": "row", "fields": fields}
-    with path.open("wb") as file:
-        fastavro.writer(file, schema, table.to_pylist(), codec="deflate")
-
-
-def _write_jsonl(table: pa.Table, path) -> None:
-    rows = _as_text(table).to_pylist()
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
-def _write_tfrecord(table: pa.Table, path) -> None:
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for batch in table.to_batches():
-            for record in serialize(batch):
-                example = tf.train.Example.FromString(record)
-                for name in table.column_names:
-                    _ = example.features.feature[name]  # Empty where missing, as TFX writes it.
-                writer.write(example.SerializeToString())
-
-
-WRITERS = {
-    "csv": _write_csv,
-    "parquet": _write_parquet,
-    "arrow": _write_arrow,
-    "avro": _write_avro,
-    "jsonl": _write_jsonl,
-    "tfrecord": _write_tfrecord,
-}
-"""Writes a table as a file, for each kind that is registered."""
 
 
 def _nan(kind: str, path) -> None:
@@ -284,7 +216,7 @@ def test_equal_rows_are_equal_examples_byte_by_byte(taxi, tmp_path, settings, da
         write(table, path)
         found[kind] = _taxi_examples(path, settings)
     tabs = tmp_path / "trips.tsv"
-    pacsv.write_csv(_as_text(table), tabs, pacsv.WriteOptions(delimiter="\t"))
+    tsv(table, tabs)
     found["tsv"] = _taxi_examples(tabs, settings)
     # Rows of a split keep their order, so all of them are those of the file as it was.
     assert {kind: made.digest for kind, made in found.items()} == dict.fromkeys(

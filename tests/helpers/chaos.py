@@ -122,9 +122,9 @@ def unbroken(storage: Storage, destination: str, *arguments: str) -> tuple[str, 
     return run, times
 
 
-def killed(storage: Storage, step: str, after: float, *command: str) -> str | None:
+def killed(storage: Storage, step: str, after: float, *command: str, tasks: int = 1) -> str | None:
     """`run` or `resume` killed some seconds after a step has begun: the run's id, or None if the
-    step was done before."""
+    step was done before: so many tasks of it."""
     with _process(storage, *command) as process:
         lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
@@ -138,9 +138,11 @@ def killed(storage: Storage, step: str, after: float, *command: str) -> str | No
             if line is None:
                 return None
             if (found := STARTING.search(line)) and found["step"] == step:
-                run, end = found["run"], time.monotonic() + after
+                run, end = found["run"], end or time.monotonic() + after
             elif (found := FINISHED.search(line)) and found["step"] == step:
-                return None
+                tasks -= 1
+                if not tasks:
+                    return None
 
 
 def _read(stream: Iterable[str], lines: queue.Queue[str | None]) -> None:

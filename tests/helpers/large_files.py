@@ -11,6 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfx.columns.tf_examples import to_example
+from mfx.config import Data
+from mfx.ingest import sources
+from mfx.ingest.sources import base
 
 RANDOM = random.Random(7)
 ROWS = [
@@ -48,6 +51,11 @@ def tfrecord(path: Path) -> None:
             for row in batch.to_pylist():
                 given = {k: v.encode() if isinstance(v, str) else v for k, v in row.items()}
                 writer.write(to_example({k: v for k, v in given.items() if v is not None}))
+
+
+def bytes_unpacked(path: Path) -> int:
+    """What of the file counts for `shard_mb`."""
+    return base.unpacked(sources.source_of(path), path, Data(path=str(path)))
 
 
 WRITTEN = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from helpers.large_files import ROWS, WRITTEN, csv
+from helpers.large_files import ROWS, WRITTEN, bytes_unpacked, csv
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -47,7 +47,7 @@ def test_the_examples_are_the_same_for_any_number_of_shards(read, tmp_path, name
     WRITTEN[name](path)
     sources, whole = read(path, 10_000)
     assert (len(sources.shards), whole.rows_in) == (1, len(ROWS))
-    kb = path.stat().st_size / 1024
+    kb = bytes_unpacked(path) / 1024
     for wanted in (3, 9):
         cut, examples = read(path, kb / wanted / 1.3)
         assert len(cut.shards) == len(examples.shards) == wanted
@@ -108,6 +108,26 @@ def test_a_packed_file_is_one_shard(read, tmp_path, name):
     sources, examples = read(packed, 20)
     assert len(sources.shards) == 1
     assert examples.digest == read(tmp_path / name, 20)[1].digest
+
+
+def test_files_count_as_if_unpacked(tmp_path):
+    import gzip
+
+    from helpers.formats import WRITERS
+
+    table = pa.table({"n": [1] * 100_000, "w": pa.array([b"word"] * 100_000)})
+    found = {}
+    for kind, write in WRITERS.items():
+        path = tmp_path / f"a.{kind}"
+        write(table, path)
+        found[kind] = path.stat().st_size, bytes_unpacked(path)
+    packed = tmp_path / "a.csv.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    for kind in ("csv", "jsonl", "tfrecord", "arrow"):
+        assert found[kind][0] == found[kind][1], kind
+    assert bytes_unpacked(packed) == 6 * packed.stat().st_size
+    assert found["avro"][1] == 6 * found["avro"][0]
+    assert found["parquet"][0] < 500_000 and found["parquet"][1] == 2 * 8 * 100_000
 
 
 def test_a_part_that_changed_is_named(tmp_path, settings, datastore):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from helpers.boxes import BOXES
-from helpers.large_files import ROWS, WRITTEN
+from helpers.large_files import ROWS, WRITTEN, bytes_unpacked
 
 from mfx.artifacts import Part, Shard
 from mfx.errors import MfxError
@@ -63,9 +63,8 @@ def test_parts_give_what_the_whole_gives(request, given, fetched, tmp_path, kind
     for name in ("a.csv", "a.jsonl", "a.parquet", "a.tfrecord"):
         path = tmp_path / name
         WRITTEN[name](path)
-        size = path.stat().st_size
         box.put(name, path.read_bytes())
-        whole, cut = given(path), given(f"{box.place}/{name}", size)
+        whole, cut = given(path), given(f"{box.place}/{name}", bytes_unpacked(path))
         local, sources = start.resolve(whole), start.resolve(cut)
         assert len(local.shards) == 1 and len(sources.shards) == 6
         assert sources.lineage.data == local.lineage.data

@@ -14,7 +14,7 @@ SIZE = 32 * MB
 
 
 def group(files) -> tuple[Shard, ...]:
-    return shards.group(files, SIZE)
+    return shards.group(files, [file.size for file in files], SIZE)
 
 
 def files(sizes, folder="/data") -> list[SourceFile]:

@@ -150,11 +150,12 @@ class Data(Reading):
     """Your own Python file that gives the rows, where they are in no file that can be read
     ([how-to](../how-to/own-source.md)). It has a function `batches(shard)` that yields
     `pyarrow.RecordBatch`. A relative path starts at the config's folder."""
-    shard_mb: float = Field(32, gt=0, examples=[128])
-    """MB of files that make a shard; each shard is read by one task of `ingest`. A larger file
-    is cut where rows end, if its format allows it; else it is a shard of its own. Of a file in a
-    storage each task fetches only its part. Smaller files are read together, and less data than
-    this is one shard. A run has at most 64 shards."""
+    shard_mb: float = Field(256, gt=0, examples=[64])
+    """MB of rows, as they are when unpacked, that make a shard; each shard is read by one task of
+    `ingest`. A larger file is cut where rows end, if its format allows it; else it is a shard of
+    its own. Of a file in a storage each task fetches only its part. Smaller files are read
+    together, and less data than this is one shard. A run has at most 64 shards. A task takes one
+    to two seconds to start, so many small shards are slow on one machine."""
 
     @model_validator(mode="after")
     def _come_from_one_place(self) -> Data:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mfx import registry
-from mfx.artifacts import Part, SourceFile, Sources
+from mfx.artifacts import Part, Shard, SourceFile, Sources
 from mfx.artifacts.lineage import Lineage, hash_code, hash_json
 from mfx.artifacts.trial import is_trial
 from mfx.columns.schema_types import Declared
@@ -21,7 +21,14 @@ from mfx.errors import MfxError, nearest
 from mfx.flow import code
 from mfx.ingest import finding, input_files, outside, shards, sources
 from mfx.ingest.partitions import Partitions, partitions
-from mfx.ingest.sources.base import FOR_SOME, Seen, can_cut, checked_names, ends_of_parts
+from mfx.ingest.sources.base import (
+    FOR_SOME,
+    Seen,
+    can_cut,
+    checked_names,
+    ends_of_parts,
+    unpacked,
+)
 from mfx.storage import open_storage
 from mfx.storage.address import is_absolute, is_url, parse
 from mfx.validate.schema_file import column_types
@@ -103,7 +110,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     """
     files_of_code = code.files(settings)  # First, so that errors in code are found before reading.
     known = column_types(Path(settings.resolve(settings.schema_.path)))
-    files, found = _seen(settings, known)
+    files, weights, found = _seen(settings, known)
     notes = [
         note
         for name, seen in found.items()
@@ -114,7 +121,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     if notes:
         report("(Texts that mean missing belong in null_values under [data]; types, in a schema.)")
     return Sources(
-        shards=shards.group(files, settings.data.shard_mb * 2**20),
+        shards=shards.group(files, weights, settings.data.shard_mb * 2**20),
         columns={name: _kind(known.get(name), seen) for name, seen in found.items()},
         lineage=Lineage(
             data=hash_json(
@@ -131,22 +138,23 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
 
 def _seen(
     settings: Settings, known: dict[str, Declared]
-) -> tuple[list[SourceFile], dict[str, Seen | None]]:
-    """The files, or pieces of data that are no files, and what was seen of each column."""
+) -> tuple[list[SourceFile], list[float], dict[str, Seen | None]]:
+    """The files, or pieces of data that are no files; the bytes of each, unpacked; and what was
+    seen of each column."""
     if kind := outside.kind_of(settings.data):
         found: dict[str, Any] = {}
         pieces = outside.look(settings, kind, found)
         _check_columns(settings.data, [*found])
-        return pieces, _in_order(known, [*found], found)
+        return pieces, [piece.size for piece in pieces], _in_order(known, [*found], found)
     listed = finding.find(settings.data.paths, settings.resolve)
     keys = partitions(listed)
-    files, found = _look_at([file.address for file in listed], keys, known, settings.data)
+    files, weights, found = _look_at([file.address for file in listed], keys, known, settings.data)
     relative = {file.address for file in listed if not is_absolute(file.given)}
     files = [
         file._replace(path=settings.from_home(file.path)) if file.path in relative else file
         for file in files
     ]
-    return files, found
+    return files, weights, found
 
 
 def _in_order(
@@ -169,8 +177,8 @@ def _kind(declared: Declared | None, seen: Seen | None) -> str:
 
 def _look_at(
     addresses: list[str], keys: Partitions, known: dict[str, Declared], how: Data
-) -> tuple[list[SourceFile], dict[str, Seen | None]]:
-    """The files themselves, and what was seen of each column.
+) -> tuple[list[SourceFile], list[float], dict[str, Seen | None]]:
+    """The files or their parts, their bytes unpacked, and what was seen of each column.
 
     Each file is brought to disk and gone through once; its rows only for types that no schema
     gives, or where each row names its columns. Columns are in the schema's order; then come those
@@ -180,6 +188,7 @@ def _look_at(
     first: sources.Source | None = None
     names = list[str]()
     files: list[SourceFile] = []
+    weights: list[float] = []
     found: dict[str, Any] = {}
     for address, opened in input_files.each_on_disk(addresses):
         with opened as path:
@@ -196,8 +205,10 @@ def _look_at(
                 _check_header(address, here, addresses[0], names)
                 if not all(_is_settled(known.get(name), source) for name in names):
                     source.look(path, how, found)
-            cut = shards.cut(path, address, _parts(path, address, source, how))
+            dense = unpacked(source, path, how) / path.stat().st_size if path.stat().st_size else 1
+            cut = shards.cut(path, address, _parts(path, address, source, how, dense))
             files += [file._replace(keys=keys.of[address]) for file in cut]
+            weights += [Shard((file,)).size * dense for file in cut]
     names = names or checked_names(addresses[0], sorted(found))
     keys.check(addresses[0], names)
     names = [*names, *keys.names]
@@ -205,12 +216,15 @@ def _look_at(
     _check_columns(how, names)
     if first:
         _check_lists(addresses[0], first, {n: known[n] for n in names if n in known})
-    return files, _in_order(known, names, found)
+    return files, weights, _in_order(known, names, found)
 
 
-def _parts(path: Path, address: str, source: sources.Source, how: Data) -> list[Part]:
-    """Parts of a large file, if each can be had by itself where it lies."""
-    size = max(how.shard_mb * 2**20, shards.LEAST)
+def _parts(path: Path, address: str, source: sources.Source, how: Data, dense: float) -> list[Part]:
+    """Parts of a large file, if each can be had by itself where it lies.
+
+    One of its bytes becomes about `dense` bytes when it is unpacked.
+    """
+    size = max(how.shard_mb * 2**20, shards.LEAST) / dense
     if len(ends_of_parts(path.stat().st_size, size)) < 2 or not can_cut(source):
         return []
     there = parse(address)

@@ -38,7 +38,7 @@ def cut(path: Path, address: str, parts: Sequence[Part]) -> list[SourceFile]:
     ]
 
 
-def group(files: Sequence[SourceFile], size: float) -> tuple[Shard, ...]:
+def group(files: Sequence[SourceFile], weights: Sequence[float], size: float) -> tuple[Shard, ...]:
     """Group files, and parts of files, into shards, in order.
 
     Only names and sizes decide, so every machine makes the same shards. Whether a shard ends after
@@ -47,29 +47,29 @@ def group(files: Sequence[SourceFile], size: float) -> tuple[Shard, ...]:
 
     Args:
         files: The files, in order.
-        size: A shard may end when it has this many bytes. Doubled until there are at most SHARDS
-            shards. A file of this size or more is a shard of its own, and files that are smaller
-            than this together are one shard. Other shards have twice this size on average, and
-            five times at most.
+        weights: For each about how many bytes its rows take when they are not packed.
+        size: A shard may end when it has this many such bytes. Doubled until there are at most
+            SHARDS shards. A file of this size or more is a shard of its own, and files that are
+            smaller than this together are one shard. Other shards have twice this size on average,
+            and five times at most.
     """
-    while len(found := _cut(files, size)) > SHARDS:
+    while len(found := _cut(files, weights, size)) > SHARDS:
         size *= 2
     return tuple(found)
 
 
-def _cut(files: Sequence[SourceFile], size: float) -> list[Shard]:
+def _cut(files: Sequence[SourceFile], weights: Sequence[float], size: float) -> list[Shard]:
     found: list[list[SourceFile]] = [[]]
-    held = 0
-    for file in files:
-        bytes_of = Shard((file,)).size
+    held = 0.0
+    for file, bytes_of in zip(files, weights, strict=True):
         if found[-1] and bytes_of >= size:
             found.append([])
-            held = 0
+            held = 0.0
         found[-1].append(file)
         held += bytes_of
         if held >= 4 * size or (held >= size and _draw(file) < bytes_of / size):
             found.append([])
-            held = 0
+            held = 0.0
     return [Shard(tuple(part)) for part in found if part]
 
 

@@ -12,6 +12,7 @@ from mfx.config import Reading
 from mfx.errors import MfxError
 from mfx.ingest.sources import typed
 from mfx.ingest.sources.base import Tally
+from mfx.ingest.sources.compression import SHRINKS
 
 TITLE = "Avro"
 SUFFIXES = (".avro",)
@@ -66,6 +67,15 @@ def batches(
 ) -> Iterator[pa.RecordBatch]:
     """The file's rows; see `base.Source`."""
     return typed.batches(_open(path), types, how, tally)
+
+
+def unpacked(path: Path, how: Reading) -> int:
+    """The bytes of the records; see `base.Packs`."""
+    import fastavro
+
+    with _one_error(path), path.open("rb") as file:
+        codec = fastavro.reader(file).codec
+    return path.stat().st_size * (1 if codec == "null" else SHRINKS)
 
 
 def _open(path: Path) -> typed.Table:

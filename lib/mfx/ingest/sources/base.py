@@ -235,6 +235,33 @@ def can_cut(source: Source) -> TypeGuard[Cuts]:
     return hasattr(source, "parts")
 
 
+class Packs(Source, Protocol):
+    """A source whose files may be much smaller than their rows. This is optional for a source."""
+
+    def unpacked(self, path: Path, how: Reading) -> int:
+        """About how many bytes the file's rows take when they are not packed.
+
+        It tells how much work they are, so it must not take long: the rows are not read.
+
+        Args:
+            path: The file on disk.
+            how: How files are read.
+
+        Raises:
+            MfxError: The file cannot be read.
+        """
+
+
+def unpacked(source: Source, path: Path, how: Reading) -> int:
+    """About how many bytes the file's rows take when they are not packed; see `Packs`."""
+    size = path.stat().st_size
+    return max(size, source.unpacked(path, how)) if _can_pack(source) else size
+
+
+def _can_pack(source: Source) -> TypeGuard[Packs]:
+    return hasattr(source, "unpacked")
+
+
 def ends_of_parts(size: int, of_part: float) -> list[int]:
     """Where the parts of a file should end: parts are alike, and have `of_part` bytes or more.
 

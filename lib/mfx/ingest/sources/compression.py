@@ -43,6 +43,9 @@ COMPRESSIONS: dict[str, Compression] = {
 PACKED = ("", *(kind.suffix for kind in COMPRESSIONS.values()))
 """Endings that compression adds to a file's name; '' for no compression."""
 
+SHRINKS = 6
+"""By how much compression makes rows smaller, about."""
+
 
 def blocks(path: Path, compression: str, size: int, part: Part | None = None) -> Iterator[bytes]:
     """Read a file's bytes, unpacked.
@@ -75,6 +78,17 @@ def blocks(path: Path, compression: str, size: int, part: Part | None = None) ->
             "The file is damaged or cut off: get it again. Or compression under [data] is wrong: "
             "set the right one.",
         ) from None
+
+
+def unpacked(path: Path, compression: str | None) -> int:
+    """About how many bytes a file has when it is unpacked; see `base.Packs`.
+
+    Args:
+        path: The file.
+        compression: A name in `COMPRESSIONS`, or "none"; by default its first bytes tell.
+    """
+    packed = (compression or compression_of(path)) != "none"
+    return path.stat().st_size * (SHRINKS if packed else 1)
 
 
 def compression_of(path: Path) -> str:

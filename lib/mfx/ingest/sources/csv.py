@@ -13,7 +13,7 @@ import pyarrow as pa
 from mfx.artifacts import Part
 from mfx.config import Reading
 from mfx.ingest.infer_types import Column
-from mfx.ingest.sources import file_kinds
+from mfx.ingest.sources import compression, file_kinds
 from mfx.ingest.sources.base import Tally, cut_at
 from mfx.ingest.sources.compression import PACKED
 from mfx.ingest.sources.csv_block import Block
@@ -109,6 +109,11 @@ def parts(path: Path, how: Reading, size: float) -> list[Part]:
             rows += records.count
 
     return cut_at(places(), path.stat().st_size, size)
+
+
+def unpacked(path: Path, how: Reading) -> int:
+    """The bytes of the text; see `base.Packs`."""
+    return compression.unpacked(path, how.compression)
 
 
 def around(path: Path, how: Reading) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from mfx.artifacts import Part
 from mfx.config import Reading
 from mfx.errors import MfxError
-from mfx.ingest.sources import arrow_types, file_kinds, typed
+from mfx.ingest.sources import arrow_types, compression, file_kinds, typed
 from mfx.ingest.sources.base import LeftOut, MisfitError, Tally, checked_names, cut_at
 from mfx.ingest.sources.cells import Rows, typed_batch
 from mfx.ingest.sources.compression import PACKED, blocks, compression_of
@@ -76,6 +76,11 @@ def parts(path: Path, how: Reading, size: float) -> list[Part]:
             yield place, rows, first - 1 + len(lines)
 
     return cut_at(places(), path.stat().st_size, size)
+
+
+def unpacked(path: Path, how: Reading) -> int:
+    """The bytes of the text; see `base.Packs`."""
+    return compression.unpacked(path, how.compression)
 
 
 def around(path: Path, how: Reading) -> tuple[int, int]:

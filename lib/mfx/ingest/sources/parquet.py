@@ -23,6 +23,9 @@ OPTIONS: tuple[str, ...] = ()
 
 _END = struct.Struct("<I4x")
 """The footer's length, and PAR1."""
+_VALUE_BYTES = 8
+"""What a value takes in memory. In a file it may take much less: a value that comes often is
+written once."""
 
 
 def takes(name: str, head: bytes) -> bool:
@@ -60,6 +63,20 @@ def parts(path: Path, how: Reading, size: float) -> list[Part]:
     before = itertools.accumulate(counts, initial=0)
     places = ((begin, rows, 0) for begin, rows in zip(begins, before, strict=False))
     return cut_at(places, path.stat().st_size, size)
+
+
+def unpacked(path: Path, how: Reading) -> int:
+    """What the footer says of the columns' bytes, 8 for each value at least; see `base.Packs`."""
+    import pyarrow.parquet as pq
+
+    with _one_error(path):
+        metadata = pq.read_metadata(path)
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return sum(
+        max(column.total_uncompressed_size, _VALUE_BYTES * column.num_values)
+        for group in groups
+        for column in map(group.column, range(group.num_columns))
+    )
 
 
 def around(path: Path, how: Reading) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from mfx.artifacts import Part
 from mfx.columns import _private
 from mfx.config import Reading
 from mfx.errors import MfxError
-from mfx.ingest.sources import typed
+from mfx.ingest.sources import compression, typed
 from mfx.ingest.sources.base import LeftOut, MisfitError, Tally, checked_names, cut_at
 from mfx.ingest.sources.cells import Rows, typed_batch
 from mfx.ingest.sources.compression import PACKED, blocks, compression_of
@@ -72,6 +72,11 @@ def parts(path: Path, how: Reading, size: float) -> list[Part]:
     if (how.compression or compression_of(path)) != "none":
         return []
     return cut_at(_places(path), path.stat().st_size, size)
+
+
+def unpacked(path: Path, how: Reading) -> int:
+    """The bytes of the records; see `base.Packs`."""
+    return compression.unpacked(path, how.compression)
 
 
 def around(path: Path, how: Reading) -> tuple[int, int]:

@@ -134,8 +134,9 @@ def test_a_hostile_caller_changes_no_result(processes, tmp_path):
     names = ("test_environment", "flow/test_code", "artifacts/test_lineage")
     files = [str(ROOT / "tests" / f"{name}.py") for name in names]
     files += [f"{__file__}::{name}" for name in globals() if name.startswith("test_of_this")]
+    given = ["-q", "-n", str(processes), f"--basetemp={tmp_path}/t"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", str(processes), *files],
+        [sys.executable, "-m", "pytest", *given, *files],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from mfx.artifacts.lineage import hash_json
 from mfx.errors import MfxError
-from mfx.ingest.rows_hash import RowsHash
 from mfx.ingest.sources import arrow_types, conversions, typed
 
 
@@ -21,6 +20,8 @@ class Contents:
     """
 
     def __init__(self, where: str) -> None:
+        from mfx.ingest.rows_hash import RowsHash  # It loads pandas, which `start` does without.
+
         self.rows = self.size = 0
         self._where = where
         self._hash = RowsHash()

@@ -133,7 +133,7 @@ class Settings(Placed):
                 table, key = name.split("__")
                 tables[table][key] = value
         if changes.get("data__path") is not None:  # Files instead of what the config reads.
-            tables["data"] |= dict.fromkeys(OUTSIDE)
+            tables["data"] |= dict.fromkeys((*OUTSIDE, "connection", "shard_by"))
         return _with_addresses(from_dict(tables, where="command line"), where="command line")
 
 

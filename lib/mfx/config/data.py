@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
-from mfx.config.table import Spelled, Table
+from mfx.config.table import Spelled, Table, VariableName
 from mfx.errors import MfxError
 
 Delimiter = Annotated[
@@ -126,13 +126,24 @@ def paths_in(text: str) -> str | list[str]:
     return found
 
 
-OUTSIDE = ("source",)
+OUTSIDE = ("query", "source")
 """Keys that say where data come from that are no files."""
 
 
+class ShardBy(Table):
+    """Ranges of a column, by which the rows of a query are cut into shards."""
+
+    column: str = Field(examples=["trip_id"])
+    """A column of the query with whole numbers. Rows are sorted by it; those without a value are a
+    range of their own."""
+    width: int = Field(ge=1, examples=[100_000])
+    """How many values of the column a range has: 100000 gives 0 to 99999, 100000 to 199999 and so
+    on. Ranges with few rows are read together, see `shard_mb`."""
+
+
 class Data(Reading):
-    """Where examples come from and how they are read: files (`path`), or your own Python file
-    (`source`). One of the two must be set."""
+    """Where examples come from and how they are read: files (`path`), a database (`query`), or your
+    own Python file (`source`). One of the three must be set."""
 
     path: Annotated[str | list[str] | None, PlainValidator(_path_or_paths)] = Field(
         None,
@@ -146,6 +157,19 @@ class Data(Reading):
     `.csv`, `.csv.gz` or `.parquet`; its folders `key=text` are read too, as columns. A relative
     path starts at the config's folder. The command line's `--data` is used instead, if given; there
     a list is written as JSON, such as `'["a.csv", "b.csv"]'`."""
+    query: str | None = Field(
+        None, examples=["SELECT * FROM trips WHERE day < '2024-01-01' ORDER BY trip_id"]
+    )
+    """A query whose rows are the data ([how-to](../how-to/sql.md)). Without `connection` DuckDB
+    reads it, over files: `SELECT * FROM 'trips/*.parquet'`. It is kept with the run, so nothing
+    secret belongs in it. It should say ORDER BY: rows must come in the same order each time."""
+    connection: VariableName | None = Field(None, examples=["TRIPS_DATABASE"])
+    """The environment variable that holds the database's address, such as
+    `postgresql://user:password@host/name` or `sqlite:///folder/trips.db`. The address itself is
+    neither in the config nor in anything that a run leaves."""
+    shard_by: ShardBy | None = Field(None, examples=[{"column": "trip_id", "width": 100_000}])
+    """The column by whose ranges the rows of a query are cut into shards; if not set, one task
+    reads them all."""
     source: str | None = Field(None, examples=["my_source.py"])
     """Your own Python file that gives the rows, where they are in no file that can be read
     ([how-to](../how-to/own-source.md)). It has a function `batches(shard)` that yields
@@ -163,7 +187,10 @@ class Data(Reading):
         given = [key for key in places if getattr(self, key) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            raise ValueError(f"expected one of {' and '.join(places)}, found {found}")
+            raise ValueError(f"expected one of {', '.join(places)}, found {found}")
+        for key in ("connection", "shard_by"):
+            if getattr(self, key) is not None and self.query is None:
+                raise ValueError(f"expected a query beside {key}, found none")
         return self
 
     @property

@@ -197,6 +197,8 @@ def _adding(dotted: str, field: FieldInfo, value: Any, write: Write) -> Write:
 def _header(dotted: str, field: FieldInfo) -> str:
     """The header of a table or of each table in a list; empty if the field is neither."""
     kind, items = field.annotation, get_args(field.annotation)
+    if type(None) in items:  # It need not be set.
+        kind, items = items[0], get_args(items[0])
     if isinstance(kind, type) and issubclass(kind, Table):
         return f"[{dotted}]"
     return f"[[{dotted}]]" if items and items[0] in keys.tables(items[0]) else ""

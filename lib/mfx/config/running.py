@@ -7,15 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from mfx.config.table import Spelled, Table
+from mfx.config.table import Spelled, Table, VariableName
 
 ProjectName = Annotated[str, AfterValidator(Spelled("[a-z0-9_]+", "small letters, digits and '_'"))]
 EventName = Annotated[
     str, AfterValidator(Spelled("[A-Za-z0-9_.-]+", "letters, digits, '.', '-' and '_'"))
-]
-VariableName = Annotated[
-    str,
-    AfterValidator(Spelled("[A-Z][A-Z0-9_]*", "capital letters, digits and '_', a letter first")),
 ]
 
 

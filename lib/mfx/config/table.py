@@ -6,9 +6,9 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from mfx.environment import folder_of
 
@@ -58,3 +58,9 @@ class Spelled:
         if not re.fullmatch(self.pattern, value):
             raise ValueError(f"expected text of {self.words}")
         return value
+
+
+VariableName = Annotated[
+    str,
+    AfterValidator(Spelled("[A-Z][A-Z0-9_]*", "capital letters, digits and '_', a letter first")),
+]

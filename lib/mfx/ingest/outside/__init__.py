@@ -16,13 +16,13 @@ import pyarrow as pa
 from mfx.artifacts import SourceFile
 from mfx.config import Data, Reading, Settings
 from mfx.errors import MfxError
-from mfx.ingest.outside import own
+from mfx.ingest.outside import own, sql
 from mfx.ingest.outside.base import Outside, Place
 from mfx.ingest.outside.contents import Contents
 from mfx.ingest.sources import typed
 from mfx.ingest.sources.base import FOR_SOME, Tally
 
-KINDS: Mapping[str, Outside] = {"source": own}
+KINDS: Mapping[str, Outside] = {"query": sql, "source": own}
 """By the key under `[data]` that asks for it."""
 
 

@@ -79,6 +79,10 @@ def test_a_killed_attempt_is_tried_again(retry):
     assert retry({})
 
 
+def test_an_attempt_killed_when_it_had_done_its_work_is_tried_again(retry):
+    assert retry({"_exception": None})
+
+
 def test_another_attempt_elsewhere_ends_at_once(monkeypatch):
     """Argo and Batch still start another attempt: it gives the first one's message at once."""
     left = {"_exception": MetaflowExceptionWrapper(raised(MfxError("no label", "mend it")))}

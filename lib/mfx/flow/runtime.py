@@ -137,6 +137,8 @@ def _said_for_good(store: Any, run: str, step: str, task: str, attempt: int) -> 
         error = left["_exception"]
     except Exception:  # There is no error (the attempt was killed), or the datastore fails.
         return ""
+    if error is None:  # It had done its work when it was killed.
+        return ""
     stopped = f"{PipelineStopped.__module__}.{PipelineStopped.__name__}"
     return error.exception if error.type == stopped else ""
 

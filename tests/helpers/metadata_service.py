@@ -43,7 +43,7 @@ def started(name: str) -> Iterator[str]:
                 yield url
             return
         python = _install(folder)
-        with _postgres(folder) as dsn:
+        with postgres(folder) as dsn:
             _migrate(folder, dsn)
             command = [str(python), "-um", "services.metadata_service.server"]
             given = {"MF_METADATA_DB_DSN": dsn, "MF_METADATA_HOST": "127.0.0.1"}
@@ -88,8 +88,13 @@ def _install(folder: Path) -> Path:
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[str]:
-    """An empty database `metaflow` behind a socket in `folder`; how to connect to it."""
+def postgres(folder: Path, port: int | None = None) -> Iterator[str]:
+    """An empty database `metaflow` behind a socket in `folder`; how to connect to it.
+
+    Args:
+        folder: Where its files lie; others than the owner must be able to enter it.
+        port: On 127.0.0.1, where it answers too if this is given.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
     if not found:
         raise UnavailableError("PostgreSQL is not installed: apt-get install postgresql")
@@ -102,11 +107,13 @@ def _postgres(folder: Path) -> Iterator[str]:
     bin_ = found[-1]
     cluster = str(data / "data")
     _call([*before, str(bin_ / "initdb"), "-A", "trust", "-U", "postgres", "-D", cluster])
-    options = f"-c listen_addresses='' -c fsync=off -k {data}"
+    listen = f"-c listen_addresses=127.0.0.1 -p {port}" if port else "-c listen_addresses=''"
+    options = f"{listen} -c fsync=off -k {data}"
     control = [*before, str(bin_ / "pg_ctl"), "-D", cluster, "-w"]
     _call([*control, "-o", options, "-l", str(data / "log"), "start"])
     try:
-        _call([str(bin_ / "createdb"), "-h", str(data), "-U", "postgres", "metaflow"])
+        at = ["-h", str(data), *(["-p", str(port)] if port else [])]
+        _call([str(bin_ / "createdb"), *at, "-U", "postgres", "metaflow"])
         yield f"host={data} user=postgres dbname=metaflow"
     finally:
         _call([*control, "-m", "immediate", "stop"])

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from helpers.flows import REAL, ROOT, SAMPLE
-from helpers.metadata_service import UnavailableError, _postgres
+from helpers.metadata_service import UnavailableError, postgres
 
 from mfx.errors import MfxError
 from mfx.flow import start
@@ -81,7 +81,7 @@ def postgresql(table, tmp_path_factory):
         folder = Path(directory)
         folder.chmod(0o755)
         try:
-            context = _postgres(folder)
+            context = postgres(folder)
             pairs = dict(pair.split("=") for pair in context.__enter__().split())
         except UnavailableError as why:
             pytest.skip(str(why))

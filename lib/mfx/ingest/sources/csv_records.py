@@ -19,6 +19,8 @@ from mfx.errors import MfxError
 MOST = 64 * 2**20
 """The most bytes of one record. It bounds the memory that a quote without an end can cost."""
 
+_AT_ONCE = 2**18
+"""Bytes whose places fit into the processor's cache."""
 _QUOTE, _CR, _LF = b'"\r\n'
 
 
@@ -91,7 +93,10 @@ class _Cutter:
             self.place, block = len(block) - len(bare), bare
             self.begun = True
         text = self.rest + block
-        yield from self._cut(text, _line_ends(text, self.quotes(text)), last=False)
+        if self.headed and (count := _plain(text)):
+            yield self._cut_plain(text, count)
+        else:
+            yield from self._cut(text, _line_ends(text, self.quotes(text)), last=False)
         if len(self.rest) > MOST:
             raise self._endless()
 
@@ -101,6 +106,15 @@ class _Cutter:
         if len(quotes) % 2:
             raise self._endless()
         yield from self._cut(text, _line_ends(text, quotes), last=True)
+
+    def _cut_plain(self, text: bytes, count: int) -> Records:
+        """What `_cut` does, for a text of `count` plain lines: several times as fast."""
+        if not self.with_nul:
+            self._check_no_nul(text)
+        cut = text.rindex(b"\n") + 1
+        made = Records(text[:cut], count, self.line, self.place)
+        self.line, self.place, self.rest = self.line + count, self.place + cut, text[cut:]
+        return made
 
     def _cut(self, text: bytes, ends: np.ndarray, last: bool) -> Iterator[Records]:
         """Yield the whole records in `text` and keep the rest for the next call.
@@ -281,6 +295,19 @@ def _line_ends(text: bytes, quotes: np.ndarray) -> np.ndarray:
         are |= codes == _CR
     ends = np.flatnonzero(are)
     return ends[np.searchsorted(quotes, ends) % 2 == 0] if len(quotes) else ends
+
+
+def _plain(text: bytes) -> int:
+    """The number of records that end in a text; 0 if it has quotes, CR or blank lines."""
+    if b'"' in text or b"\r" in text:
+        return 0
+    codes, count, before = np.frombuffer(text, np.uint8), 0, True
+    for begin in range(0, len(codes), _AT_ONCE):
+        are = codes[begin : begin + _AT_ONCE] == _LF
+        if (before and are[0]) or (are[1:] & are[:-1]).any():
+            return 0
+        count, before = count + int(np.count_nonzero(are)), are[-1]
+    return count
 
 
 def _lines(text: bytes) -> int:

@@ -4,6 +4,7 @@
 # make test-kills   kill 100 promotions and rollbacks at random moments, on disk and on S3
 # make test-load    send requests for a minute while versions are pushed, one of them broken
 # make test-docs    follow README and tutorials as a new user does, set-up included
+# make test-long    whole runs that take a minute or more each
 # make test-deploy  whole runs as Argo Workflows and Step Functions execute them; also with
 #                   Netflix's metadata service, if PostgreSQL is installed
 # make docs         the documentation as a site, in the folder site
@@ -43,7 +44,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test docs reference drawing screenshots test-kills test-load test-docs test-deploy test-stack2 chaos chaos-ingest image wheel test-wheel lint format setup lock bench bench-ingest bench-train bench-serving bench-ui clean
+.PHONY: run test docs reference drawing screenshots test-kills test-load test-long test-docs test-deploy test-stack2 chaos chaos-ingest image wheel test-wheel lint format setup lock bench bench-ingest bench-train bench-serving bench-ui clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -60,12 +61,15 @@ test-kills: setup
 test-load: setup
 	MFX_LOAD_SECONDS=60 $(BIN)/pytest -n 0 tests/serve/test_server.py -k load $(ARGS)
 
+test-long: setup
+	$(BIN)/pytest -m long $(ARGS)
+
 test-docs: setup
 	$(BIN)/pytest -n 0 -m docs tests/docs/test_pages_run.py $(ARGS)
 
 test-deploy: setup
-	$(BIN)/pytest -n 0 -m deploy tests/deploy/test_argo.py tests/deploy/test_step_functions.py \
-		tests/flows/test_metadata_service.py tests/flows/test_lists.py tests/serve/triton/test_triton.py $(ARGS)
+	$(BIN)/pytest -n 0 -m deploy tests/deploy/test_argo.py tests/deploy/test_data_on_argo.py \
+		tests/deploy/test_step_functions.py tests/flows/test_metadata_service.py tests/flows/test_lists.py tests/serve/triton/test_triton.py $(ARGS)
 
 # Without the variable, mkdocs-material prints an advertisement.
 docs: setup

@@ -111,7 +111,7 @@ def _file(nodeid: str) -> str:
 def pytest_collection_modifyitems(config, items):
     """Long files first, then the others in their order; some tests only when asked for."""
     if not config.option.markexpr:
-        asked = [i for i in items if not any(map(i.get_closest_marker, ("deploy", "docs")))]
+        asked = [i for i in items if not any(map(i.get_closest_marker, ("deploy", "docs", "long")))]
         config.hook.pytest_deselected(items=[item for item in items if item not in asked])
         items[:] = asked
     for fixture, files in TOGETHER.items():

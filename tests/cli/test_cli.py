@@ -256,6 +256,7 @@ print(json.dumps(printed))
 """
 
 
+@pytest.mark.long
 def test_datastore_and_destination_may_be_on_s3(s3, tmp_path):
     """Nothing but Metaflow's local metadata is on this machine."""
     small = small_runs_in(tmp_path)

@@ -203,6 +203,7 @@ def executed(place, aws, tmp_path_factory, isolated):  # noqa: F811
     return workflow
 
 
+@pytest.mark.deploy
 def test_containers_ran_in_the_dags_order(executed):
     assert [name for name, _ in executed.pods] == [
         "start",
@@ -219,16 +220,19 @@ def made_here(place, tmp_path_factory):
     return place.made_here(tmp_path_factory.mktemp("here"))
 
 
+@pytest.mark.deploy
 def test_it_leaves_what_the_steps_make_here(executed, place, made_here):
     there = place.results(f"argo-{executed.name}")
     assert there.pop("pushed").startswith(f"s3://{place.bucket}/by-argo/taxi.user.tester/")
     assert there == made_here
 
 
+@pytest.mark.deploy
 def test_a_notification_that_cannot_be_sent_is_said(executed):
     assert "notification not sent: MFX_WEBHOOK is not set" in executed.output()
 
 
+@pytest.mark.deploy
 def test_no_secret_is_stored_or_logged(executed, place):
     """Code package, artifacts, cards, logs, checkpoints, pushed model; and what was printed."""
     objects = deployed.stored(place.bucket)

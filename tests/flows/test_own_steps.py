@@ -91,6 +91,7 @@ def test_a_pipeline_is_a_flow_of_a_few_lines(project):
     assert call(project, "flows/pipeline.py", "show").returncode == 0
 
 
+@pytest.mark.long
 def test_steps_of_ones_own_run(project):
     assert len(lines_of(OWN)) <= 30
     (project / "flows" / "penguins.py").write_text(OWN)

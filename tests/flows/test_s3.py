@@ -352,6 +352,7 @@ def host(place: chaos.Storage) -> str:
     return place.environment["AWS_ENDPOINT_URL"].removeprefix("http://")
 
 
+@pytest.mark.long
 def test_one_request_in_a_hundred_may_fail(flow_run, storage):
     proxy = FaultyProxy(host(storage), share=0.01)
     with running(proxy) as url:

@@ -35,6 +35,7 @@ class Pipeline(FlowSpec):
 
     config = Config("config", default=str(HERE / "taxi" / "config.toml"), parser=runtime.parser())
     data = Parameter("data", help="file, folder or pattern to read, or a JSON list", default=None)
+    span = Parameter("span", help="span to read, a number or a date", default=None)
     steps = Parameter("steps", help="training steps", type=int, default=None)
     batch_size = Parameter("batch-size", help="rows per training step", type=int, default=None)
     seed = Parameter("seed", help="seed for weights and shuffling", type=int, default=None)

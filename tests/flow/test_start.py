@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 from helpers.flows import ROOT, SAMPLE
 
 from mfx.artifacts.lineage import hash_file
+from mfx.artifacts.spans import in_words
 from mfx.errors import MfxError
 from mfx.flow import start
 from mfx.validate import schema_file
@@ -67,6 +69,25 @@ def test_a_folder_a_pattern_or_a_file(folder, at, path, expected):
     for file in sources.files:
         assert file.sha256 == hash_file(Path(file.path))
         assert file.size == Path(file.path).stat().st_size
+
+
+def test_spans_are_reported_and_kept_with_the_files(at, tmp_path):
+    for day in (29, 30, 31):
+        path = tmp_path / f"2024-01-{day}" / "a.csv"
+        path.parent.mkdir()
+        path.write_text("n\n1\n")
+    said: list[str] = []
+    given = at("{YYYY}-{MM}-{DD}/*", data__window=2)
+    sources = start.resolve(given, said.append)
+    assert said == ["spans: 2024-01-30 to 2024-01-31"]
+    assert in_words(sources.spans) == "2024-01-30 to 2024-01-31"
+    # A shard has files of one span, however small they are.
+    assert [shard.files[0].span for shard in sources.shards] == [*sources.spans]
+    assert pickle.loads(pickle.dumps(sources)) == sources
+    one = start.settings(_flow(given, span="2024-01-29"))
+    said.clear()
+    start.resolve(one, said.append)
+    assert said == ["spans: 2024-01-29 (1 of 2)"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +153,9 @@ def test_the_place_of_a_checkout_is_not_part_of_the_config(settings):
 
 
 def _flow(settings, **given):
-    parameters = dict.fromkeys(("data", "steps", "batch_size", "seed", "destination")) | given
+    parameters = (
+        dict.fromkeys(("data", "span", "steps", "batch_size", "seed", "destination")) | given
+    )
     return SimpleNamespace(config=SimpleNamespace(to_dict=settings.to_dict), **parameters)
 
 
@@ -175,7 +198,7 @@ def taxi(settings):
     """A flow of the taxi pipeline with these parameters; `start.settings` reads them."""
 
     def make(**parameters):
-        names = ("data", "steps", "batch_size", "seed", "destination")
+        names = ("data", "span", "steps", "batch_size", "seed", "destination")
         given = dict.fromkeys(names) | parameters
         return SimpleNamespace(config=SimpleNamespace(to_dict=settings.to_dict), **given)
 

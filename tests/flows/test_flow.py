@@ -232,7 +232,7 @@ def test_a_good_run_logs_no_warnings(flow_run):
 
 def test_help_lists_the_run_time_parameters(tmp_path):
     text = call_flow(tmp_path, "run", "--help").output
-    for name in ("--data", "--steps", "--batch-size", "--seed", "--destination"):
+    for name in ("--data", "--span", "--steps", "--batch-size", "--seed", "--destination"):
         assert name in text
 
 

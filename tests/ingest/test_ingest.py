@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import hypothesis
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
@@ -36,6 +37,27 @@ def examples_of(tmp_path, settings, datastore):
         return merge([ingest(shard, sources, given) for shard in sources.shards], sources)
 
     return make
+
+
+def test_rows_of_each_span(tmp_path, settings, datastore):
+    """Two spans have the same content: their shards are told apart by their place."""
+    texts = {1: ROWS[:99], 2: ROWS[99:], 3: ROWS[:99]}
+    for day, lines in texts.items():
+        (tmp_path / f"day-{day}.csv").write_text("\n".join(["n,x,w", *lines]) + "\n")
+    given = settings.override(data__path=str(tmp_path / "day-{SPAN}.csv"), data__window=3)
+    given = given.override(schema__path=str(tmp_path / "none.pbtxt"))
+    sources = start.resolve(given)
+    parts = [ingest(shard, sources, given) for shard in sources.shards]
+    whole = merge(parts[::-1], sources)
+    assert [str(part.span) for part in whole.spans] == ["1", "2", "3"]
+    by_span = whole.by_span()
+    assert [sum(part.rows.values()) for part in by_span] == [99, 201, 99]
+    assert by_span[0].digest == by_span[2].digest == parts[0].digest
+    for split in ("train", "eval"):
+        rows = [part.to_arrow(split) for part in by_span]
+        assert pa.concat_tables(rows).equals(whole.to_arrow(split))
+    moved = start.resolve(given.override(data__span=2))
+    assert merge([parts[1], parts[0]], moved).digest != whole.digest
 
 
 def test_the_order_in_which_shards_are_merged_changes_nothing(tmp_path, settings, datastore):

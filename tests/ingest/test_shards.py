@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfx.artifacts import Shard, SourceFile
+from mfx.artifacts.spans import Span
 from mfx.ingest import shards
 from mfx.ingest.shards import SHARDS
 
@@ -80,3 +81,22 @@ def test_a_file_more_leaves_most_shards_as_they_are():
         moved = set(group(given[count - 299 : count + 1]))
         known = set(group(given[count - 300 : count]))
         assert len(moved - known) <= len(moved) / 2
+
+
+def test_spans_are_cut_by_themselves():
+    """A window that moves on leaves the shards of the spans that stay as they are."""
+    days = [
+        [f._replace(span=Span(day)) for f in files(sizes, f"/data/{day}")]
+        for day, sizes in enumerate([[5 * MB] * 40, [100], [40 * MB] * 30, [2 * MB] * 500])
+    ]
+
+    def cut(*spans):
+        given = [file for span in spans for file in days[span]]
+        return shards.group(given, [file.size for file in given], SIZE, window=3)
+
+    before, after = cut(0, 1, 2), cut(1, 2, 3)
+    assert all(len({file.span for file in shard.files}) == 1 for shard in (*before, *after))
+    assert [s for s in before if s.files[0].span != Span(0)] == [
+        s for s in after if s.files[0].span != Span(3)
+    ]
+    assert len(after) <= SHARDS

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mfx.artifacts.example_rows import as_text, rows_of
 from mfx.artifacts.lineage import Lineage, hash_json
+from mfx.artifacts.spans import Span, SpanRows
 from mfx.artifacts.store import Payload
 from mfx.errors import MfxError
 
@@ -68,6 +70,7 @@ class SourceFile(NamedTuple):
         part: The part to read; None: all of it.
         keys: Columns that the names of its folders give (`year=2020`), and their texts.
         told: Of a piece, its kind and all that is needed to read it, JSON; see `ingest.outside`.
+        span: The span that its path says, if it says one.
     """
 
     path: str
@@ -76,6 +79,7 @@ class SourceFile(NamedTuple):
     part: Part | None = None
     keys: tuple[tuple[str, str], ...] = ()
     told: tuple[str, Any] | None = None
+    span: Span | None = None
 
     @property
     def content(self) -> Any:
@@ -118,12 +122,13 @@ class Shard:
 def _source_file(state: Any) -> SourceFile:
     if isinstance(state, dict):
         return SourceFile(**state)
-    # In older runs there were no parts; then no keys; then nothing but files.
+    # In older runs there were no parts; then no keys; then nothing but files; then no spans.
     path, sha256, size, *more = state
-    part, keys, told = (*more, None, None, None)[:3]
+    part, keys, told, span = (*more, None, None, None, None)[:4]
     pairs = tuple((name, text) for name, text in keys or ())
     kind = (told[0], told[1]) if told else None
-    return SourceFile(path, sha256, size, Part(*part) if part else None, pairs, kind)
+    of = Span(*span) if span else None
+    return SourceFile(path, sha256, size, Part(*part) if part else None, pairs, kind, of)
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,12 @@ class Sources:
         """All input files, in order; each once, whole."""
         files = (file for shard in self.shards for file in shard.files)
         return tuple(f._replace(part=None) for f in files if not f.part or f.part.begin == 0)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The spans of the files, ascending; none where paths say none."""
+        found = (file.span for shard in self.shards for file in shard.files)
+        return tuple(span for span in dict.fromkeys(found) if span is not None)
 
 
 def paths_in_words(
@@ -210,6 +221,7 @@ class Examples:
             none, as in older runs, digests are those of the payloads.
         misfits: Rows that do not fit: reason, number of rows. `rejected_rows` has them.
         tolerate: How many of them the config allows, a number of rows or a share of `rows_in`.
+        spans: The rows of each span, in order; empty where the input's paths say no spans.
     """
 
     shards: tuple[Payload, ...]
@@ -223,16 +235,35 @@ class Examples:
     hashes: Mapping[str, str] | None = None
     misfits: tuple[tuple[str, int], ...] = ()
     tolerate: int | float = 0
+    spans: tuple[SpanRows, ...] = ()
 
     @property
     def digest(self) -> str:
         """SHA-256 that tells the columns, and the rows of all splits in order.
 
-        It is the same for any number of shards.
+        It is the same for any number of shards. Of several spans it tells the rows of each.
         """
+        if len(self.spans) > 1:
+            return hash_json([part.digest for part in self.by_span()])
         if not self.hashes:
             return hash_json([payload.digest for payload in self.shards])
         return hash_json([self.split_digest(split) for split in SPLITS])
+
+    def by_span(self) -> list[Examples]:
+        """The examples of each span, in order: its payloads and rows. Counts of the input are not
+        known of a span. Without spans, all examples."""
+        parts, begin = [], 0
+        for part in self.spans:
+            payloads, begin = self.shards[begin : begin + part.shards], begin + part.shards
+            total = sum(part.rows.values())
+            parts.append(
+                Examples(
+                    *(payloads, part.rows, total, {}, self.columns, self.lineage),
+                    hashes=part.hashes,
+                    spans=(part,),
+                )
+            )
+        return parts or [self]
 
     @contextmanager
     def files(self, split: str) -> Iterator[list[Path]]:
@@ -264,7 +295,7 @@ class Examples:
         from mfx.columns.row_groups import regrouped
 
         with self.files(split) as paths:
-            yield from regrouped(_rows(paths, rows, columns), rows)
+            yield from regrouped(rows_of(paths, rows, columns), rows)
 
     def split_digest(self, split: str) -> str:
         """SHA-256 that tells the columns, and the rows of one split in order."""
@@ -293,7 +324,7 @@ class Examples:
 
         table = self.to_arrow(split)
         for place, column in enumerate(table.schema):
-            if (texts := _as_text(table.column(place))) is not None:
+            if (texts := as_text(table.column(place))) is not None:
                 table = table.set_column(place, column.name, texts)
         return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
@@ -353,34 +384,3 @@ def rejected_schema() -> pa.Schema:
             ("cut", pa.bool_()),
         ]
     )
-
-
-def _rows(
-    paths: Sequence[Path], rows: int, columns: Sequence[str] | None
-) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for path in paths:
-        for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
-            # Parquet takes a column `a.b` for a part of `a`, and reads it too.
-            names = batch.schema.names if columns is None else list(columns)
-            if missing := sorted(set(names) - set(batch.schema.names)):
-                raise ValueError(f"no feature '{missing[0]}' in the data")
-            places = [batch.schema.get_field_index(name) for name in names]
-            yield pa.RecordBatch.from_arrays([batch.column(i) for i in places], names)
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """A column of bytes or of lists of bytes as text; None for other types, and if not UTF-8."""
-    import pyarrow as pa
-
-    from mfx.columns.types import TYPES
-
-    wanted = {TYPES["bytes"]: pa.string(), TYPES["bytes list"]: pa.list_(pa.string())}
-    if column.type not in wanted:
-        return None
-    try:
-        return column.cast(wanted[column.type])
-    except pa.ArrowInvalid:
-        return None

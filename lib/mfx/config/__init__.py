@@ -11,8 +11,19 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mfx.config import messages
-from mfx.config.data import OUTSIDE, Data, Label, LabelRows, NullValues, Reading, Schema, Split
+from mfx.config.data import (
+    OUTSIDE,
+    SPANS,
+    Data,
+    Label,
+    LabelRows,
+    NullValues,
+    Reading,
+    Schema,
+    Split,
+)
 from mfx.config.running import Beam, Deploy, Push
+from mfx.config.spans import has_places
 from mfx.config.table import Placed, Spelled, Table
 from mfx.config.training import RESULTS, Evaluate, Metric, Threshold, Train
 from mfx.environment import code_package, folder_of, kept_home, project
@@ -134,6 +145,10 @@ class Settings(Placed):
                 tables[table][key] = value
         if changes.get("data__path") is not None:  # Files instead of what the config reads.
             tables["data"] |= dict.fromkeys((*OUTSIDE, "connection", "shard_by"))
+            if not any(map(has_places, _listed(changes["data__path"]))):
+                for key in SPANS:  # They are about the spans of the files that the config reads.
+                    if changes.get(f"data__{key}") is None:
+                        del tables["data"][key]
         return _with_addresses(from_dict(tables, where="command line"), where="command line")
 
 
@@ -233,6 +248,10 @@ def _with_addresses(settings: Settings, where: str) -> Settings:
     if wrong:
         raise MfxError("\n".join(wrong.values()), messages.see(wrong))
     return settings
+
+
+def _listed(paths: str | list[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else paths
 
 
 def _file_fault(path: str) -> str:

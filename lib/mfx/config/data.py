@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
 
+from mfx.config import spans
 from mfx.config.table import Spelled, Table, VariableName
 from mfx.errors import MfxError
 
@@ -126,6 +128,17 @@ def paths_in(text: str) -> str | list[str]:
     return found
 
 
+def _span(value: Any) -> int | str:
+    found = value.isoformat() if type(value) is date else value
+    if isinstance(found, bool) or not isinstance(found, (int, str)):
+        raise ValueError('expected "latest", a whole number or a date')
+    if said := spans.span_fault(found):
+        raise ValueError(said)
+    return found
+
+
+SPANS = ("span", "window", "missing_spans")
+"""Keys that say which spans are read."""
 OUTSIDE = ("query", "source")
 """Keys that say where data come from that are no files."""
 
@@ -157,6 +170,22 @@ class Data(Reading):
     `.csv`, `.csv.gz` or `.parquet`; its folders `key=text` are read too, as columns. A relative
     path starts at the config's folder. The command line's `--data` is used instead, if given; there
     a list is written as JSON, such as `'["a.csv", "b.csv"]'`."""
+    span: Annotated[int | str, PlainValidator(_span)] = Field(
+        spans.LATEST,
+        examples=[12, "2024-01-31"],
+        json_schema_extra={"words": '"latest", a whole number or a date'},
+    )
+    """The span to read, where `path` has a place for it: `day-{SPAN}/*.csv`, or
+    `{YYYY}-{MM}-{DD}/*.csv` for dates ([how-to](../how-to/spans.md)). `"latest"` is the latest
+    there is; a date may also be given as the days since 1970-01-01. Where `path` has `{VERSION}`,
+    the latest version of each span is read. The command line's `--span` is used instead, if
+    given."""
+    window: int = Field(1, ge=1, le=spans.MOST, examples=[7])
+    """How many spans are read: those with the numbers up to `span`. If the first span there is lies
+    within the window, the window begins with it."""
+    missing_spans: Literal["stop", "skip"] = Field("stop", examples=["skip"])
+    """What happens if spans within the window are not there: `"stop"` stops the run, `"skip"` reads
+    the others."""
     query: str | None = Field(
         None, examples=["SELECT * FROM trips WHERE day < '2024-01-01' ORDER BY trip_id"]
     )
@@ -192,6 +221,26 @@ class Data(Reading):
             if getattr(self, key) is not None and self.query is None:
                 raise ValueError(f"expected a query beside {key}, found none")
         return self
+
+    @model_validator(mode="after")
+    def _spans_have_places(self) -> Data:
+        if said := spans.fault_of_all(self.paths):
+            raise ValueError(said)
+        dated = any(map(spans.has_dates, self.paths))
+        if not any(map(spans.has_places, self.paths)):
+            for key in SPANS:
+                if (value := getattr(self, key)) != type(self).model_fields[key].default:
+                    raise ValueError(
+                        f"{key} = {value!r} needs a place such as {{SPAN}} in path, found none"
+                    )
+        elif isinstance(self.span, str) and self.span != spans.LATEST and not dated:
+            raise ValueError(f"span {self.span} is a date, but path has {{SPAN}}: give a number")
+        return self
+
+    @property
+    def asked(self) -> spans.Asked:
+        """Which spans are to be read."""
+        return spans.Asked(self.span, self.window, self.missing_spans)
 
     @property
     def paths(self) -> list[str]:

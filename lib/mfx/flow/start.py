@@ -9,10 +9,11 @@ from typing import Any
 from mfx import registry
 from mfx.artifacts import Part, Shard, SourceFile, Sources
 from mfx.artifacts.lineage import Lineage, hash_code, hash_json
+from mfx.artifacts.spans import in_words
 from mfx.artifacts.trial import is_trial
 from mfx.columns.schema_types import Declared
 from mfx.columns.types import is_list, list_kind
-from mfx.config import Data, Reading, Settings, from_dict
+from mfx.config import Data, Reading, Settings, from_dict, spans
 from mfx.config.data import paths_in
 from mfx.deploy.decorators import check_seen_by_containers
 from mfx.destinations.base import is_denied
@@ -43,6 +44,7 @@ def settings(flow: Any) -> Settings:
     given = from_dict(flow.config.to_dict(), where="config")
     asked = paths_in(flow.data) if flow.data else []
     paths = [asked] if isinstance(asked, str) else asked
+    asked_span = getattr(flow, "span", None)  # Flows written for version 0.2 have no `--span`.
     if code_package():
         check_seen_by_containers(
             {
@@ -53,6 +55,7 @@ def settings(flow: Any) -> Settings:
     return given.override(
         # Relative paths on the command line start at the current folder.
         data__path=_one_or_all([given.kept(path) for path in paths]),
+        data__span=spans.from_text(asked_span) if asked_span else None,
         train__steps=flow.steps,
         train__batch_size=flow.batch_size,
         train__seed=flow.seed,
@@ -101,7 +104,8 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
 
     Args:
         settings: The config.
-        report: Called with one line for each column without a type in the schema that is text
+        report: Called with a line that says which spans are read, if paths say spans; and with one
+            line for each column without a type in the schema that is text
             although at least half of its values look like numbers.
 
     Raises:
@@ -116,12 +120,13 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         for name, seen in found.items()
         if seen and name not in known and (note := seen.note(name))
     ]
+    _report_spans(files, settings.data.window, report)
     for note in notes:
         report(note)
     if notes:
         report("(Texts that mean missing belong in null_values under [data]; types, in a schema.)")
     return Sources(
-        shards=shards.group(files, weights, settings.data.shard_mb * 2**20),
+        shards=shards.group(files, weights, settings.data.shard_mb * 2**20, settings.data.window),
         columns={name: _kind(known.get(name), seen) for name, seen in found.items()},
         lineage=Lineage(
             data=hash_json(
@@ -136,6 +141,13 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     )
 
 
+def _report_spans(files: list[SourceFile], window: int, report: Callable[[str], None]) -> None:
+    """Say which spans are read, if paths say spans."""
+    if found := [span for span in dict.fromkeys(file.span for file in files) if span]:
+        of = f" ({len(found)} of {window})" if len(found) < window else ""
+        report(f"spans: {in_words(found)}{of}")
+
+
 def _seen(
     settings: Settings, known: dict[str, Declared]
 ) -> tuple[list[SourceFile], list[float], dict[str, Seen | None]]:
@@ -146,12 +158,16 @@ def _seen(
         pieces = outside.look(settings, kind, found)
         _check_columns(settings.data, [*found])
         return pieces, [piece.size for piece in pieces], _in_order(known, [*found], found)
-    listed = finding.find(settings.data.paths, settings.resolve)
+    listed = finding.find(settings.data.paths, settings.resolve, settings.data.asked)
     keys = partitions(listed)
     files, weights, found = _look_at([file.address for file in listed], keys, known, settings.data)
     relative = {file.address for file in listed if not is_absolute(file.given)}
+    of = {file.address: file.span for file in listed}
     files = [
-        file._replace(path=settings.from_home(file.path)) if file.path in relative else file
+        file._replace(
+            path=settings.from_home(file.path) if file.path in relative else file.path,
+            span=of[file.path],
+        )
         for file in files
     ]
     return files, weights, found

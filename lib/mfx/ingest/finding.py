@@ -8,15 +8,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mfx.artifacts.spans import Span
+from mfx.config.spans import Asked, has_dates, has_places
 from mfx.errors import MfxError
-from mfx.ingest import sources
+from mfx.ingest import sources, spans
 from mfx.ingest.sources.compression import PACKED
+from mfx.ingest.spans import Said
 from mfx.ingest.trees import Bucket, Disk, Rule, Tree, Walked, walk
 from mfx.storage import address, open_storage
 from mfx.storage.address import Address, parse
 
 ALONE = ("http", "https")
 """Schemes of storages that list nothing: each address is one file."""
+LATEST = Asked()
+"""Asks for the latest span."""
 _PATTERN = "*?["
 _DEEP = "**"
 """A part of a pattern that any number of folders fit."""
@@ -29,51 +34,79 @@ class Found(NamedTuple):
         address: Where it lies: an absolute path on disk, or a URL.
         below: Its path below the folder that was given, or that a pattern begins with.
         given: The path that it was found by, as it was given.
+        span: The span that it is read as, if its path says one.
+        said: What its path says of that.
     """
 
     address: str
     below: str
     given: str
+    span: Span | None = None
+    said: Said | None = None
 
 
-def find(paths: Sequence[str], resolve: Callable[[str], str] = str) -> list[Found]:
+def find(
+    paths: Sequence[str], resolve: Callable[[str], str] = str, asked: Asked = LATEST
+) -> list[Found]:
     """The input files at paths: those of each path sorted, in the order of the paths.
 
     A path is a file; a folder of files whose names end in one of `sources.suffixes`, also of those
     in its folders `key=text`; or a pattern, unless something of that very name is there. In a
     pattern `*`, `?` and `[…]` stand for characters of one name, and a name `**` for any number of
     folders, or at the end for all input files below. Folders whose names begin with a dot or an
-    underscore fit no `*`.
+    underscore fit no `*`. Where paths have places for spans, only files of the spans that are asked
+    for are found, the first span's first.
 
     Args:
         paths: On disk, or in a storage such as `s3://bucket/key`, `gs://…`, `az://container/key`.
             At `https://…` one file.
         resolve: Makes a path on disk absolute.
+        asked: Which spans.
 
     Raises:
-        MfxError: A path has no input file; one is found twice, or with and without compression; a
-            folder or a storage cannot be read; or it is another kind of URL.
+        MfxError: A path has no input file; there is no such span (see `spans.chosen`); a file is
+            found twice, or with and without compression; a folder or a storage cannot be read; or
+            it is another kind of URL.
     """
     found = [file for given in paths for file in _at(resolve(given), given)]
+    found = _of_spans(found, asked)
     _check_twice(found)
     _check_packed(found)
     return found
 
 
+def _of_spans(found: list[Found], asked: Asked) -> list[Found]:
+    """The files of the spans that are asked for, in the order of spans; all, if paths say none."""
+    said = [(f.given, f.address, f.said) for f in found if f.said is not None]
+    if not said:
+        return found
+    dated = any(has_dates(file.given) for file in found)
+    chosen = spans.chosen(said, asked, dated)
+    kept = [f._replace(span=chosen[f.address]) for f in found if f.address in chosen]
+    return sorted(kept, key=lambda file: file.span or ())
+
+
 def _at(path: str, given: str) -> list[Found]:
     there = parse(address.check(path, address.FILES))
     if there and there.scheme in ALONE:
+        if has_places(path):
+            raise MfxError(
+                f"{path}: nothing can be listed at {there.scheme}://, so no span can be found",
+                "Give each file's address, or keep the files in a storage that lists them.",
+            )
         if not open_storage(there).head(there.key):
             raise _nothing(path, "")
         return [Found(path, there.name, given)]
     tree = Bucket(there, open_storage(there)) if there else Disk()
     name = there.key if there else str(Path(path))
-    if _is_file(tree, name):
+    in_spans = has_places(name)
+    if not in_spans and _is_file(tree, name):
         return [Found(tree.address(name), name.rpartition("/")[2], given)]
     folder, parts = _split(name)
-    if parts and (there or not Path(name).is_dir()):
-        walked = walk(tree, folder, _pattern(parts))
-        beside = _beside_pattern(walked, parts[-1])
+    if parts and (in_spans or there or not Path(name).is_dir()):
+        fits = [spans.as_pattern(part) for part in parts]
+        walked = walk(tree, folder, _pattern(fits))
+        beside = _beside_pattern(walked, fits[-1])
     else:
         _check_there(there, name)
         folder = there.prefix if there else f"{name.rstrip('/')}/"
@@ -82,7 +115,10 @@ def _at(path: str, given: str) -> list[Found]:
     if not walked.found:
         raise _nothing(path, beside)
     _check_lost(tree, folder, walked.found)
-    return [Found(tree.address(folder + below), below, given) for below in walked.found]
+    found = [Found(tree.address(folder + below), below, given) for below in walked.found]
+    if not in_spans:
+        return found
+    return [f._replace(said=spans.said_by(parts, f.below, f.address)) for f in found]
 
 
 def _check_there(there: Address | None, name: str) -> None:
@@ -103,7 +139,8 @@ def _is_file(tree: Tree, name: str) -> bool:
 def _split(name: str) -> tuple[str, list[str]]:
     """The folder that a pattern begins with, and the parts below; no parts if it is none."""
     names = name.rstrip("/").split("/")
-    first = next((n for n, part in enumerate(names) if set(part) & set(_PATTERN)), len(names))
+    wild = (n for n, part in enumerate(names) if set(part) & set(_PATTERN) or has_places(part))
+    first = next(wild, len(names))
     return "".join(f"{part}/" for part in names[:first]), names[first:]
 
 

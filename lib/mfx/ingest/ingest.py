@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfx import label
-from mfx.artifacts import SPLITS, Examples, Shard, Sources, store
+from mfx.artifacts import SPLITS, Examples, Shard, Sources, spans, store
 from mfx.artifacts.examples import paths_in_words
 from mfx.columns.row_groups import RowGroups
 from mfx.columns.types import TYPES
@@ -117,8 +117,11 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
         MfxError: More rows do not fit than `tolerate` under `[data]`; or there are no rows, or a
             split is empty.
     """
-    order = [shard.sha256 for shard in sources.shards]
-    parts = sorted(parts, key=lambda part: order.index(part.lineage.parents[0]))
+    of: dict[str, list[Examples]] = {}
+    for part in parts:
+        of.setdefault(part.lineage.parents[0], []).append(part)
+    # Shards of the same content have the same examples, and each has a place of its own.
+    parts = [of[shard.sha256].pop() for shard in sources.shards]
     examples = Examples(
         shards=tuple(payload for part in parts for payload in part.shards),
         rows={split: sum(part.rows[split] for part in parts) for split in SPLITS},
@@ -131,6 +134,12 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
         hashes={s: joined((p.rows[s], (p.hashes or {})[s]) for p in parts) for s in SPLITS},
         misfits=by_number(sum((Counter(dict(part.misfits)) for part in parts), Counter())),
         tolerate=parts[0].tolerate,
+        spans=spans.grouped(
+            [shard.files[0].span for shard in sources.shards],
+            [part.rows for part in parts],
+            [part.hashes or {} for part in parts],
+            joined,
+        ),
     )
     _check_conservation(examples, "all shards")
     rejected.check(examples)

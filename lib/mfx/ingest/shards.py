@@ -6,6 +6,7 @@ So there is neither one process for each small file, nor one process for all fil
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -38,24 +39,40 @@ def cut(path: Path, address: str, parts: Sequence[Part]) -> list[SourceFile]:
     ]
 
 
-def group(files: Sequence[SourceFile], weights: Sequence[float], size: float) -> tuple[Shard, ...]:
+def group(
+    files: Sequence[SourceFile], weights: Sequence[float], size: float, window: int = 1
+) -> tuple[Shard, ...]:
     """Group files, and parts of files, into shards, in order.
 
     Only names and sizes decide, so every machine makes the same shards. Whether a shard ends after
     a file depends mostly on that file, not on how many files came before. So a file that is added
     or removed changes only the shards near it; the others can be reused from earlier runs.
 
+    No shard has files of several spans, and how a span is cut does not depend on the other spans.
+
     Args:
-        files: The files, in order.
+        files: The files, in order; those of a span follow each other.
         weights: For each about how many bytes its rows take when they are not packed.
         size: A shard may end when it has this many such bytes. Doubled until there are at most
             SHARDS shards. A file of this size or more is a shard of its own, and files that are
             smaller than this together are one shard. Other shards have twice this size on average,
             and five times at most.
+        window: How many spans there may be. Each gets an equal share of the SHARDS shards.
     """
-    while len(found := _cut(files, weights, size)) > SHARDS:
-        size *= 2
+    found: list[Shard] = []
+    pairs = zip(files, weights, strict=True)
+    for _, span in itertools.groupby(pairs, lambda pair: pair[0].span):
+        here, of = zip(*span, strict=True)
+        found += _at_most(SHARDS // window or 1, here, of, size)
     return tuple(found)
+
+
+def _at_most(
+    most: int, files: Sequence[SourceFile], weights: Sequence[float], size: float
+) -> list[Shard]:
+    while len(found := _cut(files, weights, size)) > most:
+        size *= 2
+    return found
 
 
 def _cut(files: Sequence[SourceFile], weights: Sequence[float], size: float) -> list[Shard]:

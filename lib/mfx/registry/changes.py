@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfx.artifacts import SPLITS
 from mfx.artifacts.examples import paths_in_words
+from mfx.artifacts.spans import in_words
 from mfx.registry.runs import Results
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def _data(one: Results) -> dict[str, Any]:
     if sources := one.sources:
         resolve = one.settings.resolve if one.settings else str
         found["files"] = paths_in_words(sources.files, resolve, most=10)
+        found["spans"] = in_words(sources.spans) or None
         found["SHA-256"] = sources.lineage.data[:12]
     if examples := one.examples:
         found |= {f"{split} rows": examples.rows.get(split) for split in SPLITS}

@@ -8,6 +8,7 @@ from typing import Any
 from mfx import figures
 from mfx.artifacts import SPLITS, Evaluation
 from mfx.artifacts.examples import paths_in_words
+from mfx.artifacts.spans import in_words
 from mfx.errors import MfxError
 from mfx.registry import runs
 from mfx.registry.changes import Changes, changes, commit
@@ -81,6 +82,7 @@ def _facts(found: Results) -> dict[str, str]:
     if sources := found.sources:
         resolve = found.settings.resolve if found.settings else str
         facts["data"] = f"{sources.lineage.data[:12]}  {paths_in_words(sources.files, resolve)}"
+        facts["spans"] = in_words(sources.spans)
         library = f", mfx {found.code.library}" if found.code and found.code.library else ""
         made_with = f"commit {commit(found) or 'unknown'}{library}"
         facts["code"] = f"{sources.lineage.code[:12]}  {made_with}"

@@ -94,6 +94,7 @@ def validate(
         ),
         Markdown("## Rows"),
         *_row_counts(examples),
+        *_spans(examples),
         *_cells_changed(examples),
         Markdown("## Anomalies"),
         *_anomalies(anomalies),
@@ -209,6 +210,17 @@ def _row_counts(examples: Examples) -> Components:
             )
         )
     return drawn
+
+
+def _spans(examples: Examples) -> Components:
+    """The rows of each span, if there are spans."""
+    if not examples.spans:
+        return []
+    rows = [
+        [text(str(part.span)), *(f"{part.rows[split]:,}" for split in examples.rows)]
+        for part in examples.spans
+    ]
+    return table(["span", *examples.rows], rows)
 
 
 def _cells_changed(examples: Examples) -> Components:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mfx import label
 from mfx.artifacts import OVERALL
+from mfx.artifacts.spans import in_words
 from mfx.figures import metric
 
 _ASIDE = "              run.data.examples.rejected_rows() has those that do not fit"
@@ -34,6 +35,7 @@ def summarize(run: Any, run_id: str) -> str:
     python = f".venv/bin/python flows/{run.script_name}"
     lines = [
         f"rows        {rows}" + (f", rejected {rejected:,}" if rejected else ""),
+        *([f"spans       {in_words(p.span for p in examples.spans)}"] if examples.spans else []),
         *(
             f"              {n:,} rejected: {why}"
             for why, n in [*examples.rejected.items()][:5]

@@ -40,7 +40,7 @@ one span            | 01/a 02/a            | {SPAN:2}/*       | span=1   | 01/a=
 one day             | 20200101 20191231    | {YYYY}{MM}{DD}   | span=18261 | 20191231=2019-12-31
 no files in it      | 1/a.csv 2/notes.txt  | {SPAN}/*.csv     |          | 1/a.csv=1
 version in the path | 1/v1/a 1/v2/a        | {SPAN}/v1/*      |          | 1/v1/a=1
-versions of spans   | 1/3 1/2 2/1          | {SPAN}/{VERSION} | window=2 | 1/3=1 (version 3), 2/1=2 (version 1)
+its own version | 1/3 1/2 2/1 | {SPAN}/{VERSION} | window=2 | 1/3=1 (version 3), 2/1=2 (version 1)
 beside each other   | 0102 0101            | {SPAN:2}{VERSION:2} |          | 0102=1 (version 2)
 any depth           | x/y/t-7 x/t-8        | **/t-{SPAN}      | window=2 | x/y/t-7=7, x/t-8=8
 wildcards           | a12.csv b3.csv       | *{SPAN}*.csv     |          | a12.csv=12

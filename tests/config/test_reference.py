@@ -11,6 +11,7 @@ from helpers.flows import ROOT
 
 from mfx import config
 from mfx.config import keys, reference
+from mfx.config.data import SPANS
 from mfx.errors import MfxError
 
 if sys.version_info >= (3, 11):
@@ -53,6 +54,8 @@ def test_an_example_is_taken_beside_what_the_taxi_pipeline_says(key):
         del tables["data"]["path"]  # Instead of files.
         if "source" not in given:
             tables["data"]["query"] = "SELECT 1"
+    if name == "data" and set(SPANS) & set(given):
+        tables["data"]["path"] = "day-{SPAN}.csv"
     made = config.from_dict({**tables, name: {**tables.get(name, {}), **given}}, "the example")
     assert _has(made.to_dict()[name], given)
 

@@ -66,9 +66,12 @@ def said(settings):
     [
         ({"span": "2024-13-01"}, "data.span: there is no month 13"),
         ({"span": "2023-02-29"}, "data.span: there is no day 29 in month 2 of 2023"),
-        ({"span": "newest"}, 'expected "latest", a number or a date such as "2024-01-31"'),
+        (
+            {"span": "newest"},
+            'expected a whole number, a date or "latest", found "newest"',
+        ),
         ({"span": -1}, "data.span: expected a span of at least 0"),
-        ({"span": True}, 'data.span: expected "latest", a whole number or a date'),
+        ({"span": True}, 'data.span: expected a whole number, a date or "latest", found true'),
         ({"window": 0}, "data.window: expected a whole number, at least 1 and at most 64"),
         ({"window": 65}, "data.window: expected a whole number, at least 1 and at most 64"),
         ({"span": "2024-01-31"}, "span 2024-01-31 is a date, but path has {SPAN}: give a number"),

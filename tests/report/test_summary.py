@@ -47,6 +47,7 @@ def finished(
             rows={"train": 2000, "eval": 1000},
             rejected=rejected or {"ragged": 0},
             misfits=tuple((rejected or {}).items()),
+            spans=(),
         ),
         schema=SimpleNamespace(path="taxi/schema.pbtxt", inferred=inferred),
         anomalies=Anomalies((), LINEAGE),

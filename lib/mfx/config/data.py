@@ -131,7 +131,7 @@ def paths_in(text: str) -> str | list[str]:
 def _span(value: Any) -> int | str:
     found = value.isoformat() if type(value) is date else value
     if isinstance(found, bool) or not isinstance(found, (int, str)):
-        raise ValueError('expected "latest", a whole number or a date')
+        raise ValueError(f"expected {spans.WORDS}")
     if said := spans.span_fault(found):
         raise ValueError(said)
     return found
@@ -173,7 +173,7 @@ class Data(Reading):
     span: Annotated[int | str, PlainValidator(_span)] = Field(
         spans.LATEST,
         examples=[12, "2024-01-31"],
-        json_schema_extra={"words": '"latest", a whole number or a date'},
+        json_schema_extra={"words": spans.WORDS},
     )
     """The span to read, where `path` has a place for it: `day-{SPAN}/*.csv`, or
     `{YYYY}-{MM}-{DD}/*.csv` for dates ([how-to](../how-to/spans.md)). `"latest"` is the latest

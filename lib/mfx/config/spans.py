@@ -14,6 +14,8 @@ from datetime import date
 from typing import NamedTuple
 
 LATEST = "latest"
+WORDS = f'a whole number, a date or "{LATEST}"'
+"""What a span may be, for messages."""
 DATE = ("YYYY", "MM", "DD")
 MOST = 64
 """The most spans of a run. A shard never mixes spans, and a run has at most so many shards."""
@@ -106,7 +108,7 @@ def span_fault(span: str | int) -> str:
     if span == LATEST:
         return ""
     if not (numbers := re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)", span, re.ASCII)):
-        return f'expected "{LATEST}", a number or a date such as "2024-01-31"'
+        return f"expected {WORDS}"
     return date_fault(*map(int, numbers.groups()))
 
 

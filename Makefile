@@ -23,6 +23,7 @@
 # make chaos-ingest  kill runs in ingest at random moments and resume them, for each input format
 # make bench        compare this pipeline with TFX's own, step by step
 # make bench-ingest  how fast each format is read, beside TFX's ExampleGen, up to 10 million rows
+# make bench-images  how fast a folder of images is read, beside a plain loop of Pillow
 # make bench-train  compare training input with model.fit on arrays, and the settings of [train]
 # make bench-serving  compare `mfx serve` under load with its core, Triton and simple servers
 # make bench-ui     how soon `mfx ui` shows 200 runs
@@ -44,7 +45,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test docs reference drawing screenshots test-kills test-load test-long test-docs test-deploy test-stack2 chaos chaos-ingest image wheel test-wheel lint format setup lock bench bench-ingest bench-train bench-serving bench-ui clean
+.PHONY: run test docs reference drawing screenshots test-kills test-load test-long test-docs test-deploy test-stack2 chaos chaos-ingest image wheel test-wheel lint format setup lock bench bench-ingest bench-images bench-train bench-serving bench-ui clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -140,6 +141,9 @@ bench: setup
 
 bench-ingest: setup
 	$(BIN)/python benchmarks/bench_ingest.py --tfx-python $(TFX_PYTHON) --data $(REAL_DATA) $(ARGS)
+
+bench-images: setup
+	$(BIN)/python benchmarks/bench_images.py $(ARGS)
 
 bench-train: setup
 	$(BIN)/python benchmarks/bench_train.py --data $(REAL_DATA) $(ARGS)

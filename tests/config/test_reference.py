@@ -50,9 +50,10 @@ def test_a_table_says_what_it_is_for():
 def test_an_example_is_taken_beside_what_the_taxi_pipeline_says(key):
     tables = tomllib.loads((ROOT / "flows" / "taxi" / "config.toml").read_text(encoding="utf-8"))
     ((name, given),) = tomllib.loads(key.example).items()
-    if name == "data" and {"query", "source", "connection", "shard_by"} & set(given):
+    others = {"images", "texts", "query", "source", "connection", "shard_by"}
+    if name == "data" and others & set(given):
         del tables["data"]["path"]  # Instead of files.
-        if "source" not in given:
+        if not {"images", "texts", "source"} & set(given):
             tables["data"]["query"] = "SELECT 1"
     if name == "data" and set(SPANS) & set(given):
         tables["data"]["path"] = "day-{SPAN}.csv"
@@ -119,7 +120,9 @@ def test_a_table_or_key_is_found():
     assert reference.find("train") == SECTIONS["train"] == reference.find("[train]")
     assert reference.find("train.steps") == [KEYS["train.steps"]] == reference.find("steps")
     assert reference.find("evaluate.thresholds.0.lower") == [KEYS["evaluate.thresholds.lower"]]
-    assert [key.name for key in reference.find("path")] == ["data.path", "schema.path"]
+    assert [key.name for key in reference.find("path")] == [
+        *("data.path", "data.images.path", "data.texts.path", "schema.path")
+    ]
     assert [key.name for key in reference.find("data.split")] == [
         *("data.split", "data.split.train", "data.split.eval", "data.split.key")
     ]

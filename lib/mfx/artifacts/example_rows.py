@@ -21,8 +21,10 @@ def rows_of(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from mfx.columns.row_groups import read
+
     for path in paths:
-        for batch in pq.ParquetFile(path).iter_batches(rows, columns=columns):
+        for batch in read(pq.ParquetFile(path), rows, columns):
             # Parquet takes a column `a.b` for a part of `a`, and reads it too.
             names = batch.schema.names if columns is None else list(columns)
             if missing := sorted(set(names) - set(batch.schema.names)):

@@ -61,15 +61,18 @@ class Part(NamedTuple):
 
 
 class SourceFile(NamedTuple):
-    """One input file; or a piece of data that are no files.
+    """One input file, also where it is a single row; or a piece of data that are no files.
 
     Attributes:
         path: Where it lies; the name of a piece.
-        sha256: Of its bytes; of a piece, of its columns and rows.
+        sha256: Of its bytes; of a piece, of its columns and rows; of an object that is a row, of
+            the size and the tag that its storage tells.
         size: Its bytes; of a piece, its rows' in Arrow.
         part: The part to read; None: all of it.
-        keys: Columns that the names of its folders give (`year=2020`), and their texts.
+        keys: Columns that the names of its folders give (`year=2020`), and their texts; of a file
+            that is a row, all columns but its content, as JSON.
         told: Of a piece, its kind and all that is needed to read it, JSON; see `ingest.outside`.
+            Of a file that is a row, see `ingest.folders.rows`.
         span: The span that its path says, if it says one.
     """
 
@@ -347,12 +350,14 @@ class Examples:
 
         import pyarrow.parquet as pq
 
+        from mfx.columns.row_groups import read
+
         for payload in self.shards:
             if all(blob.path != REJECTED for blob in payload.blobs):
                 continue
             with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
                 path = payload.only(REJECTED).save_to(directory) / REJECTED
-                yield from pq.ParquetFile(path).iter_batches(4096)
+                yield from read(pq.ParquetFile(path), 4096)
 
     def to_tfrecord(self, split: str, path: str | Path) -> int:
         """Write a split as a TFRecord file of tf.Examples and return the number of rows."""

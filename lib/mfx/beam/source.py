@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfx.artifacts.store import CHUNK_BYTES, Payload
+from mfx.columns.row_groups import read
 from mfx.errors import MfxError
 
 BATCH_ROWS = 65536
@@ -124,8 +125,8 @@ class ReadParts(beam.DoFn):
 
     def process(self, part: RowGroupRange) -> Iterator[pa.RecordBatch]:
         """Yield the part's rows in batches of at most BATCH_ROWS."""
-        batches = open_parquet(part.file).iter_batches(BATCH_ROWS, row_groups=[*part.row_groups])
-        for batch in batches:
+        file = open_parquet(part.file)
+        for batch in read(file, BATCH_ROWS, groups=part.row_groups):
             yield self._convert(batch)
 
     def teardown(self) -> None:

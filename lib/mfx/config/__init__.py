@@ -149,6 +149,10 @@ class Settings(Placed):
                 for key in SPANS:  # They are about the spans of the files that the config reads.
                     if changes.get(f"data__{key}") is None:
                         del tables["data"][key]
+            if self.data.folder:  # Another folder of the same kind.
+                key, folder = self.data.folder
+                given = folder.model_dump(mode="json") | {"path": changes["data__path"]}
+                tables["data"] |= {"path": None, key: given}
         return _with_addresses(from_dict(tables, where="command line"), where="command line")
 
 
@@ -240,7 +244,10 @@ def _with_addresses(settings: Settings, where: str) -> Settings:
     """
     temp = settings.beam.temp
     faults = {
-        "data.path": next(filter(None, map(_file_fault, settings.data.paths)), ""),
+        **{
+            key: next(filter(None, map(_file_fault, paths)), "")
+            for key, paths in settings.data.addresses.items()
+        },
         "push.destination": address.fault(settings.push.destination),
         "beam.temp": "" if temp is None else address.worker_folder_fault(temp),
     }

@@ -8,7 +8,14 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    field_validator,
+    model_validator,
+)
 
 from mfx.config import spans
 from mfx.config.table import Spelled, Table, VariableName
@@ -154,9 +161,40 @@ class ShardBy(Table):
     on. Ranges with few rows are read together, see `shard_mb`."""
 
 
+FOLDERS = ("images", "texts")
+"""Keys that name a folder whose files are rows."""
+
+
+class Folder(Table):
+    """A folder in which each file is a row."""
+
+    path: str = Field(examples=["photos"])
+    """The folder; on disk, or at `s3://bucket/…`, `gs://bucket/…` or `az://container/…`. Hidden
+    files and folders, `Thumbs.db` and `desktop.ini` are passed over."""
+    table: str | None = Field(None, examples=["labels.csv"])
+    """A file, a folder or a pattern, as `data.path` is, whose rows name the files; its other
+    columns belong to them. If not set, each file lies in a folder that is its `label`."""
+    column: str | None = Field(None, examples=["file"])
+    """The table's column of paths, which start at the folder. If not set, `path`."""
+
+    @model_validator(mode="after")
+    def _column_is_of_a_table(self) -> Folder:
+        if self.column is not None and self.table is None:
+            raise ValueError("expected a table beside column, found none")
+        return self
+
+
+def _short_for_path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+_FolderOrPath = Annotated[Folder | None, BeforeValidator(_short_for_path)]
+
+
 class Data(Reading):
-    """Where examples come from and how they are read: files (`path`), a database (`query`), or your
-    own Python file (`source`). One of the three must be set."""
+    """Where examples come from and how they are read: files (`path`), a folder of images or of
+    texts (`images`, `texts`), a database (`query`), or your own Python file (`source`). One of them
+    must be set."""
 
     path: Annotated[str | list[str] | None, PlainValidator(_path_or_paths)] = Field(
         None,
@@ -186,6 +224,21 @@ class Data(Reading):
     missing_spans: Literal["stop", "skip"] = Field("stop", examples=["skip"])
     """What happens if spans within the window are not there: `"stop"` stops the run, `"skip"` reads
     the others."""
+    images: _FolderOrPath = Field(
+        None,
+        examples=[{"path": "photos", "table": "labels.csv"}, "photos"],
+        json_schema_extra={"words": "a folder's path or a table"},
+    )
+    """A folder of images ([how-to](../how-to/images-and-texts.md)): `images = "photos"`, which is
+    short for `{ path = "photos" }`, or a table. Each image is a row with its bytes in `image`, its
+    `path` below the folder, and its `label`: the name of the folder that it lies in. `--data` is
+    the folder instead, if given."""
+    texts: _FolderOrPath = Field(
+        None,
+        examples=[{"path": "reviews", "table": "scores.csv"}],
+        json_schema_extra={"words": "a folder's path or a table"},
+    )
+    """The same of texts, each in UTF-8; the column is `text`."""
     query: str | None = Field(
         None, examples=["SELECT * FROM trips WHERE day < '2024-01-01' ORDER BY trip_id"]
     )
@@ -212,7 +265,7 @@ class Data(Reading):
 
     @model_validator(mode="after")
     def _come_from_one_place(self) -> Data:
-        places = ("path", *OUTSIDE)
+        places = ("path", *FOLDERS, *OUTSIDE)
         given = [key for key in places if getattr(self, key) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none"
@@ -244,8 +297,24 @@ class Data(Reading):
 
     @property
     def paths(self) -> list[str]:
-        """The paths, also where it is one; none where data are no files."""
+        """The paths, also where it is one; none where data come from elsewhere."""
         return [self.path] if isinstance(self.path, str) else self.path or []
+
+    @property
+    def folder(self) -> tuple[str, Folder] | None:
+        """The key in FOLDERS that is set, and its folder; None where there is none."""
+        given = ((key, getattr(self, key)) for key in FOLDERS)
+        return next(((key, folder) for key, folder in given if folder), None)
+
+    @property
+    def addresses(self) -> dict[str, list[str]]:
+        """All paths and URLs that are read, by the names of their keys."""
+        found = {"data.path": self.paths}
+        if self.folder:
+            key, folder = self.folder
+            found[f"data.{key}"] = [folder.path]
+            found[f"data.{key}.table"] = [folder.table] if folder.table else []
+        return found
 
 
 class Schema(Table):

@@ -71,7 +71,7 @@ def check(settings: Settings, where: str) -> None:
         MfxError: Containers cannot see a path, or the platform does not have a setting.
     """
     check_seen_by_containers(
-        {"data.path": settings.data.paths, "push.destination": [settings.push.destination]}
+        {**settings.data.addresses, "push.destination": [settings.push.destination]}
     )
     for key, name in (
         ("pipeline.module", settings.pipeline.module),

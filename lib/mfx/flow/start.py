@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mfx.destinations.base import is_denied
 from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
-from mfx.ingest import finding, input_files, outside, shards, sources
+from mfx.ingest import finding, folders, input_files, outside, shards, sources
 from mfx.ingest.partitions import Partitions, partitions
 from mfx.ingest.sources.base import (
     FOR_SOME,
@@ -46,11 +46,11 @@ def settings(flow: Any) -> Settings:
     paths = [asked] if isinstance(asked, str) else asked
     asked_span = getattr(flow, "span", None)  # Flows written for version 0.2 have no `--span`.
     if code_package():
+        read = given.data.addresses
+        if paths:
+            read |= {f"data.{given.data.folder[0]}" if given.data.folder else "data.path": paths}
         check_seen_by_containers(
-            {
-                "data.path": paths or given.data.paths,
-                "push.destination": [flow.destination or given.push.destination],
-            }
+            {**read, "push.destination": [flow.destination or given.push.destination]}
         )
     return given.override(
         # Relative paths on the command line start at the current folder.
@@ -158,7 +158,15 @@ def _seen(
         pieces = outside.look(settings, kind, found)
         _check_columns(settings.data, [*found])
         return pieces, [piece.size for piece in pieces], _in_order(known, [*found], found)
-    listed = finding.find(settings.data.paths, settings.resolve, settings.data.asked)
+    if settings.data.folder:
+        return _seen_in_folder(settings, known)
+    return _seen_in_files(settings, settings.data.paths, known)
+
+
+def _seen_in_files(
+    settings: Settings, paths: list[str], known: dict[str, Declared]
+) -> tuple[list[SourceFile], list[float], dict[str, Seen | None]]:
+    listed = finding.find(paths, settings.resolve, settings.data.asked)
     keys = partitions(listed)
     files, weights, found = _look_at([file.address for file in listed], keys, known, settings.data)
     relative = {file.address for file in listed if not is_absolute(file.given)}
@@ -171,6 +179,35 @@ def _seen(
         for file in files
     ]
     return files, weights, found
+
+
+def _seen_in_folder(
+    settings: Settings, known: dict[str, Declared]
+) -> tuple[list[SourceFile], list[float], dict[str, Seen | None]]:
+    assert settings.data.folder
+    found: dict[str, Any] = {}
+    if (table := settings.data.folder[1].table) is None:
+        files = folders.by_class(settings, found)
+        _check_bytes(known, found)
+    else:
+        parts, _, columns = _seen_in_files(settings, [table], known)
+        types = {name: _kind(known.get(name), seen) for name, seen in columns.items()}
+        files = folders.by_table(settings, parts, types, found)
+        _check_bytes(known, found)
+        found |= columns
+    _check_columns(settings.data, [*found])
+    return files, [float(file.size) for file in files], _in_order(known, [*found], found)
+
+
+def _check_bytes(known: dict[str, Declared], names: Iterable[str]) -> None:
+    for name in names:
+        if name in known and known[name].kind != "bytes":
+            raise MfxError(
+                f"column {name!r} has the bytes of files, or their names, but the schema says "
+                f"{known[name].kind}",
+                "Give the feature the type BYTES in the schema; make numbers of it in "
+                "preprocessing_fn.",
+            )
 
 
 def _in_order(

@@ -17,15 +17,12 @@ from mfx.artifacts.examples import paths_in_words
 from mfx.columns.row_groups import RowGroups
 from mfx.columns.types import TYPES
 from mfx.errors import MfxError
-from mfx.ingest import input_files, outside, rejected
-from mfx.ingest import sources as kinds
+from mfx.ingest import file_rows, folders, outside, rejected
 from mfx.ingest.outside.base import Place
-from mfx.ingest.partitions import with_keys
 from mfx.ingest.rejected import Aside, by_number
 from mfx.ingest.rows_hash import RowsHash, joined
-from mfx.ingest.sources.base import Tally, can_cut
+from mfx.ingest.sources.base import Tally
 from mfx.ingest.split import by_split
-from mfx.ingest.unchanged import unchanged
 
 if TYPE_CHECKING:
     from mfx.ingest.spec import Reads
@@ -85,24 +82,18 @@ def _batches(
     shard: Shard, sources: Sources, settings: Reads, tally: Tally, aside: Aside
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the shard's files, in order; `aside` gets those that do not fit."""
-    pieces = [file for file in shard.files if file.told is not None]
-    for file in pieces:
-        place = Place(file.path, settings.resolve)
-        batches = outside.batches(file, sources.columns, settings.data, tally, place)
-        yield from aside.taking(batches, file.path, tally)
+    types, how = sources.columns, settings.data
+    told = [file for file in shard.files if file.told is not None]
+    if told and folders.has(told[0]):
+        yield from folders.batches(told, types, how, tally, aside, settings.resolve)
+        return
+    for piece in told:
+        place = Place(piece.path, settings.resolve)
+        batches = outside.batches(piece, types, how, tally, place)
+        yield from aside.taking(batches, piece.path, tally)
     files = [file for file in shard.files if file.told is None]
-    opened = input_files.each_on_disk([settings.resolve(file.path) for file in files], files)
-    for file, (address, at_hand) in zip(files, opened, strict=True):
-        with at_hand as path, unchanged(path, file, address):
-            source, how = kinds.source_of(path), settings.data
-            keys = dict(file.keys)
-            types = {name: kind for name, kind in sources.columns.items() if name not in keys}
-            if file.part and can_cut(source):
-                batches = source.batches(path, types, how, tally, file.part)
-            else:
-                batches = source.batches(path, types, how, tally)
-            batches = aside.taking(batches, file.path, tally)
-            yield from with_keys(batches, file, sources.columns, how, tally) if keys else batches
+    for file, batches in file_rows.each(files, types, how, tally, settings.resolve):
+        yield from aside.taking(batches, file.path, tally)
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:

@@ -46,12 +46,13 @@ class Aside:
                 all shards are read, see `check`.
         """
         for batch in batches:
-            self._take(source, tally)
+            self.take(source, tally)
             if batch.num_rows:
                 yield batch
-        self._take(source, tally)
+        self.take(source, tally)
 
-    def _take(self, source: str, tally: Tally) -> None:
+    def take(self, source: str, tally: Tally) -> None:
+        """Write the rows that a file has left out so far; see `taking`."""
         found = sorted(tally.left_out)
         tally.left_out.clear()
         self._first += [_place(source, *row[:3]) for row in found[: _SHOWN - len(self._first)]]

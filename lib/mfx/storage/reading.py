@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeVar
 
 from mfx.errors import MfxError
 from mfx.storage.address import Address
-from mfx.storage.answers import Opened
+from mfx.storage.answers import Entry, Opened
 
 BLOCK = 2**20
 """Bytes of an object that are held at a time when it is read through."""
@@ -43,6 +43,20 @@ class Reader(ABC):
         """
         blocks: list[bytes] = []
         self._read_through(key, blocks.append, blocks.clear)
+        return b"".join(blocks)
+
+    def read_as_seen(self, seen: Entry) -> bytes:
+        """The bytes of an object that is still what the storage told of it.
+
+        Args:
+            seen: What it told.
+
+        Raises:
+            NotThereError: There is no such object.
+            MfxError: It has changed, or cannot be read.
+        """
+        blocks: list[bytes] = []
+        self._read_range(seen.key, 0, seen.size, (seen.tag, seen.size), blocks.append)
         return b"".join(blocks)
 
     def sha256(self, key: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.constants import LARGE_BYTES_PLACEHOLDER
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from mfx.columns.types import as_lists, values_of
@@ -22,7 +23,11 @@ ENGINE = "TFDV in memory"
 MOST_BYTES = 128 * 2**20
 """The most bytes for one column's distinct values. With more, TFDV's estimates are kept."""
 MERGE_ROWS = 2**16
-"""Counts of new batches are merged into the total only when there are at least this many."""
+"""Counts of new batches are merged into the total only when there are at least this many, or
+MOST_BYTES of their values."""
+LONGEST = 2**14
+"""Bytes of a value that is shown; statistics with more than a thousand longer ones would be large.
+Instead of a longer one stands what TFDV's estimates show."""
 
 
 def not_covered() -> str:
@@ -80,7 +85,7 @@ class ValueCounts:
         self._none = pa.table({"value": pa.array([], kind), "count": pa.array([], pa.int64())})
         self._counted = self._none
         self._pending: list[pa.Table] = []
-        self._pending_rows = 0
+        self._pending_rows = self._pending_bytes = 0
         self.overfull = False
 
     def add(self, column: pa.Array) -> None:
@@ -90,8 +95,10 @@ class ValueCounts:
         values, counts = column.drop_null().value_counts().flatten()
         self._pending.append(pa.table({"value": values, "count": counts}))
         self._pending_rows += len(values)
+        self._pending_bytes += values.nbytes
         # The work stays linear if counts are merged only when there are as many new as old ones.
-        if self._pending_rows > max(self._counted.num_rows, MERGE_ROWS):
+        many = self._pending_rows > max(self._counted.num_rows, MERGE_ROWS)
+        if many or self._pending_bytes > MOST_BYTES:
             self._merge()
             if self._counted.nbytes > MOST_BYTES:
                 self.overfull = True
@@ -106,7 +113,7 @@ class ValueCounts:
         everything = pa.concat_tables([self._counted, *self._pending])
         merged = everything.group_by("value").aggregate([("count", "sum")])
         self._counted = pa.table({"value": merged["value"], "count": merged["count_sum"]})
-        self._pending, self._pending_rows = [], 0
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
 
 
 def _put(counted: pa.Table, feature: statistics_pb2.FeatureNameStatistics) -> None:
@@ -121,7 +128,7 @@ def _put(counted: pa.Table, feature: statistics_pb2.FeatureNameStatistics) -> No
         num_rank_histogram_buckets=options.num_rank_histogram_buckets,
         num_unique=counted.num_rows,
         value_count_list=[
-            _private.FeatureValueCount(value, count)
+            _private.FeatureValueCount(_shown(value), count)
             for value, count in zip(*(column.to_pylist() for column in most), strict=True)
         ],
     ).string_stats
@@ -130,3 +137,8 @@ def _put(counted: pa.Table, feature: statistics_pb2.FeatureNameStatistics) -> No
         feature.string_stats.ClearField(name)
     feature.string_stats.top_values.extend(made.top_values)
     feature.string_stats.rank_histogram.CopyFrom(made.rank_histogram)
+
+
+def _shown(value: Any) -> Any:
+    too_long = isinstance(value, bytes) and len(value) > LONGEST
+    return LARGE_BYTES_PLACEHOLDER.encode() if too_long else value

@@ -3,9 +3,7 @@ files; and what is said of files that do not do."""
 
 from __future__ import annotations
 
-import json
-import re
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from threading import Thread
 
 import h5py
@@ -14,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.flows import ROOT
+from helpers.givers import HDF5, REST, TOKEN, Pages
 
 from mfx.config.table import Table as Config
 from mfx.errors import MfxError
@@ -21,10 +20,6 @@ from mfx.flow import code, reuse, start
 from mfx.ingest.ingest import ingest, merge
 from mfx.ingest.spec import Ingest
 
-REST, HDF5 = re.findall(
-    r"```python\n(.*?)```", (ROOT / "docs/how-to/own-source.md").read_text(encoding="utf-8"), re.S
-)
-"""The code of the how-to."""
 COMPANIES = ["Blue", "größe, x", ""]
 TRIPS = pa.table(
     {
@@ -33,7 +28,6 @@ TRIPS = pa.table(
         "trip_seconds": pa.array([2**40 + n for n in range(500)], pa.int64()),
     }
 )
-PAGE = 60
 
 
 @pytest.fixture
@@ -62,26 +56,6 @@ def yielding(*batches: str) -> str:
     return f"import pyarrow as pa\nB = pa.RecordBatch.from_pydict\ndef batches(shard):\n{rows}"
 
 
-class Pages(BaseHTTPRequestHandler):
-    rows: list
-
-    def do_GET(self):
-        if self.headers["Authorization"] != "Bearer hush-token":
-            self.send_error(401)
-            return
-        *_, what = self.path.split("/")
-        pages = {"count": -(-len(self.rows) // PAGE)}
-        found = self.rows[int(what) * PAGE :][:PAGE] if what.isdigit() else pages
-        body = json.dumps(found).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def rest(monkeypatch):
     Pages.rows = [
@@ -91,7 +65,7 @@ def rest(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
     Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("TRIPS_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("TRIPS_TOKEN", "hush-token")
+    monkeypatch.setenv("TRIPS_TOKEN", TOKEN)
     yield REST
     server.shutdown()
 

@@ -7,14 +7,15 @@ import pickle
 import sqlite3
 import subprocess
 import sys
-import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from helpers import databases
+from helpers.databases import psql
 from helpers.flows import REAL, ROOT, SAMPLE
-from helpers.metadata_service import UnavailableError, postgres
+from helpers.metadata_service import UnavailableError
 
 from mfx.errors import MfxError
 from mfx.flow import start
@@ -77,15 +78,11 @@ def sqlite(table, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def postgresql(table, tmp_path_factory):
-    with tempfile.TemporaryDirectory(prefix="mfx-sql-") as directory:
-        folder = Path(directory)
-        folder.chmod(0o755)
+    with ExitStack() as running:
         try:
-            context = postgres(folder)
-            pairs = dict(pair.split("=") for pair in context.__enter__().split())
+            dsn = running.enter_context(databases.postgresql())
         except UnavailableError as why:
             pytest.skip(str(why))
-        dsn = f"postgresql://postgres@/metaflow?host={pairs['host']}"
         psql(dsn, f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; {created(table)}")
         psql(dsn, "GRANT SELECT ON trips TO reader")
         place = "COPY (SELECT setting FROM pg_settings WHERE name = 'hba_file') TO STDOUT"
@@ -98,20 +95,6 @@ def postgresql(table, tmp_path_factory):
         )
         psql(dsn, text, "\\copy trips FROM pstdin WITH (FORMAT csv)")
         yield dsn
-        context.__exit__(None, None, None)
-
-
-def psql(dsn: str, given: str, command: str = "") -> str:
-    asked = ["-c", command] if command else []
-    done = subprocess.run(
-        ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn, *asked],
-        input=given,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(params=["duckdb", "sqlite", "postgresql"])

@@ -52,7 +52,7 @@ def test_nothing_is_dropped_unasked(missing):
 
 
 def counted(train, evaluated, texts=None, columns=("y",)) -> label.LabelValues:
-    counting = label.Counting(options(columns=columns))
+    counting = label.Counting(options(columns=columns), ("train", "eval"))
     for place, (split, values) in enumerate((("train", train), ("eval", evaluated))):
         raw = rows(y=pa.array(texts[place], pa.binary()) if texts else [0] * len(values))
         half = len(values) // 2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mfx.artifacts import SPLITS, Anomaly, LabelValues
+from mfx.artifacts import Anomaly, LabelValues
 from mfx.config import Label, LabelRows
 from mfx.errors import MfxError
 
@@ -91,13 +91,14 @@ class Counting:
 
     Args:
         options: The config's table `[label]`.
+        splits: The names of the splits.
     """
 
-    def __init__(self, options: Label) -> None:
+    def __init__(self, options: Label, splits: Iterable[str]) -> None:
         self._options = options
-        self._counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
-        self._texts: dict[str, Counter] = {split: Counter() for split in SPLITS}
-        self._not_finite = dict.fromkeys(SPLITS, 0)
+        self._not_finite = dict.fromkeys(splits, 0)
+        self._counts: dict[str, Counter] = {split: Counter() for split in self._not_finite}
+        self._texts: dict[str, Counter] = {split: Counter() for split in self._not_finite}
         self._low, self._high, self._fractions = np.inf, -np.inf, 0
 
     def add(self, split: str, raw: pa.RecordBatch, made: pa.RecordBatch) -> None:
@@ -159,8 +160,9 @@ def check(values: LabelValues) -> None:
         MfxError: Some labels are NaN or infinite, or all labels of the train split are equal.
     """
     if any(values.not_finite.values()):
+        rows = _by_split(values, values.not_finite)
         raise MfxError(
-            f"label '{values.name}': NaN or infinite in {_by_split(values.not_finite)} rows",
+            f"label '{values.name}': NaN or infinite in {rows} rows",
             f"Fix how it is computed {_CURE}, or fix the data. (The setting missing under [label] "
             "is for rows without a value in the label's columns.)",
         )
@@ -185,7 +187,7 @@ def describe(values: LabelValues | None) -> list[str]:
         for (text, value), rows in texts.items():
             found.setdefault((value, text), {})[split] = rows
     shown = [
-        f"{_text(text)} is {_plain(value)} ({_by_split(rows)})"
+        f"{_text(text)} is {_plain(value)} ({_by_split(values, rows)})"
         for (value, text), rows in sorted(found.items(), key=lambda pair: (pair[0][0], str(pair)))
     ]
     lines = [f"label '{values.name}': {', '.join(shown)}"] if shown else []
@@ -327,7 +329,7 @@ def _shown(values: LabelValues, wrong: Callable[[float], bool]) -> str:
     shown = [
         _plain(value)
         + (f" for {', '.join(sorted(texts[value])[:_SHOWN])}" if value in texts else "")
-        + f" ({_by_split(rows[value])})"
+        + f" ({_by_split(values, rows[value])})"
         for value in sorted(rows)
     ]
     return _list(shown)
@@ -339,8 +341,8 @@ def _list(words: Iterable[str]) -> str:
     return ", ".join(first[:_SHOWN]) + (", …" if len(first) > _SHOWN else "")
 
 
-def _by_split(rows: Mapping[str, int]) -> str:
-    return ", ".join(f"{split} {rows.get(split, 0):,}" for split in SPLITS)
+def _by_split(values: LabelValues, rows: Mapping[str, int]) -> str:
+    return ", ".join(f"{split} {rows.get(split, 0):,}" for split in values.not_finite)
 
 
 def _plain(value: float) -> str:

@@ -55,7 +55,11 @@ def test_the_taxi_config_is_good_and_survives_a_round_trip(settings):
     ("tables", "expected"),
     [
         (_changed("train", "stepz", value=3), "unknown key 'train.stepz'; did you mean 'steps'?"),
-        (_changed("data", "split", "evals", value=1), "'data.split.evals'; did you mean 'eval'?"),
+        (
+            _changed("data", "split", value={"train": 2, "evals": 1}),
+            "data.split: expected a share of eval beside that of 'evals', found none; did you mean "
+            "'eval'?",
+        ),
         (_changed("trian", "steps", value=3), "unknown key 'trian'; did you mean 'train'?"),
         (
             _changed("train", "steps", value="3"),

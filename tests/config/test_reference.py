@@ -124,7 +124,9 @@ def test_a_table_or_key_is_found():
         *("data.path", "data.images.path", "data.texts.path", "schema.path")
     ]
     assert [key.name for key in reference.find("data.split")] == [
-        *("data.split", "data.split.train", "data.split.eval", "data.split.key")
+        *("data.split", "data.split.train", "data.split.eval", "data.split.key", "data.split.by"),
+        *("data.split.begins", "data.split.unit", "data.split.values", "data.split.others"),
+        *("data.split.missing", "data.split.files"),
     ]
 
 

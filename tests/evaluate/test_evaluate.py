@@ -106,6 +106,57 @@ def test_the_best_candidate_is_chosen(lowest, best, tmp_path, data, settings_of)
     assert found.overall["auc"] == pytest.approx(found.candidates[best])
 
 
+FLAT = {**VALUES, "x": [v and -v for v in VALUES["x"]], "word": [b""] * ROWS}
+"""Here the label falls with x, so the model that is best on `VALUES` is the worst."""
+
+
+def with_test(folder: Path, test: dict[str, list]) -> tuple[Examples, Examples]:
+    """As `data`, with a test split."""
+    raw = save_examples(folder / "raw3", COLUMNS, train=VALUES, eval=VALUES, test=test)
+    label = {"label": VALUES["y"]}
+    splits = dict.fromkeys(("train", "eval", "test"), label)
+    return raw, save_examples(folder / "t3", {"label": "int64"}, **splits)
+
+
+def test_eval_chooses_and_the_test_split_blesses(tmp_path, data, settings_of):
+    models = [tiny_model(tmp_path / f"m{i}", weight) for i, weight in enumerate([-1, 4.0])]
+    settings = settings_of(DROP)
+    _, without = evaluate(models, *data, settings, None)
+    assert (without.split, without.blessing.blessed) == ("eval", True)
+    assert (without.chosen, without.select, without.where) == (1, "auc", "")
+    given = with_test(tmp_path, FLAT)
+    chosen, found = evaluate(models, *given, settings, None)
+    assert chosen is models[1] and found.candidates == without.candidates
+    assert (found.split, found.chosen, found.where) == ("test", 1, "on test: ")
+    assert found.candidates[1] > 0.9 > 0.1 > found.overall["auc"]
+    assert not found.blessing.blessed
+    (failed,) = found.blessing.failures
+    assert failed.rule == "at least 0.5"
+    found.predictions.save_to(tmp_path / "p")
+    kept = pq.read_table(tmp_path / "p" / "predictions.parquet")
+    with chosen.payload.files() as files:
+        assert kept["prediction"].to_pylist() == predict(files, given[0], "test").to_pylist()
+
+
+def test_equal_rows_in_test_give_the_figures_of_eval(tmp_path, data, settings_of):
+    """Slices, weights, the baseline and curves are of the test split too."""
+    model = tiny_model(tmp_path / "m", 4.0)
+    settings = settings_of('slices = [["word"]]\nexample_weight = "w"\n' + DROP)
+    columns = {**COLUMNS, "w": "float32"}
+    values = {**VALUES, "w": [1.0 + i % 3 for i in range(ROWS)]}
+    other = {**FLAT, "w": [2.0] * ROWS}
+    transformed = with_test(tmp_path, FLAT)[1]
+    two = save_examples(tmp_path / "two", columns, train=values, eval=values)
+    three = save_examples(tmp_path / "three", columns, train=values, eval=other, test=values)
+    before = in_production(tmp_path, tiny_model(tmp_path / "old", 3.0))
+    _, on_eval = evaluate([model], two, data[1], settings, before)
+    _, on_test = evaluate([model], three, transformed, settings, before)
+    assert on_test.rows == on_eval.rows and on_test.baseline_rows == on_eval.baseline_rows
+    assert on_test.curves == on_eval.curves
+    assert on_test.blessing == on_eval.blessing
+    assert on_test.candidates != on_eval.candidates
+
+
 def test_a_candidate_without_a_value_is_not_the_best(tmp_path, data, settings_of):
     """Such a model has no precision. It is chosen if it is alone, but not between two of them."""
     settings = settings_of(

@@ -88,7 +88,7 @@ def statistics(name: str = "fare", features: int = 1):
         add_numeric(data, f"{name}{i or ''}", [(0, 1, 60)])
     add_text(data, f"{name} text", {name: 60})
     proto = statistics_pb2.DatasetFeatureStatisticsList(datasets=[data])
-    return SimpleNamespace(proto=lambda split: proto)
+    return SimpleNamespace(proto=lambda split: proto, splits=("train", "eval"))
 
 
 def hostile() -> dict[str, list]:

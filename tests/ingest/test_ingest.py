@@ -170,8 +170,8 @@ def test_lineage_names_file_and_parts(examples_of, tmp_path):
 
 
 def test_a_lost_row_stops_the_run(examples_of, monkeypatch):
-    def losing(batch, split):
-        parts = by_split(batch, split)
+    def losing(*arguments):
+        parts = by_split(*arguments)
         return parts | {"train": parts["train"].slice(1)}
 
     by_split = module.by_split

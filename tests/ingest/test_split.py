@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfx.artifacts import SourceFile
 from mfx.config import Split
+from mfx.config.split import RESERVED
 from mfx.ingest.split import by_split, row_hash
 
 CELLS = {
@@ -26,6 +28,7 @@ TYPES = {
     "words": pa.list_(pa.binary()),
 }
 ROWS = st.lists(st.fixed_dictionaries(CELLS), min_size=1, max_size=30)
+FILE = SourceFile("trips.csv", "", 0)
 
 
 def batch(rows) -> pa.RecordBatch:
@@ -34,10 +37,22 @@ def batch(rows) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=names)
 
 
-@given(ROWS)
+def divided(rows, split: Split) -> dict[str, pa.RecordBatch]:
+    return by_split(batch(rows), split, FILE, {})
+
+
+SHARES = st.dictionaries(
+    st.from_regex("[a-z][a-z0-9_]{3,6}", fullmatch=True).filter(lambda name: name not in RESERVED),
+    st.integers(1, 9),
+    max_size=3,
+).map(lambda further: Split.model_validate({**further, "train": 5, "eval": 2}))
+
+
+@given(ROWS, SHARES)
 @settings(max_examples=50, deadline=None)
-def test_every_row_is_in_exactly_one_split(rows):
-    parts = by_split(batch(rows), Split())
+def test_every_row_is_in_exactly_one_split(rows, split):
+    parts = divided(rows, split)
+    assert tuple(parts) == split.names
     hashes = [row_hash(part) for part in parts.values()]
     assert sorted(np.concatenate(hashes)) == sorted(row_hash(batch(rows)))
 
@@ -61,12 +76,45 @@ def test_column_order_does_not_matter(rows):
     assert np.array_equal(row_hash(made), row_hash(turned))
 
 
+@given(ROWS, SHARES)
+@settings(max_examples=50, deadline=None)
+def test_no_key_is_in_two_splits(rows, split):
+    parts = divided(rows, split.model_copy(update={"key": ["word", "number"]}))
+    keys = [
+        {(row["word"], row["number"]) for row in pa.Table.from_batches([part]).to_pylist()}
+        for part in parts.values()
+    ]
+    assert sum(map(len, keys)) == len(set().union(*keys))
+
+
 def test_the_key_keeps_an_entity_together():
     rows = [{"number": n, "amount": None, "word": b"taxi %d" % (n % 7)} for n in range(700)]
-    parts = by_split(batch(rows), Split(key=["word"]))
+    parts = divided(rows, Split(key=["word"]))
     train, held = ({w.as_py() for w in part.column(2)} for part in parts.values())
     assert not train & held
     assert len(train | held) == 7
+
+
+def test_further_splits_take_the_end_of_the_hash():
+    """So train and eval stay where they are if a split is added and the sum of shares is kept."""
+    rows = [{"number": n, "amount": n / 7, "word": b"x"} for n in range(30_000)]
+    two = divided(rows, Split(train=8, eval=2))
+    three = divided(rows, Split.model_validate({"train": 8, "eval": 1, "test": 1}))
+    assert three["train"].equals(two["train"])
+    assert [part.num_rows / 30_000 for part in three.values()] == pytest.approx(
+        [0.8, 0.1, 0.1], abs=0.01
+    )
+
+
+def test_buckets_are_in_order_train_eval_and_the_others_by_name():
+    """Worked by hand: the hash's remainder by 7 is below 2, 5, 6 and 7."""
+    rows = [{"number": n, "amount": None, "word": None} for n in range(500)]
+    given = Split.model_validate({"test": 1, "eval": 3, "dev": 1, "train": 2})
+    rest = row_hash(batch(rows)) % 7
+    parts = divided(rows, given)
+    assert tuple(parts) == ("train", "eval", "dev", "test")
+    for part, low, high in zip(parts.values(), (0, 2, 5, 6), (2, 5, 6, 7), strict=True):
+        assert part.column(0).to_pylist() == np.flatnonzero((low <= rest) & (rest < high)).tolist()
 
 
 def test_missing_zero_and_empty_are_three_things():
@@ -95,7 +143,7 @@ def test_minus_zero_is_zero():
 
 def test_shares_are_as_asked():
     rows = [{"number": n, "amount": n / 7, "word": b"x"} for n in range(30_000)]
-    parts = by_split(batch(rows), Split(train=2, eval=1))
+    parts = divided(rows, Split(train=2, eval=1))
     assert parts["eval"].num_rows / 30_000 == pytest.approx(1 / 3, abs=0.01)
 
 

@@ -209,6 +209,20 @@ def test_evaluate_says_why_a_metric_has_no_value():
     assert chart["title"]["subtitle"] == "slices without a value: 1"
 
 
+def test_evaluate_says_which_rows_chose_and_which_judge():
+    alone = prose(cards.evaluate(FIRST))
+    assert "also bless" not in alone and "Metrics on all eval examples" in alone
+    several = prose(cards.evaluate(replace(FIRST, candidates=[0.9, 0.8], chosen=0)))
+    assert "The eval rows that chose among the 2 candidates also bless the model" in several
+    judged = replace(FIRST, candidates=[0.9, 0.8], chosen=1, select="auc", split="test")
+    shown = prose(cards.evaluate(judged))
+    assert "Metrics on all test examples" in shown and "also bless" not in shown
+    assert "All metrics and checks are of the test split." in shown
+    assert "The model was chosen among 2 candidates on eval, where" in shown and "0.8000" in shown
+    drawn = prose(cards.evaluate(replace(judged, candidates=[None], chosen=0)))
+    assert "The model was chosen on eval, where" in drawn
+
+
 def test_evaluate_names_candidates_only_when_there_are_several():
     assert "Candidates" not in prose(cards.evaluate(FIRST))
     drawn = cards.evaluate(replace(FIRST, candidates=[0.9, float("nan")]))

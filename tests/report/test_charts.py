@@ -74,7 +74,7 @@ def test_histograms_show_shares_of_rows_on_common_bins():
     train, evaluated = dataset(100), dataset(50)
     add_numeric(train, "x", [(0, 10, 60), (10, 20, 20)])
     add_numeric(evaluated, "x", [(0, 10, 50)])
-    (chart,), text, left_out = distributions.draw(train, evaluated)
+    (chart,), text, left_out = distributions.draw({"train": train, "eval": evaluated})
     check(chart)
     assert (text, left_out) == ([], [])
     assert shares(chart, "train") == pytest.approx([0.12] * 5 + [0.04] * 5)
@@ -87,7 +87,7 @@ def test_histograms_are_bars_of_train_and_steps_of_eval():
     train, evaluated = dataset(100), dataset(50)
     add_numeric(train, "x", [(0, 10, 60), (10, 20, 20)])
     add_numeric(evaluated, "x", [(0, 10, 50)])
-    (chart,), *_ = distributions.draw(train, evaluated)
+    (chart,), *_ = distributions.draw({"train": train, "eval": evaluated})
     bars = marks(chart, "rect")
     assert [bar["height"] for bar in bars] == pytest.approx([66] * 5 + [22] * 5)
     assert [bar["x"] for bar in bars] == pytest.approx(range(0, 240, 24))
@@ -109,7 +109,7 @@ def test_few_integers_get_bins_of_whole_integers():
         [(a, b, n) for (a, b), n in zip(pairwise(edges), held, strict=True)],
         kind="INT",
     )
-    (chart,), *_ = distributions.draw(data, data)
+    (chart,), *_ = distributions.draw({"train": data, "eval": data})
     rows = chart["data"]["values"]
     assert {row["high"] - row["low"] for row in rows if row["high"] > row["low"]} == {3}
     assert sum(shares(chart, "train")) == pytest.approx(1)
@@ -119,7 +119,7 @@ def test_few_integers_get_bins_of_whole_integers():
 def test_quantiles_sharpen_a_histogram():
     data = dataset(100)
     add_numeric(data, "x", [(0, 10, 100)], [(0, 2, 50), (2, 10, 50)])
-    (chart,), *_ = distributions.draw(data, data)
+    (chart,), *_ = distributions.draw({"train": data, "eval": data})
     assert sum(shares(chart, "train")[:2]) == pytest.approx(0.5)
 
 
@@ -127,7 +127,7 @@ def test_outliers_do_not_squeeze_a_histogram_into_one_bin():
     data = dataset(1000)
     deciles = [(i, i + 1, 100) for i in range(9)] + [(9, 10_000, 100)]
     add_numeric(data, "x", [(0, 1000, 999), (1000, 10_000, 1)], deciles)
-    (chart,), *_ = distributions.draw(data, data)
+    (chart,), *_ = distributions.draw({"train": data, "eval": data})
     check(chart)
     assert max(row["high"] for row in chart["data"]["values"]) == 9
     assert chart["title"]["subtitle"] == "highest tenth (to 10,000) not drawn"
@@ -146,7 +146,7 @@ def test_outliers_do_not_squeeze_a_histogram_into_one_bin():
 def test_histograms_of_odd_ranges(buckets):
     data = dataset(100)
     add_numeric(data, "x", buckets)
-    (chart,), *_ = distributions.draw(data, data)
+    (chart,), *_ = distributions.draw({"train": data, "eval": data})
     check(chart)
     finite = sum(b[2] for b in buckets if math.isfinite(b[0]) and math.isfinite(b[1]))
     assert sum(shares(chart, "train")) == pytest.approx(finite / 100)
@@ -157,7 +157,7 @@ def test_feature_of_one_split_or_without_values():
     add_numeric(train, "only", [(0, 1, 100)])
     add_numeric(train, "void", [])
     add_text(train, "empty", {})
-    numeric, text, left_out = distributions.draw(train, evaluated)
+    numeric, text, left_out = distributions.draw({"train": train, "eval": evaluated})
     assert [chart["title"]["text"] for chart in numeric] == ["only"]
     assert numeric[0]["title"]["subtitle"] == "missing 0.0% / 100.0%"
     assert (text, left_out) == ([], ["void", "empty"])
@@ -167,7 +167,7 @@ def test_top_values_of_text():
     train, evaluated = dataset(), dataset(50)
     add_text(train, "t", {"a": 60, "b": 40})
     add_text(evaluated, "t", {"a": 10, "": 40})
-    _, (chart,), _ = distributions.draw(train, evaluated)
+    _, (chart,), _ = distributions.draw({"train": train, "eval": evaluated})
     check(chart)
     rows = {(r["value"], r["series"]): r["share"] for r in chart["data"]["values"]}
     assert rows[("a", "train")] == 0.6
@@ -183,7 +183,7 @@ def test_a_value_beyond_an_incomplete_count_is_not_drawn_as_absent():
     train, evaluated = dataset(), dataset()
     add_text(train, "t", {"a": 60, "b": 40}, unique=7000)
     add_text(evaluated, "t", {"a": 60}, unique=7000)
-    _, (chart,), _ = distributions.draw(train, evaluated)
+    _, (chart,), _ = distributions.draw({"train": train, "eval": evaluated})
     rows = {(r["value"], r["series"]) for r in chart["data"]["values"]}
     assert ("b", "eval") not in rows
     assert chart["title"]["subtitle"] == "missing 0.0% / 40.0%; top 2 of 7,000 values"
@@ -194,7 +194,7 @@ def test_distributions_are_bounded():
     for i in range(charts.MAX_CHARTS + 7):
         add_numeric(data, f"f{i}", [(0, 1, 1)])
     add_text(data, "t", {f"v{i}": 1 for i in range(1000)})
-    numeric, text, left_out = distributions.draw(data, data)
+    numeric, text, left_out = distributions.draw({"train": data, "eval": data})
     assert len(numeric) + len(text) == charts.MAX_CHARTS
     assert len(left_out) == 8
 
@@ -208,7 +208,7 @@ def test_hostile_names_stay_data():
     data = dataset()
     add_numeric(data, HOSTILE, [(0, 1, 100)])
     add_text(data, HOSTILE + "t", {HOSTILE: 100})
-    numeric, text, _ = distributions.draw(data, data)
+    numeric, text, _ = distributions.draw({"train": data, "eval": data})
     rows = [by({HOSTILE: HOSTILE}, **{HOSTILE: 0.5, "example_count": 3})]
     drawn = [*numeric, *text, *charts.curves({HOSTILE: [1.0]})]
     drawn += [c for group in charts.slices(rows, []).values() for c in group]

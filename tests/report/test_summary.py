@@ -52,7 +52,7 @@ def finished(
         schema=SimpleNamespace(path="taxi/schema.pbtxt", inferred=inferred),
         anomalies=Anomalies((), LINEAGE),
         transform_graph=SimpleNamespace(label=label),
-        evaluation=SimpleNamespace(overall=metrics, blessing=blessing, no_value=no_value),
+        evaluation=SimpleNamespace(overall=metrics, blessing=blessing, no_value=no_value, where=""),
         script_name="penguins.py",
         pushed=pushed,
     )

@@ -9,13 +9,14 @@ import pyarrow as pa
 import pytest
 from helpers.small_world import save_examples
 
-from mfx.artifacts import Examples
+from mfx.artifacts import Examples, SourceFile
 from mfx.columns.types import TYPES
 from mfx.config import Split
 from mfx.ingest.split import by_split
 from mfx.validate import chance
 
 SPLIT = Split(train=2, eval=1)
+FILE = SourceFile("a.csv", "", 0)
 
 
 def examples(folder, columns: dict[str, tuple[str, list]], split: Split = SPLIT) -> Examples:
@@ -24,7 +25,7 @@ def examples(folder, columns: dict[str, tuple[str, list]], split: Split = SPLIT)
     batch = pa.RecordBatch.from_arrays(arrays, names=list(columns))
     parts = {
         name: pa.Table.from_batches([part]).to_pydict()
-        for name, part in by_split(batch, split).items()
+        for name, part in by_split(batch, split, FILE, {}).items()
     }
     kinds = {name: kind for name, (kind, _) in columns.items()}
     return save_examples(folder / "raw", kinds, **parts)

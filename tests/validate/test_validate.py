@@ -143,15 +143,15 @@ KINDS = {"hour": "int64", "word": "bytes", "x": "float32", "y": "int64"}
 def judge(tmp_path, settings, datastore):
     """Validate given rows of each split, with a committed schema or without."""
 
-    def go(train: dict, evaluated: dict, schema: str = "", kinds=KINDS, key=()):
+    def go(train: dict, evaluated: dict, schema: str = "", kinds=KINDS, split=None, **others):
         path = tmp_path / "schema.pbtxt"
         if schema:
             path.write_text(schema)
         given = settings.override(
-            schema__path=str(path), data__split={"train": 2, "eval": 1, "key": list(key)}
+            schema__path=str(path), data__split=split or {"train": 2, "eval": 1}
         )
         folder = Path(tempfile.mkdtemp(dir=tmp_path)) / "raw"
-        examples = save_examples(folder, kinds, train=train, eval=evaluated)
+        examples = save_examples(folder, kinds, train=train, eval=evaluated, **others)
         return validate.validate(examples, given)
 
     return go
@@ -224,10 +224,44 @@ def test_planted_skew_stops_a_first_run_and_accepting_it_is_of_use(judge, tmp_pa
 
 def test_the_key_of_the_split_is_not_compared(judge):
     _, schema, anomalies = judge(
-        rows(400), rows(200, first=400) | {"word": [b"z"] * 200}, key=["word"]
+        rows(400), rows(200, first=400) | {"word": [b"z"] * 200}, split={"key": ["word"]}
     )
     features = {f.name: f for f in schema.proto().feature}
     assert not features["word"].HasField("skew_comparator")
+    assert anomalies.found == ()
+
+
+def test_the_column_that_divides_the_rows_is_not_compared(judge):
+    split = {"by": "word", "values": {"train": ["w0", "w1", "w2", "w3"], "eval": ["z"]}}
+    evaluated = rows(200, first=400) | {"word": [b"z"] * 200}
+    _, schema, anomalies = judge(rows(400), evaluated, split=split)
+    features = {f.name: f for f in schema.proto().feature}
+    assert not features["word"].HasField("skew_comparator")
+    assert anomalies.found == ()
+
+
+def test_further_splits_have_statistics_and_are_held_to_the_schema(judge):
+    test = rows(50, first=600)
+    test["hour"][7] = 24
+    statistics, _, anomalies = judge(
+        rows(400),
+        rows(200, first=400),
+        CATEGORIES,
+        test=test,
+        split={"train": 8, "eval": 4, "test": 1},
+    )
+    assert statistics.splits == ("train", "eval", "test")
+    assert statistics.proto("test").datasets[0].num_examples == 50
+    assert [(a.feature, a.split, a.rule) for a in anomalies.errors] == [
+        ("hour", "test", "INT_TYPE_BIG_INT")
+    ]
+
+
+def test_an_inferred_schema_is_of_all_splits(judge):
+    """Values that only the test split has are no anomalies, and its skew is not judged."""
+    test = rows(50, first=600) | {"word": [b"new"] * 50}
+    _, schema, anomalies = judge(rows(400), rows(200, first=400), test=test)
+    assert "new" in schema.text
     assert anomalies.found == ()
 
 

@@ -9,6 +9,7 @@ from mfx import figures
 from mfx.artifacts.lineage import Lineage
 from mfx.artifacts.slices import OVERALL, SliceKey, SlicesBy
 from mfx.artifacts.store import Payload
+from mfx.splits import EVAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,17 +134,23 @@ class Evaluation:
         baseline_rows: The same for the model in production, on the same examples; empty if there
             was none.
         curves: Points of `roc` and `calibration` for charts, by model.
-        candidates: For each candidate, the value of the metric that selects; None if it has none.
+        candidates: For each candidate, the value of the metric that selects, on the eval split;
+            None if it has none.
         blessing: Whether the model may be pushed.
-        predictions: The file `predictions.parquet`: label, prediction and answer of each eval row,
-            in order. The answer is the network's output. The prediction is what metrics are
-            computed from: the answer or, if the network's loss takes logits, a probability.
+        predictions: The file `predictions.parquet`: label, prediction and answer of each row of
+            `split`, in order. The answer is the network's output. The prediction is what metrics
+            are computed from: the answer or, if the network's loss takes logits, a probability.
         results: TFMA's own result files, for `tfma.load_eval_result`.
         engine: What computed the metrics.
         lineage: What the result was made from.
         no_value: Why metrics of `rows` have no value, by slice and metric. None in results of older
             versions, whose rows may have a number there.
         baseline_no_value: The same for `baseline_rows`.
+        split: The split on which all is computed but `candidates`: `test` if there is one, else
+            `eval`.
+        chosen: The place in `candidates` of the model that this is about; None in results of older
+            versions.
+        select: The name of the metric that selects; empty in results of older versions.
     """
 
     rows: list[SliceMetrics]
@@ -157,6 +164,9 @@ class Evaluation:
     lineage: Lineage
     no_value: Reasons | None = None
     baseline_no_value: Reasons | None = None
+    split: str = EVAL
+    chosen: int | None = None
+    select: str = ""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # `mfx.registry.runs.read` turns an AttributeError into a one-line message.
@@ -166,8 +176,13 @@ class Evaluation:
 
     @property
     def overall(self) -> dict[str, float | None]:
-        """The metrics on the whole eval split, by name."""
+        """The metrics on all rows of `split`, by name."""
         return self.rows[0].metrics
+
+    @property
+    def where(self) -> str:
+        """What to put before metrics in texts: `on test: `, or nothing where they are of eval."""
+        return "" if self.split == EVAL else f"on {self.split}: "
 
     def why_none(self, metric: str, slice: SliceKey | str = OVERALL, baseline: bool = False) -> str:
         """Why a metric has no value on a slice.
@@ -225,7 +240,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Replay:
-    """How a model server in a new process answered raw eval rows.
+    """How a model server in a new process answered raw rows, those of `Evaluation.split`.
 
     Args:
         rows: How many rows were replayed.

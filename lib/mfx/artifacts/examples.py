@@ -15,13 +15,14 @@ from mfx.artifacts.lineage import Lineage, hash_json
 from mfx.artifacts.spans import Span, SpanRows
 from mfx.artifacts.store import Payload
 from mfx.errors import MfxError
+from mfx.splits import EVAL, TRAIN, in_order
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-SPLITS = ("train", "eval")
-"""The names of the splits."""
+SPLITS = (TRAIN, EVAL)
+"""The splits that there always are; `Examples.splits` has all."""
 REJECTED = "rejected.parquet"
 """The file of a shard's payload with the rows that did not fit, if there are any."""
 
@@ -74,6 +75,7 @@ class SourceFile(NamedTuple):
         told: Of a piece, its kind and all that is needed to read it, JSON; see `ingest.outside`.
             Of a file that is a row, see `ingest.folders.rows`.
         span: The span that its path says, if it says one.
+        split: The split that all its rows are in; empty if files do not say it.
     """
 
     path: str
@@ -83,11 +85,14 @@ class SourceFile(NamedTuple):
     keys: tuple[tuple[str, str], ...] = ()
     told: tuple[str, Any] | None = None
     span: Span | None = None
+    split: str = ""
 
     @property
     def content(self) -> Any:
-        """What decides its rows, whatever it is called: hashes, the part's place, the keys."""
+        """What decides its rows, whatever it is called: hashes, the part's place, keys, split."""
         whole = (self.sha256, self.part.begin, self.part.end) if self.part else self.sha256
+        if self.split:
+            return whole, self.keys, self.split
         return (whole, self.keys) if self.keys else whole
 
 
@@ -114,7 +119,9 @@ class Shard:
 
     def __getstate__(self) -> dict[str, bytes]:
         # Compressed, since every task has them: there may be ten thousand paths and hashes.
-        return {"packed": zlib.compress(json.dumps(self.files).encode())}
+        # A file that says no split is kept as before files could.
+        files = [file if file.split else file[:-1] for file in self.files]
+        return {"packed": zlib.compress(json.dumps(files).encode())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # In older runs a shard was one file, stored as its path, sha256 and size.
@@ -127,11 +134,12 @@ def _source_file(state: Any) -> SourceFile:
         return SourceFile(**state)
     # In older runs there were no parts; then no keys; then nothing but files; then no spans.
     path, sha256, size, *more = state
-    part, keys, told, span = (*more, None, None, None, None)[:4]
+    part, keys, told, span, split = (*more, None, None, None, None, None)[:5]
     pairs = tuple((name, text) for name, text in keys or ())
     kind = (told[0], told[1]) if told else None
     of = Span(*span) if span else None
-    return SourceFile(path, sha256, size, Part(*part) if part else None, pairs, kind, of)
+    here = Part(*part) if part else None
+    return SourceFile(path, sha256, size, here, pairs, kind, of, split or "")
 
 
 @dataclass(frozen=True)
@@ -211,10 +219,10 @@ class Examples:
 
     Args:
         shards: The payloads, in the order of the input; each has files `<split>.parquet`.
-        rows: The number of rows of each split.
+        rows: The number of rows of each split, in the order of `splits`.
         rows_in: The number of rows in the input files, counted separately from reading them.
         rejected: Rows left out, by reason. `rows_in == sum(rows) + sum(rejected)` always holds.
-            Those in `misfits` did not fit, the others have no label.
+            Those in `misfits` did not fit, the others have no label or are in no split.
         columns: Each column's type.
         lineage: What the result was made from.
         missing: Cells taken as missing: column, text, number of cells.
@@ -241,8 +249,13 @@ class Examples:
     spans: tuple[SpanRows, ...] = ()
 
     @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits: train, eval, the others by name."""
+        return in_order(self.rows)
+
+    @property
     def digest(self) -> str:
-        """SHA-256 that tells the columns, and the rows of all splits in order.
+        """SHA-256 that tells the columns, and the names and the rows of all splits in order.
 
         It is the same for any number of shards. Of several spans it tells the rows of each.
         """
@@ -250,7 +263,9 @@ class Examples:
             return hash_json([part.digest for part in self.by_span()])
         if not self.hashes:
             return hash_json([payload.digest for payload in self.shards])
-        return hash_json([self.split_digest(split) for split in SPLITS])
+        # Of train and eval alone it is as it was before there were others.
+        found = {split: self.split_digest(split) for split in self.splits}
+        return hash_json([*found.values()] if self.splits == SPLITS else [*found.items()])
 
     def by_span(self) -> list[Examples]:
         """The examples of each span, in order: its payloads and rows. Counts of the input are not
@@ -273,8 +288,8 @@ class Examples:
         """A context that gives the split's Parquet files, in order, in a temporary folder."""
         import tempfile
 
-        if split not in SPLITS:
-            raise MfxError(f"no split {split!r}: expected one of {', '.join(SPLITS)}")
+        if split not in self.splits:
+            raise MfxError(f"no split {split!r}: expected one of {', '.join(self.splits)}")
         with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
             yield [
                 payload.only(f"{split}.parquet").save_to(Path(directory, f"{number:05d}"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfx.artifacts.lineage import Lineage, hash_bytes
 from mfx.artifacts.store import Payload
+from mfx.splits import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,11 @@ class Statistics:
     def digest(self) -> str:
         """SHA-256 of the statistics of all splits."""
         return self.payload.digest
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits, as `Examples.splits`."""
+        return in_order(blob.path.removesuffix(".pb") for blob in self.payload.blobs)
 
     def proto(self, split: str = "train") -> Any:
         """A split's `DatasetFeatureStatisticsList`, for example for `tfdv.visualize_statistics`."""

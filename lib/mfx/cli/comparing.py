@@ -75,8 +75,8 @@ def _metric_lines(metrics: Any) -> list[str]:
     ]
     clear.sort(key=lambda row: -max(abs(d.value) for d in row.differences if d))
     lines = [
-        f"metrics on the {metrics.eval_rows:,} eval rows of run {metrics.eval_run}; in brackets "
-        "the 95% interval of the difference, with * if 0 is not in it",
+        f"metrics on the {metrics.eval_rows:,} {metrics.split} rows of run {metrics.eval_run}; in "
+        "brackets the 95% interval of the difference, with * if 0 is not in it",
         table([(row.metric, *_cells(row)) for row in overall], headers),
     ]
     if clear:

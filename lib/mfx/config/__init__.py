@@ -11,19 +11,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mfx.config import messages
-from mfx.config.data import (
-    OUTSIDE,
-    SPANS,
-    Data,
-    Label,
-    LabelRows,
-    NullValues,
-    Reading,
-    Schema,
-    Split,
-)
+from mfx.config.data import OUTSIDE, SPANS, Data, Label, LabelRows, NullValues, Reading, Schema
 from mfx.config.running import Beam, Deploy, Push
 from mfx.config.spans import has_places
+from mfx.config.split import Split
 from mfx.config.table import Placed, Spelled, Table
 from mfx.config.training import RESULTS, Evaluate, Metric, Threshold, Train
 from mfx.environment import code_package, folder_of, kept_home, project

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from mfx.config import spans
+from mfx.config.split import Split
 from mfx.config.table import Spelled, Table, VariableName
 from mfx.errors import MfxError
 
@@ -27,18 +28,6 @@ Delimiter = Annotated[
         Spelled(r'(?!["\r\n\0])[\0-\x7f]', "one ASCII character, no quote and no end of line")
     ),
 ]
-
-
-class Split(Table):
-    """Shares of the rows."""
-
-    train: int = Field(2, ge=1, examples=[4])
-    """The share of the train split."""
-    eval: int = Field(1, ge=1, examples=[1])
-    """The share of the eval split."""
-    key: list[str] = Field([], examples=[["customer_id"]])
-    """Columns that keep rows together: rows with equal values in all of them go to the same split,
-    such as all rows of one customer. If empty, the whole row is hashed."""
 
 
 class NullValues(Table):
@@ -59,9 +48,11 @@ class Reading(Table):
     """How examples are read, wherever they come from."""
 
     split: Split = Field(Split(), examples=[{"train": 4, "eval": 1}])
-    """How rows are divided into the splits train and eval: `{ train = 2, eval = 1 }` is two thirds
-    and one third. A hash of each row decides, so that the same row is in the same split on every
-    machine."""
+    """How rows are divided into splits ([how-to](../how-to/splits.md)): `{ train = 2, eval = 1 }`
+    is two thirds and one third. A hash of each row decides, so that the same row is in the same
+    split on every machine. There may be more splits, such as `{ train = 8, eval = 1, test = 1 }`:
+    where there is a `test` split, models are measured and blessed on it. Instead of a hash a column
+    can decide (`by`), or the files."""
     null_values: NullValues = Field(
         NullValues(),
         examples=[["", "NA"]],
@@ -273,6 +264,8 @@ class Data(Reading):
         for key in ("connection", "shard_by"):
             if getattr(self, key) is not None and self.query is None:
                 raise ValueError(f"expected a query beside {key}, found none")
+        if self.split.files and self.path is None:
+            raise ValueError(f"expected path, a folder, beside split.files, found {given[0]}")
         return self
 
     @model_validator(mode="after")

@@ -181,13 +181,17 @@ def _written(dotted: str, field: FieldInfo, value: Any, write: Write) -> str:
 def _adding(dotted: str, field: FieldInfo, value: Any, write: Write) -> Write:
     """A function that turns keys of the table in `field` into TOML.
 
-    It adds them to the table in the field's example, as a table may not be valid with one key.
+    It adds them to the table in the field's example, as a table may not be valid with one key; or
+    to what the inner field says that stands beside it.
     """
     rows = value if isinstance(value, list) else [value]
     beside = next((row for row in rows if isinstance(row, dict)), {})
+    inner = {n: f for t in keys.tables(field.annotation) for n, f in keys.fields(t).items()}
 
     def write_inner(given: dict[str, Any]) -> str:
-        made = {**beside, **given}
+        (name,) = given
+        stated: Any = inner[name].json_schema_extra or {}
+        made = {**stated.get("beside", beside), **given}
         is_list = get_origin(field.annotation) is list
         return _written(dotted, field, [made] if is_list else made, write)
 

@@ -31,8 +31,8 @@ class Push(Table):
     still be rolled back to. If not set, all stay. It cannot be 1: until servers have switched, they
     serve the version before."""
     replay_rows: int = Field(100, ge=1, examples=[500])
-    """How many eval rows are sent to the model before it is pushed. It is served in a clean
-    process, and must answer as it did when it was evaluated."""
+    """How many of the rows that the model was evaluated on are sent to it before it is pushed. It
+    is served in a clean process, and must answer as it did when it was evaluated."""
     batch_sizes: list[Annotated[int, Field(ge=1)]] = Field(
         [1, 8, 32, 128], min_length=1, examples=[[1, 16, 64]]
     )

@@ -71,7 +71,12 @@ def flat(name: str, value: Any) -> dict[str, Any]:
 
 
 def _only(table: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a table that a table with fewer keys has too."""
+    """The values of a table that a table with fewer keys has too.
+
+    A table that takes more keys than it names is taken whole.
+    """
+    if table.model_config.get("extra") == "allow":
+        return values
     found = {}
     for name, field in table.model_fields.items():
         key, kind = field.alias or name, field.annotation

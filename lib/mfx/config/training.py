@@ -93,12 +93,12 @@ class Threshold(Table):
     is better. It is passed as long as nothing is in production."""
     slices: list[list[str]] = Field([[]], examples=[[[], ["trip_start_hour"]]])
     """Where the bar holds: each list of features names slices that `evaluate.slices` has too, and
-    the empty list is the whole eval split."""
+    the empty list is the whole split."""
     no_value: Literal["skip", "fail"] | None = Field(None, examples=["skip"])
     """What happens if the metric has no value, such as AUC where all examples are of one class:
     `"skip"` leaves the check out, which is counted and shown, and `"fail"` fails it. If not set,
     the check is left out on slices, as long as the metric has a value on one of them, and fails on
-    the whole eval split."""
+    the whole split."""
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Threshold:
@@ -138,7 +138,8 @@ class Evaluate(Table):
     weigh 1."""
     slices: list[list[str]] = Field([], examples=[[["trip_start_hour"], ["payment_type"]]])
     """Raw features to slice by: for each list, every combination of values that occurs is a slice
-    with metrics of its own. The whole eval split is always evaluated."""
+    with metrics of its own. The whole split is always evaluated: the test split, if there
+    is one, else eval."""
     min_slice_size: int = Field(1, ge=1, examples=[50])
     """Slices with fewer examples are left out: not shown, and not held to a threshold."""
     thresholds: list[Threshold] = Field([], examples=[[{"metric": "auc", "lower": 0.85}]])

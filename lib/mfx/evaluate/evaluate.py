@@ -1,5 +1,8 @@
 """Pick the best candidate, compute sliced metrics, compare it with production, bless it or not.
 
+Candidates are compared on the eval split. The chosen one is measured on the test split, if there is
+one: rows that chose it would flatter it.
+
 In TFX these are the jobs of Resolver and Evaluator.
 """
 
@@ -27,6 +30,7 @@ from mfx.evaluate import blessing, curves, no_value, tfma_beam, tfma_config, tfm
 from mfx.evaluate.baseline import Baseline
 from mfx.evaluate.tfma_config import BASELINE, CANDIDATE, LABEL, WEIGHT
 from mfx.export import answers
+from mfx.splits import EVAL, judging
 
 if TYPE_CHECKING:
     from mfx.evaluate.spec import Reads
@@ -39,14 +43,14 @@ def evaluate(
     settings: Reads,
     baseline: Baseline | None,
 ) -> tuple[Model, Evaluation]:
-    """Evaluate the best of `models` on the eval split.
+    """Pick the best of `models` on the eval split; measure it on the test split, if there is one.
 
     The exported SavedModels predict the raw rows. The labels come from the transform graph. If a
     network's loss takes logits, its predictions are turned into probabilities.
 
     Args:
         models: The candidates, in any order.
-        examples: The rows as ingested. The eval split is predicted and sliced.
+        examples: The rows as ingested. They are predicted and sliced.
         transformed: The same rows after the transform graph; they have the label.
         settings: The config's tables `[evaluate]`, `[label]` and `[beam]`.
         baseline: The model now in production, if any. It predicts the same rows.
@@ -63,16 +67,18 @@ def evaluate(
     options = settings.evaluate
     models = sorted(models, key=lambda model: model.candidate)
     _check_names(options, examples)
-    tables, answered = _predictions(models, examples, transformed, settings)
+    split = judging(examples.splits)
+    tables, answered = _predictions(models, examples, transformed, settings, EVAL)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         folder = Path(directory)
         scores = [
             _score(t, options, folder / f"score-{i}", settings.beam) for i, t in enumerate(tables)
         ]
         best = _best(scores, options)
-        table, model = tables[best], models[best]
-
-        table, compared, unfit = _with_baseline(table, baseline, examples, options)
+        model, table, answer = models[best], tables[best], answered[best]
+        if split != EVAL:
+            (table,), (answer,) = _predictions([model], examples, transformed, settings, split)
+        table, compared, unfit = _with_baseline(table, baseline, examples, options, split)
         config = tfma_config.eval_config(options, compared)
         engine = _compute(table, config, folder / "results", settings.beam)
         names = [CANDIDATE, BASELINE] if compared else [""]
@@ -93,20 +99,23 @@ def evaluate(
             curves=curves.compute(table, names=[CANDIDATE, BASELINE][: len(names)]),
             candidates=[score for score, _ in scores],
             blessing=verdict,
-            predictions=_save_predictions(table, answered[best]),
+            predictions=_save_predictions(table, answer),
             results=store.save(folder / "results"),
             engine=engine,
             lineage=model.lineage.derived(model.digest, examples.digest),
             no_value=why,
             baseline_no_value=baseline_why,
+            split=split,
+            chosen=best,
+            select=options.select,
         )
     return model, evaluation
 
 
 def _predictions(
-    models: Sequence[Model], examples: Examples, transformed: Examples, settings: Reads
+    models: Sequence[Model], examples: Examples, transformed: Examples, settings: Reads, split: str
 ) -> tuple[list[pa.Table], list[pa.Array]]:
-    """Let each model predict the eval split.
+    """Let each model predict a split.
 
     Returns:
         For each model a table of slicing features, label and prediction; and for each model its
@@ -116,14 +125,14 @@ def _predictions(
         MfxError: Predictions are not finite, or are no probabilities although a metric needs them.
     """
     options = settings.evaluate
-    label = transformed.to_arrow("eval", [settings.label.name]).column(0)
+    label = transformed.to_arrow(split, [settings.label.name]).column(0)
     label = label.combine_chunks().cast(pa.float32())
-    features = _features(options, examples)
+    features = _features(options, examples, split)
     columns = dict(zip(features.column_names, features.columns, strict=True))
     tables, answered = [], []
     for model in models:
         with model.payload.files() as files:
-            answer, prediction = ask(files, examples)
+            answer, prediction = ask(files, examples, split)
         if wrong := _not_finite(prediction):
             raise MfxError(
                 f"evaluate: candidate {model.candidate}: {wrong}",
@@ -137,7 +146,7 @@ def _predictions(
 
 
 def _save_predictions(table: pa.Table, answered: pa.Array) -> store.Payload:
-    """Save each eval row's label, prediction and answer in the running flow's datastore."""
+    """Save each row's label, prediction and answer in the running flow's datastore."""
     kept = table.select([LABEL, CANDIDATE]).rename_columns(["label", "prediction"])
     kept = kept.append_column("answer", answered)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
@@ -145,8 +154,8 @@ def _save_predictions(table: pa.Table, answered: pa.Array) -> store.Payload:
         return store.save(directory)
 
 
-def ask(saved_model: Path, examples: Examples) -> tuple[pa.Array, pa.Array]:
-    """Ask a SavedModel for its answers to all eval rows.
+def ask(saved_model: Path, examples: Examples, split: str = EVAL) -> tuple[pa.Array, pa.Array]:
+    """Ask a SavedModel for its answers to all rows of a split.
 
     Returns:
         The answers as the signature `predict` gives them, and the predictions that are evaluated,
@@ -158,7 +167,7 @@ def ask(saved_model: Path, examples: Examples) -> tuple[pa.Array, pa.Array]:
     taken = signature.structured_input_signature[1]
     specs = {title: taken[argument] for title, argument in arguments.items()}
     parts = []
-    for batch in examples.batches("eval", columns=list(specs)):
+    for batch in examples.batches(split, columns=list(specs)):
         inputs = dense_inputs(batch, specs)
         part = signature(**{arguments[title]: tensor for title, tensor in inputs.items()})
         parts.append(part["outputs"].numpy())
@@ -167,9 +176,9 @@ def ask(saved_model: Path, examples: Examples) -> tuple[pa.Array, pa.Array]:
     return _column(flat), _column(answers.as_evaluated(saved_model, flat))
 
 
-def predict(saved_model: Path, examples: Examples) -> pa.Array:
-    """A SavedModel's predictions for all eval rows, as they are evaluated; see `ask`."""
-    return ask(saved_model, examples)[1]
+def predict(saved_model: Path, examples: Examples, split: str = EVAL) -> pa.Array:
+    """A SavedModel's predictions for all rows of a split, as they are evaluated; see `ask`."""
+    return ask(saved_model, examples, split)[1]
 
 
 def _column(values: np.ndarray) -> pa.Array:
@@ -203,22 +212,23 @@ def _width(prediction: pa.Array | pa.ChunkedArray) -> int:
 
 
 def remeasure(
-    prediction: pa.Array, label: pa.Array, examples: Examples, settings: Reads
+    prediction: pa.Array, label: pa.Array, examples: Examples, settings: Reads, split: str = EVAL
 ) -> tuple[no_value.Rows, Reasons]:
-    """Compute TFMA's metrics for any predictions of the eval split.
+    """Compute TFMA's metrics for any predictions of a split.
 
     Args:
-        prediction: One prediction per row of the eval split.
+        prediction: One prediction per row of the split.
         label: float32, one label per row.
-        examples: The rows as ingested. The eval split is sliced.
+        examples: The rows as ingested. They are sliced.
         settings: The config's metrics and slices. Thresholds are ignored.
+        split: The split's name.
 
     Returns:
         The metrics and why some have no value, in the form of `Evaluation.rows` and
         `Evaluation.no_value`.
     """
     options = settings.evaluate.model_copy(update={"thresholds": []})
-    features = _features(options, examples)
+    features = _features(options, examples, split)
     columns = dict(zip(features.column_names, features.columns, strict=True))
     table = pa.table({**columns, LABEL: label, CANDIDATE: prediction})
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
@@ -235,11 +245,11 @@ def _rows(
     return no_value.decide(given, table, name or CANDIDATE, config, options)
 
 
-def _features(options: Evaluate, examples: Examples) -> pa.Table:
+def _features(options: Evaluate, examples: Examples, split: str) -> pa.Table:
     """The columns that metrics need besides label and predictions: slicing features, weight."""
-    features = examples.to_arrow("eval", sorted({n for keys in options.slices for n in keys}))
+    features = examples.to_arrow(split, sorted({n for keys in options.slices for n in keys}))
     if options.example_weight:
-        features = features.append_column(WEIGHT, _example_weight(options, examples))
+        features = features.append_column(WEIGHT, _example_weight(options, examples, split))
     return features
 
 
@@ -250,14 +260,14 @@ def _not_finite(prediction: pa.Array) -> str:
     return f"{count} of {values.size} predictions are not finite numbers" if count else ""
 
 
-def _example_weight(options: Evaluate, examples: Examples) -> pa.ChunkedArray:
-    """The eval rows' column of example weights.
+def _example_weight(options: Evaluate, examples: Examples, split: str) -> pa.ChunkedArray:
+    """A split's column of example weights.
 
     Raises:
         MfxError: It does not hold numbers, or some are missing, negative or not finite.
     """
     name = options.example_weight
-    column = examples.to_arrow("eval", [name]).column(0)
+    column = examples.to_arrow(split, [name]).column(0)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise MfxError(
             f"evaluate.example_weight: '{name}' has type {column.type}, expected numbers",
@@ -268,7 +278,8 @@ def _example_weight(options: Evaluate, examples: Examples) -> pa.ChunkedArray:
     for count, what in ((missing, "missing or not finite"), (int((values < 0).sum()), "negative")):
         if count:
             raise MfxError(
-                f"evaluate.example_weight: {count} of {len(column)} eval rows have '{name}' {what}",
+                f"evaluate.example_weight: {count} of {len(column)} {split} rows have '{name}' "
+                f"{what}",
                 "Give each row a weight of 0 or more in the data, or remove example_weight.",
             )
     return column
@@ -359,7 +370,7 @@ def _compute(table: pa.Table, config: Any, results: Path, beam: Beam) -> str:
 
 
 def _with_baseline(
-    table: pa.Table, baseline: Baseline | None, examples: Examples, options: Evaluate
+    table: pa.Table, baseline: Baseline | None, examples: Examples, options: Evaluate, split: str
 ) -> tuple[pa.Table, bool, str]:
     """Add the predictions of the model in production to the table.
 
@@ -371,7 +382,7 @@ def _with_baseline(
         return table, False, ""
     try:
         with baseline.files() as files:
-            prediction = predict(files, examples)
+            prediction = predict(files, examples, split)
         if _width(prediction) != _width(table[CANDIDATE]):
             raise ValueError("it has another number of outputs")
         if wrong := _not_finite(prediction) or not_probabilities(prediction, options):

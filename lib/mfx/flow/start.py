@@ -20,7 +20,7 @@ from mfx.destinations.base import is_denied
 from mfx.environment import code_package
 from mfx.errors import MfxError, nearest
 from mfx.flow import code
-from mfx.ingest import finding, folders, input_files, outside, shards, sources
+from mfx.ingest import by_column, finding, folders, input_files, outside, shards, sources
 from mfx.ingest.partitions import Partitions, partitions
 from mfx.ingest.sources.base import (
     FOR_SOME,
@@ -115,6 +115,8 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
     files_of_code = code.files(settings)  # First, so that errors in code are found before reading.
     known = column_types(Path(settings.resolve(settings.schema_.path)))
     files, weights, found = _seen(settings, known)
+    columns = {name: _kind(known.get(name), seen) for name, seen in found.items()}
+    by_column.check(settings.data.split, columns)
     notes = [
         note
         for name, seen in found.items()
@@ -127,7 +129,7 @@ def resolve(settings: Settings, report: Callable[[str], None] = lambda line: Non
         report("(Texts that mean missing belong in null_values under [data]; types, in a schema.)")
     return Sources(
         shards=shards.group(files, weights, settings.data.shard_mb * 2**20, settings.data.window),
-        columns={name: _kind(known.get(name), seen) for name, seen in found.items()},
+        columns=columns,
         lineage=Lineage(
             data=hash_json(
                 [f._replace(part=None).content for f in files if not f.part or f.part.begin == 0]
@@ -166,15 +168,18 @@ def _seen(
 def _seen_in_files(
     settings: Settings, paths: list[str], known: dict[str, Declared]
 ) -> tuple[list[SourceFile], list[float], dict[str, Seen | None]]:
-    listed = finding.find(paths, settings.resolve, settings.data.asked)
+    how = settings.data
+    patterns = {name: how.split.files[name] for name in how.split.names} if how.split.files else {}
+    listed = finding.find(paths, settings.resolve, how.asked, patterns)
     keys = partitions(listed)
-    files, weights, found = _look_at([file.address for file in listed], keys, known, settings.data)
+    files, weights, found = _look_at([file.address for file in listed], keys, known, how)
     relative = {file.address for file in listed if not is_absolute(file.given)}
-    of = {file.address: file.span for file in listed}
+    of = {file.address: file for file in listed}
     files = [
         file._replace(
             path=settings.from_home(file.path) if file.path in relative else file.path,
-            span=of[file.path],
+            span=of[file.path].span,
+            split=of[file.path].split,
         )
         for file in files
     ]
@@ -349,7 +354,11 @@ def _check_header(address: str, here: list[str], first: str, names: list[str]) -
 
 
 def _check_columns(how: Reading, names: list[str]) -> None:
-    said = {"data.split.key": how.split.key, "data.null_values.columns": how.null_values.columns}
+    said = {
+        "data.split.key": how.split.key,
+        "data.split.by": [how.split.by] if how.split.by else [],
+        "data.null_values.columns": how.null_values.columns,
+    }
     for key, columns in said.items():
         for name in columns:
             if name not in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ class Found(NamedTuple):
         given: The path that it was found by, as it was given.
         span: The span that it is read as, if its path says one.
         said: What its path says of that.
+        split: The split whose pattern found it; empty if files do not say the split.
     """
 
     address: str
@@ -43,10 +44,14 @@ class Found(NamedTuple):
     given: str
     span: Span | None = None
     said: Said | None = None
+    split: str = ""
 
 
 def find(
-    paths: Sequence[str], resolve: Callable[[str], str] = str, asked: Asked = LATEST
+    paths: Sequence[str],
+    resolve: Callable[[str], str] = str,
+    asked: Asked = LATEST,
+    splits: Mapping[str, str] | None = None,
 ) -> list[Found]:
     """The input files at paths: those of each path sorted, in the order of the paths.
 
@@ -62,13 +67,23 @@ def find(
             At `https://…` one file.
         resolve: Makes a path on disk absolute.
         asked: Which spans.
+        splits: For each split, the pattern of its files below the paths, which are folders then;
+            the files come in this order.
 
     Raises:
         MfxError: A path has no input file; there is no such span (see `spans.chosen`); a file is
             found twice, or with and without compression; a folder or a storage cannot be read; or
             it is another kind of URL.
     """
-    found = [file for given in paths for file in _at(resolve(given), given)]
+    patterns = [(path, "") for path in paths]
+    if splits:
+        folders = [path.rstrip("/") for path in paths]
+        patterns = [(f"{path}/{below}", name) for name, below in splits.items() for path in folders]
+    found = [
+        file._replace(split=split)
+        for given, split in patterns
+        for file in _at(resolve(given), given)
+    ]
     found = _of_spans(found, asked)
     _check_twice(found)
     _check_packed(found)

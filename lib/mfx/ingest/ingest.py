@@ -1,4 +1,4 @@
-"""Read a shard, type its columns, split it by row hash, write it as Parquet (TFX: ExampleGen)."""
+"""Read a shard, type its columns, split its rows, write them as Parquet (TFX: ExampleGen)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfx import label
-from mfx.artifacts import SPLITS, Examples, Shard, Sources, spans, store
+from mfx.artifacts import Examples, Shard, SourceFile, Sources, spans, store
 from mfx.artifacts.examples import paths_in_words
 from mfx.columns.row_groups import RowGroups
 from mfx.columns.types import TYPES
@@ -45,17 +45,18 @@ def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
             lines and columns), more than `tolerate` under `[data]`; or the numbers of rows in and
             out do not add up.
     """
-    without_label: dict[str, int] = {}
+    names = settings.data.split.names
+    left_out: dict[str, int] = {}
     schema = pa.schema([(name, TYPES[kind]) for name, kind in sources.columns.items()])
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
-        paths = {split: Path(directory, f"{split}.parquet") for split in SPLITS}
+        paths = {split: Path(directory, f"{split}.parquet") for split in names}
         written = {split: RowGroups(path, schema) for split, path in paths.items()}
-        hashes = {split: RowsHash() for split in SPLITS}
+        hashes = {split: RowsHash() for split in names}
         aside = Aside(directory, settings.data.tolerate)
-        for batch in _batches(shard, sources, settings, tally, aside):
-            for split, part in by_split(batch, settings.data.split).items():
-                part = label.drop_missing(part, settings.label, split, without_label)
+        for file, batch in _batches(shard, sources, settings, tally, aside):
+            for split, part in by_split(batch, settings.data.split, file, left_out).items():
+                part = label.drop_missing(part, settings.label, split, left_out)
                 written[split].add(part)
                 hashes[split].add(part)
         aside.close()
@@ -63,9 +64,9 @@ def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
             groups.close()
         examples = Examples(
             shards=(store.save(directory),),
-            rows={split: pq.read_metadata(paths[split]).num_rows for split in SPLITS},
+            rows={split: pq.read_metadata(paths[split]).num_rows for split in names},
             rows_in=tally.records,
-            rejected=dict(by_number(tally.rejected)) | without_label,
+            rejected=dict(by_number(tally.rejected)) | left_out,
             columns=sources.columns,
             lineage=sources.lineage.derived(shard.sha256),
             missing=_cells(tally.missing),
@@ -80,20 +81,21 @@ def ingest(shard: Shard, sources: Sources, settings: Reads) -> Examples:
 
 def _batches(
     shard: Shard, sources: Sources, settings: Reads, tally: Tally, aside: Aside
-) -> Iterator[pa.RecordBatch]:
-    """The rows of the shard's files, in order; `aside` gets those that do not fit."""
+) -> Iterator[tuple[SourceFile, pa.RecordBatch]]:
+    """The rows of the shard's files, in order, with a file; `aside` gets those that do not fit."""
     types, how = sources.columns, settings.data
     told = [file for file in shard.files if file.told is not None]
     if told and folders.has(told[0]):
-        yield from folders.batches(told, types, how, tally, aside, settings.resolve)
+        rows = folders.batches(told, types, how, tally, aside, settings.resolve)
+        yield from ((told[0], batch) for batch in rows)
         return
     for piece in told:
         place = Place(piece.path, settings.resolve)
         batches = outside.batches(piece, types, how, tally, place)
-        yield from aside.taking(batches, piece.path, tally)
+        yield from ((piece, batch) for batch in aside.taking(batches, piece.path, tally))
     files = [file for file in shard.files if file.told is None]
     for file, batches in file_rows.each(files, types, how, tally, settings.resolve):
-        yield from aside.taking(batches, file.path, tally)
+        yield from ((file, batch) for batch in aside.taking(batches, file.path, tally))
 
 
 def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
@@ -113,16 +115,17 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
         of.setdefault(part.lineage.parents[0], []).append(part)
     # Shards of the same content have the same examples, and each has a place of its own.
     parts = [of[shard.sha256].pop() for shard in sources.shards]
+    splits = parts[0].splits
     examples = Examples(
         shards=tuple(payload for part in parts for payload in part.shards),
-        rows={split: sum(part.rows[split] for part in parts) for split in SPLITS},
+        rows={split: sum(part.rows[split] for part in parts) for split in splits},
         rows_in=sum(part.rows_in for part in parts),
         rejected=dict(by_number(sum((Counter(part.rejected) for part in parts), Counter()))),
         columns=parts[0].columns,
         lineage=parts[0].lineage.derived(*(part.digest for part in parts)),
         missing=_cells(_sum(part.missing for part in parts)),
         rounded=_cells(_sum(part.rounded for part in parts)),
-        hashes={s: joined((p.rows[s], (p.hashes or {})[s]) for p in parts) for s in SPLITS},
+        hashes={s: joined((p.rows[s], (p.hashes or {})[s]) for p in parts) for s in splits},
         misfits=by_number(sum((Counter(dict(part.misfits)) for part in parts), Counter())),
         tolerate=parts[0].tolerate,
         spans=spans.grouped(
@@ -139,11 +142,12 @@ def merge(parts: Sequence[Examples], sources: Sources) -> Examples:
             f"{paths_in_words(sources.files)}: a header but no rows",
             "Expected at least one row below the header.",
         )
-    for split in SPLITS:
+    for split in splits:
         if examples.rows[split] == 0:
             raise MfxError(
                 f"the {split} split is empty: {examples.rows_in} rows in, {examples.rows}",
-                "Give more rows, or change split (its shares or its key) under [data].",
+                "Give more rows, or change split under [data]: its shares or its key; or, by a "
+                "column, where splits begin (and the unit of whole numbers), or their values.",
             )
     return examples
 

@@ -1,19 +1,21 @@
-"""Assign rows to splits by a hash of their values.
+"""Assign rows to splits: by a hash of their values, by a column, or by the files.
 
 The result is the same on any machine and with any number of shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from mfx.artifacts import SourceFile
 from mfx.columns.types import holds_lists, lengths, values_of
 from mfx.config import Split
+from mfx.ingest import by_column
+from mfx.ingest.by_column import Places
 
 _MISSING = np.uint64(0x9E3779B97F4A7C15)
 _PRIME = np.uint64(0x100000001B3)
@@ -78,8 +80,42 @@ def _list_hash(column: pa.Array, exact: bool) -> np.ndarray:
     return (sums[ends] - sums[ends - counts]) ^ (counts.astype(np.uint64) * _PRIME)
 
 
-def by_split(batch: pa.RecordBatch, split: Split) -> dict[str, pa.RecordBatch]:
-    """The rows of each split, in their order. Every row is in exactly one split."""
-    bucket = row_hash(batch, split.key) % np.uint64(split.train + split.eval)
-    train = pa.array(bucket < np.uint64(split.train))
-    return {"train": batch.filter(train), "eval": batch.filter(pc.invert(train))}
+def _by_hash(batch: pa.RecordBatch, split: Split, file: SourceFile) -> Places:
+    """Rows with equal keys are in one split; a split has each number of a hash up to its share."""
+    ends = np.cumsum([*split.shares.values()]).astype(np.uint64)
+    bucket = row_hash(batch, split.key) % ends[-1]
+    return Places(np.searchsorted(ends, bucket, side="right"), {})
+
+
+def _by_file(batch: pa.RecordBatch, split: Split, file: SourceFile) -> Places:
+    return Places(np.full(batch.num_rows, split.names.index(file.split)), {})
+
+
+KINDS: Mapping[str, Callable[[pa.RecordBatch, Split, SourceFile], Places]] = {
+    "shares": _by_hash,
+    "begins": lambda batch, split, file: by_column.by_begins(batch, split, file.path),
+    "values": lambda batch, split, file: by_column.by_values(batch, split, file.path),
+    "files": _by_file,
+}
+"""A function for each kind of `config.Split`. None looks at other rows than the given ones, so how
+rows lie in batches and shards does not show."""
+
+
+def by_split(
+    batch: pa.RecordBatch, split: Split, file: SourceFile, left_out: dict[str, int]
+) -> dict[str, pa.RecordBatch]:
+    """The rows of each split, in their order. A row is in one split, or left out.
+
+    Args:
+        batch: Some rows of a file.
+        split: How they are divided.
+        file: The file.
+        left_out: Gets the number of rows that are in no split, by reason.
+
+    Raises:
+        MfxError: A row has no split, and the config does not say to leave it out.
+    """
+    places, reasons = KINDS[split.kind](batch, split, file)
+    for reason, rows in reasons.items():
+        left_out[reason] = left_out.get(reason, 0) + rows
+    return {name: batch.filter(pa.array(places == place)) for place, name in enumerate(split.names)}

@@ -18,6 +18,7 @@ from mfx.config import Settings
 from mfx.errors import MfxError
 from mfx.export import warmup
 from mfx.push import infra_validation
+from mfx.splits import EVAL
 
 _ELSEWHERE = (
     "To push somewhere else: `run --from-run ID --destination …` reuses the results of run ID. "
@@ -33,7 +34,7 @@ def push(
     run: str,
     report: Callable[[str], object] = lambda line: None,
 ) -> PushedModel:
-    """Serve the model and replay eval rows, then push it if all is well.
+    """Serve the model and replay rows, then push it if all is well.
 
     The model must be blessed, and its answers must be those it was evaluated with. A trial
     (Metaflow's `spin`) pushes nothing.
@@ -41,7 +42,7 @@ def push(
     Args:
         model: The SavedModel to push.
         evaluation: Its blessing, and the answers that it must repeat.
-        examples: The rows as ingested; some eval rows are replayed.
+        examples: The rows as ingested; some that it was evaluated on are replayed.
         settings: Where to push, and how many rows to replay.
         run: The run's id. A second call with the same id does not push a second version.
         report: Called with one line of text if a trial leaves something undone.
@@ -59,7 +60,9 @@ def push(
         view = (registry.promotion.read_view if trying else registry.promotion.begin)(place.open())
     with model.payload.files() as folder:
         replayed = replay_rows(folder, evaluation, examples, settings)
-        requests = warm_up(folder, examples, settings) if replayed.valid else None
+        requests = None
+        if replayed.valid:
+            requests = warm_up(folder, examples, settings, evaluation.split)
     if reasons := registry.actions.refusals(evaluation, replayed):
         return PushedModel("", None, "; ".join(reasons), replayed, lineage, requests)
     if trying:
@@ -93,10 +96,10 @@ def _or_elsewhere() -> Iterator[None]:
         raise MfxError(error.what, f"{error.remedy}\n{_ELSEWHERE}") from None
 
 
-def warm_up(folder: Path, examples: Examples, settings: Settings) -> Payload:
+def warm_up(folder: Path, examples: Examples, settings: Settings, split: str = EVAL) -> Payload:
     """Save warm-up requests for the SavedModel in `folder`; they use the rows of `replay_rows`."""
-    chosen = _chosen(examples.rows["eval"], settings)[: max(warmup.SIZES)]
-    rows = _raw_rows(examples, chosen, leave_out=settings.label.columns)
+    chosen = _chosen(examples.rows[split], settings)[: max(warmup.SIZES)]
+    rows = _raw_rows(examples, split, chosen, leave_out=settings.label.columns)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         requests = warmup.requests(folder, rows, settings.pipeline.name)
         warmup.write(Path(directory), requests)
@@ -106,7 +109,9 @@ def warm_up(folder: Path, examples: Examples, settings: Settings) -> Payload:
 def replay_rows(
     folder: Path, evaluation: Evaluation, examples: Examples, settings: Settings, kind: str = ""
 ) -> Replay:
-    """Serve the SavedModel in `folder`, replay eval rows, and compare the answers with evaluate's.
+    """Serve the SavedModel in `folder`, replay rows, and compare the answers with evaluate's.
+
+    The rows are of the split that it was evaluated on.
 
     Args:
         folder: The SavedModel.
@@ -121,23 +126,25 @@ def replay_rows(
     answers = table["answer" if "answer" in table.column_names else "prediction"]
     expected = np.asarray(answers.to_pylist(), np.float64).reshape(table.num_rows, -1)
     chosen = _chosen(table.num_rows, settings)
-    rows = _raw_rows(examples, chosen, settings.label.columns).to_pylist()
+    rows = _raw_rows(examples, evaluation.split, chosen, settings.label.columns).to_pylist()
     name = settings.pipeline.name
     return infra_validation.validate(folder, name, rows, expected[chosen], settings.push, kind)
 
 
 def _chosen(rows: int, settings: Settings) -> np.ndarray:
-    """Indices of the rows to replay, spread over the eval split; int64, ascending."""
+    """Indices of the rows to replay, spread over a split; int64, ascending."""
     spread = np.linspace(0, rows - 1, settings.push.replay_rows)
     return np.unique(spread.round().astype(np.int64))
 
 
-def _raw_rows(examples: Examples, chosen: np.ndarray, leave_out: list[str]) -> pa.RecordBatch:
-    """The eval rows with these indices, without the columns in `leave_out`."""
+def _raw_rows(
+    examples: Examples, split: str, chosen: np.ndarray, leave_out: list[str]
+) -> pa.RecordBatch:
+    """The rows of a split with these indices, without the columns in `leave_out`."""
     columns = [name for name in examples.columns if name not in leave_out]
     found = []
     begin = 0
-    for batch in examples.batches("eval", columns=columns):
+    for batch in examples.batches(split, columns=columns):
         here = chosen[(chosen >= begin) & (chosen < begin + batch.num_rows)] - begin
         found.append(batch.take(pa.array(here)))
         begin += batch.num_rows

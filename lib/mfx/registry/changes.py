@@ -6,7 +6,6 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mfx.artifacts import SPLITS
 from mfx.artifacts.examples import paths_in_words
 from mfx.artifacts.spans import in_words
 from mfx.registry.runs import Results
@@ -141,7 +140,7 @@ def _data(one: Results) -> dict[str, Any]:
         found["spans"] = in_words(sources.spans) or None
         found["SHA-256"] = sources.lineage.data[:12]
     if examples := one.examples:
-        found |= {f"{split} rows": examples.rows.get(split) for split in SPLITS}
+        found |= {f"{split} rows": examples.rows[split] for split in examples.splits}
         found["rejected rows"] = sum(examples.rejected.values())
     return found
 

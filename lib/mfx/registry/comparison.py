@@ -1,4 +1,7 @@
-"""Compare the metrics of several runs on the same eval rows, with intervals for differences."""
+"""Compare the metrics of several runs on the same rows, with intervals for differences.
+
+They are the rows on which the newest run was evaluated: of its test split if it has one, else eval.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from mfx.errors import MfxError
 from mfx.registry import bootstrap
 from mfx.registry.client import began
 from mfx.registry.runs import Results
+from mfx.splits import EVAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,9 +79,10 @@ class Comparison:
     Args:
         runs: The runs' ids. Differences are from the first.
         rows: One entry per slice and metric, OVERALL first.
-        eval_run: The run whose eval rows are used for all metrics.
+        eval_run: The run whose rows are used for all metrics.
         eval_rows: The number of these rows.
         notes: What was computed again, what could not be compared, and why.
+        split: The split of that run that has these rows.
     """
 
     runs: list[str]
@@ -85,6 +90,7 @@ class Comparison:
     eval_run: str
     eval_rows: int
     notes: list[str] = field(default_factory=list)
+    split: str = EVAL
 
     def frame(self) -> pd.DataFrame:
         """A table with one row per slice and metric; see `mfx.registry.compare`."""
@@ -115,7 +121,7 @@ class _Measured:
 
 
 def compare_metrics(found: Sequence[Results]) -> Comparison:
-    """Compare runs on the eval rows of the newest run.
+    """Compare runs on the rows on which the newest run was evaluated.
 
     Raises:
         MfxError: There are fewer than two runs, a run has no metrics, or fewer than two runs can be
@@ -131,12 +137,15 @@ def compare_metrics(found: Sequence[Results]) -> Comparison:
     measured = [one for one in (_measure(r, newest, answers["label"], notes) for r in found) if one]
     if len(measured) < 2:
         raise MfxError("the runs cannot be compared: " + "; ".join(notes))
-    rows = _rows(measured, examples, options, answers["label"], notes)
-    return Comparison([m.run for m in measured], rows, newest.id, len(answers["label"]), notes)
+    split = newest.need("evaluate", "evaluation").split
+    rows = _rows(measured, examples, split, options, answers["label"], notes)
+    return Comparison(
+        [m.run for m in measured], rows, newest.id, len(answers["label"]), notes, split
+    )
 
 
 def _answers(found: Results) -> dict[str, pa.Array]:
-    """The label, prediction and answer of each eval row. Older runs have no answers."""
+    """The label, prediction and answer of each evaluated row. Older runs have no answers."""
     with found.need("evaluate", "evaluation").predictions.files() as folder:
         table = pq.read_table(folder / "predictions.parquet")
     return {name: table[name].combine_chunks() for name in table.column_names}
@@ -145,17 +154,18 @@ def _answers(found: Results) -> dict[str, pa.Array]:
 def _measure(
     found: Results, newest: Results, label: pa.Array, notes: list[str]
 ) -> _Measured | None:
-    """Measure a run on the newest run's eval rows; None, with a note, if that is not possible."""
+    """Measure a run on the newest run's rows; None, with a note, if that is not possible."""
     evaluation = found.need("evaluate", "evaluation")
     examples, settings = newest.examples, newest.settings
     assert examples is not None and settings is not None  # compare_metrics has read them.
     ours: Examples = found.need("validate", "examples")
-    if ours.split_digest("eval") == examples.split_digest("eval"):
+    split = newest.need("evaluate", "evaluation").split
+    if ours.split_digest(evaluation.split) == examples.split_digest(split):
         answers = _answers(found)
         if not answers["label"].equals(label):
             notes.append(
-                f"run {found.id} cannot be compared: it makes other labels from the same eval rows "
-                f"than run {newest.id}"
+                f"run {found.id} cannot be compared: it makes other labels from the same {split} "
+                f"rows than run {newest.id}"
             )
             return None
         prediction = answers["prediction"]
@@ -168,34 +178,34 @@ def _measure(
             how = "again: an older version gave a number for metrics without a value"
         notes.append(f"run {found.id} was measured {how}")
     else:
-        problem, answered = _predict(found, examples)
+        problem, answered = _predict(found, examples, split)
         if answered is None:
             notes.append(
-                f"run {found.id} cannot be compared: its model cannot predict the eval rows of "
+                f"run {found.id} cannot be compared: its model cannot predict the {split} rows of "
                 f"run {newest.id}: {problem}"
             )
             return None
         prediction = answered
-        notes.append(f"run {found.id} was evaluated again, on the eval rows of run {newest.id}")
+        notes.append(f"run {found.id} was evaluated again, on the {split} rows of run {newest.id}")
     from mfx.evaluate.evaluate import not_probabilities, remeasure
     from mfx.evaluate.spec import Reads
 
     if problem := not_probabilities(prediction, settings.evaluate):
         notes.append(f"run {found.id} cannot be compared: {problem}")
         return None
-    again, why = remeasure(prediction, label, examples, Reads.of(settings))
+    again, why = remeasure(prediction, label, examples, Reads.of(settings), split)
     return _Measured(found.id, {row.slice: row.metrics for row in again}, why, prediction)
 
 
-def _predict(found: Results, examples: Examples) -> tuple[str, pa.Array | None]:
-    """The model's predictions for these eval rows, or why there are none."""
+def _predict(found: Results, examples: Examples, split: str) -> tuple[str, pa.Array | None]:
+    """The model's predictions for the rows of a split, or why there are none."""
     import tensorflow as tf
 
     from mfx.evaluate.evaluate import predict
 
     try:
         with found.need("evaluate", "model").payload.files() as folder:
-            return "", predict(folder, examples)
+            return "", predict(folder, examples, split)
     except (KeyError, TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0]}", None
 
@@ -211,13 +221,14 @@ def _measures(options: Evaluate) -> dict[str, Any]:
 def _rows(
     measured: list[_Measured],
     examples: Examples,
+    split: str,
     options: Evaluate,
     label: pa.Array,
     notes: list[str],
 ) -> list[MetricRow]:
     slices = list(dict.fromkeys(key for m in measured for key in m.rows))
     metrics = list(dict.fromkeys(k for m in measured for k in m.rows[OVERALL]))
-    bounds = _intervals(measured, examples, options, label, slices, notes)
+    bounds = _intervals(measured, examples, split, options, label, notes)
     without = [name for name in metrics if (OVERALL, name) not in bounds]
     if bounds and (without := [name for name in without if name != "example_count"]):
         notes.append(f"no intervals for {', '.join(without)}")
@@ -251,9 +262,9 @@ def _difference(
 def _intervals(
     measured: list[_Measured],
     examples: Examples,
+    split: str,
     options: Evaluate,
     label: pa.Array,
-    slices: list[SliceKey],
     notes: list[str],
 ) -> dict[tuple[SliceKey, str], list[bootstrap.Interval | None]]:
     if not all(pa.types.is_floating(m.prediction.type) for m in measured):
@@ -262,20 +273,24 @@ def _intervals(
     entries = [(m, {}) if isinstance(m, str) else (m.class_name, m.config) for m in options.metrics]
     formulas = [f for f in (bootstrap.formula(*entry) for entry in entries) if f]
     weight = getattr(options, "example_weight", "")
+    slices = slice_rows(examples, options.slices, split)
+    known = {key for m in measured for key in m.rows}
     return bootstrap.intervals(
         formulas,
         label.to_numpy(),
         [m.prediction.to_numpy() for m in measured],
-        {k: rows for k, rows in slice_rows(examples, options.slices).items() if k in slices},
-        examples.to_arrow("eval", [weight]).column(0).to_numpy() if weight else None,
+        {key: rows for key, rows in slices.items() if key in known},
+        examples.to_arrow(split, [weight]).column(0).to_numpy() if weight else None,
     )
 
 
-def slice_rows(examples: Examples, slices: Sequence[Sequence[str]]) -> dict[SliceKey, np.ndarray]:
-    """The indices of the eval rows in each slice; see `columns.groups`."""
-    found = {OVERALL: np.arange(examples.rows["eval"])}
+def slice_rows(
+    examples: Examples, slices: Sequence[Sequence[str]], split: str = EVAL
+) -> dict[SliceKey, np.ndarray]:
+    """The indices of a split's rows in each slice; see `columns.groups`."""
+    found = {OVERALL: np.arange(examples.rows[split])}
     for names in dict.fromkeys(tuple(sorted({*keys})) for keys in slices if keys):
-        table = examples.to_arrow("eval", names)
+        table = examples.to_arrow(split, names)
         columns = [table.column(name).combine_chunks() for name in names]
         for values, chosen in grouped(columns):
             found[SliceKey.of(zip(names, values, strict=True))] = chosen

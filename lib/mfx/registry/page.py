@@ -39,8 +39,9 @@ def page(metrics: Comparison, changes: Sequence[Changes], found: Sequence[Result
 def metric_sections(metrics: Comparison, found: Sequence[Results]) -> list[Html]:
     """Metrics side by side: first of all rows, then differences as charts, and slices."""
     said = (
-        f"Of the {metrics.eval_rows:,} eval rows of run {metrics.eval_run}. In brackets, and as "
-        "bars, the 95% interval of the difference from the first run (paired bootstrap)."
+        f"Of the {metrics.eval_rows:,} {metrics.split} rows of run {metrics.eval_run}. In "
+        "brackets, and as bars, the 95% interval of the difference from the first run (paired "
+        "bootstrap)."
     )
     overall = [row for row in metrics.rows if row.slice == OVERALL]
     sliced = [row for row in metrics.rows if row.slice != OVERALL]
@@ -55,7 +56,7 @@ def metric_sections(metrics: Comparison, found: Sequence[Results]) -> list[Html]
             "Metrics",
             element("p", said, class_="note"),
             [element("p", note, class_="note") for note in metrics.notes],
-            _metric_table(overall, metrics.runs, "Metrics on all eval rows"),
+            _metric_table(overall, metrics.runs, f"Metrics on all {metrics.split} rows"),
         ),
         *(
             _section(title, element("div", drawn, class_="charts"))

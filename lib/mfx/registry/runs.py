@@ -43,7 +43,7 @@ class RunSummary:
         files: The first and the last input file.
         rows: The number of examples in all splits; None if it did not get that far.
         commit: The Git commit, with `+` if there were uncommitted changes.
-        metrics: The metrics on the whole eval split.
+        metrics: The metrics on the whole split on which the model was evaluated.
         blessed: Whether the model was blessed; None if it was not evaluated.
         version: The version that the run itself pushed, or None.
         production: Whether its model is in production now; None if that cannot be read, or was not

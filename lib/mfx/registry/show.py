@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfx import figures
-from mfx.artifacts import SPLITS, Evaluation
+from mfx.artifacts import Evaluation
 from mfx.artifacts.examples import paths_in_words
 from mfx.artifacts.spans import in_words
 from mfx.errors import MfxError
@@ -88,7 +88,7 @@ def _facts(found: Results) -> dict[str, str]:
         facts["code"] = f"{sources.lineage.code[:12]}  {made_with}"
         facts["config"] = sources.lineage.config[:12]
     if examples := found.examples:
-        rows = ", ".join(f"{split} {examples.rows[split]:,}" for split in SPLITS)
+        rows = ", ".join(f"{split} {examples.rows[split]:,}" for split in examples.splits)
         rejected = sum(examples.rejected.values())
         facts["examples"] = f"{examples.digest[:12]}  {rows}, rejected {rejected:,}"
         counts = sorted(examples.rejected.items(), key=lambda one: -one[1])
@@ -122,7 +122,7 @@ def _outcome(found: Results) -> dict[str, str]:
             f"{model.device}, {figures.megabytes(model.payload.size)}"
         )
     if evaluation := found.evaluation:
-        facts["metrics"] = ", ".join(
+        facts["metrics"] = evaluation.where + ", ".join(
             f"{name} {_metric(evaluation, name, value)}"
             for name, value in evaluation.overall.items()
         )

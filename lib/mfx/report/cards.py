@@ -17,7 +17,6 @@ from metaflow.cards import Error, Markdown, ValueBox, VegaChart
 from mfx import figures
 from mfx.artifacts import (
     OVERALL,
-    SPLITS,
     Anomalies,
     Blessing,
     Check,
@@ -45,14 +44,17 @@ from mfx.report.card_parts import (
     table,
 )
 from mfx.report.vega_lite import grid, number, text
+from mfx.splits import EVAL
 
 NO_THRESHOLDS = (
     "The config has no thresholds, so nothing was checked: the first model is blessed, later ones "
     "are not. Add `[[evaluate.thresholds]]` to say what a model must reach."
 )
-NO_CURVES = (
-    "No curves: the model is not a binary classifier, or all eval examples are of one class."
+SAME_ROWS = (
+    "The eval rows that chose among the {} candidates also bless the model, so its metrics may be "
+    "a little too good. A `test` split keeps rows apart for that: `split` under `[data]`."
 )
+NO_CURVES = "No curves: the model is not a binary classifier, or all examples are of one class."
 
 
 def show(components: Components) -> None:
@@ -80,7 +82,7 @@ def validate(
     examples: Examples, statistics: Statistics, schema: Schema, anomalies: Anomalies
 ) -> Components:
     """The card of `validate`: rows, anomalies, the schema's origin, train beside eval."""
-    protos = {split: statistics.proto(split) for split in SPLITS}
+    protos = {split: statistics.proto(split) for split in statistics.splits}
     errors = len(anomalies.errors)
     warnings = len(anomalies.found) - errors
     origin = "a schema inferred in this run" if schema.inferred else "the committed schema"
@@ -147,8 +149,9 @@ def evaluate(evaluation: Evaluation) -> Components:
     return [
         _verdict(blessing),
         *([Markdown("## Failed checks"), *failed] if failed else []),
-        Markdown("## Metrics on all eval examples"),
+        Markdown(f"## Metrics on all {evaluation.split} examples"),
         *_overall(evaluation),
+        *_chosen_on(evaluation),
         *_curves(evaluation),
         *_slices(evaluation),
         Markdown("## Checks"),
@@ -165,7 +168,7 @@ def push(pushed: PushedModel, evaluation: Evaluation) -> Components:
     rows = [
         ["result", "valid" if replay.valid else "NOT VALID"],
         *([["error", text(replay.error, 1000)]] if replay.error else []),
-        ["eval rows replayed", cell(replay.rows)],
+        [f"{evaluation.split} rows replayed", cell(replay.rows)],
         ["largest difference from the evaluation", cell(replay.max_difference)],
         ["served by", text(replay.server) or NONE],
         ["seconds until it was available", figure(replay.load_seconds)],
@@ -262,18 +265,20 @@ def _schema_origin(schema: Schema) -> Markdown:
 
 def _distributions(protos: dict[str, Any]) -> Components:
     numeric, categorical, left_out = distributions.draw(
-        *(protos[split].datasets[0] for split in SPLITS)
+        {split: proto.datasets[0] for split, proto in protos.items()}
     )
+    others = ", ".join([*protos][1:])
     components: Components = []
     if numeric:
         caption = (
-            "The share of each split's rows in each bin. Bars are train, the line is eval. "
+            f"The share of each split's rows in each bin. Bars are train, the line is {others}. "
             "Small differences may come from the edges of TFDV's histograms, which these are from."
         )
         components += [Markdown(f"## Numeric features\n{caption}")]
         components += [VegaChart(grid(numeric, 3))]
     if categorical:
-        caption = "The share of each split's rows with each value. Bars are train, ticks are eval."
+        caption = "The share of each split's rows with each value. "
+        caption += f"Bars are train, ticks are {others}."
         components += [Markdown(f"## Text features\n{caption}")]
         components += [VegaChart(grid(categorical, 2))]
     if left_out:
@@ -285,12 +290,13 @@ def _distributions(protos: dict[str, Any]) -> Components:
 def _feature_tables(protos: dict[str, Any]) -> Components:
     """A table of numeric features and one of text features, with a row for each split."""
     by_split = {
-        split: {row["feature"]: row for row in feature_rows(protos[split])} for split in SPLITS
+        split: {row["feature"]: row for row in feature_rows(proto)}
+        for split, proto in protos.items()
     }
     tables: dict[bool, list[list[str]]] = {False: [], True: []}
     numbers = ("mean", "std_dev", "zeros", "min", "median", "max")
     for name in dict.fromkeys(name for rows in by_split.values() for name in rows):
-        for split in SPLITS:
+        for split in protos:
             row = by_split[split].get(name)
             if row is None:
                 continue
@@ -384,7 +390,7 @@ def _curves(evaluation: Evaluation) -> Components:
 def _slices(evaluation: Evaluation) -> Components:
     components: Components = []
     for feature, drawn in charts.slices(evaluation.rows, evaluation.baseline_rows).items():
-        caption = "Larger points are slices of more examples. The dashed line: all eval examples."
+        caption = "Larger points are slices of more examples. The dashed line: all examples."
         components += [Markdown(f"## By {code(feature)}\n{caption}")]
         components += [VegaChart(grid(drawn, 2))]
     rows = [row for row in evaluation.rows if row.slice != OVERALL]
@@ -404,11 +410,26 @@ def _slices(evaluation: Evaluation) -> Components:
     ]
 
 
+def _chosen_on(evaluation: Evaluation) -> Components:
+    """Which rows chose the model, and which judge it."""
+    count = len(evaluation.candidates)
+    if evaluation.split != EVAL and evaluation.chosen is not None:
+        value = figures.metric(evaluation.candidates[evaluation.chosen])
+        chosen = f" among {count} candidates" if count > 1 else ""
+        return [
+            Markdown(
+                f"All metrics and checks are of the {evaluation.split} split. The model was chosen"
+                f"{chosen} on eval, where {code(evaluation.select)} is {value}."
+            )
+        ]
+    return [Markdown(SAME_ROWS.format(count))] if count > 1 else []
+
+
 def _candidates(evaluation: Evaluation) -> Components:
     if len(evaluation.candidates) < 2:
         return []
     rows = [[str(place), cell(value)] for place, value in enumerate(evaluation.candidates)]
     return [
         Markdown("## Candidates"),
-        *table(["candidate", "selecting metric"], rows, "candidates"),
+        *table(["candidate", f"selecting metric, on {EVAL}"], rows, "candidates"),
     ]

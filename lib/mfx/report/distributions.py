@@ -15,6 +15,7 @@ from typing import Any
 from mfx.report import vega_lite
 from mfx.report.charts import MAX_CHARTS
 from mfx.report.vega_lite import Spec
+from mfx.splits import TRAIN
 
 TOP_VALUES = 10
 """The most values of a text feature that are shown."""
@@ -22,22 +23,21 @@ BINS = 10
 """The bins of a histogram, as many as TFDV's have."""
 
 
-def draw(train: Any, evaluated: Any) -> tuple[list[Spec], list[Spec], list[str]]:
-    """Charts of features, with the train split and the eval split in each.
+def draw(datasets: Mapping[str, Any]) -> tuple[list[Spec], list[Spec], list[str]]:
+    """Charts of features, with all splits in each.
 
     Args:
-        train: TFDV's `DatasetFeatureStatistics` of the train split.
-        evaluated: The same of the eval split.
+        datasets: TFDV's `DatasetFeatureStatistics` of each split, train first.
 
     Returns:
         Charts of numeric features, charts of text features, names of features that have no chart:
         those without values and those beyond MAX_CHARTS.
     """
     pairs: dict[str, dict[str, Any]] = {}
-    for split, dataset in (("train", train), ("eval", evaluated)):
+    for split, dataset in datasets.items():
         for feature in dataset.features:
             pairs.setdefault(_name(feature), {})[split] = feature
-    examples = {"train": train.num_examples, "eval": evaluated.num_examples}
+    examples = {split: dataset.num_examples for split, dataset in datasets.items()}
     numeric: list[Spec] = []
     categorical: list[Spec] = []
     left_out = []
@@ -58,16 +58,16 @@ def _name(feature: Any) -> str:
 
 
 def _missing(features: Mapping[str, Any], examples: Mapping[str, int]) -> str:
-    """`missing 3.1% / 3.5%` for train and eval; '' if less than 0.5% are missing in both."""
+    """`missing 3.1% / 3.5%`, for each split; '' if less than 0.5% are missing in all."""
     shares = {}
     for split, feature in features.items():
         present = getattr(feature, feature.WhichOneof("stats")).common_stats.num_non_missing
         shares[split] = 1 - present / examples[split] if examples[split] else 0.0
-    for split in {"train", "eval"} - set(features):
+    for split in examples.keys() - features.keys():
         shares[split] = 1.0
     if max(shares.values()) < 0.005:
         return ""
-    shown = [f"{shares[split]:.1%}" for split in ("train", "eval")]
+    shown = [f"{shares[split]:.1%}" for split in examples]
     return f"missing {' / '.join(dict.fromkeys(shown))}"
 
 
@@ -102,13 +102,14 @@ def _histogram(name: str, features: Mapping[str, Any], examples: Mapping[str, in
             {"low": a, "high": b, "share": share, "series": split}
             for (a, b), share in zip(pairwise(edges), shares, strict=True)
         ]
-        if split == "eval":  # Its line of steps needs an end.
+        if split != TRAIN:  # Its line of steps needs an end.
             rows.append({"low": edges[-1], "high": edges[-1], "share": shares[-1], "series": split})
     subtitle = "; ".join(note for note in notes if note)
-    return vega_lite.chart(name, rows, _histogram_layers(edges), subtitle, width=240, height=110)
+    layers = _histogram_layers(edges, [*examples])
+    return vega_lite.chart(name, rows, layers, subtitle, width=240, height=110)
 
 
-def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
+def _histogram_layers(edges: Sequence[float], splits: list[str]) -> list[Spec]:
     scale = {"domain": [edges[0], edges[-1]], "nice": False, "zero": False}
     short = "~s" if max(map(abs, edges)) >= 1e5 else ",~r"
     axis = {"format": short, "tickCount": 5, "grid": False, "labelOverlap": True}
@@ -119,13 +120,22 @@ def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
         "axis": {"format": "~%", "tickCount": 4},
         "title": None,
     }
-    shared = {"color": vega_lite.color("train", "eval"), "y": y}
+    shared = {"color": vega_lite.color(*splits), "y": y}
     tooltip = vega_lite.tooltip(
         "series", "low", "high", "share", low=",.6~g", high=",.6~g", share=".2%"
     )
+    lines: list[Spec] = [
+        {
+            "transform": vega_lite.only(split),
+            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
+            "encoding": {**shared, "x": x, "tooltip": tooltip},
+        }
+        for split in splits
+        if split != TRAIN
+    ]
     return [
         {
-            "transform": vega_lite.only("train"),
+            "transform": vega_lite.only(TRAIN),
             "mark": {"type": "rect", "opacity": 0.55, "x2Offset": -1},
             "encoding": {
                 **shared,
@@ -135,11 +145,7 @@ def _histogram_layers(edges: Sequence[float]) -> list[Spec]:
                 "tooltip": tooltip,
             },
         },
-        {
-            "transform": vega_lite.only("eval"),
-            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
-            "encoding": {**shared, "x": x, "tooltip": tooltip},
-        },
+        *lines,
     ]
 
 
@@ -270,10 +276,11 @@ def _top(name: str, features: Mapping[str, Any], examples: Mapping[str, int]) ->
     more = f"top {len(shown)} of {unique:,} values" if unique > len(shown) else ""
     subtitle = "; ".join(note for note in (_missing(features, examples), more) if note)
     order = list(dict.fromkeys(vega_lite.text(value, 80) or "(empty)" for value in shown))
-    return vega_lite.chart(name, rows, _top_layers(order), subtitle, width=300, height={"step": 16})
+    layers = _top_layers(order, [*examples])
+    return vega_lite.chart(name, rows, layers, subtitle, width=300, height={"step": 16})
 
 
-def _top_layers(order: list[str]) -> list[Spec]:
+def _top_layers(order: list[str], splits: list[str]) -> list[Spec]:
     encoding = {
         "y": {"field": "value", "type": "ordinal", "sort": order, "title": None},
         "x": {
@@ -283,12 +290,16 @@ def _top_layers(order: list[str]) -> list[Spec]:
             "title": None,
             "stack": None,
         },
-        "color": vega_lite.color("train", "eval"),
+        "color": vega_lite.color(*splits),
         "tooltip": vega_lite.tooltip("series", "value", "share", share=".2%"),
     }
     bar = {"type": "bar", "opacity": 0.55, "height": {"band": 0.75}}
     tick = {"type": "tick", "thickness": 3, "height": {"band": 0.85}}
     return [
-        {"transform": vega_lite.only("train"), "mark": bar, "encoding": encoding},
-        {"transform": vega_lite.only("eval"), "mark": tick, "encoding": encoding},
+        {
+            "transform": vega_lite.only(split),
+            "mark": bar if split == TRAIN else tick,
+            "encoding": encoding,
+        }
+        for split in splits
     ]

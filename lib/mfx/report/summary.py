@@ -46,7 +46,7 @@ def summarize(run: Any, run_id: str) -> str:
         *([_ACCEPT.format(run_id)] if run.schema.inferred else []),
         *(f"label       {line.removeprefix('label ')}" for line in said),
         f"anomalies   {len(run.anomalies.found) or 'none'}",
-        f"metrics     {metrics}",
+        f"metrics     {evaluation.where}{metrics}",
         f"blessed     {'yes' if blessing.blessed else 'NO'} "
         f"({blessing.outcome}; baseline: {blessing.baseline})",
         *(f"              {check}" for check in blessing.failures[:5]),

@@ -1,4 +1,4 @@
-"""The step transform: one graph, and both splits transformed by it (TFX: Transform).
+"""The step transform: one graph, and all splits transformed by it (TFX: Transform).
 
 Its function is `transform.transform`. `spec` declares its inputs and the config tables it reads.
 """

@@ -22,7 +22,7 @@ class Reads(step.Reads):
 
 @dataclass(frozen=True)
 class Transform(step.Step):
-    """Analyse the train split, keep one transform graph and transform both splits with it."""
+    """Analyse the train split, keep one transform graph and transform all splits with it."""
 
     examples: Examples
     schema: Schema

@@ -1,4 +1,4 @@
-"""Analyse the train split with TFT and transform both splits with the graph (TFX: Transform)."""
+"""Analyse the train split with TFT and transform all splits with the graph (TFX: Transform)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.public.tfxio import TensorAdapterConfig
 
 from mfx import label
-from mfx.artifacts import SPLITS, Examples, Schema, TransformGraph, store
+from mfx.artifacts import Examples, Schema, TransformGraph, store
 from mfx.beam import runner, source
 from mfx.columns import _private
 from mfx.columns.raw_features import raw_inputs
@@ -41,7 +41,7 @@ def transform(
     settings: Reads,
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[TransformGraph, Examples]:
-    """Analyse the train split, then transform both splits with the graph.
+    """Analyse the train split, then transform all splits with the graph.
 
     Args:
         examples: The rows as ingested.
@@ -66,7 +66,7 @@ def transform(
     )
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         graph = Path(directory, "graph")
-        counting = label.Counting(settings.label)
+        counting = label.Counting(settings.label, examples.splits)
         with failures.running(path, "preprocessing_fn"):
             _analyse(examples, function, _present(schema, examples), settings.beam, graph)
             output = tft.TFTransformOutput(str(graph))
@@ -150,7 +150,7 @@ def _apply(
     layer = output.transform_features_layer()
     specs = output.raw_feature_spec()
     rows = {}
-    for split in SPLITS:
+    for split in examples.splits:
         path = directory / f"{split}.parquet"
         written = RowGroups(path)
         for batch in examples.batches(split, ROW_GROUP):

@@ -2,6 +2,8 @@
 
 Rows are split by the hash of their key, which is the whole row by default. So rows with the same
 key form a group, and chance assigns whole groups: each is in eval with the configured probability.
+Rows of further splits do not count. Where something else than a hash divides the rows, the measure
+is still how far apart rows would be if chance had put as many into eval as there are.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from mfx.artifacts import SPLITS, Examples
+from mfx.artifacts import Examples
 from mfx.columns.types import rows_of, values_of
 from mfx.config import Split
 from mfx.ingest.split import row_hash
+from mfx.splits import EVAL, TRAIN
 
 FALSE_ALARMS = 0.01
 """The share of runs in which, at most, a difference due to chance is taken for a real one.
@@ -41,7 +44,7 @@ def distance_bounds(examples: Examples, split: Split, names: list[str]) -> dict[
     Inequalities, 2013, ch. 2.8). All values of all features get an equal part of `FALSE_ALARMS`.
 
     Args:
-        examples: Both splits.
+        examples: All splits; train and eval count.
         split: How the rows were split.
         names: Features whose values are counted.
 
@@ -49,7 +52,7 @@ def distance_bounds(examples: Examples, split: Split, names: list[str]) -> dict[
         A bound for each name; infinite if a split has no value of the feature.
     """
     groups, in_eval, columns = _grouped(examples, split, names)
-    share = split.eval / (split.train + split.eval)
+    share = _share_of_eval(examples, split)
     return {
         name: _bound(column, groups, in_eval, share, FALSE_ALARMS / 2 / len(names))
         for name, column in columns.items()
@@ -62,7 +65,7 @@ def chance_of_absence(
     """How likely it is that chance leaves one split without any value of a feature.
 
     Args:
-        examples: Both splits.
+        examples: All splits; train and eval count.
         split: How the rows were split.
         missing_in: For each feature, the split without a value. The other split has some.
 
@@ -70,18 +73,24 @@ def chance_of_absence(
         A probability for each feature of `missing_in`.
     """
     groups, _, columns = _grouped(examples, split, list(missing_in))
-    total = split.train + split.eval
-    elsewhere = {"train": split.eval / total, "eval": split.train / total}
+    share = _share_of_eval(examples, split)
+    elsewhere = {TRAIN: share, EVAL: 1 - share}
     return {
         name: elsewhere[missing_in[name]] ** len(np.unique(groups[_present(column)]))
         for name, column in columns.items()
     }
 
 
+def _share_of_eval(examples: Examples, split: Split) -> float:
+    """The probability with which a group of train or eval is in eval."""
+    counts = split.shares if split.kind == "shares" else examples.rows
+    return counts[EVAL] / (counts[TRAIN] + counts[EVAL])
+
+
 def _grouped(
     examples: Examples, split: Split, names: list[str]
 ) -> tuple[np.ndarray, np.ndarray, dict[str, pa.ChunkedArray]]:
-    """Number the groups of rows with equal keys, over both splits.
+    """Number the groups of rows with equal keys, over train and eval.
 
     Returns:
         For each row the number of its group (int64 of shape [rows]) and whether it is in eval (bool
@@ -89,10 +98,10 @@ def _grouped(
     """
     hashes, in_eval = [], []
     parts: dict[str, list[pa.Array]] = {name: [] for name in names}
-    for name in SPLITS:
+    for name in (TRAIN, EVAL):
         for batch in examples.batches(name):
             hashes.append(row_hash(batch, split.key))
-            in_eval.append(np.full(batch.num_rows, name == "eval"))
+            in_eval.append(np.full(batch.num_rows, name == EVAL))
             for wanted, part in parts.items():
                 part.append(batch.column(batch.schema.get_field_index(wanted)))
     _, groups = np.unique(np.concatenate(hashes), return_inverse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import tensorflow_data_validation as tfdv
@@ -29,14 +29,15 @@ def infer_schema(
     train: statistics_pb2.DatasetFeatureStatisticsList,
     eval_: statistics_pb2.DatasetFeatureStatisticsList,
     settings: Reads,
+    others: Sequence[statistics_pb2.DatasetFeatureStatisticsList] = (),
 ) -> schema_pb2.Schema:
-    """Infer a schema of both splits with TFDV (as SchemaGen does) and add what a pipeline needs.
+    """Infer a schema of all splits with TFDV (as SchemaGen does) and add what a pipeline needs.
 
     - Label columns are not in the SERVING environment.
     - Categories get a bound on train/eval skew. Three kinds of columns get none: numbers, since
       outliers give histograms of different ranges, and TFDV's distance between those is large even
-      for samples of the same distribution; key columns of the split, since the split itself
-      separates their values; and columns with more than MOST_VALUES values.
+      for samples of the same distribution; columns that decide the split, since the split
+      itself separates their values; and columns with more than MOST_VALUES values.
     - Features with values in fewer than RARE examples may be missing from a split.
     - Lists that have the same length in every row get it as their shape; of others it says that
       they are lists.
@@ -45,6 +46,7 @@ def infer_schema(
         train: TFDV's statistics of the train split.
         eval_: TFDV's statistics of the eval split.
         settings: The config's tables `[schema]`, `[label]` and `[data]`.
+        others: TFDV's statistics of further splits.
 
     Returns:
         The schema, with the environments TRAINING and SERVING.
@@ -54,15 +56,15 @@ def infer_schema(
     for feature in schema.feature:
         if counts[feature.name] < RARE:
             feature.ClearField("presence")
-    # Both splits again, since TFDV may give a feature the range of the last split alone.
-    for proto in (eval_, train):
+    # All splits again, since TFDV may give a feature the range of the last split alone.
+    for proto in (eval_, *others, train):
         schema = tfdv.update_schema(schema, proto)
-    _set_lengths(schema, train, eval_)
-    counted = values_counted(train, eval_)
+    _set_lengths(schema, train, eval_, *others)
+    counted = values_counted(train, eval_, *others)
     mark_categories(schema, counted)
     schema.default_environment.extend([TRAINING, SERVING])
     compared = {name for name, values in counted.items() if values <= MOST_VALUES}
-    compared -= set(settings.data.split.key)
+    compared -= set(settings.data.split.columns)
     for feature in schema.feature:
         if feature.name in settings.label.columns:
             feature.not_in_environment.append(SERVING)
@@ -129,7 +131,7 @@ def allow_chance(
     Args:
         schema: The result of `infer_schema`; it is changed.
         judged: TFDV's comparison of the train and eval splits by this schema.
-        examples: Both splits.
+        examples: All splits.
         split: How the rows were split.
     """
     features = {f.name: f for f in schema.feature if f.HasField("skew_comparator")}

@@ -1,4 +1,4 @@
-"""Find features with values in only one split. TFDV misses them: it checks each split alone."""
+"""Find features with values in only one of train and eval. TFDV checks each split alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def in_one_split(
     Args:
         protos: Each split's DatasetFeatureStatisticsList.
         schema: The committed schema; None when it was inferred.
-        examples: Both splits.
+        examples: All splits; train and eval count.
         split: How the rows were split.
     """
     counts = {

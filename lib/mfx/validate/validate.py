@@ -17,9 +17,10 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from mfx import label
-from mfx.artifacts import SPLITS, Anomalies, Anomaly, Examples, Schema, Statistics, store
+from mfx.artifacts import Anomalies, Anomaly, Examples, Schema, Statistics, store
 from mfx.beam import runner
 from mfx.config import Beam
+from mfx.splits import EVAL, TRAIN
 from mfx.validate import schema_file, schema_rules, splits_compared, tfdv_beam, tfdv_local
 from mfx.validate.anomalies import explain, not_checked, too_rare_for_statistics
 from mfx.validate.infer_schema import allow_chance, fitting, infer_schema
@@ -57,7 +58,8 @@ def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, A
         lineage = examples.lineage.derived(examples.digest)
         statistics = Statistics(store.save(directory), lineage, engine)
 
-    inferred = infer_schema(protos["train"], protos["eval"], settings)
+    others = [proto for split, proto in protos.items() if split not in (TRAIN, EVAL)]
+    inferred = infer_schema(protos[TRAIN], protos[EVAL], settings, others)
     allow_chance(inferred, _judge(inferred, protos)["train"], examples, settings.data.split)
     proposal = fitting(inferred, _judge(inferred, protos)["train"])
     in_one_split = splits_compared.in_one_split(protos, held_to, examples, settings.data.split)
@@ -71,7 +73,7 @@ def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, A
     )
     found = [
         a
-        for split in SPLITS
+        for split in examples.splits
         for a in label.missing(protos[split], examples.columns, settings.label, split)
     ]
     found += _explained(held_to or inferred, protos, examples, in_file=committed is not None)
@@ -124,12 +126,12 @@ def _statistics(examples: Examples, options: Beam, schema: Any) -> tuple[dict[st
             split: tfdv_beam.describe(
                 [payload.only(f"{split}.parquet") for payload in examples.shards], options, schema
             )
-            for split in SPLITS
+            for split in examples.splits
         }
         engine = runner.engine(tfdv_beam.ENGINE, options)
         note = "" if options.options else f" (the engine in memory does not cover {why_not})"
         return made, engine + note
-    found = {split: tfdv_local.describe(examples.batches(split), schema) for split in SPLITS}
+    found = {s: tfdv_local.describe(examples.batches(s), schema) for s in examples.splits}
     estimated = sorted({name for _, names in found.values() for name in names})
     note = f" (unique and top values of {', '.join(estimated)} are estimates)" if estimated else ""
     return {split: proto for split, (proto, _) in found.items()}, tfdv_local.ENGINE + note

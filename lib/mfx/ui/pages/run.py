@@ -12,6 +12,7 @@ from mfx.registry.page import change_section
 from mfx.registry.runs import Results
 from mfx.report import charts
 from mfx.report.html import NONE, Html, element, table
+from mfx.splits import EVAL
 from mfx.ui.answers import CARD, Answer, Query
 from mfx.ui.pages.history import entries_table
 from mfx.ui.site import (
@@ -87,7 +88,7 @@ def slice_charts(site: Site, flow: str, run: str, query: str) -> Answer:
         shown.append(section("ROC and calibration", Html(svg(grid(drawn, 2), "ROC, calibration"))))
     by_feature = charts.slices(evaluation.rows, evaluation.baseline_rows)
     for feature, drawn in by_feature.items():
-        note = "Area: examples in the slice. Dashed: all eval examples."
+        note = "Area: examples in the slice. Dashed: all examples."
         picture = Html(svg(grid(drawn, 2), f"Metrics by {feature}"))
         shown.append(section(f"By {feature}", element("p", note, class_="note"), picture))
     return part(*shown or [section("Slices", element("p", "There is nothing to draw."))])
@@ -248,7 +249,9 @@ def _checks(evaluation: Evaluation | None) -> Html | None:
         ]
         for check in ordered
     ]
-    said = element("p", f"{blessing.outcome}; compared with {blessing.baseline}.", class_="note")
+    on = f" on the {evaluation.split} split" if evaluation.split != EVAL else ""
+    compared = f"{blessing.outcome}{on}; compared with {blessing.baseline}."
+    said = element("p", compared, class_="note")
     if not rows:
         return section("Checks", said)
     headers = ["", "metric", "slice", "value", "needs"]

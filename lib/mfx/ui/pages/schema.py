@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from mfx import registry
-from mfx.artifacts import SPLITS
 from mfx.artifacts.validation import Anomalies
 from mfx.registry.runs import Results
 from mfx.report import html
@@ -65,17 +64,19 @@ def schema(found: Results) -> list[Html]:
 
 
 def distributions(site: Site, flow: str, run: str, query: str) -> Answer:
-    """The distributions of train against eval, as charts."""
+    """The distributions of train against the other splits, as charts."""
     from mfx.report.distributions import draw
     from mfx.report.vega_lite import grid, svg
 
     Query(query, ())
     statistics = registry.run(run, flow).need("validate", "statistics")
-    numeric, texts, left_out = draw(*(statistics.proto(s).datasets[0] for s in SPLITS))
+    splits = statistics.splits
+    numeric, texts, left_out = draw({s: statistics.proto(s).datasets[0] for s in splits})
+    line, ticks = (f"{what} {', '.join(splits[1:])}." for what in ("the line is", "ticks are"))
     shown = []
     for title, note, drawn, columns in (
-        ("Numbers", "Share of rows in each bin: bars are train, the line is eval.", numeric, 4),
-        ("Text", "Share of rows with each value: bars are train, ticks are eval.", texts, 3),
+        ("Numbers", f"Share of rows in each bin: bars are train, {line}", numeric, 4),
+        ("Text", f"Share of rows with each value: bars are train, {ticks}", texts, 3),
     ):
         if drawn:
             picture = Html(svg(grid(drawn, columns), f"Distributions: {title.lower()}"))

@@ -53,6 +53,7 @@ class Pipeline(FlowSpec):
         self.code = code.save(self.settings)
         self.sources = start.resolve(self.settings, print)
         start.check_label(self.settings, self.sources)
+        start.check_features(self.settings, self.sources)
         self.shards = list(range(len(self.sources.shards)))
         self.next(self.ingest, foreach="shards")
 

@@ -35,6 +35,11 @@ GOOD = {
 }
 
 
+def is_kind(key: reference.Key) -> bool:
+    """Whether this is a kind of feature, such as `features.zscore`, and no key."""
+    return key.name.startswith("features.") and key.name.count(".") == 1
+
+
 def _changed(*path, value):
     tables = copy.deepcopy(GOOD)
     place = tables
@@ -235,20 +240,22 @@ def test_several_mistakes_are_one_line_each():
     )
 
 
-@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+@pytest.mark.parametrize("key", [k for k in KEYS if not is_kind(k)], ids=lambda key: key.name)
 def test_a_value_of_another_type_is_named_with_what_was_expected(key):
-    wrong = "x" if key.kind.startswith(("a whole number", "a number")) else 3
+    wrong = "x" if key.kind.startswith(("a whole number", "a number", "1 or")) else 3
     tables = copy.deepcopy(GOOD)
     ((name, given),) = tomllib.loads(key.example).items()
     tables[name] = {**tables.get(name, {}), **given}
-    place, said = tables, []
-    for part in key.name.split("."):
+    place, said, parts = tables, [], key.name.split(".")
+    if name == "features":  # A user's name stands where the reference has the kind.
+        parts[1] = next(iter(given))
+    for part in parts:
         if isinstance(place, list):
             at = next(n for n, item in enumerate(place) if isinstance(item, dict))
             place, said = place[at], [*said, str(at)]
         said.append(part)
         before, place = place, place[part]
-    before[part] = wrong
+    before[parts[-1]] = wrong
     with pytest.raises(MfxError) as error:
         config.from_dict(tables, "c.toml")
     expected = f"c.toml: {'.'.join(said)}: expected {key.kind}, found {toml(wrong)}"
@@ -256,7 +263,9 @@ def test_a_value_of_another_type_is_named_with_what_was_expected(key):
     assert f"{PAGE}#{key.name}" in error.value.remedy
 
 
-@pytest.mark.parametrize("table", SECTIONS, ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table", [one for one in SECTIONS if one.name != "features"], ids=lambda table: table.name
+)
 def test_an_unknown_key_is_named_with_its_table(table):
     tables = {**GOOD, table.name: {**GOOD.get(table.name, {}), "xyzzy": 3}}
     with pytest.raises(MfxError) as error:
@@ -265,6 +274,101 @@ def test_an_unknown_key_is_named_with_its_table(table):
     assert error.value.remedy == (
         f"Reference: {PAGE}#{table.name}, or run: mfx config {table.name}"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("zscor", "features.fare: expected a kind, or a table with kind, of zscore, log, minmax,"),
+        ({"top_k": 5}, "features.fare: expected a kind, or a table with kind, of zscore, log,"),
+        (3, "tokens, image, found 3\nReference: docs/reference/config.md#features,"),
+        # No other kind's keys are proposed.
+        ({"kind": "zscore", "top_k": 5}, "unknown key 'features.fare.top_k'\nReference: "),
+        (
+            {"kind": "vocabulary", "topk": 5},
+            "unknown key 'features.fare.topk'; did you mean 'top_k'?\n"
+            "Reference: docs/reference/config.md#features.vocabulary, or run: mfx config features.",
+        ),
+        (
+            {"kind": "identity"},
+            "missing key 'features.fare.size': expected a whole number, at least 1\n"
+            "Reference: docs/reference/config.md#features.identity.size, or run: ",
+        ),
+        ({"kind": "buckets", "boundaries": [3, 2]}, "features.fare: expected boundaries in asc"),
+        ({"kind": "zscore", "missing": "x"}, 'missing: expected a number, "mean" or "flag", found'),
+        ({"kind": "hash", "embedding": 4, "indicator": True}, "features.fare: expected embedding "),
+    ],
+)
+def test_a_mistake_in_a_feature_is_named_with_the_keys_of_its_kind(options, message):
+    with pytest.raises(MfxError) as error:
+        config.from_dict({**GOOD, "features": {"fare": options}}, "c.toml")
+    assert message in str(error.value)
+
+
+def test_features_are_kept_with_all_their_options(settings):
+    given = {"fare": "zscore", "day": {"kind": "date", "parts": ["hour"]}}
+    tables = {**GOOD, "features": given, "label": {**GOOD["label"], "kind": "binary"}}
+    made = config.from_dict(tables, "c.toml")
+    assert made.features["fare"] == config.features.Zscore(kind="zscore")
+    assert config.from_dict(made.to_dict(), "c.toml") == made
+    assert made.features["day"].columns_of("day") == ["day"]
+
+
+def test_metrics_fit_the_kind_of_the_label_unless_they_are_given():
+    label = {**GOOD["label"], "kind": "classes"}
+    bare = {name: table for name, table in GOOD.items() if name != "evaluate"}
+    made = config.from_dict({**bare, "label": label}, "c.toml")
+    assert made.evaluate.select == "sparse_categorical_accuracy"
+    made = config.from_dict({**bare, "label": label, "evaluate": {"slices": [["a"]]}}, "c.toml")
+    assert (made.evaluate.metrics[1], made.evaluate.slices) == (
+        "SparseCategoricalAccuracy",
+        [["a"]],
+    )
+    made = config.from_dict({**GOOD, "label": label}, "c.toml")
+    assert (made.evaluate.metrics, made.evaluate.select) == (["AUC"], "auc")
+    for kind, evaluate in config.training.METRICS.items():
+        made = config.from_dict({**bare, "label": {**label, "kind": kind}}, "c.toml")
+        assert made.evaluate.model_dump(include={*evaluate}) == evaluate
+
+
+EVALUATE = '[evaluate]\nmetrics = ["AUC"]\nselect = "auc"\n'
+
+
+def test_no_module_is_needed_where_features_are_declared(tmp_path):
+    text = """
+[pipeline]
+name = "taxi"
+[data]
+path = "trips.csv"
+[label]
+name = "big_tipper"
+columns = ["tips"]
+kind = "binary"
+above = { column = "fare", times = 0.2 }
+[features]
+fare = "zscore"
+[push]
+destination = "pushed"
+"""
+    path = tmp_path / "config.toml"
+    made = config.parse(text, path)
+    assert made.pipeline.module is None
+    assert config.from_dict(made.to_dict(), "settings").pipeline.module is None
+    with pytest.raises(MfxError, match=r"pipeline\.module: expected a file, found none at"):
+        config.parse(text.replace('"taxi"\n', '"taxi"\nmodule = "mine.py"\n', 1), path)
+    above = 'kind = "binary"\nabove = { column = "fare", times = 0.2 }\n'
+    with pytest.raises(MfxError, match=r"pipeline\.module: expected a file, found none at"):
+        config.parse(
+            text.replace('[features]\nfare = "zscore"\n', "").replace(above, above[:16]), path
+        )
+    with pytest.raises(
+        MfxError, match=r"missing key 'label\.kind': expected how the label is made"
+    ):
+        config.parse(text.replace(above, "") + EVALUATE, path)
+    with pytest.raises(MfxError, match=r"label\.above: only with \[features\]"):
+        config.parse(text.replace('[features]\nfare = "zscore"\n', ""), path)
+    (tmp_path / "model.py").write_text("")
+    assert config.parse(text, path).pipeline.module == "model.py"
 
 
 def test_metrics_are_names_or_tables():

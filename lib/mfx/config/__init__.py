@@ -11,12 +11,23 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mfx.config import messages
-from mfx.config.data import OUTSIDE, SPANS, Data, Label, LabelRows, NullValues, Reading, Schema
+from mfx.config.data import (
+    OUTSIDE,
+    SPANS,
+    Above,
+    Data,
+    Label,
+    LabelRows,
+    NullValues,
+    Reading,
+    Schema,
+)
+from mfx.config.features import AnyFeature
 from mfx.config.running import Beam, Deploy, Push
 from mfx.config.spans import has_places
 from mfx.config.split import Split
 from mfx.config.table import Placed, Spelled, Table
-from mfx.config.training import RESULTS, Evaluate, Metric, Threshold, Train
+from mfx.config.training import METRICS, RESULTS, Evaluate, Metric, Threshold, Train
 from mfx.environment import code_package, folder_of, kept_home, project
 from mfx.errors import MfxError
 from mfx.storage import address
@@ -27,6 +38,8 @@ else:
     import tomli as tomllib
 
 __all__ = [
+    "Above",
+    "AnyFeature",
     "Beam",
     "Data",
     "Deploy",
@@ -65,9 +78,9 @@ class Pipeline(Table):
     name: PipelineName = Field(examples=["taxi"])
     """The pipeline's name. Its models are pushed to a folder of this name, and `mfx --pipeline`
     takes it."""
-    module: str = Field("model.py", examples=["network.py"])
+    module: str | None = Field("model.py", examples=["network.py"])
     """The Python file with `preprocessing_fn` and `build_model`. A relative path starts at the
-    config's folder."""
+    config's folder. With `[features]` it has no `preprocessing_fn`."""
 
 
 class Settings(Placed):
@@ -77,6 +90,11 @@ class Settings(Placed):
     data: Data
     schema_: Schema = Field(Schema(), alias="schema")
     label: Label
+    features: dict[str, AnyFeature] = Field({}, examples=[{"fare": "zscore"}])
+    """Features that the config declares, instead of a `preprocessing_fn`
+    ([how-to](../how-to/declared-features.md)): a line each, with the feature's name and its kind,
+    or a table where there is more to say, such as
+    `company = { kind = "vocabulary", top_k = 200 }`."""
     train: Train = Train()
     evaluate: Evaluate
     push: Push
@@ -93,6 +111,17 @@ class Settings(Placed):
             return {**tables, "deploy": {"project": name, **tables.get("deploy", {})}}
         except (KeyError, TypeError, ValidationError):
             return tables  # something is wrong with it, and the checks of the fields say what
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metrics_fit_the_labels_kind(cls, tables: Any) -> Any:
+        """The defaults of `evaluate.metrics` and of what selects by them."""
+        try:
+            chosen = METRICS[tables["label"]["kind"]]
+            given = tables.get("evaluate", {})
+            return tables if "metrics" in given else {**tables, "evaluate": {**chosen, **given}}
+        except (KeyError, TypeError):
+            return tables  # as above
 
     def kept(self, path: str) -> str:
         """How a path given on the command line is kept.
@@ -184,14 +213,44 @@ def parse(text: str, path: Path | None) -> Settings:
         raise MfxError(f"{where}: unknown key 'home'", messages.see([]))
     settings = from_dict({**tables, "home": kept_home(home)}, where=where)
     _with_addresses(settings, where)
-    module = settings.resolve(settings.pipeline.module)
-    if not Path(module).is_file():
-        start = "" if path else f"Relative paths in it start at the current folder, {home}.\n"
+    if settings.features and settings.label.kind is None:
         raise MfxError(
-            f"{where}: pipeline.module: expected a file, found none at {module}",
-            start + messages.see(["pipeline.module"]),
+            f"{where}: missing key 'label.kind': expected how the label is made, as [features] "
+            "declares the features",
+            messages.see(["label.kind"]),
         )
-    return settings
+    if settings.label.above and not settings.features:
+        raise MfxError(
+            f"{where}: label.above: only with [features]; otherwise preprocessing_fn makes the "
+            "label",
+            messages.see(["label.above"]),
+        )
+    return _with_module(settings, where, "" if path else str(home))
+
+
+def _with_module(settings: Settings, where: str, start: str) -> Settings:
+    """The settings, with no module if the file is not there and nothing needs it.
+
+    Args:
+        settings: The settings.
+        where: Where they are from, for errors.
+        start: The folder that relative paths start at, if errors should say it.
+
+    Raises:
+        MfxError: There is no such file, and it is needed or named.
+    """
+    pipeline = settings.pipeline
+    module = settings.resolve(pipeline.module) if pipeline.module else ""
+    if not module or Path(module).is_file():
+        return settings
+    if settings.features and "module" not in pipeline.model_fields_set:
+        bare = pipeline.model_copy(update={"module": None})
+        return settings.model_copy(update={"pipeline": bare})
+    said = f"Relative paths in it start at the current folder, {start}.\n" if start else ""
+    raise MfxError(
+        f"{where}: pipeline.module: expected a file, found none at {module}",
+        said + messages.see(["pipeline.module"]),
+    )
 
 
 def _toml_or_json(text: str, where: str) -> dict[str, Any]:

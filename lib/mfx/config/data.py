@@ -335,12 +335,41 @@ class LabelRows(Table):
     gives them."""
 
 
+class Above(Table):
+    """What a number must be above, for the label to be 1: a value, a multiple of a column, or both
+    added."""
+
+    column: str | None = Field(None, examples=["fare"])
+    """A raw column of numbers."""
+    times: float = Field(1.0, examples=[0.2])
+    """What the column is multiplied by."""
+    value: float = Field(0.0, examples=[30])
+    """A value; with a column, it is added."""
+
+
 class Label(LabelRows):
     """What the model predicts."""
 
     name: str = Field(examples=["big_tipper"])
-    """The feature that `preprocessing_fn` returns as the label."""
+    """The feature that is the label: the one that `preprocessing_fn` returns under this name, or,
+    with `[features]`, the one that is made from `columns` as `kind` says."""
     classes: list[str] = Field([], examples=[["small tip", "big tip"]])
     """Names of the classes, in the order of the label's values; the signature `classify` answers
-    with them. If empty, they are "0", "1", … where the network's loss is a cross-entropy; otherwise
-    there are none."""
+    with them. If `kind` makes the label of a column of text, they are the column's values. If
+    empty, they are the values that a label of the kind `"classes"` has in the train split, sorted;
+    else "0", "1", … where the network's loss is a cross-entropy; otherwise there are none."""
+    kind: Literal["binary", "classes", "regression", "log_regression", "counts"] | None = Field(
+        None, examples=["binary"]
+    )
+    """What is asked ([how-to](../how-to/declared-features.md)): one of two classes, one of several,
+    an amount, an amount whose error counts as a share of it, or how many. It must be set with
+    `[features]`, and for the default network."""
+    above: Above | None = Field(None, examples=[{"column": "fare", "times": 0.2}])
+    """For a label of the kind `"binary"` that a column of numbers tells: the label is 1 where the
+    column is above this, else 0."""
+
+    @model_validator(mode="after")
+    def _above_is_binary(self) -> Label:
+        if self.above and self.kind != "binary":
+            raise ValueError('expected kind = "binary" beside above')
+        return self

@@ -27,15 +27,24 @@ def fields(table: type[Table]) -> dict[str, FieldInfo]:
     """The keys of a table, by the names that a config gives them."""
     found = {field.alias or name: field for name, field in table.model_fields.items()}
     found.pop("home", None)
+    if hasattr(table, "KIND"):
+        found.pop("kind")  # It chooses the table.
     return found
 
 
 def walk(table: type[Table], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """All keys below a table, each by its dotted name, such as `train.steps`."""
+    """All keys below a table, each by its dotted name, such as `train.steps`.
+
+    Tables that a key `kind` chooses are keys too, such as `features.zscore`.
+    """
     for name, field in fields(table).items():
         yield prefix + name, field
         for inner in tables(field.annotation):
-            yield from walk(inner, f"{prefix}{name}.")
+            below = prefix + name
+            if hasattr(inner, "KIND"):
+                below = f"{below}.{inner.KIND}"
+                yield below, FieldInfo.from_annotation(inner)
+            yield from walk(inner, f"{below}.")
 
 
 def tables(kind: Any) -> Iterator[type[Table]]:

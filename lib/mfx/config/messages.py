@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mfx.config import keys
+from mfx.config.features import KINDS
 from mfx.config.table import Table
 from mfx.errors import MfxError, nearest
 
@@ -15,6 +16,8 @@ PAGE = "docs/reference/config.md"
 """The page that explains all keys; a key's anchor is its name."""
 TAGS = ("str", "Metric")
 """Tags of types: pydantic puts one into a mistake's place where an item may have several types."""
+FEATURES = "features"
+"""The table whose keys are named by the user."""
 REPLACED = {"data.ragged_rows": "data.tolerate"}
 """Keys of earlier versions, and what took their place."""
 LONGEST = 80
@@ -31,7 +34,7 @@ def of(error: ValidationError, where: str, table: type[Table]) -> MfxError:
     """
     found = error.errors()
     known = dict(keys.walk(table))
-    explained = [name for one in found for name in _explained(_place(one["loc"]), known)]
+    explained = [name for one in found for name in _explained(_documented(one["loc"]), known)]
     return MfxError("\n".join(f"{where}: {_said(one, table)}" for one in found), see(explained))
 
 
@@ -52,6 +55,8 @@ def _said(error: Any, table: type[Table]) -> str:
     """One mistake in words, such as "train.steps: expected a whole number, found 'x'"."""
     place = _place(error["loc"])
     name = ".".join(map(str, place)) or "config"
+    if kind := _kind(error["loc"]):
+        table, place = KINDS[kind], place[2:]
     if error["type"] == "extra_forbidden":
         return f"unknown key '{name}'{_meant(place, table)}"
     expected = keys.words(keys.find(table, place))
@@ -67,9 +72,21 @@ def _said(error: Any, table: type[Table]) -> str:
 
 def _place(given: tuple[str | int, ...]) -> list[str | int]:
     """Where a mistake is: keys and positions in lists, without pydantic's tags."""
+    if _kind(given):
+        given = given[:2] + given[3:]
     return [
         p for n, p in enumerate(given) if not (n and isinstance(given[n - 1], int) and p in TAGS)
     ]
+
+
+def _kind(given: tuple[str | int, ...]) -> str:
+    """The kind of the feature that the mistake is in; '' if it is in none."""
+    return str(given[2]) if given[:1] == (FEATURES,) and len(given) > 2 else ""
+
+
+def _documented(given: tuple[str | int, ...]) -> list[str | int]:
+    """Where the reference explains the key: the options of a feature by its kind, not its name."""
+    return [FEATURES, *given[2:]] if _kind(given) else _place(given)
 
 
 def _meant(place: list[str | int], table: type[Table]) -> str:

@@ -79,13 +79,19 @@ class Section:
 
 def sections() -> list[Section]:
     """All tables of the config."""
-    return [
-        Section(
-            name, _paragraphs(kind.__doc__), tuple(_keys(kind, name, partial(_lines, f"[{name}]")))
-        )
-        for name, field in keys.fields(Settings).items()
-        for kind in keys.tables(field.annotation)
-    ]
+    found = []
+    for name, field in keys.fields(Settings).items():
+        kinds = list(keys.tables(field.annotation))
+        write = partial(_lines, f"[{name}]")
+        if get_origin(field.annotation) is dict:
+            chosen = tuple(key for kind in kinds for key in _keys_of_kind(kind, name, write))
+            found.append(Section(name, _texts(Settings)[name], chosen))
+        else:
+            found += [
+                Section(name, _paragraphs(kind.__doc__), tuple(_keys(kind, name, write)))
+                for kind in kinds
+            ]
+    return found
 
 
 def find(name: str) -> Section | list[Key]:
@@ -166,6 +172,27 @@ def _keys(table: type[Table], prefix: str, write: Write) -> Iterator[Key]:
         yield Key(dotted, keys.words(field), _default(field), texts.get(name, ""), example)
         for inner in keys.tables(field.annotation):
             yield from _keys(inner, dotted, _adding(dotted, field, value, write))
+
+
+def _keys_of_kind(table: type[Table], prefix: str, write: Write) -> Iterator[Key]:
+    """A table that a key `kind` chooses, and the keys in it.
+
+    Args:
+        table: The table, with a KIND and an EXAMPLE: a name that a user may choose, and its value.
+        prefix: The dotted name of the table that the names are in.
+        write: Turns names and values into TOML.
+    """
+    dotted = f"{prefix}.{table.KIND}"  # type: ignore[attr-defined]
+    ((name, value),) = table.EXAMPLE.items()  # type: ignore[attr-defined]
+    beside = {"kind": value} if isinstance(value, str) else value
+
+    def write_inner(given: dict[str, Any]) -> str:
+        return write({name: {**beside, **given}})
+
+    kind = "text" if isinstance(value, str) else "a table"
+    meaning = _paragraphs(table.__doc__)
+    yield Key(dotted, f"{kind}, in {prefix}", "not set", meaning, write({name: value}))
+    yield from _keys(table, dotted, write_inner)
 
 
 def _written(dotted: str, field: FieldInfo, value: Any, write: Write) -> str:

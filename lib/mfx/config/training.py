@@ -112,8 +112,39 @@ class Threshold(Table):
         return self
 
 
+BY_KIND = "by `label.kind`; without one it must be set"
 RESULTS = ("candidate", "baseline", "mfx.label", "mfx.example_weight")
 """Columns of the table that TFMA evaluates, the first two named as the models."""
+
+
+METRICS: dict[str, dict[str, Any]] = {
+    "binary": {
+        "metrics": ["ExampleCount", "AUC", "BinaryAccuracy", "Precision", "Recall", "Calibration"],
+        "select": "auc",
+    },
+    "classes": {
+        "metrics": ["ExampleCount", "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"],
+        "select": "sparse_categorical_accuracy",
+    },
+    "regression": {
+        "metrics": ["ExampleCount", "RootMeanSquaredError", "MeanAbsoluteError", "MeanLabel"],
+        "select": "root_mean_squared_error",
+        "select_lowest": True,
+    },
+    "log_regression": {
+        "metrics": [
+            *("ExampleCount", "MeanSquaredLogarithmicError", "MeanAbsoluteError", "MeanLabel"),
+        ],
+        "select": "mean_squared_logarithmic_error",
+        "select_lowest": True,
+    },
+    "counts": {
+        "metrics": ["ExampleCount", "MeanAbsoluteError", "RootMeanSquaredError", "MeanLabel"],
+        "select": "mean_absolute_error",
+        "select_lowest": True,
+    },
+}
+"""What `[evaluate]` says by default, by `kind` under `[label]`."""
 
 
 class Evaluate(Table):
@@ -124,11 +155,12 @@ class Evaluate(Table):
         examples=[
             ["AUC", {"class_name": "AUC", "config": {"name": "auc_pr", "curve": "PR"}}],
         ],
+        json_schema_extra={"default": BY_KIND},
     )
     """The metrics to compute: names of classes in `tfma.metrics` or `keras.metrics`, or tables
     where a class needs arguments. In the results a metric has a name in small letters, such as
     `binary_accuracy` for `BinaryAccuracy`."""
-    select: str = Field(examples=["auc"])
+    select: str = Field(examples=["auc"], json_schema_extra={"default": BY_KIND})
     """The metric that chooses the best of several candidates, on the whole eval split, by its name
     in the results. It must be one of `metrics`."""
     select_lowest: bool = Field(False, examples=[True])

@@ -74,7 +74,7 @@ def check(settings: Settings, where: str) -> None:
         {**settings.data.addresses, "push.destination": [settings.push.destination]}
     )
     for key, name in (
-        ("pipeline.module", settings.pipeline.module),
+        ("pipeline.module", settings.pipeline.module or ""),
         ("schema.path", settings.schema_.path),
         ("data.source", settings.data.source or ""),
     ):

@@ -160,8 +160,9 @@ def save(settings: Settings) -> Code:
     """Save the library's and the pipeline's files in the running flow's datastore."""
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         _archive(files(settings), Path(directory, ARCHIVE))
-        folder = Path(settings.resolve(settings.pipeline.module)).parent
-        return Code(*_commit(folder), store.save(directory), __version__)
+        module = settings.pipeline.module
+        folder = settings.resolve(str(Path(module).parent) if module else ".")
+        return Code(*_commit(Path(folder)), store.save(directory), __version__)
 
 
 def _archive(files: dict[str, Path], target: Path) -> None:

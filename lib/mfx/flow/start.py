@@ -32,6 +32,7 @@ from mfx.ingest.sources.base import (
 )
 from mfx.storage import open_storage
 from mfx.storage.address import is_absolute, is_url, parse
+from mfx.transform.declared import checking
 from mfx.validate.schema_file import column_types
 
 
@@ -366,6 +367,15 @@ def _check_columns(how: Reading, names: list[str]) -> None:
                     f"{key}: no column '{name}' in the data{nearest(name, names)}",
                     f"Columns: {', '.join(names)}",
                 )
+
+
+def check_features(settings: Settings, sources: Sources) -> None:
+    """Check that the features that the config declares can be made from the data's columns.
+
+    Raises:
+        MfxError: One of them, or the label that goes with them, cannot.
+    """
+    checking.check(settings.features, settings.label, sources.columns)
 
 
 def check_label(settings: Settings, sources: Sources) -> None:

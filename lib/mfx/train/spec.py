@@ -19,6 +19,7 @@ class Reads(step.Reads):
 
     pipeline: config.Pipeline
     label: config.Label
+    features: dict[str, config.AnyFeature]
     train: config.Train
 
 

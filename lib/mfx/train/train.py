@@ -27,7 +27,9 @@ from mfx.artifacts.lineage import hash_bytes, hash_code, hash_json
 from mfx.config import Train
 from mfx.errors import MfxError
 from mfx.export import TARGETS, network
+from mfx.train import networks
 from mfx.train.input import TrainInput
+from mfx.transform.declared.labels import class_names
 from mfx.user_code import loading
 from mfx.user_code.failures import listed, running
 
@@ -64,7 +66,7 @@ def train(
     Args:
         graph: The transform graph; it is exported with the network.
         transformed: The transformed examples: `train` to fit on, `eval` to validate.
-        settings: The config's tables `[train]`, `[pipeline]` and `[label]`.
+        settings: The config's tables `[train]`, `[pipeline]`, `[label]` and `[features]`.
         candidate: Index into `train.candidates`.
         checkpoint: Keeps the training's state after each epoch.
         report: Called with one line of text after each epoch, and for other news.
@@ -84,15 +86,8 @@ def train(
     hyperparameters = {**options.hyperparameters, **options.candidates[candidate]}
     _prepare(options)
     strategy, device = _place(devices, options.batch_size)
-    path = settings.resolve(settings.pipeline.module)
+    path, target = loading.path_of(settings), settings.label.name
     about = listed("Features", graph.features)
-    with strategy.scope() if strategy else nullcontext():
-        model = loading.build_model(settings, module, hyperparameters, graph.features)
-    if options.jit_compile:
-        model.jit_compile, device = True, f"{device}, XLA"
-    target = settings.label.name
-    inputs = _look(model, graph, transformed, target, report)
-
     with (
         tempfile.TemporaryDirectory(prefix="mfx-") as directory,
         transformed.files("train") as train_paths,
@@ -100,9 +95,15 @@ def train(
     ):
         saved = Path(directory, "model")
         output = tft.TFTransformOutput(str(graph.save_to(Path(directory, "graph"))))
+        with strategy.scope() if strategy else nullcontext():
+            model = networks.build(settings, module, hyperparameters, graph, output, transformed)
+        if options.jit_compile:
+            model.jit_compile, device = True, f"{device}, XLA"
+        inputs = _look(model, graph, transformed, target, report)
         saved_model = TARGETS.get("saved_model")
+        classes = class_names(settings.label, output)
         with running(path, "the network", graph.features, about):
-            saved_model.export(model, output, settings.label.columns, saved, settings.label.classes)
+            saved_model.export(model, output, settings.label.columns, saved, classes)
         fed = (target, options.seed, inputs.names, inputs.of)
         validation = TrainInput(eval_paths, *fed)
         fitting = _Fit(
@@ -149,8 +150,9 @@ def _fingerprint(
 ) -> str:
     """A hash of all that determines the training: a checkpoint with another one is not used."""
     code = hash_code(loading.find(settings).files())
-    made_with = [settings.train.model_dump(), candidate, code, graph.digest, transformed.digest]
-    return hash_json(made_with)
+    said = [table.model_dump() for table in (settings.train, settings.label)]
+    said += [{name: options.model_dump() for name, options in settings.features.items()}]
+    return hash_json([said, candidate, code, graph.digest, transformed.digest])
 
 
 def _look(

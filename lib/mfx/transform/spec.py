@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mfx.config import Beam, Label, Pipeline, step
+from mfx.config import AnyFeature, Beam, Label, Pipeline, step
 
 if TYPE_CHECKING:
     from mfx.artifacts import Examples, Schema, TransformGraph
@@ -17,6 +17,7 @@ class Reads(step.Reads):
 
     pipeline: Pipeline
     label: Label
+    features: dict[str, AnyFeature]
     beam: Beam
 
 

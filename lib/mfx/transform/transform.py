@@ -26,6 +26,8 @@ from mfx.columns.types import as_lists, is_list, kind_of
 from mfx.config import Beam
 from mfx.errors import MfxError
 from mfx.export._private import write_metadata
+from mfx.transform.declared import labels
+from mfx.transform.declared.preprocessing import Preprocessing
 from mfx.user_code import failures, loading
 from mfx.user_code.portable_function import PortableFunction
 
@@ -46,7 +48,7 @@ def transform(
     Args:
         examples: The rows as ingested.
         schema: Their schema.
-        settings: The config's tables `[pipeline]`, `[label]` and `[beam]`.
+        settings: The config's tables `[pipeline]`, `[label]`, `[features]` and `[beam]`.
         report: Called with one line of text for each finding about the label's values, if any.
 
     Returns:
@@ -57,9 +59,12 @@ def transform(
             stored; the label is not a number, is not finite or has a single value; `[beam]` is
             wrong.
     """
-    path = settings.resolve(settings.pipeline.module)
+    path = loading.path_of(settings)
+    module = loading.load(settings)
     function = loading.CheckedFunction(
-        PortableFunction(loading.load(settings), "preprocessing_fn"),
+        Preprocessing(settings.features, settings.label, examples.columns)
+        if settings.features
+        else PortableFunction(module, "preprocessing_fn"),
         path,
         examples.columns,
         settings.label.name,
@@ -69,6 +74,7 @@ def transform(
         counting = label.Counting(settings.label, examples.splits)
         with failures.running(path, "preprocessing_fn"):
             _analyse(examples, function, _present(schema, examples), settings.beam, graph)
+            labels.sort_classes(graph)
             output = tft.TFTransformOutput(str(graph))
             transformed = _apply(output, examples, Path(directory, "examples"), counting)
         _check_label(transformed, settings.label.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from mfx.config import Pipeline
+from mfx.config import AnyFeature, Label, Pipeline
 from mfx.errors import MfxError
 from mfx.user_code import bundle, bundle_import
 from mfx.user_code.failures import listed, running
@@ -24,32 +24,78 @@ class Names(Protocol):
         """Turn a path in the config into an absolute path."""
 
 
+class Wanted(Names, Protocol):
+    """Says besides which of the module's functions the config replaces."""
+
+    @property
+    def features(self) -> Mapping[str, AnyFeature]:
+        """The table `[features]`."""
+
+    @property
+    def label(self) -> Label:
+        """The table `[label]`."""
+
+
+def path_of(settings: Names) -> str:
+    """The module's file, for messages; or what takes its place."""
+    module = settings.pipeline.module
+    return settings.resolve(module) if module else "config.toml"
+
+
 def find(settings: Names) -> bundle.Bundle:
     """Read the pipeline's module and all files of the project that it needs, without running them.
+
+    Returns:
+        The files; none if the pipeline has no module.
 
     Raises:
         MfxError: A file cannot be read, or is not Python.
     """
+    if settings.pipeline.module is None:
+        return bundle.Bundle(settings.pipeline.name, "", {})
     path = settings.resolve(settings.pipeline.module)
     if not path.endswith(".py"):
         raise MfxError(f"{path}: not a Python file", "Set module under [pipeline] to a .py file.")
     return bundle.collect(Path(path), settings.pipeline.name)
 
 
-def load(settings: Names) -> ModuleType:
+def load(settings: Wanted) -> ModuleType:
     """Load the module with `preprocessing_fn(inputs)` and `build_model(**hyperparameters)`.
 
+    The config may replace them: `[features]` the first, `kind` under `[label]` the second.
+
+    Returns:
+        The module; an empty one if the pipeline has none.
+
     Raises:
-        MfxError: A file cannot be read or run, or one of the two functions is missing.
+        MfxError: A file cannot be read or run, a function is missing, or features are declared
+            and computed too.
     """
-    path = settings.resolve(settings.pipeline.module)
-    found = find(settings)
+    path, found = path_of(settings), find(settings)
     with running(path, "import"):
-        module = bundle_import.load(found)
-    for function in ("preprocessing_fn", "build_model"):
-        if not callable(getattr(module, function, None)):
-            raise MfxError(f"{path}: no function {function}", f"Define {function} in this file.")
+        module = bundle_import.load(found) if found.modules else ModuleType("none")
+    replaced = {
+        "preprocessing_fn": bool(settings.features),
+        "build_model": settings.label.kind is not None,
+    }
+    for function, instead in replaced.items():
+        if not (instead or callable(getattr(module, function, None))):
+            raise MfxError(
+                f"{path}: no function {function}",
+                f"Define {function} in this file, or {_INSTEAD[function]}.",
+            )
+    if settings.features and hasattr(module, "preprocessing_fn"):
+        raise MfxError(
+            f"{path}: a preprocessing_fn, though the config declares features",
+            "Remove one of them: preprocessing_fn, or the table [features].",
+        )
     return module
+
+
+_INSTEAD = {
+    "preprocessing_fn": "declare the features in the config, under [features]",
+    "build_model": "set kind under [label] for the default network",
+}
 
 
 def build_model(
@@ -74,7 +120,7 @@ def build_model(
     """
     import keras
 
-    path = settings.resolve(settings.pipeline.module)
+    path = path_of(settings)
     given = {name: repr(value) for name, value in hyperparameters.items()}
     about = "\n".join([listed("Features", features), listed("Hyperparameters", given)])
     with running(path, "build_model", [*hyperparameters, *features], about):

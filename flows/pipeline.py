@@ -24,7 +24,7 @@ class Pipeline(FlowSpec):
     """TFX's pipeline as one flow.
 
     1. start: find the input files, choose column types, save the code of this run.
-    2. ingest (one task per shard: a large file or many small ones): type rows, split them by hash.
+    2. ingest (one task per shard: a large file or many small ones): type rows, split them.
     3. validate: compute statistics, schema and anomalies; bad data stops the run here.
     4. transform: analyse the train split, keep one transform graph.
     5. train (one task per candidate): fit a Keras model, export it with the graph.
@@ -59,7 +59,7 @@ class Pipeline(FlowSpec):
 
     @step
     def ingest(self) -> None:
-        """Type the rows of one shard and split them by hash."""
+        """Type the rows of one shard and divide them into splits."""
         shard = self.sources.shards[self.input]
         self.made = reuse.find_or_make(self, Ingest(shard, self.sources), print)
         self.examples = self.made.result

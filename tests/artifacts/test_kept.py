@@ -124,6 +124,7 @@ def test_evaluation(kept):
     assert evaluation.why_none("auc", "company:Blue") == "one class"
     assert evaluation.why_none("auc", "company:Blue", baseline=True) == ""
     assert evaluation.candidates == [0.5, 0.75, None]
+    assert (evaluation.split, evaluation.where) == ("eval", "")
     assert evaluation.curves == {"roc": {"candidate": [[0.0, 0.0], [1.0, 1.0]]}}
     assert evaluation.engine == "TFMA in process"
     assert files(evaluation.predictions) == {"eval.parquet": 9}

@@ -196,8 +196,10 @@ def test_batches_and_their_order_do_not_matter(values, cut, order):
 @given(st.lists(st.datetimes(), min_size=1, max_size=20))
 @settings(max_examples=60, deadline=None)
 def test_times_with_and_without_a_zone_are_read_alike(times):
-    """Without zones Arrow reads them, otherwise Python does."""
-    plain = [t.isoformat(" ").encode() for t in times]
-    fast = by_column._times(pa.array(plain, pa.binary()), "", "c")
-    slow = by_column._times(pa.array([*plain, b"1970-01-01Z"], pa.binary()), "", "c")
-    assert np.array_equal(fast, slow[:-1])
+    """In UTC Arrow reads them, otherwise Python does."""
+    plain = [t.isoformat("T" if n % 2 else " ").encode() for n, t in enumerate(times)]
+    zulu = [text + (b"Z" if n % 3 else b" Z") for n, text in enumerate(plain)]
+    fast, utc = (by_column._times(pa.array(one, pa.binary()), "", "c") for one in (plain, zulu))
+    slow = by_column._times(pa.array([*zulu, b"1970-01-01 00-01:00"], pa.binary()), "", "c")
+    assert np.array_equal(fast, slow[:-1]) and np.array_equal(utc, fast)
+    assert slow[-1] == 3_600_000_000

@@ -90,6 +90,37 @@ def test_a_run_of_an_older_version_is_measured_again(small_runs, monkeypatch):
     assert any("measured again: an older version" in note for note in found.notes)
 
 
+def test_a_run_that_was_judged_on_test_is_compared_on_its_test_rows(small_runs, monkeypatch):
+    """The other run's model answers them, as it was judged on rows of eval."""
+    from mfx.evaluate import evaluate
+
+    one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
+    asked = []
+
+    class Divided(Examples):
+        """Examples whose train rows are called test."""
+
+        def split_digest(self, split):
+            return f"rows of {split}"
+
+    examples = Divided(**{**vars(two.examples), "rows": {"train": 20, "eval": 20, "test": 20}})
+    newest = Changed(two.run, examples=examples, evaluation=replace(two.evaluation, split="test"))
+    again = [SliceMetrics(OVERALL, {"auc": 0.6})], {}
+
+    def predict(folder, given, split):
+        asked.append((given is examples, split))
+        return pa.array([0.5] * 20, pa.float32())
+
+    monkeypatch.setattr(evaluate, "predict", predict)
+    monkeypatch.setattr(evaluate, "remeasure", lambda *given: asked.append(given[4:]) or again)
+    monkeypatch.setattr(comparison, "_intervals", lambda *_: {})
+    found = comparison.compare_metrics([one, newest])
+    assert (found.split, found.eval_run) == ("test", two.id)
+    assert asked == [(True, "test"), ("test",)]
+    assert found.notes[0] == f"run {one.id} was evaluated again, on the test rows of run {two.id}"
+    assert f"{found.eval_rows} test rows of run" in page(found, [], [one, newest])
+
+
 def test_other_labels_cannot_be_compared(small_runs, tmp_path):
     one, two = registry.run(small_runs["one"]), registry.run(small_runs["two"])
     (tmp_path / "p").mkdir()

@@ -46,3 +46,20 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
         return column.cast(wanted[column.type])
     except pa.ArrowInvalid:
         return None
+
+
+def rejected_schema() -> pa.Schema:
+    """The columns of `Examples.rejected_rows`."""
+    import pyarrow as pa
+
+    text = pa.string()
+    return pa.schema(
+        [
+            ("source", text),
+            ("number", pa.int64()),
+            ("unit", text),
+            ("reason", text),
+            ("raw", pa.binary()),
+            ("cut", pa.bool_()),
+        ]
+    )

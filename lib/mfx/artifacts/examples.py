@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mfx.artifacts.example_rows import as_text, rows_of
+from mfx.artifacts.example_rows import as_text, rejected_schema, rows_of
 from mfx.artifacts.lineage import Lineage, hash_json
 from mfx.artifacts.spans import Span, SpanRows
 from mfx.artifacts.store import Payload
@@ -387,20 +387,3 @@ class Examples:
                     writer.write(record)
                     count += 1
         return count
-
-
-def rejected_schema() -> pa.Schema:
-    """The columns of `Examples.rejected_rows`."""
-    import pyarrow as pa
-
-    text = pa.string()
-    return pa.schema(
-        [
-            ("source", text),
-            ("number", pa.int64()),
-            ("unit", text),
-            ("reason", text),
-            ("raw", pa.binary()),
-            ("cut", pa.bool_()),
-        ]
-    )

@@ -7,8 +7,8 @@ import re
 
 WRITTEN = "such as 2024-05-01 or 2024-05-01 12:30"
 """How times are written, in words."""
-PLAIN = r"^\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?)?$"
-"""A regular expression that times without a zone match."""
+PLAIN = r"^\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?)?( ?Z)?$"
+"""A regular expression that times without a zone match, and those in UTC."""
 _FORM = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?)?"
     r" ?(?:(Z)|([+-])(\d\d):?(\d\d)?)?",

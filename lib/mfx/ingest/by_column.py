@@ -121,7 +121,8 @@ def _times(column: pa.Array, where: str, name: str) -> np.ndarray:
     try:
         words = texts.cast(pa.string())
         if pc.all(pc.match_substring_regex(words, PLAIN)).as_py() is not False:
-            found = np.asarray(words.cast(pa.timestamp("us")).cast(pa.int64()))
+            plain = pc.replace_substring_regex(words, " ?Z$", "")
+            found = np.asarray(plain.cast(pa.timestamp("us")).cast(pa.int64()))
     except pa.ArrowInvalid:  # The slow way tells which text it is.
         pass
     if found is None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from mfx.artifacts import Examples
-from mfx.artifacts.examples import REJECTED, rejected_schema
+from mfx.artifacts.example_rows import rejected_schema
+from mfx.artifacts.examples import REJECTED
 from mfx.columns.row_groups import RowGroups
 from mfx.errors import MfxError
 from mfx.ingest.sources.base import LeftOut, Tally

@@ -20,7 +20,7 @@ class Reads(step.Reads):
 
 @dataclass(frozen=True)
 class Ingest(step.Step):
-    """Read one shard's rows, give them types and split them by hash."""
+    """Read one shard's rows, give them types and divide them into splits."""
 
     shard: Shard
     sources: Sources

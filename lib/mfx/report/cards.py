@@ -30,7 +30,7 @@ from mfx.artifacts import (
     Statistics,
 )
 from mfx.artifacts.statistics_view import feature_rows
-from mfx.report import charts, distributions
+from mfx.report import candidates, charts, distributions
 from mfx.report.card_parts import (
     NONE,
     Components,
@@ -44,15 +44,10 @@ from mfx.report.card_parts import (
     table,
 )
 from mfx.report.vega_lite import grid, number, text
-from mfx.splits import EVAL
 
 NO_THRESHOLDS = (
     "The config has no thresholds, so nothing was checked: the first model is blessed, later ones "
     "are not. Add `[[evaluate.thresholds]]` to say what a model must reach."
-)
-SAME_ROWS = (
-    "The eval rows that chose among the {} candidates also bless the model, so its metrics may be "
-    "a little too good. A `test` split keeps rows apart for that: `split` under `[data]`."
 )
 NO_CURVES = "No curves: the model is not a binary classifier, or all examples are of one class."
 
@@ -151,12 +146,12 @@ def evaluate(evaluation: Evaluation) -> Components:
         *([Markdown("## Failed checks"), *failed] if failed else []),
         Markdown(f"## Metrics on all {evaluation.split} examples"),
         *_overall(evaluation),
-        *_chosen_on(evaluation),
+        *candidates.chosen_on(evaluation),
         *_curves(evaluation),
         *_slices(evaluation),
         Markdown("## Checks"),
         *(_checks(blessing.checks) or [Markdown(NO_THRESHOLDS)]),
-        *_candidates(evaluation),
+        *candidates.table_of(evaluation),
         Markdown(f"Computed by {code(evaluation.engine)}."),
     ]
 
@@ -407,29 +402,4 @@ def _slices(evaluation: Evaluation) -> Components:
         *components,
         Markdown("## Slices"),
         *table(["slice", *map(text, names)], cells, "slices"),
-    ]
-
-
-def _chosen_on(evaluation: Evaluation) -> Components:
-    """Which rows chose the model, and which judge it."""
-    count = len(evaluation.candidates)
-    if evaluation.split != EVAL and evaluation.chosen is not None:
-        value = figures.metric(evaluation.candidates[evaluation.chosen])
-        chosen = f" among {count} candidates" if count > 1 else ""
-        return [
-            Markdown(
-                f"All metrics and checks are of the {evaluation.split} split. The model was chosen"
-                f"{chosen} on eval, where {code(evaluation.select)} is {value}."
-            )
-        ]
-    return [Markdown(SAME_ROWS.format(count))] if count > 1 else []
-
-
-def _candidates(evaluation: Evaluation) -> Components:
-    if len(evaluation.candidates) < 2:
-        return []
-    rows = [[str(place), cell(value)] for place, value in enumerate(evaluation.candidates)]
-    return [
-        Markdown("## Candidates"),
-        *table(["candidate", f"selecting metric, on {EVAL}"], rows, "candidates"),
     ]

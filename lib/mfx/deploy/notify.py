@@ -29,7 +29,7 @@ def pushed(
 
     Args:
         model: The result of `push`. Nothing is sent for a model that was not pushed.
-        metrics: The model's metrics on the whole eval split.
+        metrics: The model's metrics on the whole split that it was judged on.
         deploy: Says which variable has the webhook's URL, and what is announced.
         run: The run's pathspec, such as `Pipeline/12`.
         report: Called with one line if the announcement was not sent. The line never has the URL,

@@ -36,10 +36,12 @@ FORMATS = {
 """A file of each kind that fits."""
 
 
-def two_classes(folder: Path, count: int, size: int = 32) -> None:
-    """PNGs in the folders `dark` and `light`, in turn; a light one has larger values."""
+def two_classes(
+    folder: Path, count: int, size: int = 32, classes: tuple[str, str] = ("dark", "light")
+) -> None:
+    """PNGs in two folders, in turn; those of the second have larger values."""
     for seed in range(count):
-        name = ("dark", "light")[seed % 2]
+        name = classes[seed % 2]
         (folder / name).mkdir(parents=True, exist_ok=True)
         shown = pixels(seed, size) // 2 + 100 * (seed % 2)
         Image.fromarray(shown.astype(np.uint8)).save(folder / name / f"{seed:05d}.png")

@@ -153,3 +153,21 @@ def test_too_many_values_are_estimated_and_said(monkeypatch):
     assert found["name"].string_stats.unique == pytest.approx(2000, rel=0.1)
     assert found["word"].string_stats.unique == 2
     assert found["word"].string_stats.top_values[0].value == "b"
+
+
+def test_large_values_do_not_pile_up(monkeypatch):
+    monkeypatch.setattr(tfdv_local, "MOST_BYTES", 10_000)
+    counts = tfdv_local.ValueCounts()
+    for number in range(30):
+        counts.add(pa.array([b"%d" % number * 500], pa.binary()))
+        assert counts._pending_bytes <= 10_000
+    assert counts.overfull
+
+
+def test_long_values_are_counted_and_not_shown(monkeypatch):
+    monkeypatch.setattr(tfdv_local, "LONGEST", 50)
+    texts = pa.array([b"long" * 20, b"long " * 20, b"short", b"short"])
+    proto, _ = tfdv_local.describe([pa.RecordBatch.from_pydict({"text": texts})])
+    found = by_name(proto)["text"].string_stats
+    assert found.unique == 3
+    assert [value.value for value in found.top_values] == ["short", *["__LARGE_BYTES__"] * 2]

@@ -73,11 +73,13 @@ class Case(NamedTuple):
 CASES = [
     Case(10_000, "PNG", 32),
     Case(10_000, "JPEG", 32),
-    Case(5_000, "JPEG", 256),
+    Case(10_000, "JPEG", 256),
     Case(1_000, "PNG", 512),
-    Case(1_000, "PNG", 512, shard_mb=32),
+    Case(1_000, "PNG", 512, shard_mb=64),
     Case(300, "JPEG", 2000),
 ]
+DIFFERENT = 50
+"""So many images are made; the others are copies that differ at their end."""
 DAMAGED = 100
 """One of so many files is cut off."""
 
@@ -123,25 +125,31 @@ def line(case: Case, folder: Path) -> str:
 
 def make(case: Case, folder: Path) -> int:
     """Write a folder of images; how many bytes they have together."""
-    from PIL import Image
-
+    made = [encoded(case, number) for number in range(min(case.images, DIFFERENT))]
     size = 0
     for number in range(case.images):
-        # Coarse noise, enlarged, and some fine: it packs about as a photo does.
-        random = np.random.default_rng(number)
-        coarse = random.integers(0, 255, (8, 8, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((case.size, case.size), Image.Resampling.BICUBIC)
-        fine = random.integers(0, 12, (min(case.size, 256), min(case.size, 256), 3), dtype=np.uint8)
-        image.paste(Image.fromarray(np.asarray(image)[: len(fine), : len(fine)] // 2 + fine))
-        file = io.BytesIO()
-        image.save(file, case.format)
-        data = file.getvalue()
+        # What follows an image's end is no part of it, and makes each file another.
+        data = made[number % DIFFERENT] + b"%d" % number
         data = data if number % DAMAGED else data[: len(data) // 2]
         path = folder / f"class {number % 10}" / f"{number}.{case.format.lower()}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         size += len(data)
     return size
+
+
+def encoded(case: Case, number: int) -> bytes:
+    """An image: soft colors, and noise on a part of it, so that it packs about as a photo does."""
+    from PIL import Image
+
+    random = np.random.default_rng(number)
+    coarse = random.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    shape = (case.size, case.size)
+    soft = np.asarray(Image.fromarray(coarse).resize(shape, Image.Resampling.BICUBIC)) // 2
+    noise = random.integers(0, 12, soft.shape, dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(soft + noise).save(file, case.format)
+    return file.getvalue()
 
 
 def run(case: Case, folder: Path) -> Measured:

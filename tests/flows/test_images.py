@@ -84,7 +84,10 @@ def test_statistics_count_images_and_do_not_show_them(done):
     assert features["image"].unique == done.examples.rows["train"]
     assert {value.value for value in features["image"].top_values} == {"__BYTES_VALUE__"}
     assert features["label"].unique == 2
-    assert "image" not in {domain.name for domain in done.schema.proto().string_domain}
+    schema = done.schema.proto()
+    assert [domain.name for domain in schema.string_domain] == ["label"]
+    compared = [f.name for f in schema.feature if f.HasField("skew_comparator")]
+    assert compared == ["label"]
 
 
 def test_pixels_are_those_of_the_files(done):

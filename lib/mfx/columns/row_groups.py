@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 ROW_GROUP = 65536
 """Rows per row group, and the most rows that a step processes at a time."""
-GROUP_BYTES = 256 * 2**20
+GROUP_BYTES = 64 * 2**20
 """If the rows take this much memory, they are written before there are ROW_GROUP of them."""
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 RARE = 100
 """A feature with a value in fewer examples than this may be missing from a split."""
+LEAST_IDENTIFIERS = 20
+"""A text that differs in all rows is an identifier, if a split has so many rows at least."""
 MOST_VALUES = tfdv.StatsOptions().num_rank_histogram_buckets
 """TFDV compares only this many of the most frequent values and ignores the rest. So for a feature
 with more values, its distance between two samples of the same distribution can be large."""
@@ -34,10 +36,12 @@ def infer_schema(
     """Infer a schema of all splits with TFDV (as SchemaGen does) and add what a pipeline needs.
 
     - Label columns are not in the SERVING environment.
-    - Categories get a bound on train/eval skew. Three kinds of columns get none: numbers, since
+    - Categories get a bound on train/eval skew. Four kinds of columns get none: numbers, since
       outliers give histograms of different ranges, and TFDV's distance between those is large even
       for samples of the same distribution; columns that decide the split, since the split
-      itself separates their values; and columns with more than MOST_VALUES values.
+      itself separates their values; columns with more than MOST_VALUES values; and identifiers,
+      which are texts that no two rows share.
+    - Identifiers have no domain either: other rows have others.
     - Features with values in fewer than RARE examples may be missing from a split.
     - Lists that have the same length in every row get it as their shape; of others it says that
       they are lists.
@@ -61,16 +65,37 @@ def infer_schema(
         schema = tfdv.update_schema(schema, proto)
     _set_lengths(schema, train, eval_, *others)
     counted = values_counted(train, eval_, *others)
+    names = _identifiers(train, eval_, *others)
+    for feature in schema.feature:
+        if feature.name in names:
+            feature.ClearField("domain")
     mark_categories(schema, counted)
     schema.default_environment.extend([TRAINING, SERVING])
     compared = {name for name, values in counted.items() if values <= MOST_VALUES}
-    compared -= set(settings.data.split.columns)
+    compared -= names | set(settings.data.split.columns)
     for feature in schema.feature:
         if feature.name in settings.label.columns:
             feature.not_in_environment.append(SERVING)
         if feature.name in compared:
             feature.skew_comparator.infinity_norm.threshold = settings.schema_.skew_threshold
     return schema
+
+
+def _identifiers(*protos: statistics_pb2.DatasetFeatureStatisticsList) -> set[str]:
+    """Texts that differ in all rows of each split, such as paths of files."""
+    found = []
+    for proto in protos:
+        features = {f.path.step[0]: f for f in proto.datasets[0].features}
+        found.append(
+            {
+                name
+                for name, feature in features.items()
+                if feature.type == statistics_pb2.FeatureNameStatistics.STRING
+                and feature.string_stats.unique == feature.string_stats.common_stats.tot_num_values
+                and feature.string_stats.unique >= LEAST_IDENTIFIERS
+            }
+        )
+    return set.intersection(*found)
 
 
 def _set_lengths(

@@ -14,8 +14,6 @@ ROW_GROUP = 65536
 """Rows per row group, and the most rows that a step processes at a time."""
 GROUP_BYTES = 64 * 2**20
 """If the rows take this much memory, they are written before there are ROW_GROUP of them."""
-
-
 BATCH_BYTES = 64 * 2**20
 """If rows take this much memory, a batch that is read ends, however few they are."""
 

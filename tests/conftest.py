@@ -36,6 +36,8 @@ LONG = [
     "evaluate/test_tfma_local",
     "train/test_train",
     "transform/test_transform",
+    "transform/declared/test_preprocessing",
+    "flows/test_declared",
     "flows/test_real_data",
     "ui/test_browser",
     "serve/test_server",

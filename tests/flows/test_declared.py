@@ -50,9 +50,9 @@ def taxi(data: Path, folder: Path) -> config.Settings:
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.exists(), reason="../shared/data is not here")
 def test_the_taxi_pipeline_of_the_page_is_as_good_as_that_with_a_module(tmp_path):
-    """The module reaches an AUC of 0.9 (tests/flows/test_real_data.py)."""
+    """flows/taxi reaches an AUC of 0.953 on the same rows; this is within 0.3 points of it."""
     made = results(taxi(REAL, tmp_path), tmp_path)
-    assert made["evaluation"].metrics().auc["Overall"] >= 0.90
+    assert made["evaluation"].metrics().auc["Overall"] >= 0.950
 
 
 @pytest.mark.real

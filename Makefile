@@ -24,6 +24,7 @@
 # make bench        compare this pipeline with TFX's own, step by step
 # make bench-ingest  how fast each format is read, beside TFX's ExampleGen, up to 10 million rows
 # make bench-images  how fast a folder of images is read, beside a plain loop of Pillow
+# make bench-spans  a window of 7 spans moved by one, with and without what the run before it kept
 # make bench-train  compare training input with model.fit on arrays, and the settings of [train]
 # make bench-serving  compare `mfx serve` under load with its core, Triton and simple servers
 # make bench-ui     how soon `mfx ui` shows 200 runs
@@ -45,7 +46,7 @@ REAL_DATA ?= ../shared/data/taxi/trips.csv
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: run test docs reference drawing screenshots test-kills test-load test-long test-docs test-deploy test-stack2 chaos chaos-ingest image wheel test-wheel lint format setup lock bench bench-ingest bench-images bench-train bench-serving bench-ui clean
+.PHONY: run test docs reference drawing screenshots test-kills test-load test-long test-docs test-deploy test-stack2 chaos chaos-ingest image wheel test-wheel lint format setup lock bench bench-ingest bench-images bench-spans bench-train bench-serving bench-ui clean
 
 run: setup
 	@$(if $(DATASTORE),METAFLOW_DEFAULT_DATASTORE=$(DATASTORE) )$(BIN)/python flows/pipeline.py run $(ARGS)
@@ -144,6 +145,9 @@ bench-ingest: setup
 
 bench-images: setup
 	$(BIN)/python benchmarks/bench_images.py $(ARGS)
+
+bench-spans: setup
+	$(BIN)/python benchmarks/bench_spans.py --data $(REAL_DATA) $(ARGS)
 
 bench-train: setup
 	$(BIN)/python benchmarks/bench_train.py --data $(REAL_DATA) $(ARGS)

@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,20 +157,28 @@ def run_mfx(data: Path, steps: int, folder: Path) -> dict:
     }
 
 
-def call_flow(data: Path, steps: int, folder: Path, until: str = "", of_data: str = "") -> Measured:
+def call_flow(
+    data: Path | str,
+    steps: int,
+    folder: Path,
+    until: str = "",
+    of_data: str = "",
+    more: Sequence[str] = (),
+) -> Measured:
     """Run flows/pipeline.py once.
 
     Args:
         data: The input file.
         steps: Training steps.
-        folder: For the config, the runs, and the pushed model; it is made.
+        folder: For the config, the runs, and the pushed model; it is made if it is not there.
         until: The step after which the run is killed; by default it ends by itself.
         of_data: Lines of the config's table [data].
+        more: Other options of `run`.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     # The same metrics and slices as the TFX script.
     config = (ROOT / "flows" / "taxi" / "config.toml").read_text(encoding="utf-8")
-    config = config.replace('"../../', f'"{ROOT}/').replace(
+    config = config.replace('"../../data/taxi/trips.csv"', f'"{data}"').replace(
         '[pipeline]\nname = "taxi"',
         f'[pipeline]\nname = "taxi"\nmodule = "{ROOT}/flows/taxi/model.py"\n\n'
         f'[schema]\npath = "{ROOT}/flows/taxi/schema.pbtxt"',
@@ -184,7 +193,7 @@ def call_flow(data: Path, steps: int, folder: Path, until: str = "", of_data: st
     (folder / "config.toml").write_text(config, encoding="utf-8")
     command = [sys.executable, ROOT / "flows" / "pipeline.py"]
     command += ["--config", "config", folder / "config.toml", "run", "--data", data]
-    command += ["--steps", steps, "--batch-size", BATCH_SIZE]
+    command += ["--steps", steps, "--batch-size", BATCH_SIZE, *more]
     return measure(command, until=until, METAFLOW_DATASTORE_SYSROOT_LOCAL=str(folder))
 
 

@@ -43,6 +43,9 @@ class Step:
     """
 
     reads: ClassVar[type[Reads]]
+    by_span: ClassVar[bool] = False
+    """Whether an input is a part of the data that may be in several windows of spans. Its result is
+    then looked for in earlier runs whenever a run reads several spans."""
 
     @property
     def name(self) -> str:

@@ -8,12 +8,13 @@ content changes, the key changes, even if the path is the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mfx.artifacts import Shard, Sources
 from mfx.artifacts.lineage import Lineage, hash_json
+from mfx.artifacts.span_cache import Found, Kept, SpanCache
 from mfx.config.step import Reads, Step
 from mfx.errors import MfxError
 from mfx.flow import code
@@ -61,18 +62,22 @@ class KeyedResult:
         key: The key.
         result: What the step's function returned.
         source: Pathspec of the task from which it was reused; empty if it was made in this run.
+        kept: What the step kept of each span, for runs whose window has the same spans.
     """
 
     key: ReuseKey
     result: Any
     source: str = ""
+    kept: tuple[Kept, ...] = ()
 
 
 def find_or_make(flow: Any, step: Step, report: Callable[[str], None]) -> KeyedResult:
     """Find a step's result in an earlier run, or make it.
 
     The flow's parameters say where to look: in the run `from_run`, or with `reuse` in the newest
-    runs; without them nowhere. If a result is found, nothing heavy is imported.
+    runs; without them nowhere, unless the run reads several spans. Then what earlier runs made of
+    single spans is taken over, if `reuse_spans` under `[data]` allows it. If a result is found,
+    nothing heavy is imported.
 
     Args:
         flow: The running flow.
@@ -84,12 +89,28 @@ def find_or_make(flow: Any, step: Step, report: Callable[[str], None]) -> KeyedR
     """
     settings = step.reads.of(flow.settings)
     key = key_of(step, settings)
-    if flow.from_run or flow.reuse:
+    in_window = flow.settings.data.reuse_spans and len(flow.sources.spans) > 1
+    if flow.from_run or flow.reuse or (step.by_span and in_window):
         found, line = find(key, flow.name, flow.from_run)
         report(line)
         if found:
             return replace(found, result=_made_here(found.result, flow.sources.lineage))
+    if in_window and any(one.name == "cache" for one in fields(step)):
+        cache = SpanCache(step.name, key.code, _kept(step.name, flow.name, report), report)
+        made = replace(step, cache=cache).make(settings)  # type: ignore[call-arg]
+        return KeyedResult(key, made, kept=tuple(cache.kept))
     return KeyedResult(key, step.make(settings))
+
+
+def _kept(step: str, flow: str, report: Callable[[str], None]) -> tuple[Found, ...]:
+    """What the newest runs kept of spans."""
+    found = []
+    for task, made in _results(step, flow, None):
+        if isinstance(made, MfxError):
+            report(f"{step}: nothing reused of the spans of a run: {made.what}")
+        elif made.kept:
+            found.append(Found(task.split("/")[1], made.kept))
+    return tuple(found)
 
 
 def key_of(step: Step, settings: Reads) -> ReuseKey:

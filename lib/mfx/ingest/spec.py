@@ -25,6 +25,7 @@ class Ingest(step.Step):
     shard: Shard
     sources: Sources
     reads = Reads
+    by_span = True
 
     def make(self, settings: Reads) -> Examples:
         """See `mfx.ingest.ingest.ingest`."""

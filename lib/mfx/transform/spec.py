@@ -10,6 +10,7 @@ from mfx.config import AnyFeature, Beam, Label, Pipeline, step
 
 if TYPE_CHECKING:
     from mfx.artifacts import Examples, Schema, TransformGraph
+    from mfx.artifacts.span_cache import SpanCache
 
 
 class Reads(step.Reads):
@@ -28,10 +29,11 @@ class Transform(step.Step):
     examples: Examples
     schema: Schema
     report: Callable[[str], None] = field(compare=False)
+    cache: SpanCache | None = field(default=None, compare=False)
     reads = Reads
 
     def make(self, settings: Reads) -> tuple[TransformGraph, Examples]:
         """See `mfx.transform.transform.transform`."""
         from mfx.transform.transform import transform
 
-        return transform(self.examples, self.schema, settings, self.report)
+        return transform(self.examples, self.schema, settings, self.report, self.cache)

@@ -17,6 +17,7 @@ from tfx_bsl.public.tfxio import TensorAdapterConfig
 
 from mfx import label
 from mfx.artifacts import Examples, Schema, TransformGraph, store
+from mfx.artifacts.span_cache import SpanCache, no_cache
 from mfx.beam import runner, source
 from mfx.columns import _private
 from mfx.columns.raw_features import raw_inputs
@@ -26,6 +27,7 @@ from mfx.columns.types import as_lists, is_list, kind_of
 from mfx.config import Beam
 from mfx.errors import MfxError
 from mfx.export._private import write_metadata
+from mfx.transform import by_span
 from mfx.transform.declared import labels
 from mfx.transform.declared.preprocessing import Preprocessing
 from mfx.user_code import failures, loading
@@ -42,6 +44,7 @@ def transform(
     schema: Schema,
     settings: Reads,
     report: Callable[[str], None] = lambda line: None,
+    cache: SpanCache | None = None,
 ) -> tuple[TransformGraph, Examples]:
     """Analyse the train split, then transform all splits with the graph.
 
@@ -50,6 +53,7 @@ def transform(
         schema: Their schema.
         settings: The config's tables `[pipeline]`, `[label]`, `[features]` and `[beam]`.
         report: Called with one line of text for each finding about the label's values, if any.
+        cache: Has what earlier runs kept of the examples' spans, and gets what this run keeps.
 
     Returns:
         The graph, and the transformed examples: the same rows in the same order.
@@ -73,7 +77,8 @@ def transform(
         graph = Path(directory, "graph")
         counting = label.Counting(settings.label, examples.splits)
         with failures.running(path, "preprocessing_fn"):
-            _analyse(examples, function, _present(schema, examples), settings.beam, graph)
+            present, of_spans = _present(schema, examples), cache or no_cache("transform")
+            _analyse(examples, function, present, settings.beam, graph, of_spans)
             labels.sort_classes(graph)
             output = tft.TFTransformOutput(str(graph))
             transformed = _apply(output, examples, Path(directory, "examples"), counting)
@@ -108,7 +113,12 @@ def _present(schema: Schema, examples: Examples) -> schema_pb2.Schema:
 
 
 def _analyse(
-    examples: Examples, preprocessing_fn: Any, schema: schema_pb2.Schema, options: Beam, graph: Path
+    examples: Examples,
+    preprocessing_fn: Any,
+    schema: schema_pb2.Schema,
+    options: Beam,
+    graph: Path,
+    cache: SpanCache,
 ) -> None:
     """Write TFT's output for the train split into the folder `graph`."""
     files = [payload.only("train.parquet") for payload in examples.shards]
@@ -116,13 +126,18 @@ def _analyse(
     arrow_schema = as_lists(pa.RecordBatch.from_pylist([], columns)).schema
     config = TensorAdapterConfig(arrow_schema, _private.tensor_representations(schema))
     with runner.folder(options) as work:
-        with (
-            runner.pipeline(options) as pipeline,
-            tft_beam.Context(temp_dir=f"{work}/tmp", use_deep_copy_optimization=True),
-        ):
-            data = pipeline | source.Read(files, as_lists)
-            transform_fn = (data, config) | tft_beam.AnalyzeDataset(preprocessing_fn)
-            _ = transform_fn | tft_beam.WriteTransformFn(f"{work}/graph")
+        write = tft_beam.WriteTransformFn(f"{work}/graph")
+        if len(examples.spans) > 1:
+            of_spans = by_span.Analysis(preprocessing_fn, config, options)
+            of_spans.of_spans(examples, cache, work, write)
+        else:
+            with (
+                runner.pipeline(options) as pipeline,
+                tft_beam.Context(temp_dir=f"{work}/tmp"),
+            ):
+                data = pipeline | source.Read(files, as_lists)
+                transform_fn = (data, config) | tft_beam.AnalyzeDataset(preprocessing_fn)
+                _ = transform_fn | write
         runner.fetch(f"{work}/graph", graph)
         _make_reproducible(graph, work)
     raw = tft.DatasetMetadata(schema)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -12,6 +12,7 @@ from mfx.config.table import Table
 
 if TYPE_CHECKING:
     from mfx import artifacts
+    from mfx.artifacts.span_cache import SpanCache
 
 
 class _Data(Table):
@@ -32,6 +33,7 @@ class Validate(step.Step):
     """Statistics, schema and anomalies of all rows."""
 
     examples: artifacts.Examples
+    cache: SpanCache | None = field(default=None, compare=False)
     reads = Reads
 
     def make(
@@ -40,4 +42,4 @@ class Validate(step.Step):
         """See `mfx.validate.validate.validate`."""
         from mfx.validate.validate import validate
 
-        return validate(self.examples, settings)
+        return validate(self.examples, settings, self.cache)

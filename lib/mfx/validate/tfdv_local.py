@@ -7,7 +7,7 @@ counted here with Arrow, and TFDV's own function turns the counts into its stati
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -55,23 +55,72 @@ def describe(
         The statistics, and the names of the columns whose unique and most frequent values are only
         estimates.
     """
-    combiners = _private.get_generators(tfdv.StatsOptions(schema=schema), in_memory=True)
-    categories = {f.name for f in schema.feature if is_category(f)} if schema else set()
-    sums: list[Any] = [combiner.create_accumulator() for combiner in combiners]
-    counts: dict[str, ValueCounts] = {}
+    partial = Partial(schema)
     for batch in batches:
+        partial.add(batch)
+    return partial.result()
+
+
+class Partial:
+    """What is known of some rows, before statistics are made from it.
+
+    Args:
+        schema: See `describe`.
+    """
+
+    def __init__(self, schema: Any = None) -> None:
+        options = tfdv.StatsOptions(schema=schema)
+        self._combiners = _private.get_generators(options, in_memory=True)
+        self._categories = {f.name for f in schema.feature if is_category(f)} if schema else set()
+        self._sums: list[Any] = [combiner.create_accumulator() for combiner in self._combiners]
+        self._counts: dict[str, ValueCounts] = {}
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add rows; columns of the types in `columns.types.TYPES`."""
         lists = as_lists(batch)
-        sums = [c.add_input(s, lists) for c, s in zip(combiners, sums, strict=True)]
+        self._sums = [
+            c.add_input(s, lists) for c, s in zip(self._combiners, self._sums, strict=True)
+        ]
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             values = values_of(column)
-            if pa.types.is_binary(values.type) or name in categories:
-                counts.setdefault(name, ValueCounts(values.type)).add(values)
-    statistics = _private.extract_statistics_output(sums, combiners)
-    for feature in statistics.datasets[0].features:
-        found = counts.get(feature.path.step[0])
-        if found and not found.overfull and feature.WhichOneof("stats") == "string_stats":
-            _put(found.table(), feature)
-    return statistics, [name for name, found in counts.items() if found.overfull]
+            if pa.types.is_binary(values.type) or name in self._categories:
+                self._counts.setdefault(name, ValueCounts(values.type)).add(values)
+
+    def state(self) -> Any:
+        """All that is known so far, as an object that can be pickled."""
+        sums = [c.compact(s) for c, s in zip(self._combiners, self._sums, strict=True)]
+        counts = {n: None if c.overfull else c.table() for n, c in self._counts.items()}
+        return sums, counts
+
+    @classmethod
+    def merged(cls, schema: Any, states: Sequence[Any]) -> Partial:
+        """What is known of the rows of several, in this order.
+
+        Args:
+            schema: See `describe`.
+            states: What `state` gave for each. They cannot be used any more afterwards.
+        """
+        found = cls(schema)
+        found._sums = [
+            combiner.merge_accumulators([sums[n] for sums, _ in states])
+            for n, combiner in enumerate(found._combiners)
+        ]
+        for _, counts in states:
+            for name, table in counts.items():
+                if name not in found._counts:
+                    kind = pa.binary() if table is None else table.schema.field("value").type
+                    found._counts[name] = ValueCounts(kind)
+                found._counts[name].add_counts(table)
+        return found
+
+    def result(self) -> tuple[statistics_pb2.DatasetFeatureStatisticsList, list[str]]:
+        """See `describe`."""
+        statistics = _private.extract_statistics_output(self._sums, self._combiners)
+        for feature in statistics.datasets[0].features:
+            found = self._counts.get(feature.path.step[0])
+            if found and not found.overfull and feature.WhichOneof("stats") == "string_stats":
+                _put(found.table(), feature)
+        return statistics, [name for name, found in self._counts.items() if found.overfull]
 
 
 class ValueCounts:
@@ -93,9 +142,18 @@ class ValueCounts:
         if self.overfull:
             return
         values, counts = column.drop_null().value_counts().flatten()
-        self._pending.append(pa.table({"value": values, "count": counts}))
-        self._pending_rows += len(values)
-        self._pending_bytes += values.nbytes
+        self.add_counts(pa.table({"value": values, "count": counts}))
+
+    def add_counts(self, counts: pa.Table | None) -> None:
+        """Add counts made before, in columns `value` and `count`; None for counts that were
+        overfull."""
+        if counts is None:
+            self.overfull, self._counted, self._pending = True, self._none, []
+        if self.overfull or counts is None:
+            return
+        self._pending.append(counts)
+        self._pending_rows += counts.num_rows
+        self._pending_bytes += counts["value"].nbytes
         # The work stays linear if counts are merged only when there are as many new as old ones.
         many = self._pending_rows > max(self._counted.num_rows, MERGE_ROWS)
         if many or self._pending_bytes > MOST_BYTES:

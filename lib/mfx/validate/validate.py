@@ -18,10 +18,18 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from mfx import label
 from mfx.artifacts import Anomalies, Anomaly, Examples, Schema, Statistics, store
+from mfx.artifacts.span_cache import SpanCache, no_cache
 from mfx.beam import runner
 from mfx.config import Beam
 from mfx.splits import EVAL, TRAIN
-from mfx.validate import schema_file, schema_rules, splits_compared, tfdv_beam, tfdv_local
+from mfx.validate import (
+    schema_file,
+    schema_rules,
+    splits_compared,
+    tfdv_beam,
+    tfdv_by_span,
+    tfdv_local,
+)
 from mfx.validate.anomalies import explain, not_checked, too_rare_for_statistics
 from mfx.validate.infer_schema import allow_chance, fitting, infer_schema
 
@@ -31,7 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["infer_schema", "validate"]
 
 
-def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, Anomalies]:
+def validate(
+    examples: Examples, settings: Reads, cache: SpanCache | None = None
+) -> tuple[Statistics, Schema, Anomalies]:
     """Compute each split's statistics and check them against the schema.
 
     The schema is the committed one, or else one inferred from all rows. The caller stores the
@@ -40,6 +50,7 @@ def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, A
     Args:
         examples: The rows of all splits.
         settings: The config's tables `[schema]`, `[label]`, `[data]` and `[beam]`.
+        cache: Has what earlier runs kept of the examples' spans, and gets what this run keeps.
 
     Returns:
         The statistics of each split, the schema, and the anomalies found.
@@ -51,7 +62,7 @@ def validate(examples: Examples, settings: Reads) -> tuple[Statistics, Schema, A
     path = Path(settings.resolve(settings.schema_.path))
     committed = schema_file.read(path)
     held_to = None if committed is None else schema_rules.for_tfdv(committed)
-    protos, engine = _statistics(examples, settings.beam, held_to)
+    protos, engine = _statistics(examples, settings.beam, held_to, cache or no_cache("validate"))
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         for split, proto in protos.items():
             Path(directory, f"{split}.pb").write_bytes(proto.SerializeToString(deterministic=True))
@@ -118,7 +129,9 @@ def _column(examples: Examples, split: str, name: str) -> Iterator[pa.Array]:
         yield batch.column(0)
 
 
-def _statistics(examples: Examples, options: Beam, schema: Any) -> tuple[dict[str, Any], str]:
+def _statistics(
+    examples: Examples, options: Beam, schema: Any, cache: SpanCache
+) -> tuple[dict[str, Any], str]:
     """TFDV's statistics of each split, and the name of the engine that computed them."""
     why_not = tfdv_local.not_covered()
     if why_not or options.options:
@@ -131,7 +144,10 @@ def _statistics(examples: Examples, options: Beam, schema: Any) -> tuple[dict[st
         engine = runner.engine(tfdv_beam.ENGINE, options)
         note = "" if options.options else f" (the engine in memory does not cover {why_not})"
         return made, engine + note
-    found = {s: tfdv_local.describe(examples.batches(s), schema) for s in examples.splits}
+    if len(examples.spans) > 1:
+        found = tfdv_by_span.describe(examples, schema, cache)
+    else:
+        found = {s: tfdv_local.describe(examples.batches(s), schema) for s in examples.splits}
     estimated = sorted({name for _, names in found.values() for name in names})
     note = f" (unique and top values of {', '.join(estimated)} are estimates)" if estimated else ""
     return {split: proto for split, (proto, _) in found.items()}, tfdv_local.ENGINE + note

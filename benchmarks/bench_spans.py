@@ -124,8 +124,8 @@ def render(given: argparse.Namespace, kept: Found, without: Found) -> str:
     """The Markdown page."""
     steps = [step for step in STEPS if step in kept.seconds]
     pairs = [(step, kept.seconds[step], without.seconds[step]) for step in steps]
-    served = [sum(n[step] for step in SERVED) for n in (kept.seconds, without.seconds)]
-    pairs.append(("**ingest, validate and transform**", *served))
+    served, all_made = (sum(n.seconds[step] for step in SERVED) for n in (kept, without))
+    pairs.append(("**ingest, validate and transform**", served, all_made))
     if not given.until:
         pairs.append(("**whole run**", kept.measured.seconds, without.measured.seconds))
     lines = [f"| {name} | {a:.1f} s | {b:.1f} s | {a / b:.2f} |" for name, a, b in pairs]

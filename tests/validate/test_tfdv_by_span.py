@@ -75,7 +75,7 @@ def test_with_and_without_earlier_runs_they_are_the_same_bytes(day):
     ]
     assert _bytes(made) == _bytes(tfdv_by_span.describe(late, None, no_cache("validate")))
     tfdv_by_span.describe(late, None, runs.cache("other"))
-    assert "span 2 is made again: the code, the schema or a library changed" in runs.said[0]
+    assert "span 2 is made again: the code, the config or a library changed" in runs.said[0]
 
 
 def test_what_cannot_be_read_is_said_and_made_again(day):

@@ -62,7 +62,7 @@ class SpanCache:
 
     Args:
         step: The step's name, for reports.
-        code: A hash of the step's code.
+        code: A hash of the step's code, and of the config that it reads.
         earlier: What earlier runs kept, the newest first.
         report: Called with one line for each finding.
         kept: The entries of this run so far; those it took over, and those it made.
@@ -150,7 +150,7 @@ class SpanCache:
             elif kept.rows != part.digest:
                 line = f"has changed since run {run}"
             else:
-                line = f"is made again: the code, the schema or a library changed since run {run}"
+                line = f"is made again: the code, the config or a library changed since run {run}"
             self.report(f"{self.step}: span {span} {line}")
 
 

@@ -96,7 +96,10 @@ def find_or_make(flow: Any, step: Step, report: Callable[[str], None]) -> KeyedR
         if found:
             return replace(found, result=_made_here(found.result, flow.sources.lineage))
     if in_window and any(one.name == "cache" for one in fields(step)):
-        cache = SpanCache(step.name, key.code, _kept(step.name, flow.name, report), report)
+        cache = SpanCache(
+            *(step.name, hash_json([key.code, key.config])),
+            *(_kept(step.name, flow.name, report), report),
+        )
         made = replace(step, cache=cache).make(settings)  # type: ignore[call-arg]
         return KeyedResult(key, made, kept=tuple(cache.kept))
     return KeyedResult(key, step.make(settings))

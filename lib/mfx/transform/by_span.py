@@ -1,8 +1,9 @@
 """TFT's analysis of several spans: what it gathers of each is kept, and put together for a window.
 
-There are two pipelines. The first gathers what is not known of a span yet, the second makes the
-graph from what is known of all. Whether an earlier run kept it or this one gathers it, the second
-reads the same bytes in the same order. So the graph is the same with and without earlier runs.
+There are two kinds of pipelines. The first gathers what is not known of a span yet, each span by
+itself; the second makes the graph from what is known of all. Whether an earlier run kept it or this
+one gathers it, the second reads the same bytes in the same order. So the graph is the same with and
+without earlier runs.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from mfx.beam import runner, source
 from mfx.columns.types import as_lists
 from mfx.config import Beam
 from mfx.transform import _private
+from mfx.transform._private import counted_from
+
+__all__ = ["Analysis", "counted_from"]
 
 ENTRIES = "entries.json"
 """The names of a span's entries; entry n is in the file `<n>`."""
@@ -47,7 +51,7 @@ class Analysis:
     config: TensorAdapterConfig
     options: Beam
 
-    def of_spans(self, examples: Examples, cache: SpanCache, work: str, write: Any) -> None:
+    def of_spans(self, examples: Examples, cache: SpanCache, work: str, write: Any) -> int:
         """Analyse the train split of several spans.
 
         Args:
@@ -55,18 +59,24 @@ class Analysis:
             cache: Gets what is gathered of each, and has what earlier runs gathered.
             work: A folder that workers can write to.
             write: A `beam.PTransform` that writes the transform function.
+
+        Returns:
+            The first number in names of its functions.
         """
         parts = {f"{n:03d}": part for n, part in enumerate(examples.by_span())}
         with runner.folder(Beam()) as here:
             root = Path(here)
 
             def make(missing: Mapping[str, Examples], folder: Path) -> None:
-                self._gather(missing, f"{work}/gathered")
-                for name in missing:
+                for name, part in missing.items():
+                    # By itself: what else a pipeline does may change the last bits of a sum.
+                    self._gather(name, part, f"{work}/gathered")
                     runner.fetch(f"{work}/gathered/{name}", folder / name)
 
             cache.fill(parts, ["analysis", self._text()], make, _entries, root)
+            begin = _private.count_on()
             self._put_together(parts, root, work, write)
+            return begin
 
     def _text(self) -> str:
         return str(self.config.arrow_schema) + str(self.config.tensor_representations)
@@ -74,29 +84,25 @@ class Analysis:
     def _context(self, work: str) -> tft_beam.Context:
         return tft_beam.Context(temp_dir=f"{work}/tmp")
 
-    def _gather(self, parts: Mapping[str, Examples], target: str) -> None:
-        """Write what TFT gathers of each span into folders below `target`."""
+    def _gather(self, name: str, part: Examples, target: str) -> None:
+        """Write what TFT gathers of a span into the folder `name` below `target`."""
+        key = DatasetKey("span")
         with runner.pipeline(self.options) as pipeline, self._context(target):
-            data = {
-                DatasetKey(name): pipeline | f"Rows{name}" >> source.Read(_files(part), as_lists)
-                for name, part in parts.items()
-            }
+            data = {key: pipeline | "Rows" >> source.Read(_files(part), as_lists)}
             _, found = (data, {}, self.config) | tft_beam.AnalyzeDatasetWithCache(self.function)
-            for name in parts:
-                entries = found[DatasetKey(name)].cache_dict if DatasetKey(name) in found else {}
-                names = sorted(entries)
-                for number, entry in enumerate(names):
-                    _ = (
-                        entries[entry]
-                        | f"All{name}-{number}" >> beam.combiners.ToList()
-                        | f"Write{name}-{number}" >> beam.Map(_write, f"{target}/{name}/{number}")
-                    )
-                _write_text(f"{target}/{name}/{ENTRIES}", json.dumps([n.hex() for n in names]))
+            entries = found[key].cache_dict if key in found else {}
+            names = sorted(entries)
+            for number, entry in enumerate(names):
+                _ = (
+                    entries[entry]
+                    | f"All{number}" >> beam.combiners.ToList()
+                    | f"Write{number}" >> beam.Map(_write, f"{target}/{name}/{number}")
+                )
+            _write_text(f"{target}/{name}/{ENTRIES}", json.dumps([n.hex() for n in names]))
 
     def _put_together(
         self, parts: Mapping[str, Examples], root: Path, work: str, write: Any
     ) -> None:
-        _private.count_on()
         entries = {DatasetKey(name): _entries(root / name) for name in parts}
         specs = TensorAdapter(self.config).OriginalTypeSpecs()
         known = {key: DatasetCache(dict.fromkeys(of, ()), None) for key, of in entries.items()}

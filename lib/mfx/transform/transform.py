@@ -126,10 +126,10 @@ def _analyse(
     arrow_schema = as_lists(pa.RecordBatch.from_pylist([], columns)).schema
     config = TensorAdapterConfig(arrow_schema, _private.tensor_representations(schema))
     with runner.folder(options) as work:
-        write = tft_beam.WriteTransformFn(f"{work}/graph")
+        write, counted = tft_beam.WriteTransformFn(f"{work}/graph"), 0
         if len(examples.spans) > 1:
             of_spans = by_span.Analysis(preprocessing_fn, config, options)
-            of_spans.of_spans(examples, cache, work, write)
+            counted = of_spans.of_spans(examples, cache, work, write)
         else:
             with (
                 runner.pipeline(options) as pipeline,
@@ -139,12 +139,12 @@ def _analyse(
                 transform_fn = (data, config) | tft_beam.AnalyzeDataset(preprocessing_fn)
                 _ = transform_fn | write
         runner.fetch(f"{work}/graph", graph)
-        _make_reproducible(graph, work)
+        _make_reproducible(graph, work, counted)
     raw = tft.DatasetMetadata(schema)
     write_metadata(raw, str(graph / tft.TFTransformOutput.RAW_METADATA_DIR))
 
 
-def _make_reproducible(graph: Path, directory: str) -> None:
+def _make_reproducible(graph: Path, directory: str, counted: int) -> None:
     """Rewrite the SavedModel so that equal graphs are equal bytes.
 
     Two things differ between runs: the name of the temporary folder, which is part of the names of
@@ -153,10 +153,13 @@ def _make_reproducible(graph: Path, directory: str) -> None:
     path = graph / "transform_fn" / "saved_model.pb"
     # The new name has the same length, so that the serialized message stays valid.
     same_length = b"_" * len(directory.encode())
-    model = saved_model_pb2.SavedModel.FromString(
-        path.read_bytes().replace(directory.encode(), same_length)
-    )
+    content = path.read_bytes().replace(directory.encode(), same_length)
+    if counted:  # The graph of several spans: functions were made for each of them before.
+        content = by_span.counted_from(content, counted)
+    model = saved_model_pb2.SavedModel.FromString(content)
     for meta_graph in model.meta_graphs:
+        if counted:
+            meta_graph.graph_def.library.function.sort(key=lambda one: one.signature.name)
         for function in meta_graph.graph_def.library.function:
             function.node_def.sort(key=lambda node: node.name)
     path.write_bytes(model.SerializeToString(deterministic=True))

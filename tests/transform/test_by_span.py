@@ -11,7 +11,7 @@ from helpers.windows import Runs, damage, window
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mfx.artifacts import Schema
-from mfx.transform import _private
+from mfx.export import _private
 from mfx.transform.transform import transform
 
 MODEL_PY = """

@@ -18,7 +18,6 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.beam.analyzer_cache import DatasetCache, DatasetKey
 from tfx_bsl.public.tfxio import TensorAdapter, TensorAdapterConfig
 
 from mfx.artifacts import Examples
@@ -27,13 +26,15 @@ from mfx.artifacts.store import Payload
 from mfx.beam import runner, source
 from mfx.columns.types import as_lists
 from mfx.config import Beam
-from mfx.transform import _private
-from mfx.transform._private import counted_from
+from mfx.export import _private
+from mfx.export._private import counted_from
 
 __all__ = ["Analysis", "counted_from"]
 
 ENTRIES = "entries.json"
 """The names of a span's entries; entry n is in the file `<n>`."""
+DatasetCache = tft_beam.analyzer_cache.DatasetCache
+DatasetKey = tft_beam.analyzer_cache.DatasetKey
 _SIZE = struct.Struct("<Q")
 
 

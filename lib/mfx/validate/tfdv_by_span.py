@@ -49,7 +49,9 @@ def describe(examples: Examples, schema: Any, cache: SpanCache) -> dict[str, tup
         made = {}
         for split in splits:
             states = [pickle.loads(_file(Path(directory, n), split).read_bytes()) for n in parts]
-            made[split] = Partial.merged(schema, states).result()
+            whole = Partial(schema)
+            whole.take(states)
+            made[split] = whole.result()
     return made
 
 

@@ -92,26 +92,22 @@ class Partial:
         counts = {n: None if c.overfull else c.table() for n, c in self._counts.items()}
         return sums, counts
 
-    @classmethod
-    def merged(cls, schema: Any, states: Sequence[Any]) -> Partial:
-        """What is known of the rows of several, in this order.
+    def take(self, states: Sequence[Any]) -> None:
+        """Know instead what several others know of their rows, in this order.
 
         Args:
-            schema: See `describe`.
             states: What `state` gave for each. They cannot be used any more afterwards.
         """
-        found = cls(schema)
-        found._sums = [
+        self._sums = [
             combiner.merge_accumulators([sums[n] for sums, _ in states])
-            for n, combiner in enumerate(found._combiners)
+            for n, combiner in enumerate(self._combiners)
         ]
         for _, counts in states:
             for name, table in counts.items():
-                if name not in found._counts:
+                if name not in self._counts:
                     kind = pa.binary() if table is None else table.schema.field("value").type
-                    found._counts[name] = ValueCounts(kind)
-                found._counts[name].add_counts(table)
-        return found
+                    self._counts[name] = ValueCounts(kind)
+                self._counts[name].add_counts(table)
 
     def result(self) -> tuple[statistics_pb2.DatasetFeatureStatisticsList, list[str]]:
         """See `describe`."""

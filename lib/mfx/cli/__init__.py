@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mfx import __version__
-from mfx.cli import comparing, config, manifests, production, runs, schema, serve, ui
+from mfx.cli import comparing, config, manifests, new, production, runs, schema, serve, ui
 from mfx.cli.schema import accept_schema
 from mfx.environment import print_anything, project_around, set_defaults
 from mfx.errors import MfxError
@@ -31,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mfx {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for group in (runs, comparing, production, ui, serve, manifests, schema, config):
+    for group in (new, runs, comparing, production, ui, serve, manifests, schema, config):
         group.add(commands)
     return parser
 

@@ -1,0 +1,1 @@
+"""`mfx new`: propose a pipeline for a table, from a sample of its rows."""

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from mfx.config.table import Table
 
 TEXT, WHOLE, NUMBERS = ("bytes",), ("int64",), ("int64", "float32")
-PARTS = Literal["hour", "weekday", "day", "month", "yearday"]
+PARTS = Literal["hour", "weekday", "day", "month", "yearday", "trend"]
 
 
 class Feature(Table):
@@ -204,7 +204,8 @@ class Date(OfOneColumn):
         ["hour", "weekday", "yearday"], min_length=1, examples=[["hour", "month"]]
     )
     """Which parts: the time of day (`"hour"`), the day of the week, the day of the month
-    (`"day"`), the month, the day of the year."""
+    (`"day"`), the month, the day of the year. `"trend"` is no part, but the whole as a z-score: for
+    what changes over the years."""
     unit: Literal["s", "ms", "us"] = Field("us", examples=["s"])
     """The unit of a column of whole numbers, which count from 1970 on: seconds, milliseconds or
     microseconds. Timestamps of Parquet, Arrow, Avro and databases arrive in microseconds."""

@@ -69,6 +69,7 @@ LOGS = [N if x is None else math.log1p(x) for x in X]
 LOG_MEAN = float(np.mean([v for v in LOGS[:6] if v is not None]))
 BIG = [17_031_000_000 + n for n in (0, 7, 100, 950, 51, 3, 4, 99)]
 WORDS = [b"a", b"b", b"b", b"c", b"b", b"a", N, b"zebra"]
+SECONDS = [0, 10, 20, N, 30, 40, N, 50]
 CASES = [
     Case("z", "zscore", "float32", X, scores(X, MEAN)),
     # Whole numbers keep digits that float32 does not hold.
@@ -158,6 +159,16 @@ CASES = [
             circle(0, 2 / 7, 60 / 366),
             circle(1 - 1 / 86400, 2 / 7, 364 / 365),
             circle(0.5, 6 / 7, 10 / 365),
+        ],
+    ),
+    Case(
+        "second",
+        {"kind": "date", "parts": ["trend", "hour"], "unit": "s"},
+        "int64",
+        SECONDS,
+        [
+            [0.0] * 3 if second is N else [*circle(second / 86400), score]
+            for second, score in zip(SECONDS, scores(SECONDS, 0), strict=True)
         ],
     ),
     Case(

@@ -1,4 +1,4 @@
-"""Dates and times as points on circles."""
+"""Dates and times: parts as points on circles, and the whole as a number."""
 
 from __future__ import annotations
 
@@ -6,33 +6,53 @@ import math
 from collections.abc import Callable
 
 import tensorflow as tf
+import tensorflow_transform as tft
 
 from mfx.config import features
 from mfx.transform.declared.forms import Numbers, SizeOf
 from mfx.transform.declared.raw import Column, Columns
 
 DAY = 86400
+TREND = "trend"
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000}
 _ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d*)?)?(Z|\+00:00)?)?"
 
 
 def date(options: features.Date, name: str, columns: Columns) -> tf.Tensor:
-    """See `features.Date`. Returns float32 [batch, 2 * parts], for each part sine and cosine."""
+    """See `features.Date`.
+
+    Returns:
+        float32 [batch, width]: sine and cosine of each part, then the trend if it is asked for.
+    """
     column = columns[options.columns_of(name)[0]]
     if column.sparse.dtype == tf.string:
         seconds, there = _seconds_of_text(column)
     else:
         seconds = tf.math.floordiv(column.dense(0), _PER_SECOND[options.unit])
         there = column.present()
-    angles = tf.stack([_TURNS[part](seconds) for part in options.parts], axis=1) * 2 * math.pi
-    points = tf.stack([tf.sin(angles), tf.cos(angles)], axis=2)
-    flat = tf.reshape(points, [-1, 2 * len(options.parts)])
-    return tf.where(there[:, None], tf.cast(flat, tf.float32), 0.0)
+    numbers = []
+    for part in options.parts:
+        if part == TREND:
+            continue
+        angle = _TURNS[part](seconds) * 2 * math.pi
+        numbers += [tf.sin(angle), tf.cos(angle)]
+    if TREND in options.parts:
+        numbers.append(_trend(seconds, there))
+    return tf.where(there[:, None], tf.cast(tf.stack(numbers, axis=1), tf.float32), 0.0)
+
+
+def _trend(seconds: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+    """Z-scores of times; where there is none, any number."""
+    given = tf.cast(seconds, tf.float64)
+    rows = tf.where(there[:, None])
+    known = tf.SparseTensor(rows, tf.boolean_mask(given, there), [tf.size(given, tf.int64), 1])
+    mean, deviation = tft.mean(known), tf.sqrt(tft.var(known))
+    return tf.math.divide_no_nan(given - mean, deviation)
 
 
 def date_form(options: features.Date, name: str, lists: bool, size_of: SizeOf) -> Numbers:
     """What a network gets from a date."""
-    return Numbers(2 * len(options.parts))
+    return Numbers(sum(1 if part == TREND else 2 for part in options.parts))
 
 
 def _seconds_of_text(column: Column) -> tuple[tf.Tensor, tf.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tensorflow_data_validation.constants import LARGE_BYTES_PLACEHOLDER
 from tensorflow_data_validation.statistics.stats_impl import (
     extract_statistics_output,
     get_generators,
@@ -15,6 +16,7 @@ CHECKED = {"tensorflow-data-validation": ("1.16.1", "1.21.0")}
 
 __all__ = [
     "CHECKED",
+    "LARGE_BYTES_PLACEHOLDER",
     "FeatureValueCount",
     "extract_statistics_output",
     "get_generators",

@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
-from tensorflow_data_validation.constants import LARGE_BYTES_PLACEHOLDER
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from mfx.columns.types import as_lists, values_of
@@ -195,4 +194,4 @@ def _put(counted: pa.Table, feature: statistics_pb2.FeatureNameStatistics) -> No
 
 def _shown(value: Any) -> Any:
     too_long = isinstance(value, bytes) and len(value) > LONGEST
-    return LARGE_BYTES_PLACEHOLDER.encode() if too_long else value
+    return _private.LARGE_BYTES_PLACEHOLDER.encode() if too_long else value

@@ -152,7 +152,7 @@ def _write_text(path: str, text: str) -> None:
 
 def _entries(folder: Path) -> dict[bytes, list[bytes]]:
     """What TFT gathered of a span, by TFT's names."""
-    names = json.loads((folder / ENTRIES).read_text())
+    names = json.loads((folder / ENTRIES).read_text(encoding="utf-8"))
     return {
         bytes.fromhex(name): [*_values((folder / str(number)).read_bytes())]
         for number, name in enumerate(names)

@@ -101,7 +101,9 @@ def main() -> None:
     table = render(lines)
     print(table)
     text = given.output.read_text(encoding="utf-8")
-    given.output.write_text(MARKS.sub(lambda found: found[1] + table + found[2], text), "utf-8")
+    given.output.write_text(
+        MARKS.sub(lambda found: found[1] + table + found[2], text), encoding="utf-8"
+    )
 
 
 def line(case: Case, folder: Path) -> str:

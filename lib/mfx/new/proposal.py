@@ -123,7 +123,7 @@ def _training(rows: int, columns: int) -> dict[str, Any]:
     steps = round(passes * 0.8 * rows / batch, -2)
     hyperparameters: dict[str, Any] = {}
     if rows < 2000:
-        hyperparameters = {"units": 32, "blocks": 1, "dropout": 0.2, "learning_rate": 0.003}
+        hyperparameters = {"units": 32, "blocks": 1, "dropout": 0.3, "learning_rate": 0.003}
     elif rows >= 50_000:
         hyperparameters = {"units": 128, "dropout": 0.1}
     return {
@@ -133,5 +133,5 @@ def _training(rows: int, columns: int) -> dict[str, Any]:
     }
 
 
-_SIZES = ((2000, 32, 60), (20_000, 64, 30), (200_000, 256, 12), (None, 512, 4))
+_SIZES = ((2000, 32, 12), (20_000, 64, 12), (200_000, 256, 8), (None, 512, 4))
 """Fewer rows than this: the batch size, and passes over the train split."""

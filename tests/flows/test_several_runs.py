@@ -164,7 +164,7 @@ def test_three_runs_are_compared_on_the_newest_rows_as_tfma_would(runs, tmp_path
     assert len(found.notes) == 2 and all("evaluated again" in note for note in found.notes)
     values = {(row.slice, row.metric): row.values for row in found.rows}
     assert values[OVERALL, "auc"][2] == runs[2].evaluation.overall["auc"]
-    problem, prediction = comparison._predict(runs[0], runs[2].examples)
+    problem, prediction = comparison._predict(runs[0], runs[2].examples, "eval")
     assert not problem
     without_value = set()
     for row in tfma_on_beam(runs[2], prediction, tmp_path):

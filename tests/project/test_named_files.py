@@ -27,7 +27,11 @@ READ = (
     "data",
 )
 NAMED = re.compile(r"(?<![\w/.<…-])(?:\w[\w-]*/)+\w[\w-]*\.(?:py|md|sh)\b")
-EXAMPLES = ("flows/penguins", "flows/mine", "flows/minutes")
+EXAMPLES = tuple(
+    f"{folder}{name}"
+    for name in ("penguins", "mine", "minutes", "duration", "rides")
+    for folder in ("flows/", "tests/test_")
+)
 """Files that readers are asked to create."""
 
 

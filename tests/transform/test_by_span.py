@@ -11,6 +11,7 @@ from helpers.windows import Runs, damage, window
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mfx.artifacts import Schema
+from mfx.artifacts.span_cache import no_cache
 from mfx.export import _private
 from mfx.transform.transform import transform
 
@@ -80,7 +81,9 @@ def run(tmp_path):
     def make(examples, cache=None, model=MODEL_PY):
         settings = write_pipeline(tmp_path / "pipeline", model)
         schema = Schema(SCHEMA, "schema.pbtxt", False, "", LINEAGE)
-        graph, rows = transform(examples, schema, settings, lambda line: None, cache)
+        graph, rows = transform(
+            examples, schema, settings, lambda line: None, cache or no_cache("transform")
+        )
         files = {blob.path: blob.keys for blob in graph.payload.blobs if blob.path != SAVED}
         return files, _lines(graph.payload.read(SAVED)), rows.digest
 

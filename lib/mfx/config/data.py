@@ -230,10 +230,10 @@ class Data(Reading):
         json_schema_extra={"words": "a folder's path or a table"},
     )
     """The same of texts, each in UTF-8; the column is `text`."""
-    reuse_spans: bool = Field(True, examples=[False])
+    reuse_spans: bool = Field(False, examples=[True])
     """Whether a window of several spans takes over from earlier runs what they made of spans that
-    have not changed: their rows, statistics, and what TFT gathered of them. The results are the
-    same without it."""
+    have not changed: their rows, statistics, and what TFT gathered of them
+    ([when it pays](../how-to/spans.md))."""
     query: str | None = Field(
         None, examples=["SELECT * FROM trips WHERE day < '2024-01-01' ORDER BY trip_id"]
     )

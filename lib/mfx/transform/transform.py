@@ -17,7 +17,7 @@ from tfx_bsl.public.tfxio import TensorAdapterConfig
 
 from mfx import label
 from mfx.artifacts import Examples, Schema, TransformGraph, store
-from mfx.artifacts.span_cache import SpanCache, no_cache
+from mfx.artifacts.span_cache import SpanCache
 from mfx.beam import runner, source
 from mfx.columns import _private
 from mfx.columns.raw_features import raw_inputs
@@ -77,8 +77,8 @@ def transform(
         graph = Path(directory, "graph")
         counting = label.Counting(settings.label, examples.splits)
         with failures.running(path, "preprocessing_fn"):
-            present, of_spans = _present(schema, examples), cache or no_cache("transform")
-            _analyse(examples, function, present, settings.beam, graph, of_spans)
+            present = _present(schema, examples)
+            _analyse(examples, function, present, settings.beam, graph, cache)
             labels.sort_classes(graph)
             output = tft.TFTransformOutput(str(graph))
             transformed = _apply(output, examples, Path(directory, "examples"), counting)
@@ -118,7 +118,7 @@ def _analyse(
     schema: schema_pb2.Schema,
     options: Beam,
     graph: Path,
-    cache: SpanCache,
+    cache: SpanCache | None,
 ) -> None:
     """Write TFT's output for the train split into the folder `graph`."""
     files = [payload.only("train.parquet") for payload in examples.shards]
@@ -127,7 +127,7 @@ def _analyse(
     config = TensorAdapterConfig(arrow_schema, _private.tensor_representations(schema))
     with runner.folder(options) as work:
         write, counted = tft_beam.WriteTransformFn(f"{work}/graph"), 0
-        if len(examples.spans) > 1:
+        if cache and len(examples.spans) > 1:
             of_spans = by_span.Analysis(preprocessing_fn, config, options)
             counted = of_spans.of_spans(examples, cache, work, write)
         else:

@@ -18,7 +18,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from mfx import label
 from mfx.artifacts import Anomalies, Anomaly, Examples, Schema, Statistics, store
-from mfx.artifacts.span_cache import SpanCache, no_cache
+from mfx.artifacts.span_cache import SpanCache
 from mfx.beam import runner
 from mfx.config import Beam
 from mfx.splits import EVAL, TRAIN
@@ -62,7 +62,7 @@ def validate(
     path = Path(settings.resolve(settings.schema_.path))
     committed = schema_file.read(path)
     held_to = None if committed is None else schema_rules.for_tfdv(committed)
-    protos, engine = _statistics(examples, settings.beam, held_to, cache or no_cache("validate"))
+    protos, engine = _statistics(examples, settings.beam, held_to, cache)
     with tempfile.TemporaryDirectory(prefix="mfx-") as directory:
         for split, proto in protos.items():
             Path(directory, f"{split}.pb").write_bytes(proto.SerializeToString(deterministic=True))
@@ -130,7 +130,7 @@ def _column(examples: Examples, split: str, name: str) -> Iterator[pa.Array]:
 
 
 def _statistics(
-    examples: Examples, options: Beam, schema: Any, cache: SpanCache
+    examples: Examples, options: Beam, schema: Any, cache: SpanCache | None
 ) -> tuple[dict[str, Any], str]:
     """TFDV's statistics of each split, and the name of the engine that computed them."""
     why_not = tfdv_local.not_covered()
@@ -144,7 +144,7 @@ def _statistics(
         engine = runner.engine(tfdv_beam.ENGINE, options)
         note = "" if options.options else f" (the engine in memory does not cover {why_not})"
         return made, engine + note
-    if len(examples.spans) > 1:
+    if cache and len(examples.spans) > 1:
         found = tfdv_by_span.describe(examples, schema, cache)
     else:
         found = {s: tfdv_local.describe(examples.batches(s), schema) for s in examples.splits}

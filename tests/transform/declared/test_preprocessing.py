@@ -171,6 +171,8 @@ CASES = [
             for second, score in zip(SECONDS, scores(SECONDS, 0), strict=True)
         ],
     ),
+    # No row of train has a time: those of eval are neither early nor late.
+    Case("later", {"kind": "date", "parts": ["trend"]}, "int64", [N] * 6 + [7, DAY], [[0.0]] * 8),
     Case(
         "day",
         {"kind": "date", "parts": ["hour", "day", "month"]},

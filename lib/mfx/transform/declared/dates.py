@@ -10,7 +10,7 @@ import tensorflow_transform as tft
 
 from mfx.config import features
 from mfx.transform.declared.forms import Numbers, SizeOf
-from mfx.transform.declared.raw import Column, Columns
+from mfx.transform.declared.raw import Column, Columns, or_zero
 
 DAY = 86400
 TREND = "trend"
@@ -46,7 +46,7 @@ def _trend(seconds: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
     given = tf.cast(seconds, tf.float64)
     rows = tf.where(there[:, None])
     known = tf.SparseTensor(rows, tf.boolean_mask(given, there), [tf.size(given, tf.int64), 1])
-    mean, deviation = tft.mean(known), tf.sqrt(tft.var(known))
+    mean, deviation = or_zero(tft.mean(known)), tf.sqrt(or_zero(tft.var(known)))
     return tf.math.divide_no_nan(given - mean, deviation)
 
 

@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 
 from mfx.config import features
 from mfx.transform.declared.forms import Categories, Numbers, SizeOf
-from mfx.transform.declared.raw import Column, Columns, categories
+from mfx.transform.declared.raw import Column, Columns, categories, or_zero
 
 
 def zscore(options: features.Zscore, name: str, columns: Columns) -> tf.Tensor:
@@ -31,7 +31,7 @@ def minmax(options: features.Minmax, name: str, columns: Columns) -> tf.Tensor:
     column = columns[options.columns_of(name)[0]].numbers()
     least, greatest = tft.min(column.sparse), tft.max(column.sparse)
     if isinstance(options.missing, str):
-        fill = _or_zero(tft.mean(column.sparse))
+        fill = or_zero(tft.mean(column.sparse))
     else:
         fill = tf.constant(options.missing, tf.float64)
     filled = _filled(column, fill)
@@ -46,16 +46,11 @@ def _standard(column: Column, missing: float | str, form: Any) -> tf.Tensor:
     not change them.
     """
     formed = Column(column.sparse.with_values(form(column.sparse.values)), False)
-    mean = _or_zero(tft.mean(formed.sparse))
-    deviation = tf.sqrt(_or_zero(tft.var(formed.sparse)))
+    mean = or_zero(tft.mean(formed.sparse))
+    deviation = tf.sqrt(or_zero(tft.var(formed.sparse)))
     fill = mean if isinstance(missing, str) else form(tf.constant(missing, tf.float64))
     scores = tf.math.divide_no_nan(_filled(formed, fill) - mean, deviation)
     return _with_flag(scores, column, missing)
-
-
-def _or_zero(value: tf.Tensor) -> tf.Tensor:
-    """A statistic; 0 if no row has a value."""
-    return tf.where(tf.math.is_finite(value), value, tf.zeros_like(value))
 
 
 def _filled(column: Column, value: tf.Tensor) -> tf.Tensor:

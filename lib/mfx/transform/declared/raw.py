@@ -70,6 +70,11 @@ class Columns:
         return Column(self._inputs[name], self._kinds[name].endswith(" list"))
 
 
+def or_zero(statistic: tf.Tensor) -> tf.Tensor:
+    """A statistic of the train split; 0 if no row of it has a value."""
+    return tf.where(tf.math.is_finite(statistic), statistic, tf.zeros_like(statistic))
+
+
 def categories(numbers: tf.SparseTensor, lists: bool, length: int) -> tf.Tensor:
     """Numbers of categories as a network takes them, with 0 for missing or filling.
 

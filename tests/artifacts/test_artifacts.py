@@ -89,6 +89,16 @@ def test_rows_come_back_in_order(examples):
     assert examples.to_arrow("train", ["x"]).to_pydict() == {"x": ROWS["x"]}
 
 
+def test_lists_of_one_length_come_back(tmp_path, datastore):
+    """Transformed features have a width, such as pixels."""
+    pixels = pa.table({"pixels": pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2))})
+    pq.write_table(pixels, tmp_path / "train.parquet")
+    kinds = {"pixels": "float32[2]"}
+    made = Examples((store.save(tmp_path),), {"train": 2}, 2, {}, kinds, LINEAGE)
+    assert made.to_arrow("train") == pixels
+    assert made.to_pandas("train").pixels.map(list).to_list() == [[1, 2], [3, 4]]
+
+
 def test_batches_are_as_small_as_asked(examples):
     sizes = [batch.num_rows for batch in examples.batches("train", rows=2)]
     assert sizes == [2, 2], "shards do not show"

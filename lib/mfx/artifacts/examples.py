@@ -325,10 +325,10 @@ class Examples:
         """All rows of a split, with the given columns or all."""
         import pyarrow as pa
 
-        from mfx.columns.types import TYPES
+        from mfx.columns.types import arrow_type
 
         names = self.columns if columns is None else columns
-        schema = pa.schema([(n, TYPES[self.columns[n]]) for n in names])
+        schema = pa.schema([(n, arrow_type(self.columns[n])) for n in names])
         return pa.Table.from_batches(list(self.batches(split, columns=columns)), schema)
 
     def to_pandas(self, split: str) -> pd.DataFrame:

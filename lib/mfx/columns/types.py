@@ -25,6 +25,12 @@ A missing list is null; an empty list is not missing. No value inside a list is 
 """
 
 
+def arrow_type(kind: str) -> pa.DataType:
+    """The Arrow type of a column: of one of `TYPES`, or of lists of one length (`float32[784]`)."""
+    value, bracket, length = kind.partition("[")
+    return pa.list_(SINGLE[value], int(length[:-1])) if bracket else TYPES[kind]
+
+
 def is_list(kind: str) -> bool:
     """Whether this type (a name in `TYPES`) holds lists."""
     return kind.endswith(_LIST)

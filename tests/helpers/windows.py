@@ -26,6 +26,11 @@ def window(parts: Mapping[int, Examples]) -> Examples:
     )
 
 
+def no_cache(step: str) -> SpanCache:
+    """A cache that knows no earlier runs and reports nothing."""
+    return SpanCache(step, "", (), lambda line: None)
+
+
 class Runs:
     """Runs of a step one after the other; each knows what those before it kept."""
 

@@ -7,11 +7,10 @@ import re
 
 import pytest
 from helpers.small_world import COLUMNS, LINEAGE, SCHEMA, save_examples, write_pipeline
-from helpers.windows import Runs, damage, window
+from helpers.windows import Runs, damage, no_cache, window
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mfx.artifacts import Schema
-from mfx.artifacts.span_cache import no_cache
 from mfx.export import _private
 from mfx.transform.transform import transform
 

@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.small_world import LINEAGE
 from helpers.tfdv_cases import N, assert_same, exact, random_batch
-from helpers.windows import Runs, damage, window
+from helpers.windows import Runs, damage, no_cache, window
 
 from mfx.artifacts import Examples, store
-from mfx.artifacts.span_cache import no_cache
 from mfx.config import Beam
 from mfx.validate import tfdv_beam, tfdv_by_span, tfdv_local
 

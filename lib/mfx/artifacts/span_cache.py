@@ -152,8 +152,3 @@ class SpanCache:
             else:
                 line = f"is made again: the code, the config or a library changed since run {run}"
             self.report(f"{self.step}: span {span} {line}")
-
-
-def no_cache(step: str) -> SpanCache:
-    """A cache that knows no earlier runs and reports nothing."""
-    return SpanCache(step, "", (), lambda line: None)

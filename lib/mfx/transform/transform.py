@@ -127,7 +127,7 @@ def _analyse(
     config = TensorAdapterConfig(arrow_schema, _private.tensor_representations(schema))
     with runner.folder(options) as work:
         write, counted = tft_beam.WriteTransformFn(f"{work}/graph"), 0
-        if cache and len(examples.spans) > 1:
+        if cache is not None and len(examples.spans) > 1:
             of_spans = by_span.Analysis(preprocessing_fn, config, options)
             counted = of_spans.of_spans(examples, cache, work, write)
         else:

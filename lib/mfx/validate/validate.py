@@ -144,7 +144,7 @@ def _statistics(
         engine = runner.engine(tfdv_beam.ENGINE, options)
         note = "" if options.options else f" (the engine in memory does not cover {why_not})"
         return made, engine + note
-    if cache and len(examples.spans) > 1:
+    if cache is not None and len(examples.spans) > 1:
         found = tfdv_by_span.describe(examples, schema, cache)
     else:
         found = {s: tfdv_local.describe(examples.batches(s), schema) for s in examples.splits}

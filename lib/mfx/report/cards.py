@@ -30,7 +30,7 @@ from mfx.artifacts import (
     Statistics,
 )
 from mfx.artifacts.statistics_view import feature_rows
-from mfx.report import candidates, charts, distributions
+from mfx.report import candidates, charts, counts, distributions
 from mfx.report.card_parts import (
     NONE,
     Components,
@@ -90,9 +90,9 @@ def validate(
             "danger" if errors else "success",
         ),
         Markdown("## Rows"),
-        *_row_counts(examples),
-        *_spans(examples),
-        *_cells_changed(examples),
+        *counts.row_counts(examples),
+        *counts.spans(examples),
+        *counts.cells_changed(examples),
         Markdown("## Anomalies"),
         *_anomalies(anomalies),
         Markdown("## Schema"),
@@ -189,51 +189,6 @@ def push(pushed: PushedModel, evaluation: Evaluation) -> Components:
         *table(["API", "rows per request", "requests", "p50, ms", "p99, ms"], latencies),
         _verdict(evaluation.blessing),
     ]
-
-
-def _row_counts(examples: Examples) -> Components:
-    counts = [*examples.rows.items()]
-    counts += [(f"rejected: {reason}", rows) for reason, rows in examples.rejected.items()]
-    total = max(examples.rows_in, 1)
-    rows = [[text(name), f"{rows:,}", f"{rows / total:.1%}"] for name, rows in counts]
-    if not examples.rejected:
-        rows.append(["rejected", "0", "0.0%"])
-    rows.append(["read", f"{examples.rows_in:,}", "100.0%"])
-    drawn = table(["", "rows", "share"], rows)
-    if examples.misfits:
-        drawn.append(
-            Markdown(
-                "Rows that do not fit are kept aside: `run.data.examples.rejected_rows()` has "
-                f"their files, places and texts. `[data] tolerate` is {examples.tolerate}."
-            )
-        )
-    return drawn
-
-
-def _spans(examples: Examples) -> Components:
-    """The rows of each span, if there are spans."""
-    if not examples.spans:
-        return []
-    rows = [
-        [text(str(part.span)), *(f"{part.rows[split]:,}" for split in examples.rows)]
-        for part in examples.spans
-    ]
-    return table(["span", *examples.rows], rows)
-
-
-def _cells_changed(examples: Examples) -> Components:
-    """Cells whose value in the examples is not what the input says."""
-    rows = [
-        [text(column), text(repr(said)), what, f"{cells:,}"]
-        for found, what in (
-            (examples.missing, "taken as missing"),
-            (examples.rounded, "rounded to float32"),
-        )
-        for column, said, cells in found
-    ]
-    if not rows:
-        return []
-    return [Markdown("## Cells"), *table(["column", "text", "", "cells"], rows, "texts")]
 
 
 def _anomalies(anomalies: Anomalies) -> Components:

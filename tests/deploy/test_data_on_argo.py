@@ -10,9 +10,9 @@ import csv
 import json
 import re
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,8 +25,9 @@ import pyarrow.dataset as ds
 import pytest
 from helpers import deployed
 from helpers.argo_harness import Workflow, without_nulls
+from helpers.databases import postgresql, psql
 from helpers.flows import ROOT, SAMPLE
-from helpers.metadata_service import UnavailableError, postgres
+from helpers.metadata_service import UnavailableError
 from helpers.pods import isolated  # noqa: F401 (a fixture)
 
 from mfx.validate.schema_file import column_types
@@ -133,23 +134,19 @@ def query() -> Iterator[Given]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="mfx-sql-") as directory:
-        folder = Path(directory)
-        folder.chmod(0o755)
+    with ExitStack() as stack:
         try:
-            context = postgres(folder, port)
-            context.__enter__()
+            admin = stack.enter_context(postgresql(port))
         except UnavailableError as why:
             pytest.skip(str(why))
-        admin = f"postgresql://postgres@127.0.0.1:{port}/metaflow"
-        _psql(admin, "-c", f"CREATE TABLE trips (trip BIGINT, {columns})")
-        _psql(admin, "-c", f"CREATE ROLE reader LOGIN PASSWORD '{SECRET}'")
-        _psql(admin, "-c", "GRANT SELECT ON trips TO reader")
+        psql(admin, f"CREATE TABLE trips (trip BIGINT, {columns})")
+        psql(admin, f"CREATE ROLE reader LOGIN PASSWORD '{SECRET}'")
+        psql(admin, "GRANT SELECT ON trips TO reader")
         text = "".join(
             ",".join("" if cell is None else f'"{cell}"' for cell in (n, *row.values())) + "\n"
             for n, row in enumerate(table.to_pylist())
         )
-        _psql(admin, "-c", "\\copy trips FROM pstdin WITH (FORMAT csv)", given=text)
+        psql(admin, text, "\\copy trips FROM pstdin WITH (FORMAT csv)")
         names = ", ".join(table.column_names)
         data = (
             f'query = "SELECT trip, {names} FROM trips"\nconnection = "TRIPS_DATABASE"\n'
@@ -157,18 +154,6 @@ def query() -> Iterator[Given]:
         )
         uri = f"postgresql://reader:{SECRET}@127.0.0.1:{port}/metaflow"
         yield Given(data, secrets={"TRIPS_DATABASE": uri})
-        context.__exit__(None, None, None)
-
-
-def _psql(dsn: str, *command: str, given: str = "") -> None:
-    done = subprocess.run(
-        ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn, *command],
-        input=given,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,11 @@ from helpers.metadata_service import postgres
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
+def postgresql(port: int | None = None) -> Iterator[str]:
     """A server, and the address of an empty database of it.
+
+    Args:
+        port: On 127.0.0.1, where it answers too if this is given.
 
     Raises:
         UnavailableError: PostgreSQL is not installed here.
@@ -21,9 +24,12 @@ def postgresql() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="mfx-sql-") as directory:
         folder = Path(directory)
         folder.chmod(0o755)
-        with postgres(folder) as words:
+        with postgres(folder, port) as words:
             pairs = dict(pair.split("=") for pair in words.split())
-            yield f"postgresql://postgres@/metaflow?host={pairs['host']}"
+            if port:
+                yield f"postgresql://postgres@127.0.0.1:{port}/metaflow"
+            else:
+                yield f"postgresql://postgres@/metaflow?host={pairs['host']}"
 
 
 def psql(dsn: str, given: str, command: str = "") -> str:

@@ -10,15 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.databases import postgresql
-from helpers.flows import ROOT
 from helpers.givers import GIVERS
+from helpers.ingesting import ingested, settings_in
 from helpers.metadata_service import UnavailableError
 
 from mfx.config.data import FOLDERS, OUTSIDE
 from mfx.errors import MfxError
 from mfx.flow import start
 from mfx.ingest import folders, outside, sources
-from mfx.ingest.ingest import ingest, merge
 
 ROWS = 500
 TABLE = pa.table(
@@ -54,18 +53,9 @@ def given(tmp_path, settings, datastore):
         (tmp_path / "schema.pbtxt").unlink(missing_ok=True)
         if schema:
             (tmp_path / "schema.pbtxt").write_text(schema)
-        tables = settings.to_dict() | {"home": str(tmp_path)}
-        tables["data"] |= {"path": None, **data, **changes}
-        tables["schema"]["path"] = "schema.pbtxt"
-        tables["pipeline"]["module"] = str(ROOT / "flows/taxi/model.py")
-        return type(settings).model_validate(tables)
+        return settings_in(tmp_path, settings, **{**data, **changes})
 
     return make
-
-
-def run(settings, resolved=None):
-    resolved = resolved or start.resolve(settings)
-    return merge([ingest(shard, resolved, settings) for shard in resolved.shards], resolved)
 
 
 def with_nulls(columns) -> pa.Table:
@@ -88,9 +78,9 @@ def test_all_that_gives_rows_goes_through_these_tests():
 @pytest.mark.parametrize("shard_mb", [256, 0.001])
 def test_equal_rows_are_equal_examples_byte_by_byte(giver, given, tmp_path, shard_mb):
     table = giver.write(with_nulls(giver.nulls))
-    made = run(given(giver.data, shard_mb=shard_mb))
+    made = ingested(given(giver.data, shard_mb=shard_mb))
     pq.write_table(table, tmp_path / "expected.parquet")
-    expected = run(given({"path": "expected.parquet"}))
+    expected = ingested(given({"path": "expected.parquet"}))
     assert {name: kind for name, kind in made.columns.items() if name in KINDS} == KINDS
     assert (made.digest, made.rows_in) == (expected.digest, ROWS)
     assert (len(made.shards) > 1) == (shard_mb < 1 and giver.in_parts)
@@ -113,14 +103,14 @@ SCHEMA = 'feature { name: "company" type: INT }'
 def test_a_value_that_does_not_fit_is_one_message(giver, given):
     giver.write(TABLE)
     with pytest.raises(MfxError, match=r"column '?company'?.*expected an integer") as caught:
-        run(given(giver.data, SCHEMA))
+        ingested(given(giver.data, SCHEMA))
     assert "größe" in caught.value.what and "tolerate" in caught.value.remedy
 
 
 def test_rows_that_do_not_fit_are_counted_and_kept_aside(giver, given):
     giver.write(TABLE)
     bad = len(range(1, ROWS, 3))
-    made = run(given(giver.data, SCHEMA, tolerate=bad))
+    made = ingested(given(giver.data, SCHEMA, tolerate=bad))
     assert made.rows_in == ROWS == sum(made.rows.values()) + bad
     ((reason, count),) = made.misfits
     assert "company" in reason and count == bad
@@ -129,18 +119,18 @@ def test_rows_that_do_not_fit_are_counted_and_kept_aside(giver, given):
         "größe".encode() in raw for raw in found["raw"].to_pylist()
     )
     with pytest.raises(MfxError, match=f"tolerate under .data. is {bad - 1}"):
-        run(given(giver.data, SCHEMA, tolerate=bad - 1))
+        ingested(given(giver.data, SCHEMA, tolerate=bad - 1))
 
 
 def test_texts_that_mean_missing_do_everywhere(giver, given):
     giver.write(TABLE)
-    made = run(given(giver.data, null_values=["12"]))
+    made = ingested(given(giver.data, null_values=["12"]))
     assert {(name, text): n for name, text, n in made.missing}["company", "12"] == ROWS // 3
 
 
 def test_a_split_by_a_key_keeps_rows_together(giver, given):
     giver.write(TABLE)
-    made = run(given(giver.data, split={"train": 1, "eval": 1, "key": ["company"]}))
+    made = ingested(given(giver.data, split={"train": 1, "eval": 1, "key": ["company"]}))
     parts = [set(made.to_arrow(split)["company"].to_pylist()) for split in made.rows]
     assert not parts[0] & parts[1]
     with pytest.raises(MfxError, match=r"data\.split\.key: no column 'nosuch'"):
@@ -154,7 +144,7 @@ def test_what_is_gone_is_one_message(giver, given, when):
     resolved = start.resolve(settings) if when == "meanwhile" else None
     giver.remove()
     with pytest.raises(MfxError) as caught:
-        run(settings, resolved)
+        ingested(settings, resolved)
     assert caught.value.remedy
 
 
@@ -170,10 +160,10 @@ def test_rows_that_change_meanwhile_stop_the_run(giver, given):
     else:
         giver.write(TABLE.set_column(0, "company", pa.array(changed, pa.binary())))
     with pytest.raises(MfxError, match="changed since this run began"):
-        run(settings, resolved)
+        ingested(settings, resolved)
 
 
 def test_no_rows_are_one_message(giver, given):
     giver.write(TABLE.slice(0, 0))
     with pytest.raises(MfxError):
-        run(given(giver.data))
+        ingested(given(giver.data))

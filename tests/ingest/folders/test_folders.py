@@ -8,13 +8,12 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers.flows import ROOT
 from helpers.images import FORMATS, encoded
+from helpers.ingesting import ingested, settings_in
 
 from mfx.errors import MfxError
 from mfx.flow import start
 from mfx.ingest.folders import members, reading
-from mfx.ingest.ingest import ingest, merge
 from mfx.storage.reading import Reader
 
 MARK = b"\xef\xbb\xbf"
@@ -25,19 +24,9 @@ def given(tmp_path, settings, datastore):
     """Settings of a folder; a value is what stands in the config."""
 
     def make(key="images", folder="photos", **changes):
-        tables = settings.to_dict()
-        tables["data"] |= {"path": None, key: folder, **changes}
-        tables |= {"home": str(tmp_path)}
-        tables["schema"]["path"] = "none.pbtxt"
-        tables["pipeline"]["module"] = str(ROOT / "flows/taxi/model.py")
-        return type(settings).model_validate(tables)
+        return settings_in(tmp_path, settings, **{key: folder, **changes})
 
     return make
-
-
-def run(given, resolved=None):
-    resolved = resolved or start.resolve(given)
-    return merge([ingest(shard, resolved, given) for shard in resolved.shards], resolved)
 
 
 def rows(examples) -> list[dict]:
@@ -67,7 +56,7 @@ def photos(tmp_path):
 
 
 def test_a_folders_images_are_rows(given, photos):
-    made = run(given())
+    made = ingested(given())
     expected = [
         {"image": data, "path": name.encode(), "label": LABELS[name]}
         for name, data in sorted(CATS.items())
@@ -78,17 +67,17 @@ def test_a_folders_images_are_rows(given, photos):
 
 
 def test_how_it_is_cut_into_shards_does_not_show(given, photos, monkeypatch):
-    whole = run(given())
+    whole = ingested(given())
     settings = given(shard_mb=0.005)
     resolved = start.resolve(settings)
     assert len(resolved.shards) > 3
     paths = [file.path for shard in resolved.shards for file in shard.files]
     assert paths == [f"photos/{name}" for name in sorted(CATS)]  # Each by exactly one task.
-    assert run(settings, resolved).digest == whole.digest
+    assert ingested(settings, resolved).digest == whole.digest
     monkeypatch.setattr(reading, "BATCH_BYTES", 3000)
     monkeypatch.setattr(reading, "_AHEAD", 2000)
     monkeypatch.setattr(reading, "_TOGETHER_BYTES", 5000)
-    assert run(given()).digest == whole.digest
+    assert ingested(given()).digest == whole.digest
 
 
 def test_a_shards_identity_is_its_files_names_and_bytes(given, photos):
@@ -111,7 +100,7 @@ def test_a_shards_identity_is_its_files_names_and_bytes(given, photos):
 def test_what_is_no_image_is_counted_and_kept_aside(given, photos, tolerate):
     bad = {"cats/0.txt": b"a text", "dogs/a.png": FORMATS["PNG"][:99], "dogs/w": encoded("WEBP")}
     write(photos, bad)
-    made = run(given(tolerate=tolerate))
+    made = ingested(given(tolerate=tolerate))
     assert (made.rows_in, sum(made.rows.values())) == (len(CATS) + 3, len(CATS))
     assert dict(made.misfits) == {
         "no image": 1,
@@ -128,18 +117,18 @@ def test_what_is_no_image_is_counted_and_kept_aside(given, photos, tolerate):
 def test_one_that_is_not_tolerated_is_one_message(given, photos):
     write(photos, {"cats/a.png": FORMATS["PNG"][:99]})
     with pytest.raises(MfxError, match=r"photos/cats/a\.png: PNG that is cut off") as caught:
-        run(given())
+        ingested(given())
     assert "tolerate" in caught.value.remedy and "JPEG, PNG, GIF or BMP" in caught.value.remedy
     write(photos, {"cats/b.png": b"", "cats/c.png": b""})
     with pytest.raises(MfxError, match=r"3 rows so far do not fit, and tolerate .* is 2"):
-        run(given(tolerate=2))
+        ingested(given(tolerate=2))
 
 
 def test_texts_are_rows_without_the_mark_of_editors(given, tmp_path):
     texts = {f"good/{n}.txt": f"größe {n}".encode() for n in range(20)}
     bad = {"bad/1.txt": "größe".encode("latin1"), "bad/2.txt": "größe".encode("utf-16")}
     write(tmp_path / "reviews", texts | bad | {"good/mark": MARK + b"x", "good/none": b""})
-    made = run(given("texts", "reviews", tolerate=2))
+    made = ingested(given("texts", "reviews", tolerate=2))
     assert [row["text"] for row in rows(made)] == [
         *(texts[name] for name in sorted(texts)),
         b"x",
@@ -163,7 +152,7 @@ def test_a_table_names_the_images(given, photos, tmp_path, end):
         import pyarrow.csv
 
         pq.write_table(pyarrow.csv.read_csv(tmp_path / "labels.csv"), tmp_path / "labels.parquet")
-    made = run(given(folder={"path": "photos", "table": f"labels.{end}", "column": "file"}))
+    made = ingested(given(folder={"path": "photos", "table": f"labels.{end}", "column": "file"}))
     assert list(made.columns) == ["image", "file", "breed", "kg"]
     assert made.columns["kg"] == "float32"
     read = pa.concat_tables([made.to_arrow(split) for split in made.rows]).to_pylist()
@@ -180,7 +169,7 @@ def test_rows_of_a_table_that_do_not_fit_are_kept_aside(given, photos, tmp_path)
     text = TABLE + "cats/gone.png,breed 1,2\ncats/1.pro,too,many,cells\n"
     (tmp_path / "labels.csv").write_text(text)
     folder = {"path": "photos", "table": "labels.csv", "column": "file"}
-    made = run(given(folder=folder, tolerate=2))
+    made = ingested(given(folder=folder, tolerate=2))
     assert made.rows_in == sum(made.rows.values()) + 2 == len(CATS) + 2
     one, other = sorted(made.rejected_rows().to_pylist(), key=lambda row: row["number"])
     assert json.loads(one["raw"]) == {"file": "cats/gone.png", "breed": "breed 1", "kg": 2.0}
@@ -229,7 +218,7 @@ def test_a_folder_that_does_not_do_is_one_message(given, tmp_path, files, folder
 
 def test_links_are_followed_but_not_in_circles(given, photos):
     (photos / "cats/again").symlink_to(photos / "cats/1.pro")
-    assert run(given()).rows_in == len(CATS) + 1
+    assert ingested(given()).rows_in == len(CATS) + 1
     (photos / "birds").symlink_to(photos)
     with pytest.raises(MfxError, match=r"photos/birds/: a link that leads back to"):
         start.resolve(given())
@@ -242,7 +231,7 @@ def test_a_file_that_changes_meanwhile_stops_the_run(given, photos, change):
     file = photos / "cats/1.pro"
     file.unlink() if change == "gone" else file.write_bytes(encoded("PNG", 7))
     with pytest.raises(MfxError, match=r"photos/cats/1\.pro: changed since this run began"):
-        run(settings, resolved)
+        ingested(settings, resolved)
 
 
 def test_the_schema_may_not_make_numbers_of_files(given, photos, tmp_path):
@@ -283,7 +272,7 @@ def stored(box, photos):
 
 
 def test_a_storages_objects_are_read_once_in_ingest(stored, given, photos, monkeypatch):
-    expected = run(given()).digest
+    expected = ingested(given()).digest
     read = []
     before = Reader._read_range
     monkeypatch.setattr(
@@ -293,7 +282,7 @@ def test_a_storages_objects_are_read_once_in_ingest(stored, given, photos, monke
     settings = given(folder=f"{stored.place}/data/photos", shard_mb=0.005)
     resolved = start.resolve(settings)
     assert not read and len(resolved.shards) > 3
-    assert run(settings, resolved).digest == expected
+    assert ingested(settings, resolved).digest == expected
     assert sorted(read) == [f"data/photos/{name}" for name in sorted(CATS)]
 
 
@@ -302,7 +291,7 @@ def test_an_object_that_changes_meanwhile_stops_the_run(stored, given):
     resolved = start.resolve(settings)
     stored.put("data/photos/cats/1.pro", encoded("PNG", 7))
     with pytest.raises(MfxError, match=r"data/photos/cats/1\.pro: changed"):
-        run(settings, resolved)
+        ingested(settings, resolved)
 
 
 def test_ten_thousand_files_are_read_in_tasks_of_the_target_size(given, tmp_path):
@@ -314,7 +303,7 @@ def test_ten_thousand_files_are_read_in_tasks_of_the_target_size(given, tmp_path
     resolved = start.resolve(settings)
     sizes = [shard.size / 2**20 for shard in resolved.shards]
     assert len(sizes) > 2 and max(sizes) < 5
-    made = run(settings, resolved)
+    made = ingested(settings, resolved)
     assert (made.rows_in, dict(made.misfits)) == (10_000, {"JPEG that is damaged": 100})
     assert made.rejected_rows().num_rows == 100
 

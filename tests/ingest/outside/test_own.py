@@ -11,13 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers.flows import ROOT
 from helpers.givers import HDF5, REST, TOKEN, Pages
+from helpers.ingesting import ingested, settings_in
 
 from mfx.config.table import Table as Config
 from mfx.errors import MfxError
 from mfx.flow import code, reuse, start
-from mfx.ingest.ingest import ingest, merge
 from mfx.ingest.spec import Ingest
 
 COMPANIES = ["Blue", "größe, x", ""]
@@ -36,19 +35,9 @@ def given(tmp_path, settings):
 
     def make(text: str, **changes):
         (tmp_path / "my_source.py").write_text(text)
-        tables = settings.to_dict()
-        tables["data"] |= {"path": None, "source": "my_source.py", **changes}
-        tables |= {"home": str(tmp_path)}
-        tables["schema"]["path"] = "none.pbtxt"
-        tables["pipeline"]["module"] = str(ROOT / "flows/taxi/model.py")
-        return type(settings).model_validate(tables)
+        return settings_in(tmp_path, settings, **{"source": "my_source.py", **changes})
 
     return make
-
-
-def run(given, resolved=None):
-    resolved = resolved or start.resolve(given)
-    return merge([ingest(shard, resolved, given) for shard in resolved.shards], resolved)
 
 
 def yielding(*batches: str) -> str:
@@ -91,9 +80,9 @@ def test_examples_are_short():
 
 @pytest.mark.parametrize("shard_mb", [32, 0.001])
 def test_equal_rows_are_equal_examples_byte_by_byte(example, given, tmp_path, datastore, shard_mb):
-    made = run(given(example, shard_mb=shard_mb))
+    made = ingested(given(example, shard_mb=shard_mb))
     pq.write_table(TRIPS.select(list(made.columns)), tmp_path / "trips.parquet")
-    expected = run(given("", source=None, path="trips.parquet"))
+    expected = ingested(given("", source=None, path="trips.parquet"))
     assert made.columns == {"company": "bytes", "fare": "float32", "trip_seconds": "int64"}
     assert (made.digest, made.rows_in) == (expected.digest, 500)
     assert (len(made.shards) > 1) == (shard_mb < 1)
@@ -150,7 +139,7 @@ def test_rows_that_change_in_between_stop_the_run(given, tmp_path, datastore):
     resolved = start.resolve(settings)
     given(yielding("B({'n': [*range(49), 7]})"))
     with pytest.raises(MfxError, match=r"source://my_source\.py: its rows changed since") as caught:
-        run(settings, resolved)
+        ingested(settings, resolved)
     assert "Run again" in caught.value.remedy
 
 
@@ -158,7 +147,7 @@ def test_rows_that_do_not_fit_are_kept_aside(given, tmp_path, datastore):
     settings = given(
         yielding("B({'n': [1.0, float('inf'), *range(50)]})"), tolerate=1, null_values=["7"]
     )
-    made = run(settings)
+    made = ingested(settings)
     (row,) = made.rejected_rows().to_pylist()
     assert (row["source"], row["number"], row["unit"]) == ("source://my_source.py", 2, "row")
     assert made.missing == (("n", "7", 1),)

@@ -15,22 +15,17 @@ import pytest
 from helpers import databases
 from helpers.databases import psql
 from helpers.flows import REAL, ROOT, SAMPLE
+from helpers.ingesting import ingested
 from helpers.metadata_service import UnavailableError
 
 from mfx.errors import MfxError
 from mfx.flow import start
-from mfx.ingest.ingest import ingest, merge
 from mfx.ingest.outside import sql
 from mfx.validate.schema_file import column_types
 
 TRIPS = REAL if REAL.is_file() else SAMPLE
 TYPES = {"int64": "BIGINT", "float32": "DOUBLE PRECISION", "bytes": "TEXT"}
 PASSWORD = "hush/pass"
-
-
-def run(given, resolved=None):
-    resolved = resolved or start.resolve(given)
-    return merge([ingest(shard, resolved, given) for shard in resolved.shards], resolved)
 
 
 @pytest.fixture
@@ -109,8 +104,8 @@ def trips(request, table, given, monkeypatch):
 
 
 def test_equal_rows_are_equal_examples_byte_by_byte(trips, settings, datastore):
-    expected = run(settings.override(data__path=str(TRIPS)))
-    made = run(trips())
+    expected = ingested(settings.override(data__path=str(TRIPS)))
+    made = ingested(trips())
     assert made.columns == expected.columns
     assert (made.digest, made.rows_in) == (expected.digest, expected.rows_in)
 
@@ -130,7 +125,7 @@ def test_ranges_of_a_column_are_shards(request, name, given, monkeypatch, datast
         f"query://trip/{begin}..{begin + 3999}" for begin in (0, 4000, 8000, 12000)
     ]
     assert len(cut.shards) == 4
-    assert run(make(), None).digest == run(make(), cut).digest
+    assert ingested(make(), None).digest == ingested(make(), cut).digest
 
 
 def test_ranges_begin_where_they_did_whatever_is_added(given):

@@ -159,6 +159,15 @@ def test_a_large_file_gives_a_sample_from_all_over_it(tmp_path, monkeypatch):
         assert ns.max() > 40_000, name
 
 
+def test_a_sample_names_no_classes_as_it_may_lack_some(tmp_path, monkeypatch):
+    frame = table(x=numbers(), species=[f"c{n % 7}" for n in range(ROWS)])
+    assert "classes = [" in files.render("a", "a.csv", propose(frame, tmp_path, "species"))
+    monkeypatch.setattr(sample, "ROWS", 1000)
+    made = propose(frame, tmp_path, "species")
+    assert not made.sample.whole and made.problem.kind == "classes"
+    assert "classes = [" not in files.render("a", "a.csv", made)
+
+
 def test_names_of_features_are_what_keras_takes():
     assert treatments.feature_name("mean radius (mm)", []) == "mean_radius_mm"
     assert treatments.feature_name("größe", []) == "gr_e"
@@ -183,7 +192,7 @@ def test_what_is_written_is_a_pipeline_that_fits_its_data(project, capsys):
     assert cli.main(["new", "rides", "--data", "rides.csv", "--yes"]) == 0
     said = capsys.readouterr().out
     assert "label 'label' (by its name): binary, as it has only 0 and 1" in said
-    assert said.endswith("  python flows/rides.py run\n")
+    assert said.endswith("\nNow:\n  .venv/bin/python flows/rides.py run\n")
     settings = config.load(project / "flows" / "rides" / "config.toml")
     assert settings.data.path == "../../rides.csv"
     found = start.resolve(settings)
@@ -191,6 +200,18 @@ def test_what_is_written_is_a_pipeline_that_fits_its_data(project, capsys):
     start.check_features(settings, found)
     compile((project / "flows" / "rides.py").read_text(), "rides.py", "exec")
     compile((project / "tests" / "test_rides.py").read_text(), "test_rides.py", "exec")
+
+
+def test_from_another_folder_the_way_to_the_project_is_told(project, monkeypatch, capsys):
+    table(x=numbers()).to_csv(project / "rides.csv", index=False)
+    (project / "notes").mkdir()
+    monkeypatch.chdir(project / "notes")
+    assert cli.main(["new", "rides", "--data", "../rides.csv", "--yes"]) == 0
+    said = capsys.readouterr().out
+    assert f"wrote {project}/flows/rides.py\n" in said
+    assert said.endswith(f"Now:\n  cd {project}\n  .venv/bin/python flows/rides.py run\n")
+    settings = config.load(project / "flows" / "rides" / "config.toml")
+    assert settings.data.path == "../../rides.csv"
 
 
 def test_nothing_is_written_over(project, capsys):

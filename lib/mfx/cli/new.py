@@ -81,5 +81,6 @@ def _shown(features: dict[str, Any]) -> str:
 
 
 def _next(name: str, written: list[Path], project: Path) -> list[str]:
-    files = [f"wrote {path.relative_to(project)}" for path in written]
-    return [*files, "", "Now:", f"  python flows/{name}.py run"]
+    elsewhere = [f"  cd {project}"] if Path.cwd() != project else []
+    files = [f"wrote {path if elsewhere else path.relative_to(project)}" for path in written]
+    return [*files, "", "Now:", *elsewhere, f"  .venv/bin/python flows/{name}.py run"]

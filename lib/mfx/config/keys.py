@@ -133,10 +133,11 @@ def toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, dict):
-        inner = ", ".join(f"{_key(name)} = {toml(inner)}" for name, inner in value.items())
+        inner = ", ".join(f"{quoted(name)} = {toml(inner)}" for name, inner in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     return "null" if value is None else str(value)  # None is only in a config given as JSON
 
 
-def _key(name: str) -> str:
+def quoted(name: str) -> str:
+    """A key as it is written in a config: in quotes, where its characters need them."""
     return name if re.fullmatch("[A-Za-z0-9_-]+", name) else toml(name)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mfx.config.keys import quoted, toml
 from mfx.errors import MfxError
 from mfx.new.proposal import DROPPED, Proposal
-from mfx.new.treatments import toml
 from mfx.storage import address
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -161,15 +161,15 @@ def _data(path: str, proposal: Proposal) -> str:
     if nulls := proposal.sample.null_values:
         columns = {name: ["", *words] for name, words in nulls.items()}
         text += '# Texts that mean "missing".\n'
-        quoted = {toml(name): words for name, words in columns.items()}
-        text += f"null_values = {{ columns = {toml(quoted)} }}\n"
+        text += f"null_values = {toml({'columns': columns})}\n"
     return text
 
 
 def _label(proposal: Proposal) -> str:
     asked = proposal.problem
     values: dict[str, Any] = {"name": proposal.label, "columns": [asked.column], "kind": asked.kind}
-    if asked.classes:
+    # A sample may lack a class, so then the graph finds them in the train split.
+    if asked.classes and (proposal.sample.whole or asked.kind == "binary"):
         values["classes"] = asked.classes
     if asked.above is not None:
         values["above"] = {"value": asked.above}
@@ -188,10 +188,7 @@ def _features(proposal: Proposal) -> str:
             continue
         if one.warning:
             lines.append(f"# LOOK AT THIS, {one.warning}. If it is not known before, remove it.")
-        first, *others = [
-            f"{name if re.fullmatch('[A-Za-z0-9_-]+', name) else toml(name)} = {toml(value)}"
-            for name, value in one.features.items()
-        ]
+        first, *others = [f"{quoted(name)} = {toml(value)}" for name, value in one.features.items()]
         lines += [f"{first}  # {one.why}", *others]
     return "\n".join(lines) + "\n"
 

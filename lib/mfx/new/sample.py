@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mfx.artifacts import Part
+from mfx.columns.types import kind_of
 from mfx.config import Reading
-from mfx.config.data import NullValues
 from mfx.errors import MfxError
 from mfx.ingest import finding, input_files, sources
 from mfx.ingest.infer_types import Column
@@ -63,11 +63,11 @@ def take(where: str) -> Sample:
     addresses = [file.address for file in chosen]
     most = -(-ROWS // len(chosen))
     tables, whole, share = [], len(chosen) == len(found), 0.0
-    text = False
+    of_texts = False
     for _, opened in input_files.each_on_disk(addresses):
         with opened as path:
             source = sources.source_of(path)
-            text = source.TITLE == "CSV"
+            of_texts = _has_texts(source)
             table, part = _of_file(path, source, most)
         whole &= part == 1
         share += part
@@ -76,7 +76,7 @@ def take(where: str) -> Sample:
     if not table.num_rows:
         raise MfxError(f"{where}: a header but no rows", "Expected at least one row.")
     about = round(table.num_rows / max(share, 1e-9) * len(found))
-    if text:
+    if of_texts:
         return _typed(table, about, whole)
     kinds = {f.name: _kind(f.type, table[f.name]) for f in table.schema}
     return Sample(_wide(table), about, whole, kinds)
@@ -122,9 +122,14 @@ def _batches(
         yield from source.batches(path, types, how, Tally())
 
 
+def _has_texts(source: Source) -> bool:
+    """Whether cells are texts, whose types their values tell."""
+    return source is sources.SOURCES.get("csv")
+
+
 def _types(path: Path, source: Source, how: Reading) -> dict[str, str]:
     """Types to read a file with. Cells of CSV are read as the texts that they are."""
-    if source.TITLE == "CSV":
+    if _has_texts(source):
         return dict.fromkeys(source.header(path, how), "bytes")
     found: dict = {}
     source.look(path, how, found)
@@ -132,8 +137,6 @@ def _types(path: Path, source: Source, how: Reading) -> dict[str, str]:
 
 
 def _kind(type_: pa.DataType, column: pa.ChunkedArray) -> str | None:
-    from mfx.columns.types import kind_of
-
     return None if column.null_count == len(column) else kind_of(type_)
 
 
@@ -187,8 +190,3 @@ def _as(texts: pa.Array, kind: str | None) -> pa.Array:
     if kind == "float32":
         return texts.cast(pa.float64())
     return texts.cast(pa.binary())
-
-
-def null_values(sample: Sample) -> NullValues:
-    """The texts that mean "missing", as the config says them."""
-    return NullValues(columns={name: ["", *words] for name, words in sample.null_values.items()})

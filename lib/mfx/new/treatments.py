@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -182,10 +181,3 @@ _RULES: tuple[Rule, ...] = (
 def _top(profile: Profile) -> int:
     """How many categories of their own: all, with some to spare, but no more than are useful."""
     return min(2000, max(10, round(1.5 * profile.distinct)))
-
-
-def toml(value: Any) -> str:
-    """A declaration as TOML: text, or an inline table."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)
